@@ -1,0 +1,149 @@
+/*
+ * Connections to a clamd: made within a limit, replies read line by line within bounds, both ended by the
+ * exchange's signal. Knows terminators and sizes, not what a reply means (protocol.ts).
+ */
+
+import type { Socket } from 'node:net'
+import type { Address } from '../address'
+import type { Exchange } from './exchange'
+import { Failure, type Step } from './failure'
+import { maxReplyBytes, parseReply, printable, type Reply } from './protocol'
+
+type Dialling = Pick<Exchange, 'connect' | 'connectMs' | 'signal'>
+
+/** Resolves with a connected socket; rejects with a Failure, or with the signal's reason. */
+export function dial(
+  how: Dialling,
+  address: Address,
+  step: 'connect' | 'data connect',
+  allowHalfOpen = false,
+): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    if (how.signal.aborted) {
+      reject(how.signal.reason as Error)
+      return
+    }
+    const socket = how.connect({ ...address, noDelay: true, allowHalfOpen })
+    const release = () => {
+      clearTimeout(timer)
+      how.signal.removeEventListener('abort', onAbort)
+      socket.off('connect', onConnect)
+      socket.off('error', onError)
+    }
+    const fail = (reason: Error) => {
+      release()
+      // A socket that is being torn down may still emit an error; unheard, that would end the process.
+      socket.on('error', () => undefined)
+      socket.destroy()
+      reject(reason)
+    }
+    const onConnect = () => {
+      release()
+      resolve(socket)
+    }
+    const onError = (cause: Error) => fail(new Failure(step, 'no connection', cause))
+    const onAbort = () => fail(how.signal.reason as Error)
+    const timer = setTimeout(
+      () => fail(new Failure(step, `no connection within ${how.connectMs} ms`)),
+      how.connectMs,
+    )
+    how.signal.addEventListener('abort', onAbort)
+    socket.on('connect', onConnect)
+    socket.on('error', onError)
+  })
+}
+
+/** A command connection: commands out, replies in. */
+export class CommandConnection {
+  #received = ''
+  #ended: Error | null = null
+  #waiting: { step: Step; resolve: (line: string) => void; reject: (reason: Error) => void } | null = null
+
+  private constructor(
+    readonly socket: Socket,
+    private readonly signal: AbortSignal,
+  ) {
+    socket.setEncoding('latin1')
+    socket.on('data', (text: string) => this.#receive(text))
+    socket.on('error', (cause) => this.fail(new Failure(this.#step, 'connection broke', cause)))
+    socket.on('close', () => this.fail(new Failure(this.#step, this.#closedText())))
+    socket.on('end', () => this.fail(new Failure(this.#step, this.#closedText())))
+    signal.addEventListener('abort', this.#onAbort)
+  }
+
+  static async open(how: Dialling & Pick<Exchange, 'address'>): Promise<CommandConnection> {
+    return new CommandConnection(await dial(how, how.address, 'connect'), how.signal)
+  }
+
+  ask(command: Buffer, step: Step): Promise<string> {
+    this.socket.write(command)
+    return this.reply(step)
+  }
+
+  /** The next reply without its terminator. Rejects with a Failure, or with whatever `fail` was given. */
+  reply(step: Step): Promise<string> {
+    return new Promise((resolve, reject) => {
+      this.#waiting = { step, resolve, reject }
+      this.#serve()
+    })
+  }
+
+  /** The reply that ends the exchange. Clean is only clean if nothing stands behind it. */
+  async lastReply(): Promise<Reply> {
+    const reply = parseReply(await this.reply('reply'))
+    return reply.kind === 'clean' && this.#received !== ''
+      ? { kind: 'error', text: `OK, and then: ${printable(this.#received)}` }
+      : reply
+  }
+
+  /** Ends the connection; whoever waits for a reply gets `reason`. A reply that is already here still counts. */
+  fail(reason: Error): void {
+    this.#ended ??= reason
+    this.#serve()
+    this.socket.destroy()
+  }
+
+  close(): void {
+    this.signal.removeEventListener('abort', this.#onAbort)
+    this.fail(new Failure(this.#step, 'closed by us'))
+  }
+
+  readonly #onAbort = () => this.fail(this.signal.reason as Error)
+
+  get #step(): Step {
+    return this.#waiting?.step ?? 'command'
+  }
+
+  #closedText(): string {
+    return this.#received === ''
+      ? 'connection closed without a reply'
+      : `connection closed in the middle of a reply: ${printable(this.#received)}`
+  }
+
+  #receive(text: string): void {
+    this.#received = (this.#received + text).slice(0, maxReplyBytes + 1)
+    if (this.#received.length > maxReplyBytes) {
+      this.fail(
+        new Failure(this.#step, `reply longer than ${maxReplyBytes} bytes: ${printable(this.#received)}`),
+      )
+    } else {
+      this.#serve()
+    }
+  }
+
+  #serve(): void {
+    if (!this.#waiting) return
+    // clamd ends a reply as the command was ended, except COMMAND READ TIMED OUT: LF even after a z command.
+    const end = this.#received.search(/[\0\n]/)
+    if (end !== -1) {
+      const line = this.#received.slice(0, end)
+      this.#received = this.#received.slice(end + 1)
+      this.#waiting.resolve(line)
+    } else if (this.#ended) {
+      this.#waiting.reject(this.#ended)
+    } else {
+      return
+    }
+    this.#waiting = null
+  }
+}

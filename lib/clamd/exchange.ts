@@ -1,0 +1,50 @@
+/*
+ * What one exchange with a clamd is given, whatever the protocol: how to connect, its limits, whom to tell.
+ * And the message as the exchange sees it. The only vocabulary that scanner.ts, stream.ts and instream.ts share.
+ */
+
+import type { EventEmitter } from 'node:events'
+import type { NetConnectOpts, Socket } from 'node:net'
+import type { Address } from '../address'
+import type { Reply } from './protocol'
+
+export type Connect = (options: NetConnectOpts) => Socket
+
+export interface Exchange {
+  readonly connect: Connect
+  readonly address: Address
+  /** Milliseconds for each connection to be made. */
+  readonly connectMs: number
+  /** Bytes per write to the data connection, and per INSTREAM chunk. */
+  readonly bufferBytes: number
+  /** Most bytes of one message that are sent, our own Received line included. */
+  readonly maxBytes: number
+  /** Ends the exchange at once; its reason is what the exchange rejects with. */
+  readonly signal: AbortSignal
+  /** Steps of the dialogue, for the log. */
+  readonly trace: (step: string) => void
+}
+
+export interface Answer {
+  readonly reply: Reply
+  /** Content sent, in bytes, our Received line included. */
+  readonly bytes: number
+}
+
+/** Where a reading of the message goes. `write` answers false to be left alone until it emits `drain`. */
+export interface Sink extends EventEmitter {
+  write(chunk: Buffer): boolean
+  end(): void
+}
+
+/** A message that can be read from its first byte as often as needed, one reading at a time. */
+export interface MessageSource {
+  /** No reading yields fewer bytes than this… */
+  readonly least: number
+  /** …or more than this. */
+  readonly most: number
+  /** Begins a reading. Rejects with a Failure at step `read message` when the message cannot be read. */
+  open(sink: Sink): Promise<void>
+  /** Ends the reading, if one is open. */
+  close(): void
+}

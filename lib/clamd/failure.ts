@@ -1,0 +1,31 @@
+/*
+ * Why an exchange with a clamd came to nothing: at which step, in words for the log, with the original
+ * error as `cause`. Thrown by the dialogues, turned into a verdict by the scanner, shown to no client.
+ */
+
+export type Step = 'resolve' | 'connect' | 'command' | 'port' | 'data connect' | 'send' | 'reply' | 'read message'
+
+export class Failure extends Error {
+  override readonly name = 'Failure'
+  constructor(
+    readonly step: Step,
+    message: string,
+    cause?: unknown,
+  ) {
+    super(message, cause === undefined ? undefined : { cause })
+  }
+
+  /** `step: what happened (ECODE)`, one line. */
+  describe(): string {
+    const code = (this.cause as NodeJS.ErrnoException | undefined)?.code
+    return `${this.step}: ${this.message}${code ? ` (${code})` : ''}`
+  }
+}
+
+/** The message is larger than max_size; nobody's fault, and no other address would change it. */
+export class TooLarge extends Error {
+  override readonly name = 'TooLarge'
+  constructor(readonly bytes: number) {
+    super(`message is larger than max_size: ${bytes} bytes and more`)
+  }
+}

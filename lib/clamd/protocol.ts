@@ -1,0 +1,94 @@
+/*
+ * clamd's words as bytes and values: commands, replies, the STREAM port, what a daemon offers.
+ * No I/O here: the dialogues are in stream.ts and instream.ts. Wire layouts are drawn in docs/protocol.md.
+ */
+
+/** Commands as they go over the wire. Bare ones are understood by every release; INSTREAM and VERSIONCOMMANDS need a prefix. */
+export const command = {
+  ping: Buffer.from('PING\n'),
+  version: Buffer.from('VERSION\n'),
+  versionCommands: Buffer.from('nVERSIONCOMMANDS\n'),
+  stream: Buffer.from('STREAM\n'),
+  instream: Buffer.from('zINSTREAM\0'),
+} as const
+
+/**
+ * Goes in front of every message. clamd tells mail from other content by the first bytes and misses
+ * attachments behind a first header it does not expect (X-Foo, DKIM-Signature); a Received line settles it.
+ */
+export const headLine = Buffer.from('Received: by haraka-plugin-clamav-stream\r\n')
+
+/** Bytes before the content of an INSTREAM chunk: its length, big-endian. */
+export const chunkHeaderBytes = 4
+
+/** The chunk of length zero that ends an INSTREAM message. */
+export const endOfChunks = Buffer.alloc(chunkHeaderBytes)
+
+/** The most of a reply that is read, in bytes. Real ones are below 200; VERSIONCOMMANDS is the longest. */
+export const maxReplyBytes = 4096
+
+/** Longest name that reaches a header, an answer or a log. */
+const maxNameLength = 128
+
+export type Reply =
+  | { kind: 'pong' }
+  | { kind: 'clean' }
+  | { kind: 'found'; name: string }
+  /** The daemon does not have the command, or has it switched off (COMMAND UNAVAILABLE, from 1.5). */
+  | { kind: 'unknown_command'; text: string }
+  /** Over the daemon's StreamMaxLength. INSTREAM only; STREAM cuts in silence. */
+  | { kind: 'limit'; text: string }
+  | { kind: 'error'; text: string }
+
+/** Parses one reply without its terminator. What is not in clamd's grammar is an error, never clean. */
+export function parseReply(line: string): Reply {
+  if (line === 'PONG') return { kind: 'pong' }
+  if (line === 'stream: OK') return { kind: 'clean' }
+  const found = /^stream: (.+) FOUND$/s.exec(line)?.[1]
+  if (found !== undefined) return { kind: 'found', name: virusName(found) }
+  const text = printable(line)
+  if (line === 'UNKNOWN COMMAND' || line === 'COMMAND UNAVAILABLE') return { kind: 'unknown_command', text }
+  if (line === 'INSTREAM size limit exceeded. ERROR') return { kind: 'limit', text }
+  return { kind: 'error', text: text || 'an empty reply' }
+}
+
+/** ExtendedDetectionInfo adds `(md5:size)` to the name in STREAM replies; rules and people want the name. */
+function virusName(text: string): string {
+  return printable(text.replace(/\([0-9a-f]{32}:\d+\)$/, '')) || 'unnamed'
+}
+
+/** True for names that mean "not scanned to the end" (AlertExceedsMax, and `(null)` from old daemons), not a virus. */
+export function isLimitName(name: string): boolean {
+  return name === '(null)' || /^Heuristics\.Limits\.Exceeded\b/i.test(name)
+}
+
+/** The port of a `PORT n` line, or null if it is anything else (an error line comes in its place). */
+export function parsePort(line: string): number | null {
+  const digits = /^PORT (\d{1,5})$/.exec(line)?.[1]
+  const port = Number(digits ?? 0)
+  return port >= 1 && port <= 65535 ? port : null
+}
+
+export interface Offer {
+  /** As in `ClamAV 1.4.6/27500/Sun Nov 22 …`; null when the daemon did not say. */
+  version: string | null
+  /** null: the daemon does not list its commands (older than 0.95). */
+  commands: readonly string[] | null
+}
+
+/** Parses the answer to VERSIONCOMMANDS or VERSION. */
+export function parseOffer(line: string): Offer {
+  const [version = '', list] = line.split('| COMMANDS:')
+  return {
+    version: /^ClamAV /.test(version) ? printable(version.trim()) : null,
+    commands: list === undefined ? null : list.trim().split(/\s+/),
+  }
+}
+
+/** Printable ASCII on one line, at most 128 characters: fit for a header, an answer to a client and a log. */
+export function printable(text: string): string {
+  return text
+    .replace(/[^\x20-\x7e]+/g, '?')
+    .trim()
+    .slice(0, maxNameLength)
+}

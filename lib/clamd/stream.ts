@@ -1,0 +1,102 @@
+/*
+ * One message through STREAM: command and `PORT n` on one connection, the message on a second one to the
+ * same address, its end marked by closing, the reply on the first. Drawn in docs/protocol.md.
+ */
+
+import type { Socket } from 'node:net'
+import type { Address } from '../address'
+import { CommandConnection, dial } from './connection'
+import type { Answer, Exchange, MessageSource } from './exchange'
+import { Failure } from './failure'
+import { command, parsePort, parseReply, type Reply } from './protocol'
+import { Sender } from './sender'
+
+/** Resolves with clamd's reply, `clean` only after a completely sent message. Rejects with a Failure or TooLarge. */
+export async function stream(how: Exchange, message: MessageSource): Promise<Answer> {
+  const line = await CommandConnection.open(how)
+  try {
+    how.trace('connected, sending STREAM')
+    const answer = await line.ask(command.stream, 'port')
+    const port = parsePort(answer)
+    if (port === null) return { reply: refusal(answer), bytes: 0 }
+    how.trace(`PORT ${port}`)
+    const data = await dial(how, dataAddress(how.address, port), 'data connect', true)
+    return await transfer(how, message, line, data)
+  } finally {
+    line.close()
+  }
+}
+
+/** The data listener is IPv4 on every interface of clamd's host; behind a unix socket that host is ours. */
+function dataAddress(address: Address, port: number): Address {
+  return { host: 'path' in address ? '127.0.0.1' : address.host, port }
+}
+
+/** What came instead of `PORT n`; a verdict on nothing is none. */
+function refusal(answer: string): Reply {
+  const reply = parseReply(answer)
+  return reply.kind === 'unknown_command' || reply.kind === 'error'
+    ? reply
+    : { kind: 'error', text: `${reply.kind} instead of PORT` }
+}
+
+async function transfer(
+  how: Exchange,
+  message: MessageSource,
+  line: CommandConnection,
+  data: Socket,
+): Promise<Answer> {
+  const sender = new Sender(data, how, null, (reason) => line.fail(reason))
+  const sent = whenRead(data, sender)
+  let patience: NodeJS.Timeout | undefined
+  const giveUpSoon = (reason: Failure) => {
+    patience ??= setTimeout(() => {
+      line.fail(reason)
+      data.destroy(reason)
+    }, how.connectMs)
+  }
+  const onAbort = () => data.destroy(how.signal.reason as Error)
+  how.signal.addEventListener('abort', onAbort)
+  try {
+    message.open(sender).catch((error: unknown) => line.fail(error as Error))
+    void sent.then((broken) => {
+      message.close()
+      // clamd writes the reason on the command connection; it gets a moment to arrive.
+      if (broken) giveUpSoon(broken)
+    })
+    const reply = await line.lastReply()
+    how.trace(`${sender.bytes} bytes taken, reply: ${reply.kind}`)
+    if (reply.kind === 'clean') {
+      giveUpSoon(new Failure('send', 'OK, but the data connection was not closed'))
+      const broken = await sent
+      if (broken) throw broken
+    }
+    return { reply, bytes: sender.bytes }
+  } finally {
+    how.signal.removeEventListener('abort', onAbort)
+    clearTimeout(patience)
+    message.close()
+    sender.stop()
+    data.destroy()
+  }
+}
+
+/**
+ * Resolves with null when clamd has closed the data connection in good order after our last byte: it has read
+ * to the end. A clamd that stopped at its StreamMaxLength says OK as well, but resets or closes before the end.
+ */
+function whenRead(data: Socket, sender: Sender): Promise<Failure | null> {
+  return new Promise((resolve) => {
+    data.on('error', (cause) =>
+      resolve(new Failure('send', `data connection broke after ${sender.bytes} bytes`, cause)),
+    )
+    data.on('end', () =>
+      resolve(
+        sender.complete
+          ? null
+          : new Failure('send', `clamd closed the data connection after ${sender.bytes} bytes`),
+      ),
+    )
+    data.resume()
+  })
+}

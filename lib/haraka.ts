@@ -1,0 +1,59 @@
+/*
+ * The part of Haraka 3.3 that is touched here, as types, and no more.
+ */
+
+import type { EventEmitter } from 'node:events'
+
+export type Next = (code?: number, message?: unknown) => void
+
+export interface Plugin {
+  readonly name: string
+  /** Seconds that Haraka waits for a hook; 0: for ever. */
+  timeout: number
+  readonly config: {
+    get(name: string, type: 'data' | 'list', changed?: () => void): string[]
+    get(name: string, changed?: () => void): Record<string, Record<string, unknown>>
+  }
+  register_hook(hook: string, method: string, priority?: number): void
+  /** Haraka's own modules; test fixtures have other ones. */
+  haraka_require(name: string): unknown
+  logdebug(text: string): void
+  loginfo(text: string): void
+  logwarn(text: string): void
+  logerror(text: string): void
+}
+
+export interface Connection {
+  transaction: Transaction | null
+  readonly relaying: boolean
+  readonly notes: { readonly auth_user?: string }
+  readonly remote: { readonly is_private: boolean; readonly is_local: boolean }
+  logdebug(plugin: Plugin, text: string): void
+  loginfo(plugin: Plugin, text: string): void
+  lognotice(plugin: Plugin, text: string): void
+  logwarn(plugin: Plugin, text: string): void
+  logerror(plugin: Plugin, text: string): void
+}
+
+export interface Transaction {
+  readonly notes: Record<string, unknown>
+  readonly results: { add(plugin: Plugin, result: object): void }
+  /** Raw header lines, each with its line end; the message stream holds this very array. */
+  readonly header: { readonly header_list: string[] }
+  readonly message_stream: MessageStream
+  add_header(name: string, value: string): void
+  remove_header(name: string): void
+  reset_headers(): void
+}
+
+export interface MessageStream {
+  /** Headers that take the place of those received; empty: what was received goes out as it came. */
+  readonly headers: readonly string[]
+  /** Bytes received, headers and dot-stuffing included. */
+  readonly bytes_read: number
+  readonly idx: { readonly body?: { readonly start: number } }
+  /** Throws while another reading is open. Un-stuffs dots. */
+  pipe(destination: EventEmitter): void
+  /** From haraka-message-stream 2.0.4 on. */
+  unpipe?(): void
+}

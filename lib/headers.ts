@@ -1,0 +1,62 @@
+/*
+ * Our headers in a message: every form of them out, ours in. Works on Haraka's list of raw header lines
+ * in place, for the message stream holds that very array.
+ */
+
+import { infectedHeader, statusHeader, type Verdict } from './verdict'
+
+export const infectedName = 'X-MessageIsInfected'
+export const statusName = 'X-Virus-Status'
+
+/** What of Haraka's Transaction is needed here. */
+export interface Headed {
+  readonly header: { readonly header_list: string[] }
+  add_header(name: string, value: string): void
+  remove_header(name: string): void
+  reset_headers(): void
+}
+
+/**
+ * Takes out every header of these names, however spelled. Haraka's own `remove_header` misses white space
+ * before the colon, which RFC 5322 still has readers accept.
+ */
+function strip(message: Headed, names: readonly string[]): void {
+  for (const name of names) message.remove_header(name)
+  const list = message.header.header_list
+  const kept = list.filter((line) => !names.some((name) => isNamed(line, name)))
+  if (kept.length === list.length) return
+  list.splice(0, list.length, ...kept)
+  message.reset_headers()
+}
+
+/** True for `Name:`, `NAME :` and whatever else comes down to that name for a lenient reader. */
+function isNamed(line: string, name: string): boolean {
+  const colon = line.indexOf(':')
+  const written = colon === -1 ? line : line.slice(0, colon)
+  return written.replace(/[^\x21-\x7e]/g, '').toLowerCase() === name.toLowerCase()
+}
+
+function ourNames(withStatus: boolean): string[] {
+  return withStatus ? [infectedName, statusName] : [infectedName]
+}
+
+/** Removes what a sender may have forged. */
+export function removeForged(message: Headed, withStatus: boolean): void {
+  strip(message, ourNames(withStatus))
+}
+
+/** Makes the message carry what the verdict says and nothing else; leaves a message alone that already does. */
+export function mark(message: Headed, verdict: Verdict, withStatus: boolean): void {
+  const infected = infectedHeader(verdict)
+  const wanted: [string, string][] = [
+    ...(infected === null ? [] : [[infectedName, infected] satisfies [string, string]]),
+    ...(withStatus ? [[statusName, statusHeader(verdict)] satisfies [string, string]] : []),
+  ]
+  const names = ourNames(withStatus)
+  const present = message.header.header_list.filter((line) => names.some((name) => isNamed(line, name)))
+  const isThere = ([name, value]: [string, string]) =>
+    present.some((line) => line.trimEnd() === `${name}: ${value}`)
+  if (present.length === wanted.length && wanted.every(isThere)) return
+  strip(message, names)
+  for (const [name, value] of wanted) message.add_header(name, value)
+}

@@ -1,0 +1,234 @@
+/*
+ * The addresses of every configured host: which is asked next, which rests, how many scans each has in
+ * flight, and what has been learnt of it. Looks names up; knows nothing of clamd or messages.
+ */
+
+import { addressText, type Address, type Host } from './address'
+import type { Protocol } from './verdict'
+
+export interface HostSettings {
+  readonly hosts: readonly Host[]
+  /** Milliseconds for which a failed address is asked last. */
+  readonly restMs: number
+  /** Milliseconds after which names are looked up again. */
+  readonly resolveMs: number
+  /** Milliseconds that anybody waits for a name. */
+  readonly connectMs: number
+  /** Scans in flight per address; 0: no limit. */
+  readonly maxConcurrent: number
+}
+
+export interface World {
+  /** Every address of a name as the system resolves it, /etc/hosts included. */
+  readonly lookup: (name: string) => Promise<readonly string[]>
+  /** Milliseconds that never go backwards. */
+  readonly now: () => number
+  /** 0 ≤ n < 1; where the rotation starts in this process. */
+  readonly random: () => number
+  readonly warn: (text: string) => void
+}
+
+/** An address with what is known of it. Forgotten when its name no longer resolves to it. */
+interface Entry {
+  readonly address: Address
+  readonly text: string
+  failed: boolean
+  restsUntil: number
+  inFlight: number
+  protocol: Protocol | null
+}
+
+/** The right to use one address for one scan; ends with exactly one call of `done`. */
+export interface Lease {
+  readonly address: Address
+  readonly text: string
+  /** What the daemon there was last seen to speak; set it when that is learnt. */
+  protocol: Protocol | null
+  /** `neither`: the scan ended for a reason that says nothing about the address. */
+  done(outcome: 'worked' | 'failed' | 'neither'): void
+}
+
+/** Least milliseconds between two look-ups that failures ask for. */
+const lookupPauseMs = 1000
+
+export class Hosts {
+  #entries: Entry[] = []
+  #byName = new Map<string, readonly string[]>()
+  #turn: number
+  #resolvedAt = -Infinity
+  #resolving: Promise<void> | null = null
+  #waiting: (() => void)[] = []
+
+  constructor(
+    private readonly settings: HostSettings,
+    private readonly world: World,
+  ) {
+    this.#turn = Math.floor(world.random() * 2 ** 31)
+  }
+
+  /** Every address now known; looks the names up first if that has not been done. */
+  async addresses(signal: AbortSignal): Promise<readonly Address[]> {
+    await this.#known(signal)
+    return this.#entries.map((entry) => entry.address)
+  }
+
+  /**
+   * The next address that is not in `tried`, waiting for one to have room if need be.
+   * @returns null when there is none left. Rejects with the signal's reason.
+   */
+  async take(tried: ReadonlySet<string>, signal: AbortSignal): Promise<Lease | null> {
+    await this.#known(signal)
+    for (let lookedAgain = false; ; ) {
+      signal.throwIfAborted()
+      const left = this.#entries.filter((entry) => !tried.has(entry.text))
+      if (left.length > 0) {
+        const entry = this.#choose(left)
+        if (entry) return this.#lease(entry)
+        await new Promise<void>((resolve) => this.#wait(resolve, signal))
+      } else if (this.#resolving && !lookedAgain) {
+        lookedAgain = true
+        await within(this.#resolving, this.settings.connectMs, signal)
+      } else {
+        return null
+      }
+    }
+  }
+
+  /** Tells what somebody else found out about an address. */
+  note(address: Address, outcome: 'worked' | 'failed', protocol: Protocol | null): void {
+    const entry = this.#entries.find(({ text }) => text === addressText(address))
+    if (!entry) return
+    this.#judge(entry, outcome)
+    if (outcome === 'worked') entry.protocol = protocol
+  }
+
+  /** The first of those in turn that has room; the ones that rest only when all do. */
+  #choose(left: readonly Entry[]): Entry | undefined {
+    const now = this.world.now()
+    const awake = left.filter((entry) => entry.restsUntil <= now)
+    const room = (entry: Entry) =>
+      this.settings.maxConcurrent === 0 || entry.inFlight < this.settings.maxConcurrent
+    if (awake.length === 0) {
+      return [...left].sort((a, b) => a.restsUntil - b.restsUntil).find(room)
+    }
+    const first = this.#turn % awake.length
+    const chosen = [...awake.slice(first), ...awake.slice(0, first)].find(room)
+    if (chosen) this.#turn++
+    return chosen
+  }
+
+  #lease(entry: Entry): Lease {
+    entry.inFlight++
+    // After its rest one scan finds out whether the address is back; the others go on without it meanwhile.
+    if (entry.failed) entry.restsUntil = this.world.now() + this.settings.restMs
+    let open = true
+    return {
+      address: entry.address,
+      text: entry.text,
+      get protocol() {
+        return entry.protocol
+      },
+      set protocol(protocol) {
+        entry.protocol = protocol
+      },
+      done: (outcome) => {
+        if (!open) return
+        open = false
+        entry.inFlight--
+        if (outcome !== 'neither') this.#judge(entry, outcome)
+        this.#wakeAll()
+      },
+    }
+  }
+
+  #judge(entry: Entry, outcome: 'worked' | 'failed'): void {
+    entry.failed = outcome === 'failed'
+    entry.restsUntil = entry.failed ? this.world.now() + this.settings.restMs : 0
+    if (!entry.failed) return
+    // What comes back may be another release, and a name may stand for other addresses by now.
+    entry.protocol = null
+    if (this.world.now() - this.#resolvedAt >= Math.min(lookupPauseMs, this.settings.resolveMs)) {
+      void this.#resolve()
+    }
+  }
+
+  #wait(resolve: () => void, signal: AbortSignal): void {
+    const go = () => {
+      signal.removeEventListener('abort', onAbort)
+      resolve()
+    }
+    const onAbort = () => {
+      this.#waiting = this.#waiting.filter((other) => other !== go)
+      go()
+    }
+    signal.addEventListener('abort', onAbort, { once: true })
+    this.#waiting.push(go)
+  }
+
+  /** All, since whoever is first may have tried the address that got free; they queue again in the same order. */
+  #wakeAll(): void {
+    for (const wake of this.#waiting.splice(0)) wake()
+  }
+
+  async #known(signal: AbortSignal): Promise<void> {
+    const age = this.world.now() - this.#resolvedAt
+    if (this.#entries.length === 0) {
+      await within(this.#resolve(), this.settings.connectMs, signal)
+    } else if (age >= this.settings.resolveMs) {
+      void this.#resolve()
+    }
+  }
+
+  #resolve(): Promise<void> {
+    this.#resolving ??= this.#lookUpAll().finally(() => {
+      this.#resolving = null
+    })
+    return this.#resolving
+  }
+
+  async #lookUpAll(): Promise<void> {
+    const { hosts } = this.settings
+    const found = await Promise.all(hosts.map((host) => this.#lookUp(host)))
+    const known = new Map(this.#entries.map((entry) => [entry.text, entry]))
+    const entries = new Map<string, Entry>()
+    for (const address of found.flat()) {
+      const text = addressText(address)
+      entries.set(
+        text,
+        known.get(text) ?? { address, text, failed: false, restsUntil: 0, inFlight: 0, protocol: null },
+      )
+    }
+    this.#entries = [...entries.values()]
+    this.#resolvedAt = this.world.now()
+    this.#wakeAll()
+  }
+
+  /** A name that cannot be looked up keeps the addresses it had. */
+  async #lookUp(host: Host): Promise<Address[]> {
+    if ('path' in host) return [host]
+    try {
+      this.#byName.set(host.host, await this.world.lookup(host.host))
+    } catch (error) {
+      this.world.warn(`cannot look up ${host.host}: ${(error as Error).message}`)
+    }
+    return (this.#byName.get(host.host) ?? []).map((address) => ({ host: address, port: host.port }))
+  }
+}
+
+/** Waits for `work`, but no longer than `ms`. Rejects with the signal's reason. */
+async function within(work: Promise<void>, ms: number, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted()
+  let timer: NodeJS.Timeout | undefined
+  let onAbort: (() => void) | undefined
+  const limit = new Promise<void>((resolve, reject) => {
+    timer = setTimeout(resolve, ms)
+    onAbort = () => reject(signal.reason as Error)
+    signal.addEventListener('abort', onAbort)
+  })
+  try {
+    await Promise.race([work, limit])
+  } finally {
+    clearTimeout(timer)
+    if (onAbort) signal.removeEventListener('abort', onAbort)
+  }
+}

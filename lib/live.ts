@@ -1,0 +1,142 @@
+/*
+ * Settings in force and what was made of them, for each instance of the plugin: read at start, where a
+ * mistake stops Haraka, and again when a file changes, where it leaves the old ones in force.
+ */
+
+import { lookup } from 'node:dns/promises'
+import { connect } from 'node:net'
+import bytes from 'bytes'
+import { parseSettings, type Settings } from './config'
+import type { Plugin } from './haraka'
+import { Hosts } from './hosts'
+import { Scanner } from './scanner'
+import { checkAtStart } from './startup'
+
+/** Everything that a reload replaces; messages in flight keep what they started with. */
+export interface Live {
+  readonly settings: Settings
+  readonly hosts: Hosts
+  readonly scanner: Scanner
+  /** Ends the check of the addresses; null: none has been asked for. */
+  check: AbortController | null
+}
+
+/** Seconds by which Haraka's hook timer exceeds scan_timeout, so that the verdict comes first. */
+const hookMarginSeconds = 10
+
+const lives = new WeakMap<Plugin, Live>()
+
+export function currentOf(plugin: Plugin): Live {
+  const live = lives.get(plugin)
+  if (!live) throw new Error('the plugin is not registered')
+  return live
+}
+
+/** Reads the settings and watches their files. @throws ConfigError */
+export function load(plugin: Plugin): void {
+  const hookSeconds = plugin.timeout
+  const use = (settings: Settings) => {
+    const old = lives.get(plugin)
+    const live = liveOf(plugin, settings, old)
+    lives.set(plugin, live)
+    // 0 is an administrator's "no timer".
+    const needed = Math.ceil(settings.scan.scanMs / 1000) + hookMarginSeconds
+    plugin.timeout = hookSeconds === 0 ? 0 : Math.max(hookSeconds, needed)
+    if (old?.check && old.hosts !== live.hosts) {
+      old.check.abort()
+      startCheck(plugin)
+    }
+  }
+  const reload = () => {
+    try {
+      use(read(plugin, reload))
+      plugin.loginfo('settings reloaded')
+    } catch (error) {
+      plugin.logerror(`settings not reloaded, the old ones stay in force: ${(error as Error).message}`)
+    }
+  }
+  use(read(plugin, reload))
+}
+
+function read(plugin: Plugin, changed: () => void): Settings {
+  // The last reading of a name decides as what Haraka reads it when it changes, and whom it tells.
+  const iniLines = plugin.config.get('clamav-stream.ini', 'data')
+  const ini = plugin.config.get('clamav-stream.ini', changed)
+  const signatures = plugin.config.get('clamav-stream.signatures', 'list', changed)
+  return parseSettings({ ini, iniLines, signatures })
+}
+
+/** What is known of the addresses survives a reload that does not concern them. */
+function liveOf(plugin: Plugin, settings: Settings, old: Live | undefined): Live {
+  const isSame = (part: 'hosts' | 'scan') =>
+    old !== undefined && JSON.stringify(old.settings[part]) === JSON.stringify(settings[part])
+  if (old && isSame('hosts') && isSame('scan')) return { ...old, settings }
+  const hosts = new Hosts(settings.hosts, {
+    lookup: async (name) => (await lookup(name, { all: true, verbatim: true })).map(({ address }) => address),
+    now: () => performance.now(),
+    random: Math.random,
+    warn: (text) => plugin.logwarn(text),
+  })
+  return { settings, hosts, scanner: new Scanner(settings.scan, hosts, connect), check: null }
+}
+
+/** Begins the check of every address in the background. */
+export function startCheck(plugin: Plugin): void {
+  const live = currentOf(plugin)
+  const { startup, scan, debug } = live.settings
+  live.check = new AbortController()
+  const log = {
+    trace: (text: string) => plugin[debug ? 'loginfo' : 'logdebug'](text),
+    info: (text: string) => plugin.loginfo(text),
+    error: (text: string) => plugin.logerror(text),
+  }
+  const settings = { ...startup, connectMs: scan.connectMs, protocol: scan.protocol }
+  checkAtStart(settings, live.hosts, connect, log, live.check.signal).catch((error: unknown) =>
+    plugin.logerror(`start-up check failed: ${String(error)}`),
+  )
+}
+
+export function stop(plugin: Plugin): void {
+  lives.get(plugin)?.check?.abort()
+}
+
+/**
+ * Equal priorities run in the order of config/plugins, so a plugin that registered -100 before us would take
+ * messages before the gate, or turn our rejections round.
+ * @throws Error that names the plugin
+ */
+export function mustStandFirst(plugin: Plugin): void {
+  const { registered_hooks: hooks } = plugin.haraka_require('plugins') as {
+    registered_hooks?: Record<string, { plugin: string; priority: number }[] | undefined>
+  }
+  for (const hook of ['queue', 'queue_outbound', 'deny']) {
+    const rival = hooks?.[hook]?.find(({ priority }) => priority <= -100)
+    if (rival) {
+      throw new Error(
+        `config/plugins: ${plugin.name} must be listed before ${rival.plugin}, ` +
+          `which has priority -100 on the hook ${hook} and would come before the check of the verdict`,
+      )
+    }
+  }
+}
+
+/** Mail that Haraka takes and that is not scanned for its size deserves a word at start. */
+export function warnOfLargerMail(plugin: Plugin): void {
+  const { maxBytes } = currentOf(plugin).settings.scan
+  const limit = harakaLimit(plugin)
+  if (limit === null || (limit > 0 && limit <= maxBytes)) return
+  plugin.logwarn(
+    `Haraka accepts ${limit === 0 ? 'messages of any size' : `${bytes(limit) ?? ''}`} ([max] bytes in connection.ini), ` +
+      `max_size is ${bytes(maxBytes) ?? ''}: larger ones are not scanned but "too_large"`,
+  )
+}
+
+/** Haraka's own limit in bytes, 0 for none; null where it cannot be seen, as under test fixtures. */
+function harakaLimit(plugin: Plugin): number | null {
+  try {
+    const { cfg } = plugin.haraka_require('connection') as { cfg?: { max?: { bytes?: number } } }
+    return cfg?.max?.bytes ?? null
+  } catch {
+    return null
+  }
+}

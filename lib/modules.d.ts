@@ -1,0 +1,33 @@
+/* The functions of untyped Haraka packages that are called here, and no more. */
+
+declare module 'haraka-utils' {
+  /** Regular expression source for a pattern with * and ?; anchored at its end only. */
+  export function wildcard_to_regexp(pattern: string): string
+}
+
+declare module 'haraka-net-utils' {
+  export class Endpoint {
+    constructor(address: { host: string; port: number } | { path: string })
+    toString(): string
+  }
+}
+
+declare module 'haraka-dsn' {
+  /** Haraka takes code and text of an answer from an object of this class, and knows it by the class's name. */
+  export default class DSN {
+    static create(code: number, text: string, subject: number, detail: number): DSN
+    readonly code: number
+    readonly reply: string
+  }
+}
+
+declare module 'haraka-constants' {
+  const constants: {
+    readonly cont: number
+    readonly stop: number
+    readonly deny: number
+    readonly denysoft: number
+    readonly ok: number
+  }
+  export default constants
+}

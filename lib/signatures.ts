@@ -1,0 +1,27 @@
+/*
+ * config/clamav-stream.signatures: what is done about which signature name, one rule a line.
+ */
+
+import { wildcard_to_regexp } from 'haraka-utils'
+import type { InfectedAction, SignatureRule } from './policy'
+import { type Kind, Wrong } from './values'
+
+/**
+ * Parses `PATTERN ACTION`: wildcards `*` and `?`, or a regular expression between slashes; not case-sensitive.
+ * `#` begins a comment.
+ * @returns the rule, null for a line without one, or what is wrong
+ */
+export function parseSignatureRule(line: string, actions: Kind<InfectedAction>): SignatureRule | null | Wrong {
+  const rule = line.replace(/(^|\s)#.*$/, '').trim()
+  if (rule === '') return null
+  const match = /^(?:\/(?<regexp>.*)\/|(?<wildcards>\S+))\s+(?<words>\S.*)$/.exec(rule)?.groups
+  if (!match) return new Wrong('a rule is PATTERN ACTION')
+  const action = actions.parse(match.words ?? '')
+  if (action instanceof Wrong) return new Wrong(action.why ?? `${match.words ?? ''} is not ${actions.allowed}`)
+  try {
+    const source = match.regexp ?? `^(?:${wildcard_to_regexp(match.wildcards ?? '')})`
+    return { pattern: new RegExp(source, 'i'), action }
+  } catch (error) {
+    return new Wrong((error as Error).message)
+  }
+}

@@ -1,0 +1,111 @@
+/*
+ * The outcomes of a scan, and how each is written: note, result, header values, log line, answer text.
+ * What is done about an outcome is decided in policy.ts; where the words go is index.ts' business.
+ */
+
+export type Protocol = 'stream' | 'instream'
+
+/** Why a message was not scanned. `exempt`: by [check]; the others: by what happened. */
+export type Reason = 'exempt' | 'too_large' | 'limits' | 'timeout' | 'error'
+
+interface Scan {
+  /** Address that gave the verdict, or that was asked last; null when none was. */
+  readonly clamd: string | null
+  readonly protocol: Protocol | null
+  /** Bytes sent to clamd, our own Received line included; of a message that is too large, its size. */
+  readonly bytes: number
+  /** Milliseconds from the first step to the verdict. */
+  readonly ms: number
+}
+
+export interface Clean extends Scan {
+  readonly outcome: 'clean'
+}
+
+export interface Infected extends Scan {
+  readonly outcome: 'infected'
+  /** Signature name: printable ASCII, at most 128 characters. */
+  readonly virus: string
+}
+
+export interface Unscanned extends Scan {
+  readonly outcome: 'unscanned'
+  readonly reason: Reason
+  /** For the log: address, step and cause. Never shown to a client. */
+  readonly text: string
+}
+
+export type Verdict = Clean | Infected | Unscanned
+
+/** `transaction.notes.clamav_stream`: plain JSON, since the outbound queue writes notes to disk. */
+export interface Note {
+  outcome: 'clean' | 'infected' | 'unscanned'
+  /** null: not scanned, which is not the same as clean. */
+  infected: boolean | null
+  virus: string | null
+  reason: Reason | null
+  /** `host:port`, `[v6]:port` or the path of a socket. */
+  clamd: string | null
+  protocol: Protocol | null
+  bytes: number
+  ms: number
+  /** What will be done. Another plugin may overrule it in data_post at a priority between 0 and 50. */
+  action: string
+}
+
+const noScan: Scan = { clamd: null, protocol: null, bytes: 0, ms: 0 }
+
+/** For a message that [check] leaves alone. */
+export function exemptVerdict(): Verdict {
+  return { outcome: 'unscanned', reason: 'exempt', text: '', ...noScan }
+}
+
+/** For a scan that ended in a fault of our own. */
+export function failedVerdict(text: string): Verdict {
+  return { outcome: 'unscanned', reason: 'error', text, ...noScan }
+}
+
+export function noteOf(verdict: Verdict, action: string): Note {
+  return {
+    outcome: verdict.outcome,
+    infected: verdict.outcome === 'unscanned' ? null : verdict.outcome === 'infected',
+    virus: verdict.outcome === 'infected' ? verdict.virus : null,
+    reason: verdict.outcome === 'unscanned' ? verdict.reason : null,
+    clamd: verdict.clamd,
+    protocol: verdict.protocol,
+    bytes: verdict.bytes,
+    ms: verdict.ms,
+    action,
+  }
+}
+
+/** For `transaction.results`: Haraka's own vocabulary, so that karma and others can score it. */
+export function resultOf(verdict: Verdict): Record<'pass' | 'fail' | 'skip' | 'err', string | undefined> {
+  const failed = verdict.outcome === 'unscanned' && (verdict.reason === 'error' || verdict.reason === 'timeout')
+  return {
+    pass: verdict.outcome === 'clean' ? 'clean' : undefined,
+    fail: verdict.outcome === 'infected' ? verdict.virus : undefined,
+    skip: verdict.outcome === 'unscanned' ? verdict.reason : undefined,
+    err: failed ? verdict.text : undefined,
+  }
+}
+
+/** Value of X-MessageIsInfected; null when the message was not scanned, for then it has none. */
+export function infectedHeader(verdict: Verdict): 'true' | 'false' | null {
+  if (verdict.outcome === 'unscanned') return null
+  return verdict.outcome === 'infected' ? 'true' : 'false'
+}
+
+/** Value of X-Virus-Status. */
+export function statusHeader(verdict: Verdict): string {
+  if (verdict.outcome === 'infected') return `infected (${verdict.virus})`
+  return verdict.outcome === 'clean' ? 'clean' : `unscanned (${verdict.reason})`
+}
+
+/** One line of log for one message. */
+export function logLine(verdict: Verdict, action: string): string {
+  const where = verdict.clamd === null ? '' : ` clamd=${verdict.clamd} protocol=${verdict.protocol ?? '-'}`
+  const why = verdict.outcome === 'unscanned' && verdict.text ? `: ${verdict.text}` : ''
+  const outcome = verdict.outcome === 'clean' ? 'clean' : statusHeader(verdict)
+  return `${outcome}${where} bytes=${verdict.bytes} ms=${verdict.ms} action=${action}${why}`
+}
