@@ -12,7 +12,15 @@ import { mark, removeForged } from './lib/headers'
 import { currentOf, load, mustStandFirst, startCheck, stop, warnOfLargerMail, type Live } from './lib/live'
 import { TransactionMessage } from './lib/message'
 import { decide, isExempt, parseAction, type Action, type SenderFacts } from './lib/policy'
-import { exemptVerdict, failedVerdict, logLine, noteOf, resultOf, type Note, type Verdict } from './lib/verdict'
+import {
+  exemptVerdict,
+  failedVerdict,
+  logLine,
+  noteOf,
+  resultOf,
+  type Note,
+  type Verdict,
+} from './lib/verdict'
 
 export type { Action } from './lib/policy'
 export type { Note, Protocol, Reason } from './lib/verdict'

@@ -9,8 +9,8 @@ import { Endpoint } from 'haraka-net-utils'
 /** Where to dial: `host` is a literal IPv4 or IPv6 address. */
 export type Address = { host: string; port: number } | { path: string }
 
-/** As configured: `host` may be a name, which stands for every address it resolves to. */
-export type Host = Address
+/** As configured: a name stands for every address it resolves to. */
+export type Host = Address | { name: string; port: number }
 
 /** `127.0.0.1:3310`, `[::1]:3310` or the path: for logs, notes and as a key. */
 export function addressText(address: Address): string {
@@ -32,12 +32,14 @@ export function parseHost(text: string, defaultPort: number): Host | string {
   if (!match) return 'is not a host'
   const port = match.port === undefined ? defaultPort : Number(match.port)
   if (port < 1 || port > 65535) return 'has a port outside 1 to 65535'
-  if (match.v6 !== undefined) return isIP(match.v6) === 6 ? { host: match.v6, port } : 'is not an IPv6 address'
+  if (match.v6 !== undefined)
+    return isIP(match.v6) === 6 ? { host: match.v6, port } : 'is not an IPv6 address'
   const name = match.name ?? ''
   if (isIP(name) === 4) return { host: name, port }
   if (/^[\d.]+$/.test(name)) return 'is not an IPv4 address'
   // Underscores are no DNS host names, but container networks use them and the system resolver takes them.
-  return /^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?$/i.test(name) && name.length < 254
-    ? { host: name, port }
+  return /^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?$/i.test(name) &&
+    name.length < 254
+    ? { name, port }
     : 'is not a host name'
 }

@@ -199,7 +199,11 @@ function nearest(name: string, section: string): string {
 /** Lines that are neither setting, section nor comment; Haraka's loader passes over them. */
 function skippedLines(lines: readonly string[]): string[] {
   return lines
-    .filter((line) => !/^\s*(?:[;#].*|\[[^\]]*\]\s*|[\w@:._+\-/[\]]+\s*=.*)?$/.test(line))
+    .filter((line) => !/^\s*([;#].*)?$/.test(line))
+    .join('\n')
+    .replace(/\\[ \t]*\n/g, '') // a backslash at the end continues a line
+    .split('\n')
+    .filter((line) => line !== '' && !/^\s*(\[[^\]]*\]\s*|[\w@:._+\-/[\]]+\s*=.*)$/.test(line))
     .map((line) => `${iniName}: "${line.trim()}" is not a setting; write KEY = VALUE`)
 }
 

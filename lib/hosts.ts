@@ -78,7 +78,7 @@ export class Hosts {
    */
   async take(tried: ReadonlySet<string>, signal: AbortSignal): Promise<Lease | null> {
     await this.#known(signal)
-    for (let lookedAgain = false; ; ) {
+    for (let lookedAgain = false; ;) {
       signal.throwIfAborted()
       const left = this.#entries.filter((entry) => !tried.has(entry.text))
       if (left.length > 0) {
@@ -205,13 +205,13 @@ export class Hosts {
 
   /** A name that cannot be looked up keeps the addresses it had. */
   async #lookUp(host: Host): Promise<Address[]> {
-    if ('path' in host) return [host]
+    if (!('name' in host)) return [host]
     try {
-      this.#byName.set(host.host, await this.world.lookup(host.host))
+      this.#byName.set(host.name, await this.world.lookup(host.name))
     } catch (error) {
-      this.world.warn(`cannot look up ${host.host}: ${(error as Error).message}`)
+      this.world.warn(`cannot look up ${host.name}: ${(error as Error).message}`)
     }
-    return (this.#byName.get(host.host) ?? []).map((address) => ({ host: address, port: host.port }))
+    return (this.#byName.get(host.name) ?? []).map((address) => ({ host: address, port: host.port }))
   }
 }
 

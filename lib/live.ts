@@ -126,7 +126,7 @@ export function warnOfLargerMail(plugin: Plugin): void {
   const limit = harakaLimit(plugin)
   if (limit === null || (limit > 0 && limit <= maxBytes)) return
   plugin.logwarn(
-    `Haraka accepts ${limit === 0 ? 'messages of any size' : `${bytes(limit) ?? ''}`} ([max] bytes in connection.ini), ` +
+    `Haraka accepts ${limit === 0 ? 'messages of any size' : (bytes(limit) ?? '')} ([max] bytes in connection.ini), ` +
       `max_size is ${bytes(maxBytes) ?? ''}: larger ones are not scanned but "too_large"`,
   )
 }

@@ -23,7 +23,8 @@ export class TransactionMessage implements MessageSource {
     private readonly patienceMs: number,
   ) {
     const { headers, bytes_read: received, idx } = transaction.message_stream
-    const head = headers.length === 0 ? 0 : headers.reduce((sum, line) => sum + bytesOnWire(line), '\r\n'.length)
+    const head =
+      headers.length === 0 ? 0 : headers.reduce((sum, line) => sum + bytesOnWire(line), '\r\n'.length)
     const body = head === 0 ? received : received - (idx.body?.start ?? 0)
     // Un-stuffing takes at most one byte of every line of "..\r\n".
     this.least = head + Math.ceil(body * 0.75)
@@ -44,7 +45,7 @@ export class TransactionMessage implements MessageSource {
         return
       } catch (cause) {
         sink.removeAllListeners('finish')
-        if (performance.now() > until || !/currently piping/.test(String(cause))) {
+        if (performance.now() > until || !String(cause).includes('currently piping')) {
           throw new Failure('read message', 'another plugin keeps the message open', cause)
         }
         await delay(pollMs)

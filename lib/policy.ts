@@ -67,10 +67,9 @@ export function decide(rules: Rules, verdict: Verdict, sender: SenderFacts): Act
 
 /** True for a sender whose messages `[check]` leaves alone. */
 export function isExempt(check: Check, sender: SenderFacts): boolean {
-  const byAddress = sender.isLocal && check.localIp !== null ? !check.localIp : sender.isPrivate && !check.privateIp
-  return (
-    (sender.isAuthenticated && !check.authenticated) || (sender.isRelaying && !check.relay) || byAddress
-  )
+  const byAddress =
+    sender.isLocal && check.localIp !== null ? !check.localIp : sender.isPrivate && !check.privateIp
+  return (sender.isAuthenticated && !check.authenticated) || (sender.isRelaying && !check.relay) || byAddress
 }
 
 /** Reads an action that another plugin has put into the note; null if it is no action word. */

@@ -177,7 +177,15 @@ export class Scanner {
 
   #exchange(address: Address, signal: AbortSignal, log: ScanLog): Exchange {
     const { connectMs, bufferBytes, maxBytes } = this.settings
-    return { connect: this.connect, address, connectMs, bufferBytes, maxBytes, signal, trace: log.trace }
+    return {
+      connect: this.connect,
+      address,
+      connectMs,
+      bufferBytes,
+      maxBytes,
+      signal,
+      trace: (step) => log.trace(step),
+    }
   }
 
   /** Bytes of a message that is larger than maxBytes, else 0. Reads it only if that can make a difference. */

@@ -11,13 +11,17 @@ import { type Kind, Wrong } from './values'
  * `#` begins a comment.
  * @returns the rule, null for a line without one, or what is wrong
  */
-export function parseSignatureRule(line: string, actions: Kind<InfectedAction>): SignatureRule | null | Wrong {
+export function parseSignatureRule(
+  line: string,
+  actions: Kind<InfectedAction>,
+): SignatureRule | null | Wrong {
   const rule = line.replace(/(^|\s)#.*$/, '').trim()
   if (rule === '') return null
   const match = /^(?:\/(?<regexp>.*)\/|(?<wildcards>\S+))\s+(?<words>\S.*)$/.exec(rule)?.groups
   if (!match) return new Wrong('a rule is PATTERN ACTION')
   const action = actions.parse(match.words ?? '')
-  if (action instanceof Wrong) return new Wrong(action.why ?? `${match.words ?? ''} is not ${actions.allowed}`)
+  if (action instanceof Wrong)
+    return new Wrong(action.why ?? `${match.words ?? ''} is not ${actions.allowed}`)
   try {
     const source = match.regexp ?? `^(?:${wildcard_to_regexp(match.wildcards ?? '')})`
     return { pattern: new RegExp(source, 'i'), action }

@@ -47,7 +47,8 @@ export async function checkAtStart(
         log.trace(`${what}, try ${attemptNumber} of ${settings.maxPings}: ${reasonOf(error)}`),
     })
   const giveUp = (what: string, error: unknown) => {
-    if (!signal.aborted) log.error(`${what} does not answer after ${settings.maxPings} tries: ${reasonOf(error)}`)
+    if (!signal.aborted)
+      log.error(`${what} does not answer after ${settings.maxPings} tries: ${reasonOf(error)}`)
   }
 
   try {
@@ -131,7 +132,8 @@ function protocolOf({ commands }: Offer): Protocol | null {
 function describe(offer: Offer, configured: Protocol | 'auto'): string {
   const version = offer.version ?? 'version unknown'
   const learnt = protocolOf(offer)
-  if (configured === 'auto') return `${version}, protocol ${learnt ?? 'not told, will be learnt from the first message'}`
+  if (configured === 'auto')
+    return `${version}, protocol ${learnt ?? 'not told, will be learnt from the first message'}`
   const isMissing = offer.commands !== null && !offer.commands.includes(configured.toUpperCase())
   return `${version}, protocol ${configured}${isMissing ? ', WHICH THIS DAEMON DOES NOT HAVE: set protocol=auto' : ''}`
 }

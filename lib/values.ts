@@ -60,7 +60,10 @@ export function size(least: number, most: number): Kind<number> {
   }
 }
 
-export function oneOf<const T extends string>(words: readonly T[], unavailable: readonly string[] = []): Kind<T> {
+export function oneOf<const T extends string>(
+  words: readonly T[],
+  unavailable: readonly string[] = [],
+): Kind<T> {
   return {
     allowed: listed(words),
     parse(text) {

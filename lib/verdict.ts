@@ -81,7 +81,8 @@ export function noteOf(verdict: Verdict, action: string): Note {
 
 /** For `transaction.results`: Haraka's own vocabulary, so that karma and others can score it. */
 export function resultOf(verdict: Verdict): Record<'pass' | 'fail' | 'skip' | 'err', string | undefined> {
-  const failed = verdict.outcome === 'unscanned' && (verdict.reason === 'error' || verdict.reason === 'timeout')
+  const failed =
+    verdict.outcome === 'unscanned' && (verdict.reason === 'error' || verdict.reason === 'timeout')
   return {
     pass: verdict.outcome === 'clean' ? 'clean' : undefined,
     fail: verdict.outcome === 'infected' ? verdict.virus : undefined,

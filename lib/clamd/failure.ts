@@ -3,7 +3,8 @@
  * error as `cause`. Thrown by the dialogues, turned into a verdict by the scanner, shown to no client.
  */
 
-export type Step = 'resolve' | 'connect' | 'command' | 'port' | 'data connect' | 'send' | 'reply' | 'read message'
+export type Step =
+  'resolve' | 'connect' | 'command' | 'port' | 'data connect' | 'send' | 'reply' | 'read message'
 
 export class Failure extends Error {
   override readonly name = 'Failure'

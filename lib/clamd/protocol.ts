@@ -80,7 +80,7 @@ export interface Offer {
 export function parseOffer(line: string): Offer {
   const [version = '', list] = line.split('| COMMANDS:')
   return {
-    version: /^ClamAV /.test(version) ? printable(version.trim()) : null,
+    version: version.startsWith('ClamAV ') ? printable(version.trim()) : null,
     commands: list === undefined ? null : list.trim().split(/\s+/),
   }
 }

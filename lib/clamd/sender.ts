@@ -59,7 +59,7 @@ export class Sender extends EventEmitter implements Sink {
       this.onTooLarge(new TooLarge(this.bytes))
       return true
     }
-    for (let taken = 0; taken < chunk.length; ) {
+    for (let taken = 0; taken < chunk.length;) {
       const room = this.#start + this.how.bufferBytes - this.#filled
       const copied = chunk.copy(this.#buffer, this.#filled, taken, taken + room)
       this.#filled += copied

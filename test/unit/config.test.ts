@@ -1,0 +1,284 @@
+// The ini, docs/config.md and the code agree; every mistake is named, all of them in one message.
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
+import { test } from 'node:test'
+import { ConfigError, parseSettings, schema, type Settings, type Sources } from '../../lib/config'
+
+const root = path.resolve(__dirname, '..', '..')
+const ini = readFileSync(path.join(root, 'config', 'clamav-stream.ini'), 'utf8').split('\n')
+
+type Ini = Record<string, Record<string, unknown>>
+
+function parse(sections: Ini = {}, rest: Partial<Sources> = {}): Settings {
+  return parseSettings({ ini: sections, iniLines: [], signatures: [], ...rest })
+}
+
+function problems(sections: Ini, rest: Partial<Sources> = {}): string {
+  try {
+    parse(sections, rest)
+  } catch (error) {
+    assert.ok(error instanceof ConfigError)
+    return error.message
+  }
+  return ''
+}
+
+test('an empty ini gives the defaults of the contract', () => {
+  assert.deepEqual(parse(), {
+    scan: {
+      protocol: 'auto',
+      bufferBytes: 8192,
+      connectMs: 5000,
+      scanMs: 60_000,
+      maxBytes: 25 * 1024 * 1024,
+    },
+    hosts: {
+      hosts: [{ name: 'localhost', port: 3310 }],
+      restMs: 30_000,
+      resolveMs: 60_000,
+      connectMs: 5000,
+      maxConcurrent: 0,
+    },
+    startup: { maxPings: 6, pingIntervalMs: 30_000 },
+    rules: {
+      infected: 'reject',
+      authenticated: 'reject',
+      signatures: [],
+      unscanned: { error: 'defer', timeout: 'defer', too_large: 'reject', limits: 'reject' },
+    },
+    check: { authenticated: true, relay: true, privateIp: true, localIp: null },
+    message: 'Message is infected with {virus}',
+    detailsHeader: false,
+    debug: false,
+  })
+})
+
+test('the shipped ini has every key, commented out at its default, with a sentence above it', () => {
+  const shipped: Record<string, Record<string, string>> = {}
+  let section = ''
+  ini.forEach((line, index) => {
+    section = /^\[(\w+)\]$/.exec(line)?.[1] ?? section
+    const key = /^;(\w+)=(.*)$/.exec(line)
+    if (!key) {
+      assert.match(line, /^(; .*|\[\w+\]|)$/, 'nothing is set in the shipped file')
+      return
+    }
+    shipped[section] = { ...shipped[section], [key[1] ?? '']: key[2] ?? '' }
+    assert.match(ini[index - 1] ?? '', /^; .*[.:,a-z]$/, `${line} has a sentence`)
+  })
+  const expected = Object.fromEntries(
+    Object.entries(schema).map(([name, keys]) => [
+      name,
+      Object.fromEntries(Object.entries(keys).map(([key, { initial }]) => [key, initial])),
+    ]),
+  )
+  assert.deepEqual(shipped, expected)
+})
+
+test('docs/config.md names every key with its default', () => {
+  const docs = readFileSync(path.join(root, 'docs', 'config.md'), 'utf8')
+  for (const keys of Object.values(schema)) {
+    for (const [key, { initial }] of Object.entries<{ initial: string }>(keys)) {
+      const row = docs.split('\n').find((line) => line.includes(`\`${key}\``) && line.includes(initial))
+      assert.ok(row, `${key} with ${initial}`)
+    }
+  }
+})
+
+test('times, sizes, words and hosts are read as people write them', () => {
+  const settings = parse({
+    main: {
+      host: 'a, b:3311;[::1]  /run/c.sock',
+      port: 3312,
+      connect_timeout: '500ms',
+      scan_timeout: 90,
+      host_rest: '1.5m',
+      resolve_interval: '2H',
+      stream_buffer_size: '64K',
+      max_size: '1.5m',
+      protocol: 'InStream',
+      debug: 'YES',
+    },
+    infected: { action: 'Tag', message: 'No {virus} please; thank you' },
+    check: { private_ip: 'off', local_ip: 1 },
+  })
+  assert.deepEqual(settings.hosts.hosts, [
+    { name: 'a', port: 3312 },
+    { name: 'b', port: 3311 },
+    { host: '::1', port: 3312 },
+    { path: '/run/c.sock' },
+  ])
+  assert.equal(settings.scan.connectMs, 500)
+  assert.equal(settings.scan.scanMs, 90_000)
+  assert.equal(settings.hosts.restMs, 90_000)
+  assert.equal(settings.hosts.resolveMs, 7_200_000)
+  assert.equal(settings.scan.bufferBytes, 65_536)
+  assert.equal(settings.scan.maxBytes, 1.5 * 1024 * 1024)
+  assert.equal(settings.scan.protocol, 'instream')
+  assert.equal(settings.debug, true)
+  assert.equal(settings.rules.infected, 'tag')
+  assert.equal(settings.rules.authenticated, 'tag', 'as action')
+  assert.equal(settings.message, 'No {virus} please; thank you')
+  assert.deepEqual(settings.check, { authenticated: true, relay: true, privateIp: false, localIp: true })
+})
+
+const wrong: [section: string, key: string, value: string | number | undefined][] = [
+  ['main', 'host', ''],
+  ['main', 'host', 'two words:x'],
+  ['main', 'host', '::1:3310'],
+  ['main', 'host', 3310.5],
+  ['main', 'port', 0],
+  ['main', 'port', 65536],
+  ['main', 'port', 'http'],
+  ['main', 'protocol', 'both'],
+  ['main', 'max_pings', -1],
+  ['main', 'ping_interval', '30 seconds'],
+  ['main', 'ping_interval', 0],
+  ['main', 'stream_buffer_size', 0],
+  ['main', 'stream_buffer_size', '8 KiB'],
+  ['main', 'connect_timeout', '5x'],
+  ['main', 'connect_timeout', '-5s'],
+  ['main', 'scan_timeout', 0],
+  ['main', 'scan_timeout', '30d'],
+  ['main', 'host_rest', 'never'],
+  ['main', 'resolve_interval', ''],
+  ['main', 'max_size', '25M ; the same as clamd'],
+  ['main', 'max_size', '9999G'],
+  ['main', 'max_concurrent', 1.5],
+  ['main', 'details_header', 'maybe'],
+  ['main', 'debug', undefined],
+  ['infected', 'action', 'rejct'],
+  ['infected', 'action', 'accept'],
+  ['infected', 'action', 'tag discard'],
+  ['infected', 'authenticated', ''],
+  ['infected', 'message', 'Käfer'],
+  ['infected', 'message', ''],
+  ['infected', 'message', '{name} found'],
+  ['infected', 'message', 'x'.repeat(257)],
+  ['unscanned', 'error', 'discard'],
+  ['unscanned', 'timeout', 'tag'],
+  ['unscanned', 'too_large', 'ignore'],
+  ['unscanned', 'limits', 'true'],
+  ['check', 'authenticated', 'ja'],
+  ['check', 'relay', 2],
+  ['check', 'private_ip', 'true ; note'],
+  ['check', 'local_ip', ''],
+]
+for (const [section, key, value] of wrong) {
+  test(`[${section}] ${key} = ${JSON.stringify(value)} is refused by name`, (t) => {
+    if (value === undefined) {
+      // A key without "=" reaches us as a property without a value; it must not pass for "not there".
+      assert.match(
+        problems({ [section]: {} }, { iniLines: [`[${section}]`, key] }),
+        new RegExp(`"${key}" is not a setting`),
+      )
+      t.diagnostic('seen in the lines')
+      return
+    }
+    const message = problems({ [section]: { [key]: value } })
+    assert.ok(message.startsWith(`clamav-stream.ini: [${section}] ${key} = ${value}`.trimEnd()), message)
+    assert.match(message, /allowed is /)
+  })
+}
+
+test('words that later versions have are refused as such', () => {
+  assert.match(
+    problems({ infected: { action: 'quarantine discard' } }),
+    /quarantine is not available in this version/,
+  )
+  assert.match(problems({ infected: { authenticated: 'bounce' } }), /bounce is not available in this version/)
+  assert.match(
+    problems({ unscanned: { error: 'quarantine' } }),
+    /quarantine is not available in this version/,
+  )
+  for (const section of ['quarantine', 'bounce', 'attachments']) {
+    assert.match(problems({ [section]: {} }), new RegExp(`\\[${section}\\] is not available in this version`))
+  }
+})
+
+test('an unknown key or section names the nearest one, James spellings included', () => {
+  const nearest: [section: string, key: string, hint: string][] = [
+    ['main', 'maxPings', 'max_pings'],
+    ['main', 'pingIntervalMilli', 'ping_interval'],
+    ['main', 'streamBufferSize', 'stream_buffer_size'],
+    ['main', 'hosts', 'host'],
+    ['main', 'Port', 'port'],
+    ['infected', 'acton', 'action'],
+    ['main', 'action', '\\[infected\\] action'],
+    ['unscanned', 'toolarge', 'too_large'],
+  ]
+  for (const [section, key, hint] of nearest) {
+    assert.match(
+      problems({ [section]: { [key]: 'x' } }),
+      new RegExp(`${key} is no key; did you mean ${hint}\\?`),
+    )
+  }
+  assert.match(
+    problems({ infectd: { action: 'tag' } }),
+    /\[infectd\] is no section; did you mean \[infected\]\?/,
+  )
+})
+
+test('lines that the loader would skip are named; comments, blanks, sections and continued lines are fine', () => {
+  const lines = ['; comment \\', '# other', '', '[main]', 'host = a, \\', ' b', 'port=1', '  debug = true']
+  assert.equal(problems({}, { iniLines: lines }), '')
+  for (const line of ['host localhost', 'port: 3310', '[main', 'tag', '= 5']) {
+    assert.ok(problems({}, { iniLines: [line] }).includes(`"${line}" is not a setting`), line)
+  }
+})
+
+test('all mistakes stand in one message', () => {
+  const message = problems(
+    { main: { port: 'x', foo: 1 }, check: { relay: 'x' } },
+    { iniLines: ['host localhost'], signatures: ['Eicar delete'] },
+  )
+  for (const part of [
+    /^5 settings are wrong/,
+    /port = x/,
+    /foo/,
+    /relay = x/,
+    /"host localhost"/,
+    /Eicar delete/,
+  ]) {
+    assert.match(message, part)
+  }
+})
+
+test('signature rules: wildcards, regular expressions, comments, first match, no case', () => {
+  const { signatures } = parse(
+    {},
+    {
+      signatures: [
+        'Heuristics.Phishing.* tag',
+        '/^win\\.(trojan|worm)\\./  Discard # a comment',
+        '   # only a comment',
+        'PUA.?in.X defer',
+        '/a b/ reject',
+      ],
+    },
+  ).rules
+  const action = (name: string) => signatures.find(({ pattern }) => pattern.test(name))?.action
+  assert.equal(signatures.length, 4)
+  assert.equal(action('heuristics.phishing.Email'), 'tag')
+  assert.equal(action('X.Heuristics.Phishing.Email'), undefined)
+  assert.equal(action('HeuristicsxPhishing.Email'), undefined)
+  assert.equal(action('Win.Trojan.Agent'), 'discard')
+  assert.equal(action('PUA.Win.X'), 'defer')
+  assert.equal(action('PUA.Win.Xy'), undefined)
+  assert.equal(action('xa by'), 'reject')
+})
+
+test('a wrong signature rule is named', () => {
+  const rules = ['Eicar', 'Eicar delete', '/(/ tag', 'Eicar quarantine', 'Eicar tag tag']
+  for (const rule of rules) {
+    const message = problems({}, { signatures: [rule] })
+    assert.ok(message.startsWith(`clamav-stream.signatures: ${rule}: `), message)
+  }
+})
+
+test('settings are frozen through and through', () => {
+  const settings = parse({}, { signatures: ['a tag'] })
+  assert.throws(() => Object.assign(settings.rules.unscanned, { error: 'accept' }), TypeError)
+  assert.throws(() => Object.assign(settings.scan, { maxBytes: 1 }), TypeError)
+})

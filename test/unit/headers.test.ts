@@ -1,0 +1,103 @@
+// Our headers: every forged form goes, ours come, neighbours stay as they are.
+import assert from 'node:assert/strict'
+import { createRequire } from 'node:module'
+import { test } from 'node:test'
+import { mark, removeForged, type Headed } from '../../lib/headers'
+import type { Verdict } from '../../lib/verdict'
+
+interface HarakaTransaction extends Headed {
+  add_data(line: Buffer): void
+  end_data(done: () => void): void
+}
+// The real thing, since its header parser decides what the list looks like.
+const haraka = createRequire(__filename)('Haraka/transaction') as {
+  createTransaction(): HarakaTransaction
+}
+
+const scan = { clamd: null, protocol: null, bytes: 0, ms: 0 } as const
+const clean: Verdict = { outcome: 'clean', ...scan }
+const infected: Verdict = { outcome: 'infected', virus: 'Eicar', ...scan }
+const failed: Verdict = { outcome: 'unscanned', reason: 'error', text: '', ...scan }
+
+function message(...lines: string[]): HarakaTransaction {
+  const transaction = haraka.createTransaction()
+  for (const line of [...lines, '', 'body']) transaction.add_data(Buffer.from(`${line}\r\n`, 'latin1'))
+  transaction.end_data(() => undefined)
+  return transaction
+}
+
+const list = (transaction: Headed) => transaction.header.header_list.map((line) => line.replace(/\r?\n$/, ''))
+
+const spellings = [
+  'X-MessageIsInfected: false',
+  'X-MessageIsInfected : false',
+  'X-MessageIsInfected\t: false',
+  'X-MessageIsInfected \t : false',
+  'X-MessageIsInfected:false',
+  'X-MESSAGEISINFECTED: FALSE',
+  'x-messageisinfected: true',
+  'X-MessageIsInfected:\r\n false',
+  'X-MessageIsInfected\r\n : false',
+  'X-MessageIsInfected\x00: false',
+  'X-MessageIsInfected\xa0: false',
+]
+
+for (const spelling of spellings) {
+  test(`forged ${JSON.stringify(spelling)} goes`, () => {
+    const transaction = message('Subject: one', ...spelling.split('\r\n'), 'To: two')
+    removeForged(transaction, false)
+    assert.deepEqual(list(transaction), ['Subject: one', 'To: two'])
+  })
+}
+
+test('all of them at once go, and the array stays the one that the message stream holds', () => {
+  const transaction = message('A: 1', ...spellings.flatMap((line) => line.split('\r\n')), 'B: 2')
+  const array = transaction.header.header_list
+  removeForged(transaction, false)
+  assert.equal(transaction.header.header_list, array)
+  assert.deepEqual(list(transaction), ['A: 1', 'B: 2'])
+})
+
+test('similar names, values and a folded mention stay', () => {
+  const lines = [
+    'X-MessageIsInfectedNot: false',
+    'Not-X-MessageIsInfected: false',
+    'Subject: X-MessageIsInfected: false',
+    'X-Other: a\r\n X-MessageIsInfected: false',
+    'X-Virus-Status: clean',
+  ]
+  const transaction = message(...lines.flatMap((line) => line.split('\r\n')))
+  removeForged(transaction, false)
+  assert.equal(list(transaction).length, lines.length)
+})
+
+test('X-Virus-Status is ours only with details_header', () => {
+  const transaction = message('X-Virus-Status: clean', 'x-virus-status : clean')
+  removeForged(transaction, true)
+  assert.deepEqual(list(transaction), [])
+})
+
+test('the verdict is written once, whatever stood there, and not at all for an unscanned message', () => {
+  const transaction = message('Subject: one', 'X-MessageIsInfected : false')
+  mark(transaction, infected, true)
+  mark(transaction, infected, true)
+  const expected = ['Subject: one', 'X-MessageIsInfected: true', 'X-Virus-Status: infected (Eicar)']
+  assert.deepEqual(list(transaction), expected)
+  transaction.add_header('X-MessageIsInfected', 'false')
+  mark(transaction, infected, true)
+  assert.deepEqual(list(transaction), expected)
+  mark(transaction, clean, true)
+  assert.deepEqual(list(transaction), ['Subject: one', 'X-MessageIsInfected: false', 'X-Virus-Status: clean'])
+  mark(transaction, failed, true)
+  assert.deepEqual(list(transaction), ['Subject: one', 'X-Virus-Status: unscanned (error)'])
+  mark(transaction, failed, false)
+  assert.deepEqual(list(transaction).slice(0, 1), ['Subject: one'])
+})
+
+test('a message that is marked already keeps the order of its headers', () => {
+  const transaction = message('Subject: one')
+  mark(transaction, clean, false)
+  transaction.add_header('X-Later', 'yes')
+  mark(transaction, clean, false)
+  assert.deepEqual(list(transaction), ['Subject: one', 'X-MessageIsInfected: false', 'X-Later: yes'])
+})

@@ -1,0 +1,233 @@
+// Whose turn it is, who rests, who has room, and what names stand for. The clock and the resolver are ours.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Host } from '../../lib/address'
+import { Hosts, type HostSettings, type Lease } from '../../lib/hosts'
+
+const never = new AbortController().signal
+
+function setUp(hosts: readonly Host[], settings: Partial<HostSettings> = {}, start = 0) {
+  const world = {
+    time: 0,
+    names: {} as Record<string, readonly string[] | Error>,
+    lookups: [] as string[],
+    warnings: [] as string[],
+  }
+  const list = new Hosts(
+    { hosts, restMs: 30_000, resolveMs: 60_000, connectMs: 5000, maxConcurrent: 0, ...settings },
+    {
+      lookup: (name) => {
+        world.lookups.push(name)
+        const found = world.names[name] ?? new Error('ENOTFOUND')
+        return found instanceof Error ? Promise.reject(found) : Promise.resolve(found)
+      },
+      now: () => world.time,
+      random: () => start / 2 ** 31,
+      warn: (text) => world.warnings.push(text),
+    },
+  )
+  const take = async (tried: readonly string[] = []): Promise<Lease> => {
+    const lease = await list.take(new Set(tried), never)
+    assert.ok(lease, 'an address was expected')
+    return lease
+  }
+  /** Takes an address for one message and says how that went. */
+  const use = async (outcome: 'worked' | 'failed' | 'neither' = 'worked'): Promise<string> => {
+    const lease = await take()
+    lease.done(outcome)
+    return lease.text.replace(/:3310$/, '')
+  }
+  return { list, world, take, use }
+}
+
+const three: Host[] = ['10.0.0.1', '10.0.0.2', '10.0.0.3'].map((host) => ({ host, port: 3310 }))
+const settled = () => new Promise((resolve) => setImmediate(resolve))
+
+test('each message gets the next address, all in turn', async () => {
+  const { use } = setUp(three)
+  const order = []
+  for (let i = 0; i < 6; i++) order.push(await use())
+  assert.deepEqual(order, ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.1', '10.0.0.2', '10.0.0.3'])
+})
+
+test('the first address of a process is a random one', async () => {
+  assert.equal(await setUp(three, {}, 1).use(), '10.0.0.2')
+  assert.equal(await setUp(three, {}, 2).use(), '10.0.0.3')
+})
+
+test('a message is given each address once, then none', async () => {
+  const { list, take } = setUp(three)
+  const tried: string[] = []
+  for (let i = 0; i < 3; i++) {
+    const lease = await take(tried)
+    assert.ok(!tried.includes(lease.text))
+    tried.push(lease.text)
+    lease.done('failed')
+  }
+  assert.equal(await list.take(new Set(tried), never), null)
+})
+
+test('a failed address is asked last until its rest is over', async () => {
+  const { use, take, world } = setUp(three)
+  assert.equal(await use('failed'), '10.0.0.1')
+  const others = [await use(), await use(), await use(), await use()]
+  assert.deepEqual(others.sort(), ['10.0.0.2', '10.0.0.2', '10.0.0.3', '10.0.0.3'])
+  const last = await take(['10.0.0.2:3310', '10.0.0.3:3310'])
+  assert.equal(last.text, '10.0.0.1:3310', 'it is still asked when nobody else is left')
+  last.done('failed')
+  world.time += 30_000
+  const back = new Set([await use(), await use(), await use()])
+  assert.ok(back.has('10.0.0.1'))
+})
+
+test('after the rest one message tries the address; the others wait for what it finds', async () => {
+  const { use, take, world } = setUp(three.slice(0, 2))
+  assert.equal(await use('failed'), '10.0.0.1')
+  world.time += 30_000
+  const leases = [await take(), await take(), await take(), await take()]
+  assert.equal(leases.filter(({ text }) => text === '10.0.0.1:3310').length, 1)
+  leases.find(({ text }) => text === '10.0.0.1:3310')?.done('worked')
+  const now = [await use(), await use()]
+  assert.ok(now.includes('10.0.0.1'), 'it worked, so it is back at once')
+})
+
+test('when all rest, all are tried, the one that has rested longest first', async () => {
+  const { use, take, world } = setUp(three)
+  for (let i = 0; i < 3; i++) {
+    await use('failed')
+    world.time += 1000
+  }
+  const first = await take()
+  assert.equal(first.text, '10.0.0.1:3310')
+  first.done('neither')
+})
+
+test('host_rest 0 means no rest', async () => {
+  const { use } = setUp(three, { restMs: 0 })
+  const order = [await use('failed'), await use('failed'), await use('failed'), await use('failed')]
+  assert.deepEqual(order, ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.1'])
+})
+
+test('an end that says nothing about the address leaves it as it was', async () => {
+  const { use } = setUp(three)
+  const order = [await use('neither'), await use(), await use(), await use()]
+  assert.equal(order[3], '10.0.0.1')
+})
+
+test('max_concurrent: the next address with room, else wait for room', async () => {
+  const { list, take } = setUp(three.slice(0, 2), { maxConcurrent: 1 })
+  const a = await take()
+  const b = await take()
+  assert.notEqual(a.text, b.text)
+  const order: string[] = []
+  const waiting = ['third', 'fourth'].map(async (name) => {
+    const lease = await list.take(new Set(), never)
+    order.push(name)
+    return lease
+  })
+  await settled()
+  assert.deepEqual(order, [])
+  a.done('worked')
+  a.done('worked')
+  await settled()
+  assert.deepEqual(order, ['third'], 'one place got free, whoever waited longest has it')
+  b.done('worked')
+  const [third, fourth] = await Promise.all(waiting)
+  assert.equal(third?.text, a.text)
+  assert.equal(fourth?.text, b.text)
+})
+
+test('waiting for room ends with the budget, and the place goes to the next in line', async () => {
+  const { list, take } = setUp(three.slice(0, 1), { maxConcurrent: 1 })
+  const held = await take()
+  const budget = new AbortController()
+  const impatient = list.take(new Set(), budget.signal)
+  const patient = list.take(new Set(), never)
+  budget.abort(new Error('budget over'))
+  await assert.rejects(impatient, /budget over/)
+  held.done('worked')
+  assert.ok(await patient)
+})
+
+test('a waiting message is not given an address that it has tried', async () => {
+  const { list, take } = setUp(three.slice(0, 2), { maxConcurrent: 1 })
+  const a = await take()
+  const b = await take()
+  const waiting = list.take(new Set([a.text]), never)
+  a.done('worked')
+  await settled()
+  b.done('worked')
+  assert.equal((await waiting)?.text, b.text)
+})
+
+test('a name stands for every address it resolves to, each address once', async () => {
+  const name: Host = { name: 'clamd.test', port: 3310 }
+  const { list, world } = setUp([
+    name,
+    { host: '10.0.0.1', port: 3310 },
+    { host: '10.0.0.1', port: 3311 },
+    { path: '/s' },
+  ])
+  world.names['clamd.test'] = ['10.0.0.1', '::1']
+  assert.deepEqual(await list.addresses(never), [
+    { host: '10.0.0.1', port: 3310 },
+    { host: '::1', port: 3310 },
+    { host: '10.0.0.1', port: 3311 },
+    { path: '/s' },
+  ])
+})
+
+test('names are looked up again after resolve_interval; addresses come and go', async () => {
+  const { use, world } = setUp([{ name: 'clamd.test', port: 3310 }])
+  world.names['clamd.test'] = ['10.0.0.1']
+  assert.equal(await use(), '10.0.0.1')
+  world.names['clamd.test'] = ['10.0.0.2', '10.0.0.3']
+  assert.equal(await use(), '10.0.0.1')
+  assert.equal(world.lookups.length, 1)
+  world.time += 60_000
+  await use()
+  await settled()
+  assert.deepEqual([await use(), await use()].sort(), ['10.0.0.2', '10.0.0.3'])
+})
+
+test('after a failure names are looked up at once, and a new address gets the message', async () => {
+  const { list, take, world } = setUp([{ name: 'clamd.test', port: 3310 }])
+  world.names['clamd.test'] = ['10.0.0.1']
+  const old = await take()
+  world.names['clamd.test'] = ['10.0.0.2']
+  world.time += 1000
+  old.done('failed')
+  assert.equal((await list.take(new Set([old.text]), never))?.text, '10.0.0.2:3310')
+})
+
+test('a name that cannot be looked up keeps its addresses, and the log says so', async () => {
+  const { use, world } = setUp([{ name: 'clamd.test', port: 3310 }])
+  world.names['clamd.test'] = ['10.0.0.1']
+  await use()
+  world.names['clamd.test'] = new Error('SERVFAIL')
+  world.time += 60_000
+  await use()
+  await settled()
+  assert.equal(await use(), '10.0.0.1')
+  assert.match(world.warnings.join(), /clamd\.test.*SERVFAIL/)
+})
+
+test('no address at all is null, and the next message looks again', async () => {
+  const { list, use, world } = setUp([{ name: 'clamd.test', port: 3310 }])
+  assert.equal(await list.take(new Set(), never), null)
+  world.names['clamd.test'] = ['10.0.0.1']
+  assert.equal(await use(), '10.0.0.1')
+})
+
+test('what was learnt of an address is kept while it works and forgotten when it fails', async () => {
+  const { list, take } = setUp(three.slice(0, 1))
+  const lease = await take()
+  lease.protocol = 'instream'
+  lease.done('worked')
+  const again = await take()
+  assert.equal(again.protocol, 'instream')
+  again.done('failed')
+  assert.equal((await take()).protocol, null)
+  list.note({ host: '10.0.0.1', port: 3310 }, 'worked', 'stream')
+  assert.equal((await take()).protocol, 'stream')
+})

@@ -1,0 +1,149 @@
+// A transaction's message as the scanner reads it: the very bytes, any number of times, never left open.
+import assert from 'node:assert/strict'
+import { EventEmitter } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { after, test } from 'node:test'
+import type { Sink } from '../../lib/clamd/exchange'
+import type { Transaction } from '../../lib/haraka'
+import { TransactionMessage } from '../../lib/message'
+
+const haraka = createRequire(__filename)('Haraka/transaction') as {
+  createTransaction(
+    uuid: string | undefined,
+    cfg: object,
+  ): Transaction & {
+    add_data(line: Buffer): void
+    end_data(done: () => void): void
+  }
+}
+const spool = mkdtempSync(path.join(tmpdir(), 'spool-'))
+after(() => rmSync(spool, { recursive: true }))
+
+class Collector extends EventEmitter implements Sink {
+  readonly chunks: Buffer[] = []
+  readonly ended = new Promise<Buffer>((resolve) => this.once('all', resolve))
+  /** Asks for a pause at every chunk from this number on; Infinity: never. */
+  constructor(public pauseAfter = Infinity) {
+    super()
+  }
+  write(chunk: Buffer): boolean {
+    this.chunks.push(Buffer.from(chunk))
+    return this.chunks.length < this.pauseAfter
+  }
+  end(): void {
+    this.emit('all', Buffer.concat(this.chunks))
+    this.emit('finish')
+  }
+}
+
+async function received(lines: readonly string[], spoolAfter: number): Promise<Transaction> {
+  const transaction = haraka.createTransaction(undefined, {
+    main: { spool_after: spoolAfter, spool_dir: spool },
+  })
+  for (const line of lines) transaction.add_data(Buffer.from(`${line}\r\n`, 'latin1'))
+  await new Promise<void>((resolve) => transaction.end_data(resolve))
+  return transaction
+}
+
+async function readAll(message: TransactionMessage): Promise<Buffer> {
+  const sink = new Collector()
+  await message.open(sink)
+  const bytes = await sink.ended
+  message.close()
+  return bytes
+}
+
+const filler = Array.from(
+  { length: 20_000 },
+  (_, n) => `line ${n} of a body that does not fit into one chunk`,
+)
+const bodies: Record<string, string[]> = {
+  'a plain one': ['Subject: x', 'To: y', '', 'body'],
+  'dots, stuffed by the client': ['Subject: x', '', '..', '...two', '..x', 'a.b', 'end'],
+  'nothing but dots': ['A: b', '', ...Array.from({ length: 500 }, () => '..')],
+  'an empty body': ['Subject: x', ''],
+  'no header end': ['Subject: x', 'To: y'],
+  '8-bit': ['Subject: x', '', 'gr\xfc\xdfe \xff\xfe'],
+  'a long one': ['Subject: x', '', ...filler],
+}
+
+for (const spoolAfter of [-1, 0]) {
+  for (const [name, lines] of Object.entries(bodies)) {
+    test(`${name}, ${spoolAfter === 0 ? 'on disk' : 'in memory'}: twice the same, within its bounds`, async (t) => {
+      const transaction = await received(lines, spoolAfter)
+      t.after(() => (transaction.message_stream as unknown as { destroy(): void }).destroy())
+      transaction.add_header('X-Added', 'yes')
+      const message = new TransactionMessage(transaction, 0)
+      const first = await readAll(message)
+      assert.ok(first.equals(await readAll(message)))
+      assert.ok(first.toString('latin1').startsWith('Subject: x\r\n') || name === 'nothing but dots')
+      assert.ok(first.includes('X-Added: yes\r\n'))
+      assert.ok(
+        message.least <= first.length && first.length <= message.most,
+        `${message.least} ${first.length} ${message.most}`,
+      )
+    })
+  }
+}
+
+test('a reading that is closed in the middle leaves the message to the next plugin', async () => {
+  const transaction = await received(bodies['a long one'] ?? [], -1)
+  const message = new TransactionMessage(transaction, 0)
+  await message.open(new Collector(3))
+  message.close()
+  message.close()
+  const next = new Collector()
+  transaction.message_stream.pipe(next)
+  assert.ok((await next.ended).length > 900_000)
+})
+
+test('a message stream without unpipe() is closed as well', async () => {
+  const transaction = await received(bodies['a long one'] ?? [], -1)
+  Object.defineProperty(transaction.message_stream, 'unpipe', { value: undefined })
+  const message = new TransactionMessage(transaction, 0)
+  await message.open(new Collector(3))
+  message.close()
+  assert.ok((await readAll(message)).length > 900_000)
+})
+
+test('closing after the end leaves a reading of somebody else alone', async () => {
+  const transaction = await received(bodies['a long one'] ?? [], -1)
+  const message = new TransactionMessage(transaction, 0)
+  const ours = new Collector()
+  await message.open(ours)
+  await ours.ended
+  const neighbour = new Collector()
+  transaction.message_stream.pipe(neighbour)
+  message.close()
+  assert.ok((await neighbour.ended).length > 900_000)
+})
+
+test('a reading that a neighbour has open is waited for, then is a failure; it is never taken away', async () => {
+  const transaction = await received(bodies['a long one'] ?? [], -1)
+  const stuck = new Collector(3)
+  transaction.message_stream.pipe(stuck)
+  const message = new TransactionMessage(transaction, 50)
+  await assert.rejects(message.open(new Collector()), /another plugin keeps the message open/)
+  message.close()
+
+  const patient = new TransactionMessage(transaction, 60_000)
+  const sink = new Collector()
+  const opened = patient.open(sink)
+  stuck.pauseAfter = Infinity
+  stuck.emit('drain')
+  await stuck.ended
+  await opened
+  assert.ok((await sink.ended).length > 900_000)
+})
+
+test('closing ends the waiting', async () => {
+  const transaction = await received(bodies['a long one'] ?? [], -1)
+  transaction.message_stream.pipe(new Collector(3))
+  const message = new TransactionMessage(transaction, 60_000)
+  const opening = message.open(new Collector())
+  message.close()
+  await opening
+})

@@ -1,0 +1,76 @@
+// The house's rule that imports point one way, and that sockets and Haraka stay in their rooms.
+import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
+import path from 'node:path'
+import { test } from 'node:test'
+
+const root = path.resolve(__dirname, '..', '..')
+const files = readdirSync(path.join(root, 'lib'), { recursive: true, encoding: 'utf8' })
+  .filter((name) => name.endsWith('.ts'))
+  .map((name) => path.join('lib', name))
+
+interface Import {
+  readonly from: string
+  readonly to: string
+  readonly isType: boolean
+}
+
+const imports: Import[] = [...files, 'index.ts'].flatMap((from) => {
+  const source = readFileSync(path.join(root, from), 'utf8')
+  return [...source.matchAll(/^import (type )?[^'"]*?from '([^']+)'/gms)].map(([, type, to = '']) => ({
+    from,
+    to: to.startsWith('.') ? `${path.join(path.dirname(from), to)}.ts` : to,
+    isType: type !== undefined,
+  }))
+})
+
+test('the imports were seen', () => {
+  assert.ok(imports.length > 40)
+  assert.ok(imports.some(({ from, to }) => from === 'lib/scanner.ts' && to === 'lib/clamd/stream.ts'))
+})
+
+test('nothing imports the adapter, and lib/clamd knows nothing above it', () => {
+  for (const { from, to, isType } of imports) {
+    assert.notEqual(to, 'index.ts', from)
+    if (from.startsWith('lib/clamd/') && !isType && to.startsWith('lib')) {
+      assert.ok(to.startsWith('lib/clamd/'), `${from} imports ${to}`)
+    }
+  }
+})
+
+test('no file imports itself by way of others', () => {
+  const values = imports.filter(({ isType }) => !isType)
+  const reach = (from: string, seen: Set<string>): Set<string> => {
+    for (const { to } of values.filter((one) => one.from === from && !seen.has(one.to))) {
+      seen.add(to)
+      reach(to, seen)
+    }
+    return seen
+  }
+  for (const file of files) assert.ok(!reach(file, new Set()).has(file), file)
+})
+
+test('sockets and Haraka stay in their rooms', () => {
+  const allowed: Record<string, readonly string[]> = {
+    'node:net': [
+      'lib/address.ts',
+      'lib/live.ts',
+      'lib/clamd/connection.ts',
+      'lib/clamd/exchange.ts',
+      'lib/clamd/sender.ts',
+      'lib/clamd/stream.ts',
+    ],
+    'node:dns/promises': ['lib/live.ts'],
+    'haraka-constants': ['index.ts'],
+    'haraka-dsn': ['index.ts'],
+    'lib/haraka.ts': ['index.ts', 'lib/live.ts', 'lib/message.ts'],
+  }
+  for (const { from, to } of imports) {
+    const rooms = allowed[to]
+    if (rooms) assert.ok(rooms.includes(from), `${from} imports ${to}`)
+  }
+  const pure = ['lib/policy.ts', 'lib/verdict.ts', 'lib/clamd/protocol.ts']
+  for (const { from, to, isType } of imports) {
+    if (pure.includes(from) && !isType) assert.ok(to.startsWith('lib/'), `${from} imports ${to}`)
+  }
+})
