@@ -33,8 +33,10 @@ interface Passage {
   note: Note | null
   /** What the rules made of the verdict; null until they have spoken. */
   action: Action | null
-  /** Ends the hook that works on this message. */
-  drop: (() => void) | null
+  /** Aborted when the message is dropped: client gone, hook timer fired, connection reset. */
+  readonly dropped: AbortController
+  /** Answers for the hook that works on this message when it is dropped. */
+  leave: (() => void) | null
 }
 
 /** What `next` is called with. */
@@ -126,7 +128,11 @@ export function clamav_final(this: Plugin, next: Next, _connection: Connection, 
 
 /** reset_transaction, disconnect: ends the scan in flight with its sockets, timers and reading. Synchronous. */
 export function clamav_drop(this: Plugin, next: Next, connection: Connection): void {
-  if (connection.transaction) passages.get(connection.transaction)?.drop?.()
+  const passage = connection.transaction && passages.get(connection.transaction)
+  if (passage?.leave) {
+    passage.dropped.abort()
+    passage.leave()
+  }
   next()
 }
 
@@ -136,8 +142,6 @@ interface Message {
   readonly connection: Connection
   readonly transaction: Transaction
   readonly passage: Passage
-  /** Aborted when the message is dropped: client gone, hook timer fired, connection reset. */
-  readonly signal: AbortSignal
 }
 
 /**
@@ -162,17 +166,13 @@ function whileHere(
     answer(constants.denysoft)
     return
   }
-  const dropped = new AbortController()
   const work = async (): Promise<NextArgs> => {
     const passage = passageOf(plugin, transaction)
-    passage.drop = () => {
-      dropped.abort()
-      answer(constants.denysoft)
-    }
+    passage.leave = () => answer(constants.denysoft)
     try {
-      return await body({ plugin, connection, transaction, passage, signal: dropped.signal })
+      return await body({ plugin, connection, transaction, passage })
     } finally {
-      passage.drop = null
+      passage.leave = null
     }
   }
   work().then(
@@ -193,14 +193,22 @@ function passageOf(plugin: Plugin, transaction: Transaction): Passage {
   if (known) return known
   const live = currentOf(plugin)
   removeForged(transaction, live.settings.detailsHeader)
-  const passage: Passage = { live, verdict: null, note: null, action: null, drop: null }
+  const passage: Passage = {
+    live,
+    verdict: null,
+    note: null,
+    action: null,
+    dropped: new AbortController(),
+    leave: null,
+  }
   passages.set(transaction, passage)
   return passage
 }
 
 /** Scans, unless [check] exempts the sender, and writes verdict, header, note and result. */
 async function examine(message: Message): Promise<Verdict> {
-  const { plugin, connection, transaction, passage, signal } = message
+  const { plugin, connection, transaction, passage } = message
+  const { signal } = passage.dropped
   const { settings, scanner } = passage.live
   const sender = senderOf(connection)
   const verdict = isExempt(settings.check, sender)

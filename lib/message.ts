@@ -15,7 +15,8 @@ export class TransactionMessage implements MessageSource {
   readonly least: number
   readonly most: number
   #reading: Sink | null = null
-  #opening: AbortController | null = null
+  /** Counts openings and closings, so that a wait for a neighbour knows when it has been overtaken. */
+  #turn = 0
 
   /** @param patienceMs how long another plugin's reading is waited for */
   constructor(
@@ -32,10 +33,9 @@ export class TransactionMessage implements MessageSource {
   }
 
   async open(sink: Sink): Promise<void> {
-    const opening = new AbortController()
-    this.#opening = opening
+    const turn = ++this.#turn
     const until = performance.now() + this.patienceMs
-    while (!opening.signal.aborted) {
+    while (turn === this.#turn) {
       try {
         sink.once('finish', () => {
           this.#reading = null
@@ -54,7 +54,7 @@ export class TransactionMessage implements MessageSource {
   }
 
   close(): void {
-    this.#opening?.abort()
+    this.#turn++
     const sink = this.#reading
     this.#reading = null
     if (!sink) return

@@ -233,14 +233,14 @@ async function measure(message: MessageSource, signal: AbortSignal): Promise<num
       return true
     }
     end(): void {
-      this.emit('counted')
+      this.emit('finish')
     }
   }
   const counter = new Counter()
   return new Promise((resolve, reject) => {
     const onAbort = () => reject(signal.reason as Error)
     signal.addEventListener('abort', onAbort)
-    counter.once('counted', () => {
+    counter.once('finish', () => {
       signal.removeEventListener('abort', onAbort)
       resolve(counter.bytes)
     })

@@ -66,8 +66,8 @@ export class CommandConnection {
     socket.setEncoding('latin1')
     socket.on('data', (text: string) => this.#receive(text))
     socket.on('error', (cause) => this.fail(new Failure(this.#step, 'connection broke', cause)))
-    socket.on('close', () => this.fail(new Failure(this.#step, this.#closedText())))
-    socket.on('end', () => this.fail(new Failure(this.#step, this.#closedText())))
+    socket.on('close', this.#onEnd)
+    socket.on('end', this.#onEnd)
     signal.addEventListener('abort', this.#onAbort)
   }
 
@@ -103,9 +103,15 @@ export class CommandConnection {
     this.socket.destroy()
   }
 
+  /** For the end of the exchange, when nobody waits for a reply any more. */
   close(): void {
     this.signal.removeEventListener('abort', this.#onAbort)
-    this.fail(new Failure(this.#step, 'closed by us'))
+    this.socket.off('close', this.#onEnd).off('end', this.#onEnd).destroy()
+  }
+
+  readonly #onEnd = () => {
+    // Also after our own destroy(), when nobody is interested any more.
+    if (this.#waiting || !this.#ended) this.fail(new Failure(this.#step, this.#closedText()))
   }
 
   readonly #onAbort = () => this.fail(this.signal.reason as Error)

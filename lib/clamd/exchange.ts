@@ -31,7 +31,10 @@ export interface Answer {
   readonly bytes: number
 }
 
-/** Where a reading of the message goes. `write` answers false to be left alone until it emits `drain`. */
+/**
+ * Where a reading of the message goes. `write` answers false to be left alone until it emits `drain`; `end`
+ * emits `finish`.
+ */
 export interface Sink extends EventEmitter {
   write(chunk: Buffer): boolean
   end(): void

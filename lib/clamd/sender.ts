@@ -9,8 +9,11 @@ import type { Exchange, Sink } from './exchange'
 import { TooLarge } from './failure'
 import { chunkHeaderBytes, endOfChunks, headLine } from './protocol'
 
+/** So much is gathered for one system call, if a chunk is smaller; a call for every 8 KiB is what sending costs most. */
+const bytesPerWrite = 64 * 1024
+
 /** After so many bytes the event loop gets a turn, so that an early reply is read before the next write fails. */
-const bytesPerTurn = 256 * 1024
+const bytesPerTurn = 4 * bytesPerWrite
 
 /**
  * Only the part of a Writable that a pipe needs: the queue of a real one would hold every line of the
@@ -23,8 +26,9 @@ export class Sender extends EventEmitter implements Sink {
   complete = false
 
   readonly #framing: number
+  /** Several chunks, each with its header in front; the last one is being filled. */
   #buffer: Buffer
-  /** Where the content begins in the buffer: behind the prologue and the chunk header. */
+  /** Where the content of the last chunk begins. */
   #start: number
   #filled: number
   #sinceTurn = 0
@@ -64,7 +68,7 @@ export class Sender extends EventEmitter implements Sink {
       const copied = chunk.copy(this.#buffer, this.#filled, taken, taken + room)
       this.#filled += copied
       taken += copied
-      if (copied === room) this.#flush()
+      if (copied === room) this.#nextChunk()
     }
     return !this.#full && !this.#turn
   }
@@ -76,13 +80,13 @@ export class Sender extends EventEmitter implements Sink {
     }
     if (this.#framing === 0) {
       this.socket.end(this.#buffer.subarray(0, this.#filled), done)
-    } else if (this.#filled === this.#start) {
-      this.socket.write(endOfChunks, done)
     } else {
-      this.#writeChunkHeader()
+      if (this.#filled > this.#start) this.#writeChunkHeader()
+      else this.#filled -= this.#framing
       this.#filled += endOfChunks.copy(this.#buffer, this.#filled)
       this.socket.write(this.#buffer.subarray(0, this.#filled), done)
     }
+    this.emit('finish')
   }
 
   /** Takes and sends nothing more, and forgets the socket. */
@@ -92,8 +96,15 @@ export class Sender extends EventEmitter implements Sink {
     if (this.#turn) clearImmediate(this.#turn)
   }
 
-  #flush(): void {
+  #nextChunk(): void {
     if (this.#framing > 0) this.#writeChunkHeader()
+    this.#start = this.#filled + this.#framing
+    // The end mark has its place behind the last chunk.
+    if (this.#start + this.how.bufferBytes + this.#framing > this.#buffer.length) this.#flush()
+    this.#filled = this.#start
+  }
+
+  #flush(): void {
     this.#full = !this.socket.write(this.#buffer.subarray(0, this.#filled))
     this.#sinceTurn += this.#filled
     if (this.#sinceTurn >= bytesPerTurn) {
@@ -103,12 +114,13 @@ export class Sender extends EventEmitter implements Sink {
     // The socket may still hold the old buffer.
     this.#buffer = this.#newBuffer(0)
     this.#start = this.#framing
-    this.#filled = this.#start
   }
 
-  /** Room for a prologue, a chunk header, the content, and the end behind the last chunk. */
+  /** Room for a prologue, as many chunks as one write takes, and the end mark. */
   #newBuffer(prologueBytes: number): Buffer {
-    return Buffer.allocUnsafe(prologueBytes + this.#framing + this.how.bufferBytes + this.#framing)
+    const chunk = this.#framing + this.how.bufferBytes
+    const chunks = Math.max(1, Math.floor(bytesPerWrite / chunk))
+    return Buffer.allocUnsafe(prologueBytes + chunks * chunk + this.#framing)
   }
 
   #writeChunkHeader(): void {

@@ -80,9 +80,9 @@ export class Observations {
   }
 
   /**
-   * Resolves when a connection reaches the moment, or a command of that name comes, with the time of performance.now()
-   * at which it did. What happened before the call counts, once each; `forget` drops what was not waited for. `middle` is a moment only where the script
-   * has a step for it.
+   * Resolves when a connection reaches the moment, or a command of that name comes, with the time it did so (of
+   * performance.now()). What happened before the call counts, once each; `forget` drops what was not waited for.
+   * `middle` is a moment only where the script has a step for it.
    */
   seen(what: Moment | Protocol | 'PING' | 'VERSION' | 'VERSIONCOMMANDS'): Promise<number> {
     return this.#happenings(what).next()

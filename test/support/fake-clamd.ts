@@ -81,12 +81,14 @@ export class FakeClamd extends Observations implements Daemon {
   }
 
   /**
-   * The script of every scan from now on; a function is given the scan's number, from 0, and is asked again for each.
+   * The script of every scan from now on; a function is given the number of scans since this call and may be asked
+   * more than once for the same one.
    * Dialogues under way keep theirs. A dead end at `connect` lasts until the next `play`, and connections that are
    * open stay so. (A unix socket has no black hole, and refusing it removes the file: ENOENT.)
    */
   async play(script: readonly (Step | ConnectDeadEnd)[] | ((scan: number) => Script)): Promise<void> {
     this.#queue.length = 0
+    this.#taken = 0
     const isFunction = typeof script === 'function'
     const deadEnd = isFunction ? undefined : script.find((step) => step.at === 'connect')?.do
     this.#standing = isFunction ? script : () => script.filter((step) => step.at !== 'connect')
@@ -109,6 +111,12 @@ export class FakeClamd extends Observations implements Daemon {
     await Promise.all([...this.peers].map((peer: Peer) => peer.closed))
     await Promise.all(this.#dialogues)
     if (this.#failure !== undefined) throw new Error('the fake clamd failed', { cause: this.#failure })
+  }
+
+  override track(peer: Peer): Peer {
+    // One that came in the moment of stop() was not there to be ended with the others.
+    if (this.stopped.aborted) peer.socket.destroy()
+    return super.track(peer)
   }
 
   upcomingScript(): Script {

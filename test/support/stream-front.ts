@@ -55,8 +55,7 @@ export class StreamFront {
   readonly #dataPeers = new Set<Peer>()
   readonly #upstreams = new Set<Peer>()
   readonly #dialogues = new Set<Promise<void>>()
-  #stopped: () => void = () => undefined
-  readonly #stopping = new Promise<void>((resolve) => (this.#stopped = resolve))
+  #stopped = false
   #failure: unknown
 
   constructor({ host = '127.0.0.1', port = 0, ...behaviour }: FrontOptions) {
@@ -115,7 +114,7 @@ export class StreamFront {
 
   /** Ends everything; rejects if the front itself failed on the way. */
   async stop(): Promise<void> {
-    this.#stopped()
+    this.#stopped = true
     this.#server?.close()
     const peers = [...this.#commandPeers, ...this.#dataPeers, ...this.#upstreams]
     for (const peer of peers) peer.socket.destroy()
@@ -210,7 +209,7 @@ export class StreamFront {
   async #quiet(peer: Peer, ms: number): Promise<boolean> {
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<boolean>((resolve) => (timer = setTimeout(() => resolve(true), ms)))
-    const gone = Promise.race([peer.over, this.#stopping]).then(() => false)
+    const gone = peer.over.then(() => false)
     const isLate = await Promise.race([late, gone])
     clearTimeout(timer)
     return isLate
@@ -275,6 +274,8 @@ export class StreamFront {
   }
 
   #track(peer: Peer, peers: Set<Peer>): Peer {
+    // One that came in the moment of stop() was not there to be ended with the others.
+    if (this.#stopped) peer.socket.destroy()
     peers.add(peer)
     void peer.closed.then(() => peers.delete(peer))
     return peer

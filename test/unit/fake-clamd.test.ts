@@ -208,7 +208,7 @@ const cases: Record<string, Case> = {
   'resets in the middle': { script: [{ at: 'middle', after: 4, do: 'reset' }], gets: '', code: 'ECONNRESET' },
   'resets instead of closing': {
     script: [
-      { at: 'close', do: 'wait', ms: 20 },
+      { at: 'close', do: 'wait', ms: 100 },
       { at: 'close', do: 'reset' },
     ],
     gets: 'stream: OK\0',
@@ -344,3 +344,26 @@ for (const [deadEnd, outcome] of [
     await clamd.idle()
   })
 }
+
+test('stops in the middle of everything', async (t) => {
+  const clamd = await fake(t)
+  await clamd.play(
+    (scan) =>
+      [
+        [{ at: 'accept', do: 'wait', ms: 60_000 }] satisfies Script,
+        [{ at: 'command', do: 'stall' }] satisfies Script,
+        [{ at: 'dataConnect', do: 'blackHole' }] satisfies Script,
+        [{ at: 'reply', do: 'say', text: 'stream: OK', split: 'bytes', everyMs: 60_000 }] satisfies Script,
+      ][scan] ?? [],
+  )
+  const clients: Client[] = []
+  for (const word of ['zPING\0', 'zINSTREAM\0', 'STREAM\n', 'zINSTREAM\0', 'STREAM\n']) {
+    clients.push(await ask(clamd, word, word.startsWith('z') ? frames('x') : ''))
+    await clamd.seen(word.startsWith('zP') ? 'accept' : 'command')
+  }
+  await clients[2]?.until(/PORT/)
+  await clamd.seen('reply')
+  await clamd.stop()
+  await Promise.all(clients.map((client) => client.rest()))
+  assert.equal(clamd.open, 0)
+})
