@@ -192,7 +192,7 @@ function passageOf(plugin: Plugin, transaction: Transaction): Passage {
   const known = passages.get(transaction)
   if (known) return known
   const live = currentOf(plugin)
-  removeForged(transaction, live.settings.detailsHeader)
+  removeForged(transaction)
   const passage: Passage = {
     live,
     verdict: null,

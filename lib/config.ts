@@ -89,12 +89,14 @@ export interface Sources {
 /** All that is wrong with the settings, in one message. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'
-  constructor(readonly problems: readonly string[]) {
+  constructor(problems: readonly string[]) {
     super(
       problems.length === 1
         ? problems.join('')
         : `${problems.length} settings are wrong:${problems.map((problem) => `\n  ${problem}`).join('')}`,
     )
+    // Haraka logs the stack of what stops it; an administrator's mistake has nothing to do with our lines.
+    this.stack = `${this.name}: ${this.message}`
   }
 }
 
@@ -112,7 +114,8 @@ export function parseSettings(sources: Sources): Settings {
     )
     return kind.parse(initial) as T
   }
-  const isSet = (section: keyof typeof schema, name: string) => sources.ini[section]?.[name] !== undefined
+  const isSet = (section: keyof typeof schema, name: string) =>
+    scalarText(sources.ini[section]?.[name]) !== ''
 
   const { main, infected, unscanned, check } = schema
   const port = read('main', 'port', main.port)
@@ -145,6 +148,7 @@ export function parseSettings(sources: Sources): Settings {
     },
     rules: {
       infected: action,
+      // Left empty it is as good as not set.
       authenticated: isSet('infected', 'authenticated')
         ? read('infected', 'authenticated', infected.authenticated)
         : action,
@@ -160,7 +164,7 @@ export function parseSettings(sources: Sources): Settings {
       authenticated: read('check', 'authenticated', check.authenticated),
       relay: read('check', 'relay', check.relay),
       privateIp: read('check', 'private_ip', check.private_ip),
-      localIp: isSet('check', 'local_ip') ? read('check', 'local_ip', check.local_ip) : null,
+      localIp: sources.ini.check?.local_ip !== undefined ? read('check', 'local_ip', check.local_ip) : null,
     },
     message: read('infected', 'message', infected.message),
     detailsHeader: read('main', 'details_header', main.details_header),
@@ -182,9 +186,10 @@ function misplaced(ini: Sources['ini']): string[] {
       return [`${iniName}: [${section}] is no section; did you mean [${closest(section, sections)}]?`]
     }
     const names = Object.keys(keysOf)
-    return Object.keys(keys ?? {})
-      .filter((name) => !names.includes(name))
-      .map((name) => `${iniName}: [${section}] ${name} is no key; did you mean ${nearest(name, section)}?`)
+    // A key without "=" has no value; it is named among the lines.
+    return Object.entries(keys ?? {})
+      .filter(([name, value]) => !names.includes(name) && value !== undefined)
+      .map(([name]) => `${iniName}: [${section}] ${name} is no key; did you mean ${nearest(name, section)}?`)
   })
 }
 

@@ -36,13 +36,9 @@ function isNamed(line: string, name: string): boolean {
   return written.replace(/[^\x21-\x7e]/g, '').toLowerCase() === name.toLowerCase()
 }
 
-function ourNames(withStatus: boolean): string[] {
-  return withStatus ? [infectedName, statusName] : [infectedName]
-}
-
-/** Removes what a sender may have forged. */
-export function removeForged(message: Headed, withStatus: boolean): void {
-  strip(message, ourNames(withStatus))
+/** Removes what a sender may have forged, also of a header that we do not write at the moment. */
+export function removeForged(message: Headed): void {
+  strip(message, [infectedName, statusName])
 }
 
 /** Makes the message carry what the verdict says and nothing else; leaves a message alone that already does. */
@@ -52,7 +48,7 @@ export function mark(message: Headed, verdict: Verdict, withStatus: boolean): vo
     ...(infected === null ? [] : [[infectedName, infected] satisfies [string, string]]),
     ...(withStatus ? [[statusName, statusHeader(verdict)] satisfies [string, string]] : []),
   ]
-  const names = ourNames(withStatus)
+  const names = withStatus ? [infectedName, statusName] : [infectedName]
   const present = message.header.header_list.filter((line) => names.some((name) => isNamed(line, name)))
   const isThere = ([name, value]: [string, string]) =>
     present.some((line) => line.trimEnd() === `${name}: ${value}`)

@@ -88,6 +88,7 @@ export function startCheck(plugin: Plugin): void {
   const log = {
     trace: (text: string) => plugin[debug ? 'loginfo' : 'logdebug'](text),
     info: (text: string) => plugin.loginfo(text),
+    warn: (text: string) => plugin.logwarn(text),
     error: (text: string) => plugin.logerror(text),
   }
   const settings = { ...startup, connectMs: scan.connectMs, protocol: scan.protocol }

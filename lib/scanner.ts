@@ -149,7 +149,8 @@ export class Scanner {
   ): Promise<Answer> {
     const ask = (protocol: Protocol): Promise<Answer> => {
       course.protocol = protocol
-      return dialogue[protocol](this.#exchange(lease.address, signal, log), message)
+      const trace = (step: string) => log.trace(`${lease.text} ${protocol}: ${step}`)
+      return dialogue[protocol](this.#exchange(lease.address, signal, trace), message)
     }
     if (this.settings.protocol !== 'auto') return ask(this.settings.protocol)
 
@@ -175,7 +176,7 @@ export class Scanner {
     return other
   }
 
-  #exchange(address: Address, signal: AbortSignal, log: ScanLog): Exchange {
+  #exchange(address: Address, signal: AbortSignal, trace: (step: string) => void): Exchange {
     const { connectMs, bufferBytes, maxBytes } = this.settings
     return {
       connect: this.connect,
@@ -184,7 +185,7 @@ export class Scanner {
       bufferBytes,
       maxBytes,
       signal,
-      trace: (step) => log.trace(step),
+      trace,
     }
   }
 

@@ -23,6 +23,7 @@ export interface StartupSettings {
 export interface StartupLog {
   trace(text: string): void
   info(text: string): void
+  warn(text: string): void
   error(text: string): void
 }
 
@@ -47,8 +48,7 @@ export async function checkAtStart(
         log.trace(`${what}, try ${attemptNumber} of ${settings.maxPings}: ${reasonOf(error)}`),
     })
   const giveUp = (what: string, error: unknown) => {
-    if (!signal.aborted)
-      log.error(`${what} does not answer after ${settings.maxPings} tries: ${reasonOf(error)}`)
+    if (!signal.aborted) log.error(`${what} after ${settings.maxPings} tries: ${reasonOf(error)}`)
   }
 
   try {
@@ -58,14 +58,19 @@ export async function checkAtStart(
         const name = `clamd ${addressText(address)}`
         try {
           const offer = await patiently(name, () => ask(address, settings, hosts, connect, log, signal))
-          log.info(`${name} answers: ${describe(offer, settings.protocol)}`)
+          const isMissing =
+            settings.protocol !== 'auto' &&
+            offer.commands?.includes(settings.protocol.toUpperCase()) === false
+          log[isMissing ? 'warn' : 'info'](
+            `${name} answers: ${describe(offer, settings.protocol, isMissing)}`,
+          )
         } catch (error) {
-          giveUp(name, error)
+          giveUp(`${name} does not answer`, error)
         }
       }),
     )
   } catch (error) {
-    giveUp('no host', error)
+    giveUp('no address of a clamd is known', error)
   }
 }
 
@@ -129,13 +134,11 @@ function protocolOf({ commands }: Offer): Protocol | null {
   return commands.includes('INSTREAM') ? 'instream' : null
 }
 
-function describe(offer: Offer, configured: Protocol | 'auto'): string {
+function describe(offer: Offer, configured: Protocol | 'auto', isMissing: boolean): string {
   const version = offer.version ?? 'version unknown'
-  const learnt = protocolOf(offer)
-  if (configured === 'auto')
-    return `${version}, protocol ${learnt ?? 'not told, will be learnt from the first message'}`
-  const isMissing = offer.commands !== null && !offer.commands.includes(configured.toUpperCase())
-  return `${version}, protocol ${configured}${isMissing ? ', WHICH THIS DAEMON DOES NOT HAVE: set protocol=auto' : ''}`
+  if (isMissing) return `${version}, but it does not have ${configured.toUpperCase()}: set protocol=auto`
+  const protocol = configured === 'auto' ? protocolOf(offer) : configured
+  return `${version}, protocol ${protocol ?? 'not told, the first message will show'}`
 }
 
 function reasonOf(error: unknown): string {

@@ -12,9 +12,6 @@ import { chunkHeaderBytes, endOfChunks, headLine } from './protocol'
 /** So much is gathered for one system call, if a chunk is smaller; a call for every 8 KiB is what sending costs most. */
 const bytesPerWrite = 64 * 1024
 
-/** After so many bytes the event loop gets a turn, so that an early reply is read before the next write fails. */
-const bytesPerTurn = 4 * bytesPerWrite
-
 /**
  * Only the part of a Writable that a pipe needs: the queue of a real one would hold every line of the
  * message once more.
@@ -31,8 +28,10 @@ export class Sender extends EventEmitter implements Sink {
   /** Where the content of the last chunk begins. */
   #start: number
   #filled: number
-  #sinceTurn = 0
+  /** Writes that wait for their turn. */
+  readonly #outbox: (() => boolean)[] = []
   #turn: NodeJS.Immediate | null = null
+  #hasWritten = false
   #full = false
   #stopped = false
 
@@ -79,12 +78,17 @@ export class Sender extends EventEmitter implements Sink {
       this.complete = !error
     }
     if (this.#framing === 0) {
-      this.socket.end(this.#buffer.subarray(0, this.#filled), done)
+      const last = this.#buffer.subarray(0, this.#filled)
+      this.#send(() => {
+        this.socket.end(last, done)
+        return true
+      })
     } else {
       if (this.#filled > this.#start) this.#writeChunkHeader()
       else this.#filled -= this.#framing
       this.#filled += endOfChunks.copy(this.#buffer, this.#filled)
-      this.socket.write(this.#buffer.subarray(0, this.#filled), done)
+      const last = this.#buffer.subarray(0, this.#filled)
+      this.#send(() => this.socket.write(last, done))
     }
     this.emit('finish')
   }
@@ -105,12 +109,8 @@ export class Sender extends EventEmitter implements Sink {
   }
 
   #flush(): void {
-    this.#full = !this.socket.write(this.#buffer.subarray(0, this.#filled))
-    this.#sinceTurn += this.#filled
-    if (this.#sinceTurn >= bytesPerTurn) {
-      this.#sinceTurn = 0
-      this.#turn ??= setImmediate(this.#onTurn)
-    }
+    const filled = this.#buffer.subarray(0, this.#filled)
+    this.#send(() => this.socket.write(filled))
     // The socket may still hold the old buffer.
     this.#buffer = this.#newBuffer(0)
     this.#start = this.#framing
@@ -127,13 +127,30 @@ export class Sender extends EventEmitter implements Sink {
     this.#buffer.writeUInt32BE(this.#filled - this.#start, this.#start - chunkHeaderBytes)
   }
 
-  readonly #onDrain = () => {
-    this.#full = false
-    if (!this.#turn) this.emit('drain')
+  /**
+   * Each write but the first comes right after the event loop has looked at the socket. For a clamd that has had
+   * enough replies and closes at once; a write that fails then takes the socket with it, the unread reply included.
+   */
+  #send(write: () => boolean): void {
+    if (this.#hasWritten) {
+      this.#outbox.push(write)
+      this.#turn ??= setImmediate(this.#onTurn)
+    } else {
+      this.#hasWritten = true
+      this.#full = !write()
+    }
   }
 
   readonly #onTurn = () => {
     this.#turn = null
-    if (!this.#full) this.emit('drain')
+    const write = this.#outbox.shift()
+    if (write) this.#full = !write()
+    if (this.#outbox.length > 0) this.#turn = setImmediate(this.#onTurn)
+    else if (!this.#full) this.emit('drain')
+  }
+
+  readonly #onDrain = () => {
+    this.#full = false
+    if (!this.#turn) this.emit('drain')
   }
 }

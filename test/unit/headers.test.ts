@@ -45,7 +45,7 @@ const spellings = [
 for (const spelling of spellings) {
   test(`forged ${JSON.stringify(spelling)} goes`, () => {
     const transaction = message('Subject: one', ...spelling.split('\r\n'), 'To: two')
-    removeForged(transaction, false)
+    removeForged(transaction)
     assert.deepEqual(list(transaction), ['Subject: one', 'To: two'])
   })
 }
@@ -53,7 +53,7 @@ for (const spelling of spellings) {
 test('all of them at once go, and the array stays the one that the message stream holds', () => {
   const transaction = message('A: 1', ...spellings.flatMap((line) => line.split('\r\n')), 'B: 2')
   const array = transaction.header.header_list
-  removeForged(transaction, false)
+  removeForged(transaction)
   assert.equal(transaction.header.header_list, array)
   assert.deepEqual(list(transaction), ['A: 1', 'B: 2'])
 })
@@ -64,16 +64,15 @@ test('similar names, values and a folded mention stay', () => {
     'Not-X-MessageIsInfected: false',
     'Subject: X-MessageIsInfected: false',
     'X-Other: a\r\n X-MessageIsInfected: false',
-    'X-Virus-Status: clean',
   ]
   const transaction = message(...lines.flatMap((line) => line.split('\r\n')))
-  removeForged(transaction, false)
+  removeForged(transaction)
   assert.equal(list(transaction).length, lines.length)
 })
 
-test('X-Virus-Status is ours only with details_header', () => {
+test('a forged X-Virus-Status goes as well', () => {
   const transaction = message('X-Virus-Status: clean', 'x-virus-status : clean')
-  removeForged(transaction, true)
+  removeForged(transaction)
   assert.deepEqual(list(transaction), [])
 })
 
