@@ -11,7 +11,10 @@ export interface Plugin {
   /** Seconds that Haraka waits for a hook; 0: for ever. */
   timeout: number
   readonly config: {
-    get(name: string, type: 'data' | 'list', changed?: () => void): string[]
+    /** The site's config directory, and the package's own; files of the first win. */
+    readonly overrides_path?: string
+    readonly root_path?: string
+    get(name: string, type: 'list', changed?: () => void): string[]
     get(name: string, changed?: () => void): Record<string, Record<string, unknown>>
   }
   register_hook(hook: string, method: string, priority?: number): void

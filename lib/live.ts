@@ -4,7 +4,9 @@
  */
 
 import { lookup } from 'node:dns/promises'
+import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
+import { join } from 'node:path'
 import bytes from 'bytes'
 import { parseSettings, type Settings } from './config'
 import type { Plugin } from './haraka'
@@ -59,11 +61,25 @@ export function load(plugin: Plugin): void {
 }
 
 function read(plugin: Plugin, changed: () => void): Settings {
-  // The last reading of a name decides as what Haraka reads it when it changes, and whom it tells.
-  const iniLines = plugin.config.get('clamav-stream.ini', 'data')
   const ini = plugin.config.get('clamav-stream.ini', changed)
+  const iniLines = linesOf(plugin, 'clamav-stream.ini')
   const signatures = plugin.config.get('clamav-stream.signatures', 'list', changed)
   return parseSettings({ ini, iniLines, signatures })
+}
+
+/**
+ * The lines of a configuration file as they stand there. Not through Haraka's loader: it keeps one reading of
+ * a file, and older ones hand the lines to whoever asks for the settings next.
+ */
+function linesOf({ config }: Plugin, name: string): string[] {
+  for (const directory of [config.overrides_path, config.root_path]) {
+    try {
+      if (directory) return readFileSync(join(directory, name), 'utf8').split(/\r\n|\r|\n/)
+    } catch {
+      // No such file there: the site has none of its own, or it is not to be read, which the loader tells.
+    }
+  }
+  return []
 }
 
 /** What is known of the addresses survives a reload that does not concern them. */
