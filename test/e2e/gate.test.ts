@@ -1,0 +1,144 @@
+// Other plugins that steer messages past the scan, overrule rejections or sit on the message: none of them gets an
+// unscanned or infected message delivered, and none of them costs anybody a clean one.
+import assert from 'node:assert/strict'
+import { test, type TestContext } from 'node:test'
+import { addressText } from '../../lib/address'
+import { clamdOrSkip, startClamd } from '../support/clamd'
+import { startFakeClamd } from '../support/fake-clamd'
+import { StartError, startHaraka, type Haraka } from '../support/haraka'
+import { deliver } from '../support/haraka-plugins'
+import * as mails from '../support/mails'
+import { letterPlugins, letterSources, neighbour, ourHeaders, post, users, type Role } from './letters'
+
+interface Neighbour {
+  name: string
+  hook: string
+  priority: number
+  body: string
+  /** Where it stands in config/plugins; default: before us. */
+  isListedAfter?: true
+}
+
+const reader = (write: string, next: string) => `
+  const { Writable } = require('node:stream')
+  txn.message_stream.pipe(new Writable({ highWaterMark: 1, write: ${write} }))
+  ${next}`
+const slow = '(chunk, encoding, done) => setTimeout(done, 10)'
+const stuck = '() => undefined'
+
+const harmless: Neighbour[] = [
+  { name: 'ok_at_once', hook: 'data_post', priority: -100, body: 'next(OK)' },
+  { name: 'ok_at_zero', hook: 'data_post', priority: 0, body: 'next(OK)' },
+  { name: 'ok_after_scan', hook: 'data_post', priority: 25, body: 'next(OK)' },
+  { name: 'ok_after_rules', hook: 'data_post', priority: 100, body: 'next(OK)' },
+  { name: 'deny_ok', hook: 'deny', priority: 0, body: 'next(OK)' },
+  { name: 'deny_ok_early', hook: 'deny', priority: -99, body: 'next(OK)' },
+  { name: 'deny_ok_at_once', hook: 'deny', priority: -100, body: 'next(OK)', isListedAfter: true },
+  { name: 'reads_slowly', hook: 'data_post', priority: 0, body: reader(slow, 'next()') },
+  { name: 'reads_slowly_at_once', hook: 'data_post', priority: -100, body: reader(slow, 'next()') },
+  { name: 'reads_slowly_ok', hook: 'data_post', priority: 0, body: reader(slow, 'next(OK)') },
+]
+/** They never let go of the message, which then cannot be scanned. */
+const harmful: Neighbour[] = [
+  { name: 'never_reads', hook: 'data_post', priority: 0, body: reader(stuck, 'next()') },
+  { name: 'never_reads_at_once', hook: 'data_post', priority: -100, body: reader(stuck, 'next()') },
+  { name: 'never_reads_ok', hook: 'data_post', priority: 0, body: reader(stuck, 'next(OK)') },
+]
+const directions: Role[] = ['inbound', 'relaying']
+
+const all = [...harmless, ...harmful]
+const sources = Object.fromEntries(
+  all.map(({ name, hook, priority, body }) => [name, neighbour(name, hook, priority, body)]),
+)
+const listed = (after: boolean) =>
+  all.filter(({ isListedAfter = false }) => isListedAfter === after).map(({ name }) => name)
+
+/** A site with all of them, and with a queue plugin before us that does not ask what anybody wants. */
+async function startCrowded(ini: string): Promise<Haraka> {
+  return startHaraka({
+    ini: `${ini}\nconnect_timeout=2s\n`,
+    plugins: [...letterPlugins, 'deliver', ...listed(false), 'clamav-stream', ...listed(true)],
+    sources: { ...letterSources, ...sources, deliver },
+    users,
+    deliver: false,
+  })
+}
+
+async function meetHarmless(t: TestContext, haraka: Haraka): Promise<void> {
+  for (const { name, hook, priority } of harmless) {
+    for (const role of directions) {
+      await t.test(`${name} (${hook}, ${priority}), ${role}`, async () => {
+        const infected = await post(haraka, mails.eicarBody(), { kind: name, role })
+        const clean = await post(haraka, mails.forged(), { kind: name, role })
+
+        assert.equal(infected.delivered.length, 0, 'an infected message was delivered')
+        assert.match(`${infected.reply.code} ${infected.reply.text}`, /^550 5\.7\.1 Message is infected with/)
+        assert.equal(infected.reply.lines.length, 1)
+        assert.equal(infected.told.note?.infected, true)
+
+        assert.equal(clean.reply.code, 250, clean.reply.text)
+        assert.equal(clean.delivered.length, 1, 'a clean message was lost')
+        assert.deepEqual(ourHeaders(clean.delivered[0]?.message), ['X-MessageIsInfected: false'])
+      })
+    }
+  }
+}
+
+test('neighbours of every kind, with the verdicts of the real clamd', async (t) => {
+  if (!clamdOrSkip(t)) return
+  const clamd = await startClamd()
+  t.after(() => clamd.stop())
+  const haraka = await startCrowded(`host=${clamd.host}\nport=${clamd.port}`)
+  t.after(() => haraka.stop())
+  await meetHarmless(t, haraka)
+})
+
+for (const protocol of ['STREAM', 'INSTREAM'] as const) {
+  test(`neighbours of every kind leave clamd no open connection, ${protocol}`, async (t) => {
+    const clamd = await startFakeClamd({ protocols: [protocol] })
+    t.after(() => clamd.stop())
+    const haraka = await startCrowded(`host=${addressText(clamd.address)}`)
+    t.after(() => haraka.stop())
+    await meetHarmless(t, haraka)
+    await clamd.idle()
+    assert.deepEqual(clamd.violations, [])
+  })
+}
+
+test('a message that a neighbour never lets go of is deferred, the next one is delivered', async (t) => {
+  const clamd = await startFakeClamd()
+  t.after(() => clamd.stop())
+  const haraka = await startCrowded(`host=${addressText(clamd.address)}`)
+  t.after(() => haraka.stop())
+
+  const cases = harmful.flatMap(({ name: kind }) => directions.map((role) => ({ kind, role })))
+  const fates = await Promise.all(
+    cases.flatMap((options) => [
+      post(haraka, mails.eicarBody(), options),
+      post(haraka, mails.forged(), options),
+    ]),
+  )
+  for (const { reply, delivered, told } of fates) {
+    assert.match(`${reply.code} ${reply.text}`, /^45[01] 4\.3\.0 /)
+    assert.equal(delivered.length, 0, 'an unscanned message was delivered')
+    assert.deepEqual([told.note?.outcome, told.note?.reason], ['unscanned', 'error'])
+    assert.deepEqual(told.headers, [])
+  }
+  const next = await post(haraka, mails.clean())
+  assert.equal(next.reply.code, 250, next.reply.text)
+  assert.equal(next.delivered.length, 1)
+  await clamd.idle()
+})
+
+for (const hook of ['queue', 'queue_outbound', 'deny']) {
+  test(`a plugin with priority -100 on ${hook} listed before us stops the start`, async () => {
+    const source = neighbour('too_early', hook, -100, 'next()')
+    const site = { plugins: ['too_early', 'clamav-stream'], sources: { too_early: source } }
+    const error = await startHaraka(site).then(
+      (haraka) => haraka.stop().then(() => assert.fail('Haraka started')),
+      (error: unknown) => error,
+    )
+    assert.ok(error instanceof StartError)
+    assert.match(error.log, new RegExp(`clamav-stream must be listed before too_early, .*hook ${hook} `))
+  })
+}

@@ -1,0 +1,222 @@
+// Settings at start and while Haraka runs: what is wrong stops the start, or leaves the old ones in force, with one
+// message that names all of it; what is right is in force for the next message.
+import assert from 'node:assert/strict'
+import { test, type TestContext } from 'node:test'
+import { addressText } from '../../lib/address'
+import { startFakeClamd } from '../support/fake-clamd'
+import { StartError, startHaraka, type Haraka, type HarakaOptions } from '../support/haraka'
+import * as mails from '../support/mails'
+import { connect, dotStuffed } from '../support/smtp'
+import { letterPlugins, letterSources, ourHeaders, post, senderFor, deliveredFrom, told } from './letters'
+
+async function startFails(options: HarakaOptions): Promise<string> {
+  const result = await startHaraka(options).then(
+    async (haraka) => {
+      await haraka.stop()
+      return undefined
+    },
+    (error: unknown) => error,
+  )
+  assert.ok(result instanceof StartError, 'Haraka started')
+  assert.notEqual(result.exit.code, 0)
+  return result.log
+}
+
+const wrongIni = `
+[main]
+host=localhost:99999
+port=0
+protocol=streaming
+maxPings=6
+pingIntervalMilli=30000
+streamBufferSize=8192
+connect_timeout=soon
+max_size=25 apples
+this is no setting
+[infected]
+action=delete
+message=Found {name}
+[unscanned]
+error=tag
+[check]
+relay=perhaps
+local=false
+[infection]
+x=1
+[quarantine]
+folder=infected
+`
+const wrongSignatures = `
+Good.* tag
+Eicar.* quarantine
+/(/ reject
+Alone
+`
+/** What the one message must name: the key or line, the value, and what is allowed. */
+const named: RegExp[] = [
+  /\[main\] host = localhost:99999 .*allowed/,
+  /\[main\] port = 0: allowed is a whole number from 1 to 65535/,
+  /\[main\] protocol = streaming: allowed is auto, stream or instream/,
+  /\[main\] maxPings is no key; did you mean max_pings\?/,
+  /\[main\] pingIntervalMilli is no key; did you mean ping_interval\?/,
+  /\[main\] streamBufferSize is no key; did you mean stream_buffer_size\?/,
+  /\[main\] connect_timeout = soon: allowed is a time/,
+  /\[main\] max_size = 25 apples: allowed is a size/,
+  /"this is no setting" is not a setting/,
+  /\[infected\] action = delete: allowed is reject, defer, discard or tag/,
+  /\[infected\] message = Found \{name\} \(\{name\} is not known\)/,
+  /\[unscanned\] error = tag: allowed is defer, reject or accept/,
+  /\[check\] relay = perhaps: allowed is true or false/,
+  /\[check\] local is no key; did you mean local_ip\?/,
+  /\[infection\] is no section; did you mean \[infected\]\?/,
+  /\[quarantine\] is not available in this version/,
+  /clamav-stream\.signatures: Eicar\.\* quarantine: quarantine is not available in this version/,
+  /clamav-stream\.signatures: \/\(\/ reject: .*/,
+  /clamav-stream\.signatures: Alone: a rule is PATTERN ACTION/,
+]
+
+for (const ignoreBadPlugins of [false, true]) {
+  test(`wrong settings stop the start, ignore_bad_plugins=${ignoreBadPlugins}`, async () => {
+    const log = await startFails({
+      ini: wrongIni,
+      signatures: wrongSignatures,
+      smtpIni: `ignore_bad_plugins=${ignoreBadPlugins}`,
+    })
+    // As many as there are, so that nothing right is named either.
+    assert.match(log, new RegExp(`${named.length} settings are wrong:`))
+    for (const pattern of named) assert.match(log, pattern)
+    assert.equal(log.match(/settings are wrong:/g)?.length, 1, 'it is one message')
+  })
+}
+
+test('with ignore_bad_plugins=true a plugin that is not there scans nothing: Haraka starts without it', async (t) => {
+  const haraka = await startHaraka({
+    smtpIni: 'ignore_bad_plugins=true',
+    plugins: [...letterPlugins, 'clamav-streem'],
+    sources: letterSources,
+  })
+  t.after(() => haraka.stop())
+  assert.ok(haraka.log.some((line) => /\[CRIT\].*clamav-streem failed/.test(line)))
+  const { reply, told } = await post(haraka, mails.eicarBody())
+  assert.equal(reply.code, 250, reply.text)
+  assert.equal(told.note, null)
+})
+
+test('without a clamav-stream.ini the defaults hold, and mail waits for a clamd', async (t) => {
+  const haraka = await startLetters(t, {})
+  const clean = await post(haraka, mails.clean())
+  // The machine may have a clamd on the default port.
+  if (clean.told.note?.outcome === 'clean') {
+    assert.equal(clean.reply.code, 250)
+  } else {
+    assert.match(`${clean.reply.code} ${clean.reply.text}`, /^451 4\.3\.0 /)
+    assert.deepEqual(clean.delivered, [])
+  }
+  assert.match(clean.told.note?.clamd ?? '', /:3310$/)
+})
+
+test('an ini of nothing but comments and empty sections is as good as none', async (t) => {
+  await startLetters(t, {
+    ini: '; nothing\n[main]\n\n[infected]\n; nothing\n[unscanned]\n[check]\n',
+    signatures: '# no\n',
+  })
+})
+
+/** A Haraka that does not check its addresses, whose files are changed. */
+class Changing {
+  private constructor(readonly haraka: Haraka) {}
+
+  static async start(t: TestContext, ini: string): Promise<Changing> {
+    return new Changing(await startLetters(t, { ini: Changing.ini(ini), signatures: '# none\n' }))
+  }
+
+  static ini(text: string): string {
+    return `max_pings=0\n${text}\n`
+  }
+
+  /** Resolves when Haraka has taken note of the change, which takes it five seconds. */
+  async change(name: 'ini' | 'signatures', text: string, says: RegExp): Promise<string> {
+    const from = this.haraka.log.length
+    this.haraka.writeConfig(`clamav-stream.${name}`, name === 'ini' ? Changing.ini(text) : text)
+    await this.haraka.waitForLog(says, 30_000, from)
+    return this.haraka.log.slice(from).join('\n')
+  }
+
+  /** What becomes of an infected message now. */
+  async infected(): Promise<{ code: number; clamd: string | null; delivered: string[][] }> {
+    const { reply, delivered, told } = await post(this.haraka, mails.eicarBody())
+    const clamd = told.note?.clamd ?? null
+    return { code: reply.code, clamd, delivered: delivered.map(({ message }) => ourHeaders(message)) }
+  }
+}
+
+const kept = /the old ones stay in force/
+const taken = /settings reloaded/
+
+// Each waits for Haraka to look at its files, so they may as well wait together.
+test('settings change while Haraka runs', { concurrency: true }, async (t) => {
+  const [first, second] = [await startFakeClamd(), await startFakeClamd()]
+  t.after(() => Promise.all([first.stop(), second.stop()]))
+  const [firstHost, secondHost] = [addressText(first.address), addressText(second.address)]
+
+  const wrong = t.test(
+    'wrong ones leave the old ones in force and are named, right ones are taken',
+    async (t) => {
+      const site = await Changing.start(t, `host=${firstHost}`)
+      const told = await site.change('ini', 'hosts=x\nport=none\naction tag\n[infected]\naction=tag', kept)
+      assert.match(told, /3 settings are wrong:/)
+      assert.match(told, /\[main\] hosts is no key; did you mean host\?/)
+      assert.match(told, /\[main\] port = none: allowed is/)
+      assert.match(told, /"action tag" is not a setting/)
+      assert.deepEqual(await site.infected(), { code: 550, clamd: firstHost, delivered: [] })
+
+      await site.change('ini', `host=${secondHost}\ndetails_header=yes\n[infected]\naction=tag`, taken)
+      const headers = ['X-MessageIsInfected: true', 'X-Virus-Status: infected (Eicar-Test-Signature)']
+      assert.deepEqual(await site.infected(), { code: 250, clamd: secondHost, delivered: [headers] })
+    },
+  )
+
+  const rules = t.test('rules for signatures likewise, again and again', async (t) => {
+    const site = await Changing.start(t, `host=${firstHost}`)
+    await site.change('signatures', 'Eicar* discard\n', taken)
+    assert.deepEqual(await site.infected(), { code: 250, clamd: firstHost, delivered: [] })
+    const told = await site.change('signatures', 'Eicar* keep\n', kept)
+    assert.match(told, /clamav-stream\.signatures: Eicar\* keep/)
+    assert.deepEqual(await site.infected(), { code: 250, clamd: firstHost, delivered: [] })
+    await site.change('signatures', 'Eicar* defer\n', taken)
+    assert.deepEqual(await site.infected(), { code: 451, clamd: firstHost, delivered: [] })
+  })
+
+  const flight = t.test('a message in flight keeps the settings it came under', async (t) => {
+    const clamd = await startFakeClamd()
+    t.after(() => clamd.stop())
+    const site = await Changing.start(t, `host=${addressText(clamd.address)}`)
+    await clamd.play([{ at: 'reply', do: 'stall' }])
+    const from = senderFor('plain')
+    const client = await connect(site.haraka.port)
+    t.after(() => client.destroy())
+    await client.envelope({ from })
+    client.write(dotStuffed(mails.eicarBody()))
+    await clamd.seen('reply')
+    await site.change('ini', `host=${secondHost}\n[unscanned]\nerror=accept\n[infected]\naction=tag`, taken)
+    assert.equal((await site.infected()).clamd, secondHost)
+
+    // Its clamd goes. The new settings have another one, and would have it delivered without one.
+    await clamd.stop()
+    const answer = await client.reply()
+    assert.match(`${answer.code} ${answer.text}`, /^451 4\.3\.0 /)
+    assert.equal((await told(site.haraka, from)).note?.clamd, addressText(clamd.address))
+    assert.deepEqual(deliveredFrom(site.haraka, from), [])
+  })
+  await Promise.all([wrong, rules, flight])
+})
+
+async function startLetters(t: TestContext, options: HarakaOptions): Promise<Haraka> {
+  const haraka = await startHaraka({
+    plugins: [...letterPlugins, 'clamav-stream'],
+    sources: letterSources,
+    ...options,
+  })
+  t.after(() => haraka.stop())
+  return haraka
+}

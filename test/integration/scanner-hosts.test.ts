@@ -1,0 +1,393 @@
+// Which daemon a message goes to, over real sockets: in turn, each once, inside one budget, and away from the ones
+// that failed. The choice itself, with a clock of ours, is tested in test/unit/hosts.test.ts.
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { after, test, type TestContext } from 'node:test'
+import { addressText } from '../../lib/address'
+import { Failure } from '../../lib/clamd/failure'
+import type { Verdict } from '../../lib/verdict'
+import { startFakeClamd, type FakeClamd, type FakeClamdOptions } from '../support/fake-clamd'
+import { clean, eicarBody } from '../support/mails'
+import {
+  BufferMessage,
+  runningTimers,
+  Scanning,
+  settled,
+  until,
+  type ScanningOptions,
+} from '../support/scanning'
+
+const timersBefore = runningTimers()
+after(() => assert.equal(runningTimers(), timersBefore, 'a timer was left running'))
+
+async function daemons(t: TestContext, ...options: FakeClamdOptions[]): Promise<FakeClamd[]> {
+  const started = await Promise.all(options.map(startFakeClamd))
+  t.after(() => Promise.all(started.map((daemon) => daemon.stop())))
+  return started
+}
+
+function scanningOf(list: readonly FakeClamd[], options: ScanningOptions = {}): Scanning {
+  return new Scanning(
+    list.map(({ address }) => address),
+    options,
+  )
+}
+
+const counts = (list: readonly FakeClamd[]) => list.map(({ scans }) => scans.length)
+const reason = (verdict: Verdict) => (verdict.outcome === 'unscanned' ? verdict.reason : verdict.outcome)
+const textOf = (verdict: Verdict) => (verdict.outcome === 'unscanned' ? verdict.text : '')
+
+async function scanAll(scanning: Scanning, number: number): Promise<(string | null)[]> {
+  const by: (string | null)[] = []
+  for (let i = 0; i < number; i++) by.push((await scanning.scan(clean())).clamd)
+  return by
+}
+
+test('each message goes to the next address, over TCP and unix sockets alike', async (t) => {
+  const directory = mkdtempSync(path.join(tmpdir(), 'hosts-'))
+  t.after(() => rmSync(directory, { recursive: true }))
+  const list = await daemons(t, {}, { host: '::1' }, { path: path.join(directory, 'clamd.sock') }, {})
+  const scanning = scanningOf(list, { protocol: 'instream' })
+  const places = list.map(({ address }) => addressText(address))
+  assert.deepEqual(await scanAll(scanning, 8), [...places, ...places])
+  assert.deepEqual(counts(list), [2, 2, 2, 2])
+  assert.match(places.join(' '), /^127\.0\.0\.1:\d+ \[::1\]:\d+ \/.*\/clamd\.sock 127/)
+  assert.deepEqual(scanning.leftovers(), [])
+})
+
+test('messages at the same time are spread as well', async (t) => {
+  const list = await daemons(t, {}, {}, {})
+  const scanning = scanningOf(list)
+  const verdicts = await Promise.all(Array.from({ length: 30 }, () => scanning.scan(clean())))
+  assert.ok(verdicts.every(({ outcome }) => outcome === 'clean'))
+  assert.deepEqual(counts(list), [10, 10, 10])
+  assert.deepEqual(scanning.leftovers(), [])
+})
+
+test('after a failure the next in turn, each once, and each failure is told', async (t) => {
+  const list = await daemons(t, {}, {}, {}, {})
+  const scanning = scanningOf(list, { protocol: 'instream' })
+  const failures = ['First trouble. ERROR', 'Second trouble. ERROR', 'Third trouble. ERROR']
+  for (const [index, text] of failures.entries()) {
+    await list[index]?.play([{ at: 'reply', do: 'answer', text }])
+  }
+  const verdict = await scanning.scan(eicarBody())
+  assert.equal(verdict.outcome, 'infected')
+  assert.equal(verdict.clamd, addressText(list[3]?.address ?? { path: '' }))
+  assert.deepEqual(counts(list), [1, 1, 1, 1])
+  assert.equal(scanning.log.warnings.length, 3)
+  const places = list.map(({ address }) => addressText(address))
+  for (const [index, text] of failures.entries()) {
+    const warning = scanning.log.warnings[index] ?? ''
+    assert.ok(warning.includes(text) && warning.includes(places[index] ?? ''), warning)
+  }
+  assert.deepEqual(scanning.leftovers(), [])
+})
+
+test('when all fail each has been asked once, and the text names them all', async (t) => {
+  const list = await daemons(t, {}, {}, {})
+  const scanning = scanningOf(list, { protocol: 'stream' })
+  await list[0]?.play([{ at: 'accept', do: 'reset' }])
+  await list[1]?.play([{ at: 'port', do: 'answer', text: `Can't find any free port. ERROR` }])
+  await list[2]?.play([{ at: 'connect', do: 'refuse' }])
+  const message = new BufferMessage(clean())
+  const verdict = await scanning.scan(message)
+  assert.equal(reason(verdict), 'error')
+  for (const { address } of list) assert.ok(textOf(verdict).includes(addressText(address)), textOf(verdict))
+  for (const cause of ['ECONNRESET', 'free port', 'ECONNREFUSED'])
+    assert.match(textOf(verdict), RegExp(cause))
+  assert.deepEqual(
+    list.map(({ connections }) => connections),
+    [1, 1, 0],
+  )
+  assert.equal(message.readings, 0)
+  assert.deepEqual(scanning.leftovers(), [])
+})
+
+test('every try sends the message from its first byte', async (t) => {
+  const list = await daemons(t, {}, {})
+  const scanning = scanningOf(list, { bufferBytes: 1000 })
+  await list[0]?.play([{ at: 'reply', do: 'close' }])
+  const message = new BufferMessage(Buffer.concat([clean(), Buffer.alloc(300_000, 'y\r\n')]))
+  assert.equal((await scanning.scan(message)).outcome, 'clean')
+  assert.equal(message.readings, 2)
+  for (const { scans } of list) {
+    assert.ok(scans[0]?.bytes.subarray(-message.bytes.length).equals(message.bytes))
+  }
+})
+
+test('a verdict is final: nobody else is asked after clean, FOUND or limits', async (t) => {
+  const list = await daemons(t, {}, {}, {})
+  const scanning = scanningOf(list)
+  await list[1]?.play([{ at: 'reply', do: 'say', text: 'stream: Any.Test FOUND' }])
+  await list[2]?.play([{ at: 'reply', do: 'say', text: 'stream: Heuristics.Limits.Exceeded.MaxFiles FOUND' }])
+  const reasons = [clean(), clean(), clean()].map((mail) => scanning.scan(mail).then(reason))
+  assert.deepEqual(await Promise.all(reasons), ['clean', 'infected', 'limits'])
+  assert.deepEqual(counts(list), [1, 1, 1])
+})
+
+test('a scan time-out is not taken to another address, and the address rests', async (t) => {
+  const list = await daemons(t, {}, {})
+  const scanning = scanningOf(list, { scanMs: 300, maxConcurrent: 1 })
+  await list[0]?.play([{ at: 'reply', do: 'stall' }])
+  assert.equal(reason(await scanning.scan(clean())), 'timeout')
+  assert.deepEqual(counts(list), [1, 0])
+  const second = addressText(list[1]?.address ?? { path: '' })
+  assert.deepEqual(await scanAll(scanning, 3), [second, second, second])
+  assert.deepEqual(scanning.leftovers(), [])
+  await Promise.all(list.map((daemon) => daemon.idle()))
+})
+
+test('the budget spans all tries', async (t) => {
+  const list = await daemons(t, { host: '127.0.4.1' }, { host: '127.0.4.2' }, { host: '127.0.4.3' })
+  for (const daemon of list) await daemon.play([{ at: 'connect', do: 'blackHole' }])
+  const begin = performance.now()
+  const scanning = scanningOf(list, { connectMs: 400, scanMs: 1000 })
+  const verdict = await scanning.scan(clean())
+  assert.equal(reason(verdict), 'timeout')
+  assert.ok(performance.now() - begin < 3000)
+  assert.equal(scanning.log.warnings.length, 2, 'two tries of 400 ms are over within 1000 ms')
+  for (const warning of scanning.log.warnings) assert.ok(textOf(verdict).includes(warning), textOf(verdict))
+  assert.deepEqual(scanning.leftovers(), [])
+})
+
+test('an address that failed rests, and gets mail again when it is back', async (t) => {
+  const list = await daemons(t, { host: '127.0.4.4' }, {})
+  let time = 0
+  const scanning = scanningOf(list, { restMs: 30_000, now: () => time })
+  const [first = '', second = ''] = list.map(({ address }) => addressText(address))
+  await list[0]?.play([{ at: 'connect', do: 'refuse' }])
+  assert.deepEqual(await scanAll(scanning, 4), [second, second, second, second])
+  assert.equal(scanning.log.warnings.length, 1, 'tried once, then left alone')
+  time += 30_000
+  assert.deepEqual(await scanAll(scanning, 4), [second, second, second, second])
+  assert.equal(scanning.log.warnings.length, 2, 'tried once more after its rest')
+  await list[0]?.play([])
+  time += 30_000
+  const again = await scanAll(scanning, 4)
+  assert.deepEqual([...again].sort(), [first, first, second, second].sort())
+  assert.equal(scanning.log.warnings.length, 2)
+})
+
+test('when the only address rests it is asked all the same', async (t) => {
+  const list = await daemons(t, {})
+  const scanning = scanningOf(list)
+  list[0]?.queue([{ at: 'reply', do: 'close' }])
+  const reasons = [await scanning.scan(clean()), await scanning.scan(clean())].map(reason)
+  assert.deepEqual(reasons, ['error', 'clean'])
+})
+
+test('max_concurrent: more wait, and come in turn when there is room', async (t) => {
+  const list = await daemons(t, {}, {})
+  for (const daemon of list) await daemon.play((scan) => (scan < 2 ? [{ at: 'command', do: 'stall' }] : []))
+  const scanning = scanningOf(list, { maxConcurrent: 2, protocol: 'instream' })
+  const busy = Array.from({ length: 4 }, () => new AbortController())
+  const stalled = busy.map(({ signal }) => scanning.scan(clean(), signal))
+  for (const daemon of list) await Promise.all([daemon.seen('command'), daemon.seen('command')])
+  const order: number[] = []
+  const waiting = [1, 2, 3].map(async (number) => {
+    const verdict = await scanning.scan(clean())
+    order.push(number)
+    return verdict
+  })
+  await settled()
+  assert.deepEqual(counts(list), [2, 2])
+  assert.equal(scanning.sockets.length, 4)
+  busy[0]?.abort()
+  const verdicts = await Promise.all(waiting)
+  assert.deepEqual(order, [1, 2, 3])
+  assert.deepEqual(verdicts.map(reason), ['clean', 'clean', 'clean'])
+  const freed = addressText(list[0]?.address ?? { path: '' })
+  assert.deepEqual(
+    verdicts.map(({ clamd }) => clamd),
+    [freed, freed, freed],
+  )
+  for (const controller of busy) controller.abort()
+  assert.deepEqual((await Promise.all(stalled)).map(reason), ['error', 'error', 'error', 'error'])
+  assert.deepEqual(scanning.leftovers(), [])
+})
+
+test('waiting for room ends with the budget', async (t) => {
+  const list = await daemons(t, {})
+  await list[0]?.play([{ at: 'command', do: 'stall' }])
+  const scanning = scanningOf(list, { maxConcurrent: 1, scanMs: 400 })
+  const message = new BufferMessage(clean())
+  const first = scanning.scan(clean())
+  const second = scanning.scan(message)
+  assert.deepEqual((await Promise.all([first, second])).map(reason), ['timeout', 'timeout'])
+  assert.equal(message.readings, 0)
+  assert.equal(list[0]?.connections, 1)
+  assert.deepEqual(scanning.leftovers(), [])
+})
+
+const large = Buffer.concat([clean(), Buffer.alloc(20_000_000, 'z\r\n')])
+
+for (const protocol of ['stream', 'instream', 'auto'] as const) {
+  for (const at of ['accept', 'command', 'port', 'dataConnect', 'first', 'last', 'reply'] as const) {
+    if (protocol === 'instream' && (at === 'port' || at === 'dataConnect')) continue
+    test(`${protocol}: a message dropped at ${at} lets go of everything at once`, async (t) => {
+      const list = await daemons(t, {}, {})
+      await list[0]?.play([{ at, do: 'stall' }])
+      const scanning = scanningOf(list, { protocol, maxConcurrent: 1, connectMs: 60_000 })
+      const dropped = new AbortController()
+      const timers = runningTimers()
+      const message = new BufferMessage(at === 'first' ? large : clean())
+      const scan = scanning.scan(message, dropped.signal)
+      await list[0]?.seen(at)
+      dropped.abort()
+      // Without waiting for anybody.
+      assert.equal(scanning.sockets.filter((socket) => !socket.destroyed).length, 0)
+      const verdict = await scan
+      assert.equal(reason(verdict), 'error')
+      assert.match(textOf(verdict), /dropped/)
+      assert.deepEqual(scanning.leftovers(), [])
+      await list[0]?.idle()
+      await until(() => runningTimers() <= timers, 2000)
+      assert.deepEqual(counts(list).slice(1), [0], 'nobody else is asked')
+      assert.equal(scanning.log.warnings.length, 0, 'the daemon is not to blame')
+      // Nor does it rest, and its place is free.
+      const places = list.map(({ address }) => addressText(address))
+      const never = new AbortController().signal
+      const next = [await scanning.hosts.take(new Set(), never), await scanning.hosts.take(new Set(), never)]
+      assert.deepEqual(next.map((lease) => lease?.text).sort(), [...places].sort())
+    })
+  }
+}
+
+for (const at of ['dataConnect', 'first', 'last', 'reply'] as const) {
+  test(`stream: a time-out at ${at} leaves no timer behind`, async (t) => {
+    const list = await daemons(t, {})
+    await list[0]?.play([{ at, do: 'stall' }])
+    const timers = runningTimers()
+    const scanning = scanningOf(list, { protocol: 'stream', scanMs: 300, connectMs: 60_000 })
+    assert.equal(reason(await scanning.scan(clean())), 'timeout')
+    assert.deepEqual(scanning.leftovers(), [])
+    await list[0]?.idle()
+    await until(() => runningTimers() <= timers, 2000)
+  })
+}
+
+test('a message dropped while nothing is read from us', async (t) => {
+  const list = await daemons(t, {})
+  await list[0]?.play([{ at: 'first', do: 'freeze' }])
+  for (const protocol of ['stream', 'instream'] as const) {
+    const scanning = scanningOf(list, { protocol })
+    const dropped = new AbortController()
+    const message = new BufferMessage(large)
+    const scan = scanning.scan(message, dropped.signal)
+    await list[0]?.seen('first')
+    dropped.abort()
+    assert.equal(reason(await scan), 'error')
+    assert.deepEqual(scanning.leftovers(), [])
+    await list[0]?.idle()
+  }
+})
+
+test('a message dropped while connecting, waiting for room, or before it all began', async (t) => {
+  const list = await daemons(t, { host: '127.0.4.5' })
+  await list[0]?.play([{ at: 'connect', do: 'blackHole' }])
+  const scanning = scanningOf(list, { maxConcurrent: 1 })
+  const connecting = new AbortController()
+  const waiting = new AbortController()
+  const first = scanning.scan(clean(), connecting.signal)
+  const second = scanning.scan(clean(), waiting.signal)
+  await settled()
+  assert.equal(scanning.sockets.length, 1)
+  waiting.abort()
+  assert.match(textOf(await second), /dropped/)
+  connecting.abort()
+  assert.match(textOf(await first), /dropped/)
+  const message = new BufferMessage(clean())
+  assert.match(textOf(await scanning.scan(message, AbortSignal.abort())), /dropped/)
+  assert.equal(message.readings, 0)
+  assert.equal(scanning.sockets.length, 1)
+  assert.deepEqual(scanning.leftovers(), [])
+})
+
+test('a message dropped before its size was known', { timeout: 10_000 }, async (t) => {
+  const list = await daemons(t, {})
+  class Unmeasured extends BufferMessage {
+    override readonly least = 0
+    override readonly most = Infinity
+    override open(): Promise<void> {
+      this.readings++
+      return new Promise(() => undefined)
+    }
+  }
+  const scanning = scanningOf(list)
+  for (const isEarly of [false, true]) {
+    const dropped = new AbortController()
+    if (isEarly) dropped.abort()
+    const scan = scanning.scan(new Unmeasured(clean()), dropped.signal)
+    await settled()
+    dropped.abort()
+    assert.match(textOf(await scan), /dropped/)
+  }
+  assert.deepEqual(scanning.leftovers(), [])
+})
+
+test("a message that cannot be read is nobody's fault, and nobody else is asked", async (t) => {
+  class Unreadable extends BufferMessage {
+    override open(): Promise<void> {
+      return Promise.reject(new Failure('read message', 'another plugin keeps the message open'))
+    }
+  }
+  for (const protocol of ['stream', 'instream'] as const) {
+    const list = await daemons(t, {}, {})
+    const scanning = scanningOf(list, { protocol })
+    const verdict = await scanning.scan(new Unreadable(clean()))
+    assert.equal(reason(verdict), 'error')
+    assert.match(textOf(verdict), /read message: another plugin keeps the message open/)
+    assert.deepEqual(scanning.log.warnings, [])
+    await list[0]?.idle()
+    assert.equal(list[1]?.connections, 0)
+    assert.deepEqual(scanning.leftovers(), [])
+    assert.deepEqual(
+      await scanAll(scanning, 2),
+      [list[1], list[0]].map((daemon) => daemon && addressText(daemon.address)),
+      'it does not rest',
+    )
+  }
+})
+
+test('names are looked up again after a failure: the daemon has moved', async (t) => {
+  const [old, moved] = await daemons(t, { host: '127.0.4.6' }, { host: '127.0.4.7' })
+  assert.ok(old && moved && 'port' in old.address && 'port' in moved.address)
+  const { port } = old.address
+  const [third] = await daemons(t, { host: '127.0.4.7', port })
+  let found = ['127.0.4.6']
+  let lookups = 0
+  let time = 0
+  const scanning = new Scanning([{ name: 'clamd.test', port }], {
+    lookup: () => {
+      lookups++
+      return Promise.resolve(found)
+    },
+    now: () => time,
+  })
+  assert.deepEqual(await scanAll(scanning, 2), [`127.0.4.6:${port}`, `127.0.4.6:${port}`])
+  assert.equal(lookups, 1)
+  await old.play([{ at: 'connect', do: 'refuse' }])
+  found = ['127.0.4.7']
+  time += 2000
+  assert.deepEqual(
+    await scanAll(scanning, 1),
+    [`127.0.4.7:${port}`],
+    'the same message goes to the new place',
+  )
+  assert.equal(lookups, 2)
+  assert.equal(third?.scans.length, 1)
+})
+
+test('a name stands for all its addresses, of both families', async (t) => {
+  const [four] = await daemons(t, {})
+  assert.ok(four && 'port' in four.address)
+  const { port } = four.address
+  const [six] = await daemons(t, { host: '::1', port })
+  const lookup = () => Promise.resolve(['::1', '127.0.0.1'])
+  const scanning = new Scanning([{ name: 'clamd.test', port }], { lookup, protocol: 'instream' })
+  assert.deepEqual(await scanAll(scanning, 2), [`[::1]:${port}`, `127.0.0.1:${port}`])
+  assert.equal(six?.scans.length, 1)
+})

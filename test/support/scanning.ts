@@ -1,0 +1,158 @@
+// The scanner as the plugin builds it, without Haraka: real sockets, a message from memory, limits as short as a test
+// wants them. It keeps account of whatever a scan might leave behind.
+import { getEventListeners } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import type { Host } from '../../lib/address'
+import type { Connect, MessageSource, Sink } from '../../lib/clamd/exchange'
+import { Failure } from '../../lib/clamd/failure'
+import { Hosts, type HostSettings, type World } from '../../lib/hosts'
+import { Scanner, type ScanLog, type ScanSettings } from '../../lib/scanner'
+import type { Verdict } from '../../lib/verdict'
+
+/** Odd on purpose, so that nothing lines up with buffers. */
+const usualPiece = 10_007
+
+/** A message in memory that counts its readings and, like Haraka's, allows one at a time. */
+export class BufferMessage implements MessageSource {
+  readonly least: number
+  readonly most: number
+  /** Begun so far. */
+  readings = 0
+  #close: (() => void) | null = null
+
+  constructor(
+    readonly bytes: Buffer,
+    private readonly pieceBytes = usualPiece,
+  ) {
+    this.least = bytes.length
+    this.most = bytes.length
+  }
+
+  get isOpen(): boolean {
+    return this.#close !== null
+  }
+
+  open(sink: Sink): Promise<void> {
+    if (this.#close) return Promise.reject(new Failure('read message', 'it is being read already'))
+    this.readings++
+    let at = 0
+    const pump = () => {
+      while (at < this.bytes.length && this.#close === close) {
+        const piece = this.bytes.subarray(at, at + this.pieceBytes)
+        at += piece.length
+        if (!sink.write(piece)) {
+          sink.once('drain', pump)
+          return
+        }
+      }
+      if (this.#close === close) sink.end()
+    }
+    const first = setImmediate(pump)
+    const close = () => {
+      clearImmediate(first)
+      sink.off('drain', pump)
+    }
+    this.#close = close
+    return Promise.resolve()
+  }
+
+  close(): void {
+    this.#close?.()
+    this.#close = null
+  }
+}
+
+export class CollectedLog implements ScanLog {
+  readonly steps: string[] = []
+  readonly warnings: string[] = []
+  trace(text: string): void {
+    this.steps.push(text)
+  }
+  warn(text: string): void {
+    this.warnings.push(text)
+  }
+}
+
+export type ScanningOptions = Partial<ScanSettings> &
+  Partial<Omit<HostSettings, 'hosts' | 'connectMs'>> &
+  Partial<Pick<World, 'lookup' | 'now'>>
+
+/** One scanner with its hosts; the rotation begins with the first address. */
+export class Scanning {
+  readonly hosts: Hosts
+  readonly scanner: Scanner
+  readonly log = new CollectedLog()
+  /** Every socket made so far. */
+  readonly sockets: Socket[] = []
+  /** Of the hosts, about names. */
+  readonly warnings: string[] = []
+  readonly #messages: BufferMessage[] = []
+  readonly #signals: AbortSignal[] = []
+
+  constructor(hosts: readonly Host[], options: ScanningOptions = {}) {
+    const { restMs = 30_000, resolveMs = 60_000, maxConcurrent = 0, lookup, now, ...scan } = options
+    const settings: ScanSettings = {
+      protocol: 'auto',
+      bufferBytes: 8192,
+      connectMs: 2000,
+      scanMs: 20_000,
+      maxBytes: 25 * 1024 * 1024,
+      ...scan,
+    }
+    this.hosts = new Hosts(
+      { hosts, restMs, resolveMs, maxConcurrent, connectMs: settings.connectMs },
+      {
+        lookup: lookup ?? (() => Promise.reject(new Error('no names here'))),
+        now: now ?? (() => performance.now()),
+        random: () => 0,
+        warn: (text) => this.warnings.push(text),
+      },
+    )
+    this.scanner = new Scanner(settings, this.hosts, this.connect)
+  }
+
+  readonly connect: Connect = (options) => {
+    const socket = connect(options)
+    this.sockets.push(socket)
+    return socket
+  }
+
+  scan(message: Buffer | BufferMessage, signal = new AbortController().signal): Promise<Verdict> {
+    const source = message instanceof BufferMessage ? message : new BufferMessage(message)
+    this.#messages.push(source)
+    this.#signals.push(signal)
+    return this.scanner.scan(source, signal, this.log)
+  }
+
+  /** What the scans so far have left behind, in words; nothing, if all are over and all is well. */
+  leftovers(): string[] {
+    const count = (number: number, what: string) => (number === 0 ? [] : [`${number} ${what}`])
+    return [
+      ...count(this.sockets.filter((socket) => !socket.destroyed).length, 'sockets'),
+      ...count(this.#messages.filter((message) => message.isOpen).length, 'readings of a message'),
+      ...count(
+        this.#signals.filter((signal) => getEventListeners(signal, 'abort').length > 0).length,
+        'listeners for an abort',
+      ),
+    ]
+  }
+}
+
+/** Timers that keep this process from ending. */
+export function runningTimers(): number {
+  return process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length
+}
+
+/** Lets everything happen that can happen without waiting for the network. */
+export async function settled(): Promise<void> {
+  for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve))
+}
+
+/** For what has no event: looks at every turn of the event loop, and rejects when it takes too long. */
+export async function until(isSo: () => boolean, ms = 20_000): Promise<void> {
+  const deadline = performance.now() + ms
+  while (!isSo()) {
+    if (performance.now() > deadline) throw new Error(`not so after ${ms} ms: ${isSo.toString()}`)
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}

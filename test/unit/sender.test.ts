@@ -1,0 +1,266 @@
+// What the sender puts on a socket: the frames, the limits, and no faster than the other side reads.
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
+import { test, type TestContext } from 'node:test'
+import type { TooLarge } from '../../lib/clamd/failure'
+import { command, headLine } from '../../lib/clamd/protocol'
+import { Sender } from '../../lib/clamd/sender'
+import { FrameReader } from '../support/frames'
+import { until } from '../support/scanning'
+
+interface Line {
+  readonly socket: Socket
+  /** The other end, which reads nothing until it is asked to. */
+  readonly far: Socket
+}
+
+async function line(t: TestContext): Promise<Line> {
+  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const socket = connect({ port: (server.address() as AddressInfo).port, noDelay: true })
+  const [far] = (await once(server, 'connection')) as [Socket]
+  if (socket.connecting) await once(socket, 'connect')
+  for (const end of [socket, far]) end.on('error', () => undefined)
+  t.after(() => {
+    for (const end of [socket, far]) end.destroy()
+    server.close()
+  })
+  return { socket, far }
+}
+
+/** Everything until the other side ends. */
+async function rest(far: Socket): Promise<Buffer> {
+  const pieces: Buffer[] = []
+  for await (const piece of far) pieces.push(piece as Buffer)
+  return Buffer.concat(pieces)
+}
+
+interface Options {
+  bufferBytes?: number
+  maxBytes?: number
+  prologue?: Buffer | null
+}
+
+function sender(socket: Socket, { bufferBytes = 8192, maxBytes = Infinity, prologue = null }: Options = {}) {
+  const refusals: TooLarge[] = []
+  const made = new Sender(socket, { bufferBytes, maxBytes }, prologue, (reason) => refusals.push(reason))
+  return { made, refusals }
+}
+
+/** As a well-behaved source does it: in pieces, waiting for `drain` when told so. */
+async function feed(to: Sender, message: Buffer, pieceBytes: number): Promise<void> {
+  for (let at = 0; at < message.length; at += pieceBytes) {
+    if (!to.write(message.subarray(at, at + pieceBytes))) await once(to, 'drain')
+  }
+  to.end()
+}
+
+const handedOver = (made: Sender) => until(() => made.complete)
+
+/** Not periodic in any power of two, so that nothing can be swapped unnoticed. */
+function text(length: number): Buffer {
+  const bytes = Buffer.allocUnsafe(length)
+  for (let i = 0; i < length; i++) bytes[i] = (i * 31 + (i >> 7) + (i >> 13)) & 0xff
+  return bytes
+}
+
+function withHead(message: Buffer): Buffer {
+  return Buffer.concat([headLine, message])
+}
+
+/** The sizes of a message, our line included, that end in and around a boundary of the buffer. */
+function sizesAround(bufferBytes: number): number[] {
+  const boundary = Math.max(1, Math.ceil((headLine.length + 1) / bufferBytes)) * bufferBytes
+  const sizes = [0, 1, 7].flatMap((more) => [-1, 0, 1].map((by) => boundary + more * bufferBytes + by))
+  return [headLine.length, ...sizes].filter((size) => size >= headLine.length)
+}
+
+for (const bufferBytes of [1, 2, 41, 42, 43, 1000, 8192, 65_532, 65_536, 65_537, 200_000]) {
+  test(`frames of ${bufferBytes} bytes: all full but the last, and the end mark behind them`, async (t) => {
+    for (const size of sizesAround(bufferBytes)) {
+      const message = text(size - headLine.length)
+      for (const pieceBytes of [1 + (size >> 8), 4096, Math.max(1, message.length)]) {
+        const { socket, far } = await line(t)
+        const { made } = sender(socket, { bufferBytes, prologue: command.instream })
+        const received = rest(far)
+        await feed(made, message, pieceBytes)
+        await handedOver(made)
+        socket.end()
+        const bytes = await received
+        assert.ok(bytes.subarray(0, command.instream.length).equals(command.instream))
+        const frames = new FrameReader()
+        const content = Buffer.concat(frames.push(bytes.subarray(command.instream.length)))
+        assert.equal(frames.state, 'done', `no end mark: ${size} bytes in pieces of ${pieceBytes}`)
+        assert.equal(frames.rest.length, 0)
+        assert.ok(content.equals(withHead(message)))
+        const full = Math.ceil(size / bufferBytes) - 1
+        assert.deepEqual(frames.lengths, [
+          ...Array<number>(full).fill(bufferBytes),
+          size - full * bufferBytes,
+        ])
+        assert.equal(made.bytes, size)
+      }
+    }
+  })
+
+  test(`bare, from a buffer of ${bufferBytes} bytes: our line, the message, the end`, async (t) => {
+    for (const size of sizesAround(bufferBytes)) {
+      const message = text(size - headLine.length)
+      const { socket, far } = await line(t)
+      const { made } = sender(socket, { bufferBytes })
+      const received = rest(far)
+      await feed(made, message, 4096)
+      assert.ok((await received).equals(withHead(message)))
+      assert.equal(made.bytes, size)
+      await handedOver(made)
+    }
+  })
+}
+
+test('a source that does not wait is served all the same', async (t) => {
+  const message = text(3_000_000)
+  for (const prologue of [null, command.instream]) {
+    const { socket, far } = await line(t)
+    const { made } = sender(socket, { prologue })
+    const received = rest(far)
+    for (let at = 0; at < message.length; at += 100_003) made.write(message.subarray(at, at + 100_003))
+    made.end()
+    if (prologue) {
+      await handedOver(made)
+      socket.end()
+    }
+    const bytes = await received
+    const content = prologue ? Buffer.concat(new FrameReader().push(bytes.subarray(prologue.length))) : bytes
+    assert.ok(content.equals(withHead(message)))
+  }
+})
+
+/** False if nothing happens for so long that the kernel's buffers must be full. */
+async function drains(made: Sender): Promise<boolean> {
+  const quiet = new AbortController()
+  const timer = setTimeout(() => quiet.abort(), 300)
+  try {
+    await once(made, 'drain', { signal: quiet.signal })
+    return true
+  } catch {
+    return false
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+for (const [protocol, prologue] of [
+  ['STREAM', null],
+  ['INSTREAM', command.instream],
+] as const) {
+  test(`${protocol}: a side that does not read stops the source, and one that reads again has it go on`, async (t) => {
+    const piece = text(16_384)
+    const pieces = 3000
+    const { socket, far } = await line(t)
+    const { made } = sender(socket, { prologue })
+    let written = 0
+    for (; written < pieces; written++) {
+      if (!made.write(piece) && !(await drains(made))) break
+    }
+    assert.ok(written < pieces, '48 MB, and nobody has read any of it')
+    assert.ok(socket.writableLength <= 256 * 1024, `${socket.writableLength} bytes wait in this process`)
+    const taken = made.bytes - headLine.length
+    assert.equal(taken, (written + 1) * piece.length)
+    const inFlight = taken - socket.bytesWritten
+    assert.ok(inFlight <= 256 * 1024, `${inFlight} bytes wait in the sender`)
+    assert.equal(made.complete, false)
+
+    const received = rest(far)
+    assert.ok(await drains(made))
+    for (written++; written < pieces; written++) if (!made.write(piece)) await once(made, 'drain')
+    made.end()
+    await handedOver(made)
+    socket.end()
+    const bytes = await received
+    const content = prologue ? Buffer.concat(new FrameReader().push(bytes.subarray(prologue.length))) : bytes
+    assert.equal(content.length, headLine.length + pieces * piece.length)
+    for (let at = headLine.length; at < content.length; at += piece.length) {
+      assert.ok(content.subarray(at, at + piece.length).equals(piece))
+    }
+  })
+
+  test(`${protocol}: exactly maxBytes go through`, async (t) => {
+    const message = text(100_000)
+    const { socket, far } = await line(t)
+    const { made, refusals } = sender(socket, { prologue, maxBytes: headLine.length + message.length })
+    const received = rest(far)
+    await feed(made, message, 1001)
+    await handedOver(made)
+    socket.end()
+    const bytes = await received
+    const content = prologue ? Buffer.concat(new FrameReader().push(bytes.subarray(prologue.length))) : bytes
+    assert.ok(content.equals(withHead(message)))
+    assert.equal(refusals.length, 0)
+  })
+
+  test(`${protocol}: one byte more is told once, and neither it nor an end is sent`, async (t) => {
+    const maxBytes = headLine.length + 100_000
+    for (const pieceBytes of [1001, 100_000, 100_001]) {
+      const message = text(300_000)
+      const { socket, far } = await line(t)
+      const { made, refusals } = sender(socket, { prologue, maxBytes })
+      const received = rest(far)
+      await feed(made, message, pieceBytes)
+      assert.equal(refusals.length, 1)
+      assert.equal(refusals[0]?.bytes, headLine.length + (Math.floor(100_000 / pieceBytes) + 1) * pieceBytes)
+      assert.equal(made.complete, false)
+      assert.equal(socket.writableEnded, false)
+      socket.end()
+      const bytes = await received
+      const frames = new FrameReader()
+      const content = prologue ? Buffer.concat(frames.push(bytes.subarray(prologue.length))) : bytes
+      assert.equal(frames.state, 'open')
+      assert.ok(content.length <= maxBytes)
+      assert.ok(withHead(message).subarray(0, content.length).equals(content))
+    }
+  })
+
+  test(`${protocol}: after stop nothing more is sent, and the socket is left alone`, async (t) => {
+    const { socket, far } = await line(t)
+    const listeners = socket.listenerCount('drain')
+    const { made } = sender(socket, { prologue })
+    made.write(text(1_000_000))
+    made.stop()
+    assert.equal(socket.listenerCount('drain'), listeners)
+    assert.equal(made.write(text(1000)), true, 'a source that is still there is not kept waiting')
+    made.end()
+    const received = rest(far)
+    socket.end()
+    const bytes = await received
+    assert.ok(bytes.length < 1_000_000)
+    assert.equal(made.complete, false)
+  })
+
+  test(`${protocol}: what the system did not take is not complete`, async (t) => {
+    const { socket } = await line(t)
+    const { made } = sender(socket, { prologue })
+    made.write(text(1000))
+    socket.destroy()
+    made.end()
+    await once(socket, 'close')
+    await new Promise((resolve) => setImmediate(resolve))
+    assert.equal(made.complete, false)
+  })
+
+  test(`${protocol}: a message in the socket's queue is not complete before it has left it`, async (t) => {
+    const { socket, far } = await line(t)
+    const { made } = sender(socket, { prologue })
+    const message = text(30_000_000)
+    made.write(message)
+    made.end()
+    await until(() => socket.writableLength > 0)
+    assert.equal(made.complete, false)
+    const received = rest(far)
+    await handedOver(made)
+    assert.equal(socket.writableLength, 0)
+    socket.end()
+    assert.ok((await received).length >= message.length)
+  })
+}
