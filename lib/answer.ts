@@ -3,6 +3,8 @@
  * Says nothing about hosts or software; the log does.
  */
 
+import { printable } from './clamd/protocol'
+import type { Finding } from './policy'
 import type { Verdict } from './verdict'
 
 export interface Answer {
@@ -13,14 +15,32 @@ export interface Answer {
   readonly text: string
 }
 
-/** @param message text for an infected message, `{virus}` stands for the name */
-export function answerTo(verdict: Verdict, action: 'reject' | 'defer', message: string): Answer {
-  const code = action === 'reject' ? 550 : 451
-  if (verdict.outcome === 'infected') {
-    return { code, subject: 7, detail: 1, text: message.replaceAll('{virus}', () => verdict.virus) }
+/**
+ * @param finding what the attachments came to, if the action is on their account
+ * @param message text for an infected message, `{virus}` stands for the name
+ */
+export function answerTo(
+  verdict: Verdict,
+  finding: Finding,
+  ending: 'reject' | 'defer',
+  message: string,
+): Answer {
+  const code = ending === 'reject' ? 550 : 451
+  const refused = { code, subject: 7, detail: 1 } as const
+  if (finding !== null) {
+    return {
+      ...refused,
+      text:
+        'denied' in finding
+          ? `Attachments named ${printable(finding.denied)} are not accepted here`
+          : 'Message has attachments that cannot be checked',
+    }
   }
-  if (verdict.outcome === 'clean') return { code, subject: 7, detail: 1, text: 'Message refused' }
-  if (verdict.reason === 'too_large' && action === 'reject') {
+  if (verdict.outcome === 'infected') {
+    return { ...refused, text: message.replaceAll('{virus}', () => verdict.virus) }
+  }
+  if (verdict.outcome === 'clean') return { ...refused, text: 'Message refused' }
+  if (verdict.reason === 'too_large' && ending === 'reject') {
     return { code: 552, subject: 3, detail: 4, text: 'Message is too large to be scanned for viruses' }
   }
   return {
@@ -30,6 +50,14 @@ export function answerTo(verdict: Verdict, action: 'reject' | 'defer', message: 
     text:
       verdict.reason === 'limits'
         ? 'Message could not be scanned completely for viruses'
-        : `Message could not be scanned for viruses${action === 'defer' ? ', try again later' : ''}`,
+        : `Message could not be scanned for viruses${ending === 'defer' ? ', try again later' : ''}`,
   }
+}
+
+/** For a message that is to be kept and could not be. */
+export const notKept: Answer = {
+  code: 451,
+  subject: 3,
+  detail: 0,
+  text: 'Message could not be processed, try again later',
 }

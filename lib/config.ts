@@ -4,23 +4,46 @@
  */
 
 import { closest } from 'fastest-levenshtein'
+import type { Action } from './action'
+import type { BounceSettings } from './actions/bounce'
+import { parseMasks, type Mask } from './attachments/masks'
 import type { HostSettings } from './hosts'
-import { infectedActions, unscannedActions, type Check, type Rules, type SignatureRule } from './policy'
+import type { Check, Rules } from './policy'
 import type { ScanSettings } from './scanner'
 import { parseSignatureRule } from './signatures'
-import { duration, hosts, oneOf, size, text, whole, Wrong, yesNo, type Kind } from './values'
+import {
+  actionWords,
+  duration,
+  fallback,
+  folder,
+  hosts,
+  mailbox,
+  oneOf,
+  prose,
+  rate,
+  size,
+  text,
+  whole,
+  Wrong,
+  yesNo,
+  type Kind,
+} from './values'
 
 const iniName = 'clamav-stream.ini'
 const signaturesName = 'clamav-stream.signatures'
 
 const dayMs = 24 * 60 * 60 * 1000
-const infectedAction = oneOf(infectedActions, ['quarantine', 'bounce'])
-const unscannedAction = oneOf(unscannedActions, ['quarantine'])
 
 /** A key: its default as it would stand in the ini, and its kind. */
 interface Key<T> {
   readonly initial: string
   readonly kind: Kind<T>
+}
+
+const masks: Kind<readonly Mask[]> = {
+  allowed: 'masks such as *.exe or *.scr, separated by space or comma, without quotes or slashes',
+  parse: (value) =>
+    value.split(/[\s,]+/).every((mask) => /^[^"'<>/\\]{0,64}$/.test(mask)) ? parseMasks(value) : new Wrong(),
 }
 
 const key = <T>(initial: string, kind: Kind<T>): Key<T> => ({ initial, kind })
@@ -44,15 +67,15 @@ export const schema = {
     debug: key('false', yesNo),
   },
   infected: {
-    action: key('reject', infectedAction),
-    authenticated: key('', infectedAction),
+    action: key('reject', actionWords),
+    authenticated: key('', actionWords),
     message: key('Message is infected with {virus}', text(256, ['virus'])),
   },
   unscanned: {
-    error: key('defer', unscannedAction),
-    timeout: key('defer', unscannedAction),
-    too_large: key('reject', unscannedAction),
-    limits: key('reject', unscannedAction),
+    error: key('defer', fallback),
+    timeout: key('defer', fallback),
+    too_large: key('reject', fallback),
+    limits: key('reject', fallback),
   },
   check: {
     authenticated: key('true', yesNo),
@@ -60,10 +83,26 @@ export const schema = {
     private_ip: key('true', yesNo),
     local_ip: key('true', yesNo),
   },
+  quarantine: {
+    folder: key('infected', folder),
+  },
+  bounce: {
+    from: key('MAILER-DAEMON@(me)', mailbox),
+    notice: key(
+      'Warning: We were unable to deliver the message below because it was found infected by virus(es).',
+      prose(2000),
+    ),
+    include: key('headers', oneOf(['headers', 'none'])),
+    limit: key('10/h', rate),
+  },
+  attachments: {
+    deny: key('', masks),
+    inside_archives: key('true', yesNo),
+    action: key('reject', actionWords),
+    unreadable: key('accept', fallback),
+    debug: key('false', yesNo),
+  },
 } as const
-
-/** Sections of the contract that this version does not have yet. */
-const comingSections = ['quarantine', 'bounce', 'attachments']
 
 export interface Settings {
   readonly scan: ScanSettings
@@ -73,7 +112,19 @@ export interface Settings {
   readonly check: Check
   /** Text of the answer for an infected message. */
   readonly message: string
+  /** Where copies go, below the quarantine plugin's own path. */
+  readonly quarantineFolder: string
+  readonly bounce: BounceSettings
+  readonly attachments: AttachmentSettings
   readonly detailsHeader: boolean
+  readonly debug: boolean
+}
+
+export interface AttachmentSettings {
+  /** None: attachments are not looked at. */
+  readonly deny: readonly Mask[]
+  readonly insideArchives: boolean
+  /** Log every name seen. */
   readonly debug: boolean
 }
 
@@ -84,6 +135,8 @@ export interface Sources {
   /** The ini's lines, for those that the loader skips in silence. */
   readonly iniLines: readonly string[]
   readonly signatures: readonly string[]
+  /** queue/quarantine is listed in config/plugins. */
+  readonly hasQuarantine: boolean
 }
 
 /** All that is wrong with the settings, in one message. */
@@ -117,14 +170,14 @@ export function parseSettings(sources: Sources): Settings {
   const isSet = (section: keyof typeof schema, name: string) =>
     scalarText(sources.ini[section]?.[name]) !== ''
 
-  const { main, infected, unscanned, check } = schema
+  const { main, infected, unscanned, check, quarantine, bounce, attachments } = schema
   const port = read('main', 'port', main.port)
   const connectMs = read('main', 'connect_timeout', main.connect_timeout)
   const action = read('infected', 'action', infected.action)
   const signatures = sources.signatures.flatMap((line) => {
-    const rule = parseSignatureRule(line, infectedAction)
+    const rule = parseSignatureRule(line)
     if (rule instanceof Wrong) problems.push(`${signaturesName}: ${line}: ${rule.why ?? 'is not a rule'}`)
-    return rule === null || rule instanceof Wrong ? [] : [rule satisfies SignatureRule]
+    return rule === null || rule instanceof Wrong ? [] : [rule]
   })
 
   const settings: Settings = {
@@ -159,6 +212,10 @@ export function parseSettings(sources: Sources): Settings {
         too_large: read('unscanned', 'too_large', unscanned.too_large),
         limits: read('unscanned', 'limits', unscanned.limits),
       },
+      attachments: {
+        denied: read('attachments', 'action', attachments.action),
+        unreadable: read('attachments', 'unreadable', attachments.unreadable),
+      },
     },
     check: {
       authenticated: read('check', 'authenticated', check.authenticated),
@@ -167,11 +224,48 @@ export function parseSettings(sources: Sources): Settings {
       localIp: sources.ini.check?.local_ip !== undefined ? read('check', 'local_ip', check.local_ip) : null,
     },
     message: read('infected', 'message', infected.message),
+    quarantineFolder: read('quarantine', 'folder', quarantine.folder),
+    bounce: {
+      from: read('bounce', 'from', bounce.from),
+      notice: read('bounce', 'notice', bounce.notice),
+      include: read('bounce', 'include', bounce.include),
+      limit: read('bounce', 'limit', bounce.limit),
+    },
+    attachments: {
+      deny: read('attachments', 'deny', attachments.deny),
+      insideArchives: read('attachments', 'inside_archives', attachments.inside_archives),
+      debug: read('attachments', 'debug', attachments.debug),
+    },
     detailsHeader: read('main', 'details_header', main.details_header),
     debug: read('main', 'debug', main.debug),
   }
+  const wanting = wantingQuarantine(settings)
+  if (wanting.length > 0 && !sources.hasQuarantine) {
+    problems.push(`config/plugins: ${wanting.join(', ')} needs queue/quarantine, which is not listed there`)
+  }
   if (problems.length > 0) throw new ConfigError(problems)
   return deepFreeze(settings)
+}
+
+/** The settings whose action keeps a copy. */
+function wantingQuarantine({ rules, attachments }: Settings): string[] {
+  const actions: Record<string, Action> = {
+    '[infected] action': rules.infected,
+    '[infected] authenticated': rules.authenticated,
+    ...Object.fromEntries(
+      rules.signatures.map(({ pattern, action }) => [`the rule ${pattern.source}`, action]),
+    ),
+    ...Object.fromEntries(
+      Object.entries(rules.unscanned).map(([name, action]) => [`[unscanned] ${name}`, action]),
+    ),
+    ...(attachments.deny.length > 0
+      ? {
+          '[attachments] action': rules.attachments.denied,
+          '[attachments] unreadable': rules.attachments.unreadable,
+        }
+      : {}),
+  }
+  return Object.entries(actions).flatMap(([name, { quarantine }]) => (quarantine ? [name] : []))
 }
 
 /** Sections and keys that do not exist, each with the nearest one that does. */
@@ -179,9 +273,6 @@ function misplaced(ini: Sources['ini']): string[] {
   const sections = Object.keys(schema)
   return Object.entries(ini).flatMap(([section, keys]) => {
     const keysOf = (schema as Record<string, object | undefined>)[section]
-    if (comingSections.includes(section)) {
-      return [`${iniName}: section [${section}] is not available in this version`]
-    }
     if (keysOf === undefined) {
       return [`${iniName}: [${section}] is no section; did you mean [${closest(section, sections)}]?`]
     }

@@ -16,6 +16,7 @@ export interface Plugin {
     readonly root_path?: string
     get(name: string, type: 'list', changed?: () => void): string[]
     get(name: string, changed?: () => void): Record<string, Record<string, unknown>>
+    get(name: string, type: 'value'): unknown
   }
   register_hook(hook: string, method: string, priority?: number): void
   /** Haraka's own modules; test fixtures have other ones. */
@@ -29,8 +30,15 @@ export interface Plugin {
 export interface Connection {
   transaction: Transaction | null
   readonly relaying: boolean
-  readonly notes: { readonly auth_user?: string }
-  readonly remote: { readonly is_private: boolean; readonly is_local: boolean }
+  /** `auth_user`: who has logged in. They last as long as the connection. */
+  readonly notes: Record<string, unknown>
+  readonly remote: {
+    readonly ip: string
+    readonly host: string | null
+    readonly is_private: boolean
+    readonly is_local: boolean
+  }
+  readonly hello: { readonly host: string | null }
   logdebug(plugin: Plugin, text: string): void
   loginfo(plugin: Plugin, text: string): void
   lognotice(plugin: Plugin, text: string): void
@@ -38,15 +46,33 @@ export interface Connection {
   logerror(plugin: Plugin, text: string): void
 }
 
+export interface MailAddress {
+  /** `user@domain`; empty for the null sender. */
+  readonly address: string
+}
+
 export interface Transaction {
-  readonly notes: Record<string, unknown>
+  readonly uuid: string
+  readonly mail_from: MailAddress
+  readonly rcpt_to: readonly MailAddress[]
+  readonly notes: Record<string, unknown> & { set(path: string, value: unknown): void }
   readonly results: { add(plugin: Plugin, result: object): void }
   /** Raw header lines, each with its line end; the message stream holds this very array. */
-  readonly header: { readonly header_list: string[] }
+  readonly header: {
+    readonly header_list: string[]
+    /** Raw value with its line end, all of that name one after the other; empty: none. */
+    get(name: string): string
+    get_decoded(name: string): string
+  }
   readonly message_stream: MessageStream
   add_header(name: string, value: string): void
   remove_header(name: string): void
   reset_headers(): void
+}
+
+/** Haraka's outbound queue. */
+export interface Outbound {
+  send_email(from: string, to: string, contents: string, done: (code: number, text?: string) => void): void
 }
 
 export interface MessageStream {
@@ -56,7 +82,7 @@ export interface MessageStream {
   readonly bytes_read: number
   readonly idx: { readonly body?: { readonly start: number } }
   /** Throws while another reading is open. Un-stuffs dots. */
-  pipe(destination: EventEmitter): void
+  pipe(destination: EventEmitter, options?: { line_endings: string }): void
   /** From haraka-message-stream 2.0.4 on. */
   unpipe?(): void
 }

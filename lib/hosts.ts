@@ -69,6 +69,7 @@ export class Hosts {
   /** Every address now known; looks the names up first if that has not been done. */
   async addresses(signal: AbortSignal): Promise<readonly Address[]> {
     await this.#known(signal)
+    if (this.#resolving) await within(this.#resolving, this.settings.connectMs, signal)
     return this.#entries.map((entry) => entry.address)
   }
 
@@ -102,18 +103,18 @@ export class Hosts {
     if (outcome === 'worked') entry.protocol = protocol
   }
 
-  /** The first of those in turn that has room; the ones that rest only when all do. */
+  /** The next in turn of those with room; the ones that rest only when all do, the longest at rest first. */
   #choose(left: readonly Entry[]): Entry | undefined {
     const now = this.world.now()
     const awake = left.filter((entry) => entry.restsUntil <= now)
-    const room = (entry: Entry) =>
-      this.settings.maxConcurrent === 0 || entry.inFlight < this.settings.maxConcurrent
-    if (awake.length === 0) {
-      return [...left].sort((a, b) => a.restsUntil - b.restsUntil).find(room)
-    }
-    const first = this.#turn % awake.length
-    const chosen = [...awake.slice(first), ...awake.slice(0, first)].find(room)
-    if (chosen) this.#turn++
+    const { maxConcurrent } = this.settings
+    const room = (entry: Entry) => maxConcurrent === 0 || entry.inFlight < maxConcurrent
+    if (awake.length === 0) return [...left].sort((a, b) => a.restsUntil - b.restsUntil).find(room)
+
+    const first = this.#turn % this.#entries.length
+    const inTurn = [...this.#entries.slice(first), ...this.#entries.slice(0, first)]
+    const chosen = inTurn.find((entry) => awake.includes(entry) && room(entry))
+    if (chosen) this.#turn = this.#entries.indexOf(chosen) + 1
     return chosen
   }
 
@@ -171,12 +172,11 @@ export class Hosts {
   }
 
   async #known(signal: AbortSignal): Promise<void> {
-    const age = this.world.now() - this.#resolvedAt
-    if (this.#entries.length === 0) {
-      await within(this.#resolve(), this.settings.connectMs, signal)
-    } else if (age >= this.settings.resolveMs) {
-      void this.#resolve()
-    }
+    if (this.#entries.length > 0 && this.world.now() - this.#resolvedAt < this.settings.resolveMs) return
+    const resolving = this.#resolve()
+    if (this.#entries.length > 0) return
+    const found = new Promise<void>((resolve) => this.#waiting.push(resolve))
+    await within(Promise.race([resolving, found]), this.settings.connectMs, signal)
   }
 
   #resolve(): Promise<void> {
@@ -186,31 +186,43 @@ export class Hosts {
     return this.#resolving
   }
 
+  /** What is found is used at once, so that a silent name server holds up nobody who can do without it. */
   async #lookUpAll(): Promise<void> {
-    const { hosts } = this.settings
-    const found = await Promise.all(hosts.map((host) => this.#lookUp(host)))
-    const known = new Map(this.#entries.map((entry) => [entry.text, entry]))
-    const entries = new Map<string, Entry>()
-    for (const address of found.flat()) {
-      const text = addressText(address)
-      entries.set(
-        text,
-        known.get(text) ?? { address, text, failed: false, restsUntil: 0, inFlight: 0, protocol: null },
-      )
-    }
-    this.#entries = [...entries.values()]
+    this.#list()
+    const names = new Set(this.settings.hosts.flatMap((host) => ('name' in host ? [host.name] : [])))
+    await Promise.all(
+      [...names].map(async (name) => {
+        await this.#lookUp(name)
+        this.#list()
+      }),
+    )
     this.#resolvedAt = this.world.now()
-    this.#wakeAll()
   }
 
   /** A name that cannot be looked up keeps the addresses it had. */
-  async #lookUp(host: Host): Promise<Address[]> {
-    if (!('name' in host)) return [host]
+  async #lookUp(name: string): Promise<void> {
     try {
-      this.#byName.set(host.name, await this.world.lookup(host.name))
+      this.#byName.set(name, await this.world.lookup(name))
     } catch (error) {
-      this.world.warn(`cannot look up ${host.name}: ${(error as Error).message}`)
+      this.world.warn(`cannot look up ${name}: ${(error as Error).message}`)
     }
+  }
+
+  /** The list as the names now stand, each address once, with what was known of it. */
+  #list(): void {
+    const known = new Map(this.#entries.map((entry) => [entry.text, entry]))
+    const entries = new Map<string, Entry>()
+    for (const address of this.settings.hosts.flatMap((host) => this.#addressesOf(host))) {
+      const text = addressText(address)
+      const fresh = { address, text, failed: false, restsUntil: 0, inFlight: 0, protocol: null }
+      entries.set(text, known.get(text) ?? fresh)
+    }
+    this.#entries = [...entries.values()]
+    if (this.#entries.length > 0) this.#wakeAll()
+  }
+
+  #addressesOf(host: Host): Address[] {
+    if (!('name' in host)) return [host]
     return (this.#byName.get(host.name) ?? []).map((address) => ({ host: address, port: host.port }))
   }
 }

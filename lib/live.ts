@@ -8,6 +8,7 @@ import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import bytes from 'bytes'
+import type { QuarantinePlugin } from './actions/quarantine'
 import { parseSettings, type Settings } from './config'
 import type { Plugin } from './haraka'
 import { Hosts } from './hosts'
@@ -23,8 +24,8 @@ export interface Live {
   check: AbortController | null
 }
 
-/** Seconds by which Haraka's hook timer exceeds scan_timeout, so that the verdict comes first. */
-const hookMarginSeconds = 10
+/** Seconds by which Haraka's hook timer exceeds scan_timeout, so that the verdict comes first, and a copy is kept. */
+const hookMarginSeconds = 30
 
 const lives = new WeakMap<Plugin, Live>()
 
@@ -64,7 +65,26 @@ function read(plugin: Plugin, changed: () => void): Settings {
   const ini = plugin.config.get('clamav-stream.ini', changed)
   const iniLines = linesOf(plugin, 'clamav-stream.ini')
   const signatures = plugin.config.get('clamav-stream.signatures', 'list', changed)
-  return parseSettings({ ini, iniLines, signatures })
+  return parseSettings({ ini, iniLines, signatures, hasQuarantine: isListed(plugin, quarantineName) })
+}
+
+const quarantineName = 'queue/quarantine'
+
+interface PluginsModule {
+  readonly config?: { get(name: 'plugins', type: 'list'): string[] }
+  readonly registered_hooks?: Record<string, { plugin: string; priority: number }[] | undefined>
+  readonly registered_plugins?: Record<string, unknown>
+}
+
+/** Plugins below us in config/plugins are not loaded yet when we are, but they are listed. */
+function isListed(plugin: Plugin, name: string): boolean {
+  const { config } = plugin.haraka_require('plugins') as PluginsModule
+  return config?.get('plugins', 'list').includes(name) ?? false
+}
+
+export function quarantinePlugin(plugin: Plugin): QuarantinePlugin | undefined {
+  const { registered_plugins: plugins } = plugin.haraka_require('plugins') as PluginsModule
+  return plugins?.[quarantineName] as QuarantinePlugin | undefined
 }
 
 /**
@@ -123,9 +143,7 @@ export function stop(plugin: Plugin): void {
  * @throws Error that names the plugin
  */
 export function mustStandFirst(plugin: Plugin): void {
-  const { registered_hooks: hooks } = plugin.haraka_require('plugins') as {
-    registered_hooks?: Record<string, { plugin: string; priority: number }[] | undefined>
-  }
+  const { registered_hooks: hooks } = plugin.haraka_require('plugins') as PluginsModule
   for (const hook of ['queue', 'queue_outbound', 'deny']) {
     const rival = hooks?.[hook]?.find(({ priority }) => priority <= -100)
     if (rival) {

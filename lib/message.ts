@@ -32,7 +32,8 @@ export class TransactionMessage implements MessageSource {
     this.most = head + body
   }
 
-  async open(sink: Sink): Promise<void> {
+  /** @param lineEnds as the reading has them */
+  async open(sink: Sink, lineEnds: '\r\n' | '\n' = '\r\n'): Promise<void> {
     const turn = ++this.#turn
     const until = performance.now() + this.patienceMs
     while (turn === this.#turn) {
@@ -40,7 +41,7 @@ export class TransactionMessage implements MessageSource {
         sink.once('finish', () => {
           this.#reading = null
         })
-        this.transaction.message_stream.pipe(sink)
+        this.transaction.message_stream.pipe(sink, { line_endings: lineEnds })
         this.#reading = sink
         return
       } catch (cause) {

@@ -1,36 +1,26 @@
 /*
- * What is done with a message: the administrator's rules, the verdict and who sent it make an action. Pure.
- * Also the words themselves, as they stand in the ini, in clamav-stream.signatures and in the note.
+ * Which action a message gets: the administrator's rules, the verdict, the attachments and who sent it. Pure.
  */
 
+import { actionOf, delivers, withoutReport, type Action } from './action'
 import type { Reason, Verdict } from './verdict'
-
-/** Words for an infected message. */
-export const infectedActions = ['reject', 'defer', 'discard', 'tag'] as const
-export type InfectedAction = (typeof infectedActions)[number]
-
-/** Words for a message that was not scanned. `accept`: delivered without the header. */
-export const unscannedActions = ['defer', 'reject', 'accept'] as const
-export type UnscannedAction = (typeof unscannedActions)[number]
-
-/** `accept` and `tag` both deliver; which header there is depends on the verdict alone. */
-export type Action = InfectedAction | UnscannedAction
 
 /** Outcomes of `[unscanned]`; `exempt` is not among them, for it is a wish and not an accident. */
 export type Mishap = Exclude<Reason, 'exempt'>
 
 export interface SignatureRule {
   readonly pattern: RegExp
-  readonly action: InfectedAction
+  readonly action: Action
 }
 
 export interface Rules {
-  readonly infected: InfectedAction
+  readonly infected: Action
   /** For authenticated senders. */
-  readonly authenticated: InfectedAction
+  readonly authenticated: Action
   /** Before the two above; first match wins. */
   readonly signatures: readonly SignatureRule[]
-  readonly unscanned: Readonly<Record<Mishap, UnscannedAction>>
+  readonly unscanned: Readonly<Record<Mishap, Action>>
+  readonly attachments: { readonly denied: Action; readonly unreadable: Action }
 }
 
 export interface SenderFacts {
@@ -40,7 +30,13 @@ export interface SenderFacts {
   readonly isPrivate: boolean
   /** Loopback or an address of this machine. */
   readonly isLocal: boolean
+  /** A report may go to this sender: authenticated, no null sender, and the message is not automatic. */
+  readonly canBeTold: boolean
 }
+
+/** What the look at the attachments came to. `denied`: the mask that a name matches. */
+export type Finding =
+  { readonly denied: string; readonly name: string } | { readonly unreadable: string } | null
 
 /** `[check]`: whose messages are scanned. */
 export interface Check {
@@ -51,17 +47,43 @@ export interface Check {
   readonly localIp: boolean | null
 }
 
-export function decide(rules: Rules, verdict: Verdict, sender: SenderFacts): Action {
+export const accept = actionOf('accept')
+
+export interface Decision {
+  readonly action: Action
+  /** What the attachments came to, if the action is on their account. */
+  readonly finding: Finding
+}
+
+/**
+ * What the rules say. An infection comes before a denied attachment, but where the one would deliver the message
+ * the other decides.
+ */
+export function decide(rules: Rules, verdict: Verdict, finding: Finding, sender: SenderFacts): Decision {
+  const scanned = possible(byScan(rules, verdict, sender), sender)
+  if (finding === null) return { action: scanned, finding: null }
+  const { denied, unreadable } = rules.attachments
+  const named = possible('denied' in finding ? denied : unreadable, sender)
+  const isSettled = verdict.outcome === 'infected' && !delivers(scanned)
+  return isSettled || delivers(named) ? { action: scanned, finding: null } : { action: named, finding }
+}
+
+/** The action for this sender: who cannot be sent a report is rejected instead. */
+export function possible(action: Action, sender: SenderFacts): Action {
+  return action.bounce && !sender.canBeTold ? withoutReport(action) : action
+}
+
+function byScan(rules: Rules, verdict: Verdict, sender: SenderFacts): Action {
   switch (verdict.outcome) {
     case 'clean':
-      return 'accept'
+      return accept
     case 'infected':
       return (
         rules.signatures.find(({ pattern }) => pattern.test(verdict.virus))?.action ??
         (sender.isAuthenticated ? rules.authenticated : rules.infected)
       )
     case 'unscanned':
-      return verdict.reason === 'exempt' ? 'accept' : rules.unscanned[verdict.reason]
+      return verdict.reason === 'exempt' ? accept : rules.unscanned[verdict.reason]
   }
 }
 
@@ -70,10 +92,4 @@ export function isExempt(check: Check, sender: SenderFacts): boolean {
   const byAddress =
     sender.isLocal && check.localIp !== null ? !check.localIp : sender.isPrivate && !check.privateIp
   return (sender.isAuthenticated && !check.authenticated) || (sender.isRelaying && !check.relay) || byAddress
-}
-
-/** Reads an action that another plugin has put into the note; null if it is no action word. */
-export function parseAction(word: unknown): Action | null {
-  const text = typeof word === 'string' ? word.trim().toLowerCase() : ''
-  return [...infectedActions, ...unscannedActions].find((action) => action === text) ?? null
 }

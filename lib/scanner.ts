@@ -3,11 +3,10 @@
  * one fails. Knows neither Haraka nor headers nor rules; every end the world can bring about is a verdict.
  */
 
-import { EventEmitter } from 'node:events'
-import type { Address } from './address'
-import type { Answer, Connect, Exchange, MessageSource, Sink } from './clamd/exchange'
-import { Failure, TooLarge } from './clamd/failure'
+import type { Connect, MessageSource } from './clamd/exchange'
+import { Failure, TooLarge, type Step } from './clamd/failure'
 import { instream } from './clamd/instream'
+import { measure } from './clamd/measure'
 import { headLine, isLimitName, type Reply } from './clamd/protocol'
 import { stream } from './clamd/stream'
 import type { Hosts, Lease } from './hosts'
@@ -34,13 +33,26 @@ class TimedOut extends Error {
   override readonly name = 'TimedOut'
 }
 
-/** Mutable account of one scan, for the verdict and the log. */
+/** One scan: what it works on, and how far it has come, for the verdict and the log. */
 interface Course {
+  readonly message: MessageSource
+  readonly signal: AbortSignal
+  readonly log: ScanLog
   readonly started: number
   readonly failures: string[]
   clamd: string | null
   protocol: Protocol | null
+  step: Step | null
   bytes: number
+}
+
+/** What one dialogue came to; a Failure is an answer of the kind `error` with its step. */
+interface Attempt {
+  readonly reply: Reply
+  readonly step: Step
+  readonly bytes: number
+  /** There was no reply. */
+  readonly isSilent: boolean
 }
 
 export class Scanner {
@@ -55,19 +67,27 @@ export class Scanner {
    * The message's reading is closed by then.
    */
   async scan(message: MessageSource, signal: AbortSignal, log: ScanLog): Promise<Verdict> {
-    const course: Course = { started: performance.now(), failures: [], clamd: null, protocol: null, bytes: 0 }
     const budget = new AbortController()
-    const timer = setTimeout(
-      () => budget.abort(new TimedOut(`no verdict within ${this.settings.scanMs} ms`)),
-      this.settings.scanMs,
-    )
+    const course: Course = {
+      message,
+      signal: budget.signal,
+      log,
+      started: performance.now(),
+      failures: [],
+      clamd: null,
+      protocol: null,
+      step: null,
+      bytes: 0,
+    }
+    const { scanMs } = this.settings
+    const timer = setTimeout(() => budget.abort(new TimedOut(`no verdict within ${scanMs} ms`)), scanMs)
     const onAbort = () => budget.abort(new Failure('reply', 'the message was dropped while it was scanned'))
     signal.addEventListener('abort', onAbort)
     if (signal.aborted) onAbort()
     try {
-      const bytes = await this.#excess(message, budget.signal)
+      const bytes = await this.#excess(course)
       if (bytes > 0) throw new TooLarge(bytes)
-      return await this.#askInTurn(message, budget.signal, log, course)
+      return await this.#askInTurn(course)
     } catch (error) {
       return this.#unscanned(error, course)
     } finally {
@@ -78,20 +98,14 @@ export class Scanner {
   }
 
   /** Each address once, until one has a verdict. */
-  async #askInTurn(
-    message: MessageSource,
-    signal: AbortSignal,
-    log: ScanLog,
-    course: Course,
-  ): Promise<Verdict> {
+  async #askInTurn(course: Course): Promise<Verdict> {
     const tried = new Set<string>()
     let limits = 0
     for (;;) {
-      const lease = await this.hosts.take(tried, signal)
+      const lease = await this.hosts.take(tried, course.signal)
       if (!lease) break
       tried.add(lease.text)
-      course.clamd = lease.text
-      const { reply, bytes } = await this.#ask(lease, message, signal, log, course)
+      const { reply, step, bytes } = await this.#ask(course, lease)
       course.bytes = bytes
       if (reply.kind === 'clean') return { outcome: 'clean', ...scanOf(course) }
       if (reply.kind === 'found') {
@@ -100,9 +114,9 @@ export class Scanner {
           : { outcome: 'infected', virus: reply.name, ...scanOf(course) }
       }
       if (reply.kind === 'limit') limits++
-      const text = `${lease.text} ${course.protocol ?? ''}: ${textOf(reply)}`
+      const text = `${lease.text} ${course.protocol ?? ''}: ${step}: ${textOf(reply)}`
       course.failures.push(text)
-      log.warn(text)
+      course.log.warn(text)
     }
     if (limits > 0 && limits === tried.size) {
       return unscanned('too_large', `over StreamMaxLength: ${course.failures.join('; ')}`, course)
@@ -110,27 +124,18 @@ export class Scanner {
     return unscanned('error', course.failures.join('; ') || 'resolve: no address of a clamd is known', course)
   }
 
-  /** One address. Resolves with a reply that is clean, found or a reason to ask the next address. */
-  async #ask(
-    lease: Lease,
-    message: MessageSource,
-    signal: AbortSignal,
-    log: ScanLog,
-    course: Course,
-  ): Promise<Answer> {
+  /** One address. Resolves with a verdict or a reason to ask the next one. Rejects when there is to be no next. */
+  async #ask(course: Course, lease: Lease): Promise<Attempt> {
+    course.clamd = lease.text
     let outcome: 'worked' | 'failed' | 'neither' = 'neither'
     try {
-      const answer = await this.#inSomeProtocol(lease, message, signal, log, course)
-      outcome = ['clean', 'found', 'limit'].includes(answer.reply.kind) ? 'worked' : 'failed'
-      return answer
+      const attempt = await this.#inSomeProtocol(course, lease)
+      outcome = hasVerdict(attempt) ? 'worked' : 'failed'
+      return attempt
     } catch (error) {
-      if (signal.aborted) {
-        if (signal.reason instanceof TimedOut) outcome = 'failed'
-        throw signal.reason
-      }
-      if (!(error instanceof Failure) || error.step === 'read message') throw error
-      outcome = 'failed'
-      return { reply: { kind: 'error', text: error.describe() }, bytes: 0 }
+      // A scan time-out is not retried: the next daemon would be as long over it. But this one rests.
+      if (error instanceof TimedOut) outcome = 'failed'
+      throw error
     } finally {
       lease.done(outcome)
     }
@@ -140,57 +145,61 @@ export class Scanner {
    * The configured protocol; with `auto` the one last seen to work there, else STREAM, and the other one when
    * the daemon does not have it, or when STREAM fails before any byte of the message has been sent.
    */
-  async #inSomeProtocol(
-    lease: Lease,
-    message: MessageSource,
-    signal: AbortSignal,
-    log: ScanLog,
-    course: Course,
-  ): Promise<Answer> {
-    const ask = (protocol: Protocol): Promise<Answer> => {
-      course.protocol = protocol
-      const trace = (step: string) => log.trace(`${lease.text} ${protocol}: ${step}`)
-      return dialogue[protocol](this.#exchange(lease.address, signal, trace), message)
-    }
-    if (this.settings.protocol !== 'auto') return ask(this.settings.protocol)
+  async #inSomeProtocol(course: Course, lease: Lease): Promise<Attempt> {
+    const { protocol } = this.settings
+    if (protocol !== 'auto') return this.#attempt(course, lease, protocol)
 
-    const first = lease.protocol ?? 'stream'
-    const answer = await ask(first).catch((error: unknown) => {
-      if (first === 'stream' && isBeforeSending(error) && !signal.aborted) return error
-      throw error
-    })
-    const isMissing = !(answer instanceof Failure) && answer.reply.kind === 'unknown_command'
-    const isRefused = !(answer instanceof Failure) && first === 'stream' && answer.bytes === 0
-    if (!(answer instanceof Failure) && !isMissing && !isRefused) {
-      lease.protocol = first
-      return answer
+    const usual = lease.protocol ?? 'stream'
+    const first = await this.#attempt(course, lease, usual)
+    const isMissing = first.reply.kind === 'unknown_command'
+    const isUnsent = usual === 'stream' && (first.step === 'port' || first.step === 'data connect')
+    if (!isMissing && !isUnsent) {
+      if (hasVerdict(first)) lease.protocol = usual
+      return first
     }
-    const second = first === 'stream' ? 'instream' : 'stream'
-    const why = answer instanceof Failure ? answer.describe() : textOf(answer.reply)
-    log.trace(`${lease.text}: ${first} came to nothing (${why}), trying ${second}`)
-    const other = await ask(second)
-    if (other.reply.kind === 'unknown_command') {
-      return { reply: { kind: 'error', text: `${first}: ${why}; ${second}: ${other.reply.text}` }, bytes: 0 }
+    const other = usual === 'stream' ? 'instream' : 'stream'
+    course.log.trace(
+      `${lease.text}: ${usual} came to nothing (${first.step}: ${textOf(first.reply)}), trying ${other}`,
+    )
+    const second = await this.#attempt(course, lease, other)
+    // An error in place of the port may be gone next time; a missing command or port will not.
+    if (hasVerdict(second) && (isMissing || first.isSilent)) lease.protocol = other
+    if (second.reply.kind !== 'unknown_command') return second
+    return {
+      ...first,
+      reply: { kind: 'error', text: `${textOf(first.reply)}; ${other}: ${second.reply.text}` },
     }
-    if (isMissing || answer instanceof Failure) lease.protocol = second
-    return other
   }
 
-  #exchange(address: Address, signal: AbortSignal, trace: (step: string) => void): Exchange {
+  /** One dialogue. Rejects when its end concerns the message or the budget and not the address. */
+  async #attempt(course: Course, lease: Lease, protocol: Protocol): Promise<Attempt> {
     const { connectMs, bufferBytes, maxBytes } = this.settings
-    return {
+    const { signal, log, message } = course
+    course.protocol = protocol
+    const at = (step: Step, detail?: string) => {
+      course.step = step
+      log.trace(`${lease.text} ${protocol}: ${step}${detail ? `: ${detail}` : ''}`)
+    }
+    const exchange = {
       connect: this.connect,
-      address,
+      address: lease.address,
       connectMs,
       bufferBytes,
       maxBytes,
       signal,
-      trace,
+      at,
+    }
+    try {
+      return { ...(await dialogue[protocol](exchange, message)), isSilent: false }
+    } catch (error) {
+      if (signal.aborted) throw signal.reason
+      if (!(error instanceof Failure) || error.step === 'read message') throw error
+      return { reply: { kind: 'error', text: error.text }, step: error.step, bytes: 0, isSilent: true }
     }
   }
 
   /** Bytes of a message that is larger than maxBytes, else 0. Reads it only if that can make a difference. */
-  async #excess(message: MessageSource, signal: AbortSignal): Promise<number> {
+  async #excess({ message, signal }: Course): Promise<number> {
     const room = this.settings.maxBytes - headLine.length
     if (message.most <= room) return 0
     const bytes = message.least > room ? message.least : await measure(message, signal)
@@ -202,15 +211,17 @@ export class Scanner {
       course.bytes = error.bytes
       return unscanned('too_large', error.message, course)
     }
+    const where =
+      course.clamd === null ? '' : `${course.clamd} ${course.protocol ?? ''}: ${course.step ?? ''}: `
     const before = course.failures.map((text) => `; before that ${text}`).join('')
-    if (error instanceof TimedOut) return unscanned('timeout', error.message + before, course)
-    if (error instanceof Failure) return unscanned('error', error.describe() + before, course)
+    if (error instanceof TimedOut) return unscanned('timeout', where + error.message + before, course)
+    if (error instanceof Failure) return unscanned('error', `${error.step}: ${error.text}${before}`, course)
     throw error
   }
 }
 
-function isBeforeSending(error: unknown): error is Failure {
-  return error instanceof Failure && (error.step === 'port' || error.step === 'data connect')
+function hasVerdict({ reply }: Attempt): boolean {
+  return reply.kind === 'clean' || reply.kind === 'found' || reply.kind === 'limit'
 }
 
 function textOf(reply: Reply): string {
@@ -223,28 +234,4 @@ function scanOf({ started, clamd, protocol, bytes }: Course) {
 
 function unscanned(reason: Reason, text: string, course: Course): Verdict {
   return { outcome: 'unscanned', reason, text, ...scanOf(course) }
-}
-
-/** Reads the message for its size alone. */
-async function measure(message: MessageSource, signal: AbortSignal): Promise<number> {
-  class Counter extends EventEmitter implements Sink {
-    bytes = 0
-    write(chunk: Buffer): boolean {
-      this.bytes += chunk.length
-      return true
-    }
-    end(): void {
-      this.emit('finish')
-    }
-  }
-  const counter = new Counter()
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason as Error)
-    signal.addEventListener('abort', onAbort)
-    counter.once('finish', () => {
-      signal.removeEventListener('abort', onAbort)
-      resolve(counter.bytes)
-    })
-    message.open(counter).catch(reject)
-  })
 }

@@ -3,25 +3,21 @@
  */
 
 import { wildcard_to_regexp } from 'haraka-utils'
-import type { InfectedAction, SignatureRule } from './policy'
-import { type Kind, Wrong } from './values'
+import type { SignatureRule } from './policy'
+import { actionWords, Wrong } from './values'
 
 /**
- * Parses `PATTERN ACTION`: wildcards `*` and `?`, or a regular expression between slashes; not case-sensitive.
+ * Parses `PATTERN ACTION…`: wildcards `*` and `?`, or a regular expression between slashes; not case-sensitive.
  * `#` begins a comment.
  * @returns the rule, null for a line without one, or what is wrong
  */
-export function parseSignatureRule(
-  line: string,
-  actions: Kind<InfectedAction>,
-): SignatureRule | null | Wrong {
+export function parseSignatureRule(line: string): SignatureRule | null | Wrong {
   const rule = line.replace(/(^|\s)#.*$/, '').trim()
   if (rule === '') return null
   const match = /^(?:\/(?<regexp>.*)\/|(?<wildcards>\S+))\s+(?<words>\S.*)$/.exec(rule)?.groups
   if (!match) return new Wrong('a rule is PATTERN ACTION')
-  const action = actions.parse(match.words ?? '')
-  if (action instanceof Wrong)
-    return new Wrong(action.why ?? `${match.words ?? ''} is not ${actions.allowed}`)
+  const action = actionWords.parse(match.words ?? '')
+  if (action instanceof Wrong) return new Wrong(`${match.words ?? ''} is not ${actionWords.allowed}`)
   try {
     const source = match.regexp ?? `^(?:${wildcard_to_regexp(match.wildcards ?? '')})`
     return { pattern: new RegExp(source, 'i'), action }

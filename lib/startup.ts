@@ -117,8 +117,13 @@ async function ask(
     const pong = await one(command.ping)
     if (parseReply(pong).kind !== 'pong') throw new Failure('reply', `not PONG but ${printable(pong)}`)
     // Daemons before 0.95 refuse VERSIONCOMMANDS, or hang up on it.
-    const told = parseOffer(await one(command.versionCommands).catch(() => ''))
-    const offer = told.version === null ? { ...told, ...parseOffer(await one(command.version)) } : told
+    const askedFor = async (words: Buffer): Promise<Offer> => {
+      const reply = await one(words).catch(() => '')
+      signal.throwIfAborted()
+      return parseOffer(reply)
+    }
+    const told = await askedFor(command.versionCommands)
+    const offer = told.version === null ? { ...told, ...(await askedFor(command.version)) } : told
     hosts.note(address, 'worked', protocolOf(offer))
     return offer
   } catch (error) {
@@ -142,5 +147,5 @@ function describe(offer: Offer, configured: Protocol | 'auto', isMissing: boolea
 }
 
 function reasonOf(error: unknown): string {
-  return error instanceof Failure ? error.describe() : String(error)
+  return error instanceof Failure ? `${error.step}: ${error.text}` : String(error)
 }

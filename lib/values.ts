@@ -5,6 +5,7 @@
 
 import bytes from 'bytes'
 import ms from 'ms'
+import { parseAction, type Action } from './action'
 import { parseHost, type Host } from './address'
 
 /** `parse` answers with the value, or with a Wrong: why not, when there is more to say than `allowed` does. */
@@ -60,19 +61,69 @@ export function size(least: number, most: number): Kind<number> {
   }
 }
 
-export function oneOf<const T extends string>(
-  words: readonly T[],
-  unavailable: readonly string[] = [],
-): Kind<T> {
+export function oneOf<const T extends string>(words: readonly T[]): Kind<T> {
   return {
     allowed: listed(words),
     parse(text) {
-      const wanted = text.toLowerCase()
-      const word = words.find((candidate) => candidate === wanted)
-      if (word !== undefined) return word
-      const missing = wanted.split(/[\s,]+/).find((part) => unavailable.includes(part))
-      return new Wrong(missing && `${missing} is not available in this version`)
+      return words.find((candidate) => candidate === text.toLowerCase()) ?? new Wrong()
     },
+  }
+}
+
+/** Action words; `accept` is for messages that were not scanned and has no place among them. */
+export const actionWords: Kind<Action> = {
+  allowed:
+    'reject, defer, discard or tag, or quarantine and bounce, which combine with each other and with reject, defer or discard',
+  parse(text) {
+    const action = parseAction(text)
+    return action === null || action.ending === 'accept' ? new Wrong() : action
+  },
+}
+
+/** One word for what becomes of a message that could not be looked at. */
+export const fallback: Kind<Action> = {
+  allowed: 'defer, reject, accept or quarantine',
+  parse(text) {
+    const action = /^(defer|reject|accept|quarantine)$/i.test(text) ? parseAction(text) : null
+    return action ?? new Wrong()
+  },
+}
+
+/** A folder below another one. */
+export const folder: Kind<string> = {
+  allowed: 'a relative path of letters, digits, dots, dashes and underscores that stays where it is',
+  parse(text) {
+    const isSafe = /^[\w.-]+(\/[\w.-]+)*$/.test(text) && !text.split('/').some((part) => /^\.+$/.test(part))
+    return isSafe ? text : new Wrong()
+  },
+}
+
+/** An address for a From: header; `(me)` stands for the server's name. */
+export const mailbox: Kind<string> = {
+  allowed: 'an address such as postmaster@example.com or Mail <postmaster@(me)>',
+  parse(text) {
+    const address = String.raw`[\w.!#$%&'*+/=?^\x60{|}~-]+@(?:\(me\)|[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)`
+    return new RegExp(`^(?:${address}|[^<>@\\p{Cc}]*<${address}>)$`, 'iu').test(text) ? text : new Wrong()
+  },
+}
+
+/** So many in so long: `10/h`. */
+export const rate: Kind<{ count: number; perMs: number }> = {
+  allowed: 'a number from 0 to 100000 per minute, hour or day: 1/m, 10/h, 50/d',
+  parse(text) {
+    const match = /^(\d{1,6})\s*\/\s*([mhd])$/i.exec(text)
+    const count = Number(match?.[1] ?? NaN)
+    return match && count <= 100_000
+      ? { count, perMs: ms(`1${(match[2] ?? 'h').toLowerCase()}` as ms.StringValue) }
+      : new Wrong()
+  },
+}
+
+/** Words for people, in any script, on one line. */
+export function prose(most: number): Kind<string> {
+  return {
+    allowed: `one line of 1 to ${most} characters`,
+    parse: (value) => (/^\P{Cc}+$/u.test(value) && value.length <= most ? value : new Wrong()),
   }
 }
 

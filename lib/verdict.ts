@@ -3,6 +3,8 @@
  * What is done about an outcome is decided in policy.ts; where the words go is index.ts' business.
  */
 
+import type { Finding } from './policy'
+
 export type Protocol = 'stream' | 'instream'
 
 /** Why a message was not scanned. `exempt`: by [check]; the others: by what happened. */
@@ -80,14 +82,22 @@ export function noteOf(verdict: Verdict, action: string): Note {
 }
 
 /** For `transaction.results`: Haraka's own vocabulary, so that karma and others can score it. */
-export function resultOf(verdict: Verdict): Record<'pass' | 'fail' | 'skip' | 'err', string | undefined> {
+export function resultOf(
+  verdict: Verdict,
+  finding: Finding,
+): Record<'pass' | 'fail' | 'skip' | 'err' | 'msg', string | string[] | undefined> {
   const failed =
     verdict.outcome === 'unscanned' && (verdict.reason === 'error' || verdict.reason === 'timeout')
+  const fails = [
+    ...(verdict.outcome === 'infected' ? [verdict.virus] : []),
+    ...(finding && 'denied' in finding ? [`attachment ${finding.denied}`] : []),
+  ]
   return {
     pass: verdict.outcome === 'clean' ? 'clean' : undefined,
-    fail: verdict.outcome === 'infected' ? verdict.virus : undefined,
+    fail: fails.length > 0 ? fails : undefined,
     skip: verdict.outcome === 'unscanned' ? verdict.reason : undefined,
     err: failed ? verdict.text : undefined,
+    msg: finding && 'unreadable' in finding ? `unreadable: ${finding.unreadable}` : undefined,
   }
 }
 
@@ -104,9 +114,15 @@ export function statusHeader(verdict: Verdict): string {
 }
 
 /** One line of log for one message. */
-export function logLine(verdict: Verdict, action: string): string {
+export function logLine(verdict: Verdict, finding: Finding, action: string): string {
   const where = verdict.clamd === null ? '' : ` clamd=${verdict.clamd} protocol=${verdict.protocol ?? '-'}`
   const why = verdict.outcome === 'unscanned' && verdict.text ? `: ${verdict.text}` : ''
+  const inside =
+    finding === null
+      ? ''
+      : 'denied' in finding
+        ? ` denied=${finding.denied} name="${finding.name}"`
+        : ` unreadable="${finding.unreadable}"`
   const outcome = verdict.outcome === 'clean' ? 'clean' : statusHeader(verdict)
-  return `${outcome}${where} bytes=${verdict.bytes} ms=${verdict.ms} action=${action}${why}`
+  return `${outcome}${where} bytes=${verdict.bytes} ms=${verdict.ms} action=${action}${inside}${why}`
 }

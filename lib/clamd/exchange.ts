@@ -6,6 +6,7 @@
 import type { EventEmitter } from 'node:events'
 import type { NetConnectOpts, Socket } from 'node:net'
 import type { Address } from '../address'
+import type { Step } from './failure'
 import type { Reply } from './protocol'
 
 export type Connect = (options: NetConnectOpts) => Socket
@@ -21,12 +22,14 @@ export interface Exchange {
   readonly maxBytes: number
   /** Ends the exchange at once; its reason is what the exchange rejects with. */
   readonly signal: AbortSignal
-  /** Steps of the dialogue, for the log. */
-  readonly trace: (step: string) => void
+  /** Told when the dialogue comes to a step. */
+  readonly at: (step: Step, detail?: string) => void
 }
 
 export interface Answer {
   readonly reply: Reply
+  /** At which step the reply came. */
+  readonly step: 'port' | 'reply'
   /** Content sent, in bytes, our Received line included. */
   readonly bytes: number
 }

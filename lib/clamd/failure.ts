@@ -16,11 +16,16 @@ export class Failure extends Error {
     super(message, cause === undefined ? undefined : { cause })
   }
 
-  /** `step: what happened (ECODE)`, one line. */
-  describe(): string {
+  /** What happened, with the system's code if there is one, on one line. */
+  get text(): string {
     const code = (this.cause as NodeJS.ErrnoException | undefined)?.code
-    return `${this.step}: ${this.message}${code ? ` (${code})` : ''}`
+    return `${this.message}${code ? ` (${code})` : ''}`
   }
+}
+
+/** Whoever says OK to a part has not seen the whole. */
+export function earlyClean(bytes: number): Failure {
+  return new Failure('reply', `OK before the end of the message, after ${bytes} bytes`)
 }
 
 /** The message is larger than max_size; nobody's fault, and no other address would change it. */

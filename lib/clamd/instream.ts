@@ -4,23 +4,22 @@
 
 import { CommandConnection } from './connection'
 import type { Answer, Exchange, MessageSource } from './exchange'
-import { Failure } from './failure'
+import { earlyClean } from './failure'
 import { command } from './protocol'
 import { Sender } from './sender'
 
 /** Resolves with clamd's reply, `clean` only after a completely sent message. Rejects with a Failure or TooLarge. */
 export async function instream(how: Exchange, message: MessageSource): Promise<Answer> {
+  how.at('connect')
   const line = await CommandConnection.open(how)
   const sender = new Sender(line.socket, how, command.instream, (reason) => line.fail(reason))
   try {
-    how.trace('connected, sending INSTREAM')
+    how.at('send')
+    sender.once('finish', () => how.at('reply', `${sender.bytes} bytes handed on`))
     message.open(sender).catch((error: unknown) => line.fail(error as Error))
     const reply = await line.lastReply()
-    how.trace(`${sender.bytes} bytes taken, reply: ${reply.kind}`)
-    if (reply.kind === 'clean' && !sender.complete) {
-      throw new Failure('reply', `OK before the end of the message, after ${sender.bytes} bytes`)
-    }
-    return { reply, bytes: sender.bytes }
+    if (reply.kind === 'clean' && !sender.complete) throw earlyClean(sender.bytes)
+    return { reply, step: 'reply', bytes: sender.bytes }
   } finally {
     message.close()
     sender.stop()

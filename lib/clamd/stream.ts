@@ -7,19 +7,20 @@ import type { Socket } from 'node:net'
 import type { Address } from '../address'
 import { CommandConnection, dial } from './connection'
 import type { Answer, Exchange, MessageSource } from './exchange'
-import { Failure } from './failure'
+import { earlyClean, Failure } from './failure'
 import { command, parsePort, parseReply, type Reply } from './protocol'
 import { Sender } from './sender'
 
 /** Resolves with clamd's reply, `clean` only after a completely sent message. Rejects with a Failure or TooLarge. */
 export async function stream(how: Exchange, message: MessageSource): Promise<Answer> {
+  how.at('connect')
   const line = await CommandConnection.open(how)
   try {
-    how.trace('connected, sending STREAM')
+    how.at('port')
     const answer = await line.ask(command.stream, 'port')
     const port = parsePort(answer)
-    if (port === null) return { reply: refusal(answer), bytes: 0 }
-    how.trace(`PORT ${port}`)
+    if (port === null) return { reply: refusal(answer), step: 'port', bytes: 0 }
+    how.at('data connect', answer)
     const data = await dial(how, dataAddress(how.address, port), 'data connect', true)
     return await transfer(how, message, line, data)
   } finally {
@@ -49,7 +50,9 @@ async function transfer(
   const sender = new Sender(data, how, null, (reason) => line.fail(reason))
   const sent = whenRead(data, sender)
   let patience: NodeJS.Timeout | undefined
+  let isOver = false
   const giveUpSoon = (reason: Failure) => {
+    if (isOver) return
     patience ??= setTimeout(() => {
       line.fail(reason)
       data.destroy(reason)
@@ -58,6 +61,8 @@ async function transfer(
   const onAbort = () => data.destroy(how.signal.reason as Error)
   how.signal.addEventListener('abort', onAbort)
   try {
+    how.at('send')
+    sender.once('finish', () => how.at('reply', `${sender.bytes} bytes handed on`))
     message.open(sender).catch((error: unknown) => line.fail(error as Error))
     void sent.then((broken) => {
       message.close()
@@ -65,14 +70,15 @@ async function transfer(
       if (broken) giveUpSoon(broken)
     })
     const reply = await line.lastReply()
-    how.trace(`${sender.bytes} bytes taken, reply: ${reply.kind}`)
     if (reply.kind === 'clean') {
+      if (!sender.complete) throw earlyClean(sender.bytes)
       giveUpSoon(new Failure('send', 'OK, but the data connection was not closed'))
       const broken = await sent
       if (broken) throw broken
     }
-    return { reply, bytes: sender.bytes }
+    return { reply, step: 'reply', bytes: sender.bytes }
   } finally {
+    isOver = true
     how.signal.removeEventListener('abort', onAbort)
     clearTimeout(patience)
     message.close()

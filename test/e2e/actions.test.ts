@@ -7,7 +7,17 @@ import { clamdOrSkip, startClamd } from '../support/clamd'
 import { startFakeClamd, type FakeClamd, type Step } from '../support/fake-clamd'
 import { startHaraka, type Haraka } from '../support/haraka'
 import * as mails from '../support/mails'
-import { letterPlugins, letterSources, ourHeaders, post, roles, users, type Fate, type Role } from './letters'
+import {
+  bounded,
+  letterPlugins,
+  letterSources,
+  ourHeaders,
+  post,
+  roles,
+  users,
+  type Fate,
+  type Role,
+} from './letters'
 
 type Outcome = 'clean' | 'infected' | 'error' | 'timeout' | 'too_large' | 'limits'
 
@@ -133,7 +143,7 @@ function assertFate(fate: Fate, outcome: Outcome, action: string, details: boole
 for (const rules of sites) {
   const { action, authenticated, unscanned, detailsHeader } = rules
   const title = `action=${action}, authenticated=${authenticated}, unscanned: ${unscanned}`
-  test(`${title}${detailsHeader ? ', with details' : ''}`, async (t) => {
+  test(`${title}${detailsHeader ? ', with details' : ''}`, bounded, async (t) => {
     const clamd = await startFakeClamd()
     t.after(() => clamd.stop())
     const haraka = await startHaraka({
@@ -171,7 +181,7 @@ for (const rules of sites) {
   })
 }
 
-test('too_large and limits, as the real clamd tells them', async (t) => {
+test('too_large and limits, as the real clamd tells them', bounded, async (t) => {
   if (!clamdOrSkip(t)) return
   const clamd = await startClamd({
     config: { StreamMaxLength: '100K', AlertExceedsMax: 'yes', MaxFileSize: '40K' },
@@ -194,8 +204,11 @@ test('too_large and limits, as the real clamd tells them', async (t) => {
   assert.equal(small.reply.code, 250, small.reply.text)
 })
 
-test('signatures: the first rule that fits decides, and names that fit none go by [infected]', async (t) => {
-  const rules = `
+test(
+  'signatures: the first rule that fits decides, and names that fit none go by [infected]',
+  bounded,
+  async (t) => {
+    const rules = `
 # PATTERN ACTION
 PUA.*               tag     # adware
 Win.Trojan.Agent-?  discard
@@ -204,39 +217,40 @@ win.trojan.*        defer
 /paypal$/           discard
 Win.Trojan.Late     tag
 `
-  const cases: Record<string, string> = {
-    'PUA.Win.Packer.Upx-1': 'tag',
-    'pua.x': 'tag',
-    'Not.PUA.x': 'reject',
-    'Win.Trojan.Agent-7': 'discard',
-    'Win.Trojan.Agent-77': 'defer',
-    'WIN.TROJAN.x': 'defer',
-    'Win.Trojan.Late': 'defer',
-    'Html.Phish.Bank-1': 'tag',
-    'HTML.SPAM': 'tag',
-    'Html.Spamming': 'reject',
-    'Fake.PayPal': 'discard',
-    'Fake.PayPal.Not': 'reject',
-    WinXTrojanXy: 'reject',
-    // The shipped file is replaced by the administrator's, its rule with it.
-    'Heuristics.Phishing.Email': 'reject',
-  }
-  const clamd = await startFakeClamd()
-  t.after(() => clamd.stop())
-  const haraka = await startLetters(`host=${addressText(clamd.address)}\n`, rules)
-  t.after(() => haraka.stop())
-  for (const [name, action] of Object.entries(cases)) {
-    await t.test(`${name}: ${action}`, async () => {
-      clamd.queue([{ at: 'reply', do: 'answer', text: `stream: ${name} FOUND` }])
-      const { told, reply, delivered } = await post(haraka, mails.clean())
-      assert.deepEqual([told.note?.virus, told.note?.action], [name, action])
-      assert.equal(reply.code, { reject: 550, defer: 451 }[action] ?? 250, reply.text)
-      assert.equal(delivered.length, action === 'tag' ? 1 : 0)
-    })
-  }
-})
+    const cases: Record<string, string> = {
+      'PUA.Win.Packer.Upx-1': 'tag',
+      'pua.x': 'tag',
+      'Not.PUA.x': 'reject',
+      'Win.Trojan.Agent-7': 'discard',
+      'Win.Trojan.Agent-77': 'defer',
+      'WIN.TROJAN.x': 'defer',
+      'Win.Trojan.Late': 'defer',
+      'Html.Phish.Bank-1': 'tag',
+      'HTML.SPAM': 'tag',
+      'Html.Spamming': 'reject',
+      'Fake.PayPal': 'discard',
+      'Fake.PayPal.Not': 'reject',
+      WinXTrojanXy: 'reject',
+      // The shipped file is replaced by the administrator's, its rule with it.
+      'Heuristics.Phishing.Email': 'reject',
+    }
+    const clamd = await startFakeClamd()
+    t.after(() => clamd.stop())
+    const haraka = await startLetters(`host=${addressText(clamd.address)}\n`, rules)
+    t.after(() => haraka.stop())
+    for (const [name, action] of Object.entries(cases)) {
+      await t.test(`${name}: ${action}`, async () => {
+        clamd.queue([{ at: 'reply', do: 'answer', text: `stream: ${name} FOUND` }])
+        const { told, reply, delivered } = await post(haraka, mails.clean())
+        assert.deepEqual([told.note?.virus, told.note?.action], [name, action])
+        assert.equal(reply.code, { reject: 550, defer: 451 }[action] ?? 250, reply.text)
+        assert.equal(delivered.length, action === 'tag' ? 1 : 0)
+      })
+    }
+  },
+)
 
-test('names that are no virus: limits', async (t) => {
+test('names that are no virus: limits', bounded, async (t) => {
   const clamd = await startFakeClamd()
   t.after(() => clamd.stop())
   // A rule must not make a virus of them, nor pass them.
@@ -251,37 +265,41 @@ test('names that are no virus: limits', async (t) => {
   }
 })
 
-test('the shipped rules tag phishing heuristics, and awkward names are harmless everywhere', async (t) => {
-  if (!clamdOrSkip(t)) return
-  const clamd = await startClamd()
-  t.after(() => clamd.stop())
-  const haraka = await startLetters(`host=${clamd.host}:${clamd.port}\ndetails_header=true\n`)
-  t.after(() => haraka.stop())
+test(
+  'the shipped rules tag phishing heuristics, and awkward names are harmless everywhere',
+  bounded,
+  async (t) => {
+    if (!clamdOrSkip(t)) return
+    const clamd = await startClamd()
+    t.after(() => clamd.stop())
+    const haraka = await startLetters(`host=${clamd.host}:${clamd.port}\ndetails_header=true\n`)
+    t.after(() => haraka.stop())
 
-  const phishing = await post(haraka, mails.phishing())
-  assert.equal(phishing.reply.code, 250, phishing.reply.text)
-  assert.deepEqual(ourHeaders(phishing.delivered[0]?.message), [
-    'X-MessageIsInfected: true',
-    'X-Virus-Status: infected (Heuristics.Phishing.Email.Test.UNOFFICIAL)',
-  ])
+    const phishing = await post(haraka, mails.phishing())
+    assert.equal(phishing.reply.code, 250, phishing.reply.text)
+    assert.deepEqual(ourHeaders(phishing.delivered[0]?.message), [
+      'X-MessageIsInfected: true',
+      'X-Virus-Status: infected (Heuristics.Phishing.Email.Test.UNOFFICIAL)',
+    ])
 
-  const odd = await post(haraka, mails.oddlyNamed())
-  const name = odd.told.note?.virus ?? ''
-  assert.match(
-    name,
-    /^Test\.Odd_Name-2\/1,\(a b\) \$& \{virus\} %s%d [\x20-\x7e]* OK FOUND ERROR\.UNOFFICIAL$/,
-  )
-  assert.equal(odd.reply.code, 550)
-  assert.equal(odd.reply.text, `5.7.1 Message is infected with ${name}`)
-  assert.equal(odd.reply.lines.length, 1)
-})
+    const odd = await post(haraka, mails.oddlyNamed())
+    const name = odd.told.note?.virus ?? ''
+    assert.match(
+      name,
+      /^Test\.Odd_Name-2\/1,\(a b\) \$& \{virus\} %s%d [\x20-\x7e]* OK FOUND ERROR\.UNOFFICIAL$/,
+    )
+    assert.equal(odd.reply.code, 550)
+    assert.equal(odd.reply.text, `5.7.1 Message is infected with ${name}`)
+    assert.equal(odd.reply.lines.length, 1)
+  },
+)
 
 for (const [message, text] of [
   ['No viruses, please', 'No viruses, please'],
   ['{virus} is {virus}!', 'Eicar-Test-Signature is Eicar-Test-Signature!'],
   ['100% ({virus}) $& \\o/ [x]', '100% (Eicar-Test-Signature) $& \\o/ [x]'],
 ] as const) {
-  test(`message = ${message}`, async (t) => {
+  test(`message = ${message}`, bounded, async (t) => {
     const clamd = await startFakeClamd()
     t.after(() => clamd.stop())
     const haraka = await startLetters(`host=${addressText(clamd.address)}\n[infected]\nmessage=${message}\n`)

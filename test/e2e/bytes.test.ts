@@ -7,7 +7,7 @@ import { headLine } from '../../lib/clamd/protocol'
 import { startFakeClamd, type Protocol } from '../support/fake-clamd'
 import { startHaraka } from '../support/haraka'
 import * as mails from '../support/mails'
-import { letterPlugins, letterSources, post, users, type Role } from './letters'
+import { bounded, letterPlugins, letterSources, post, users, type Role } from './letters'
 
 const mega = 1024 * 1024
 
@@ -68,7 +68,7 @@ const sites: Site[] = [
 
 for (const { protocol, bufferBytes, spoolAfter } of sites) {
   const where = spoolAfter === 0 ? 'on disk' : 'in memory'
-  test(`${protocol}, ${bufferBytes} bytes at a time, messages ${where}`, async (t) => {
+  test(`${protocol}, ${bufferBytes} bytes at a time, messages ${where}`, bounded, async (t) => {
     const clamd = await startFakeClamd({ protocols: [protocol] })
     t.after(() => clamd.stop())
     const haraka = await startHaraka({
@@ -121,32 +121,36 @@ for (const { protocol, bufferBytes, spoolAfter } of sites) {
   })
 }
 
-test('after an address that broke off in the middle, the next one gets the message from its beginning', async (t) => {
-  const [broken, sound] = [await startFakeClamd(), await startFakeClamd()]
-  t.after(() => Promise.all([broken.stop(), sound.stop()]))
-  await broken.play([{ at: 'middle', after: 100_000, do: 'reset', on: 'both' }])
-  const haraka = await startHaraka({
-    ini: `host=${addressText(broken.address)} ${addressText(sound.address)}\nmax_pings=0\nhost_rest=0\n`,
-    plugins: [...letterPlugins, 'clamav-stream'],
-    sources: letterSources,
-    connection: { spool_after: 0 },
-  })
-  t.after(() => haraka.stop())
+test(
+  'after an address that broke off in the middle, the next one gets the message from its beginning',
+  bounded,
+  async (t) => {
+    const [broken, sound] = [await startFakeClamd(), await startFakeClamd()]
+    t.after(() => Promise.all([broken.stop(), sound.stop()]))
+    await broken.play([{ at: 'middle', after: 100_000, do: 'reset', on: 'both' }])
+    const haraka = await startHaraka({
+      ini: `host=${addressText(broken.address)} ${addressText(sound.address)}\nmax_pings=0\nhost_rest=0\n`,
+      plugins: [...letterPlugins, 'clamav-stream'],
+      sources: letterSources,
+      connection: { spool_after: 0 },
+    })
+    t.after(() => haraka.stop())
 
-  for (let message = 0; message < 4; message++) {
-    const { reply, delivered } = await post(haraka, mails.big(mega))
-    assert.equal(reply.code, 250, reply.text)
-    const got = sound.scans.at(-1)?.bytes ?? Buffer.alloc(0)
-    assertSame(
-      got.subarray(headLine.length),
-      withoutVerdict(delivered[0]?.message ?? Buffer.alloc(0)),
-      'sent',
-    )
-  }
-  assert.equal(sound.scans.length, 4)
-  assert.ok(broken.scans.length >= 2, `${broken.scans.length} messages broke off`)
-  await Promise.all([broken.idle(), sound.idle()])
-})
+    for (let message = 0; message < 4; message++) {
+      const { reply, delivered } = await post(haraka, mails.big(mega))
+      assert.equal(reply.code, 250, reply.text)
+      const got = sound.scans.at(-1)?.bytes ?? Buffer.alloc(0)
+      assertSame(
+        got.subarray(headLine.length),
+        withoutVerdict(delivered[0]?.message ?? Buffer.alloc(0)),
+        'sent',
+      )
+    }
+    assert.equal(sound.scans.length, 4)
+    assert.ok(broken.scans.length >= 2, `${broken.scans.length} messages broke off`)
+    await Promise.all([broken.idle(), sound.idle()])
+  },
+)
 
 /** `size` bytes of lines, every third of which begins with a dot that SMTP doubles on the way. */
 function dotted(size: number): Buffer {

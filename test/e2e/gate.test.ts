@@ -8,7 +8,16 @@ import { startFakeClamd } from '../support/fake-clamd'
 import { StartError, startHaraka, type Haraka } from '../support/haraka'
 import { deliver } from '../support/haraka-plugins'
 import * as mails from '../support/mails'
-import { letterPlugins, letterSources, neighbour, ourHeaders, post, users, type Role } from './letters'
+import {
+  bounded,
+  letterPlugins,
+  letterSources,
+  neighbour,
+  ourHeaders,
+  post,
+  users,
+  type Role,
+} from './letters'
 
 interface Neighbour {
   name: string
@@ -84,7 +93,7 @@ async function meetHarmless(t: TestContext, haraka: Haraka): Promise<void> {
   }
 }
 
-test('neighbours of every kind, with the verdicts of the real clamd', async (t) => {
+test('neighbours of every kind, with the verdicts of the real clamd', bounded, async (t) => {
   if (!clamdOrSkip(t)) return
   const clamd = await startClamd()
   t.after(() => clamd.stop())
@@ -94,7 +103,7 @@ test('neighbours of every kind, with the verdicts of the real clamd', async (t) 
 })
 
 for (const protocol of ['STREAM', 'INSTREAM'] as const) {
-  test(`neighbours of every kind leave clamd no open connection, ${protocol}`, async (t) => {
+  test(`neighbours of every kind leave clamd no open connection, ${protocol}`, bounded, async (t) => {
     const clamd = await startFakeClamd({ protocols: [protocol] })
     t.after(() => clamd.stop())
     const haraka = await startCrowded(`host=${addressText(clamd.address)}`)
@@ -105,33 +114,37 @@ for (const protocol of ['STREAM', 'INSTREAM'] as const) {
   })
 }
 
-test('a message that a neighbour never lets go of is deferred, the next one is delivered', async (t) => {
-  const clamd = await startFakeClamd()
-  t.after(() => clamd.stop())
-  const haraka = await startCrowded(`host=${addressText(clamd.address)}`)
-  t.after(() => haraka.stop())
+test(
+  'a message that a neighbour never lets go of is deferred, the next one is delivered',
+  bounded,
+  async (t) => {
+    const clamd = await startFakeClamd()
+    t.after(() => clamd.stop())
+    const haraka = await startCrowded(`host=${addressText(clamd.address)}`)
+    t.after(() => haraka.stop())
 
-  const cases = harmful.flatMap(({ name: kind }) => directions.map((role) => ({ kind, role })))
-  const fates = await Promise.all(
-    cases.flatMap((options) => [
-      post(haraka, mails.eicarBody(), options),
-      post(haraka, mails.forged(), options),
-    ]),
-  )
-  for (const { reply, delivered, told } of fates) {
-    assert.match(`${reply.code} ${reply.text}`, /^45[01] 4\.3\.0 /)
-    assert.equal(delivered.length, 0, 'an unscanned message was delivered')
-    assert.deepEqual([told.note?.outcome, told.note?.reason], ['unscanned', 'error'])
-    assert.deepEqual(told.headers, [])
-  }
-  const next = await post(haraka, mails.clean())
-  assert.equal(next.reply.code, 250, next.reply.text)
-  assert.equal(next.delivered.length, 1)
-  await clamd.idle()
-})
+    const cases = harmful.flatMap(({ name: kind }) => directions.map((role) => ({ kind, role })))
+    const fates = await Promise.all(
+      cases.flatMap((options) => [
+        post(haraka, mails.eicarBody(), options),
+        post(haraka, mails.forged(), options),
+      ]),
+    )
+    for (const { reply, delivered, told } of fates) {
+      assert.match(`${reply.code} ${reply.text}`, /^45[01] 4\.3\.0 /)
+      assert.equal(delivered.length, 0, 'an unscanned message was delivered')
+      assert.deepEqual([told.note?.outcome, told.note?.reason], ['unscanned', 'error'])
+      assert.deepEqual(told.headers, [])
+    }
+    const next = await post(haraka, mails.clean())
+    assert.equal(next.reply.code, 250, next.reply.text)
+    assert.equal(next.delivered.length, 1)
+    await clamd.idle()
+  },
+)
 
 for (const hook of ['queue', 'queue_outbound', 'deny']) {
-  test(`a plugin with priority -100 on ${hook} listed before us stops the start`, async () => {
+  test(`a plugin with priority -100 on ${hook} listed before us stops the start`, bounded, async () => {
     const source = neighbour('too_early', hook, -100, 'next()')
     const site = { plugins: ['too_early', 'clamav-stream'], sources: { too_early: source } }
     const error = await startHaraka(site).then(

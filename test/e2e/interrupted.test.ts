@@ -7,7 +7,17 @@ import { startFakeClamd, type FakeClamd, type Moment, type Protocol } from '../s
 import { startHaraka, type Haraka } from '../support/haraka'
 import * as mails from '../support/mails'
 import { connect, dotStuffed } from '../support/smtp'
-import { deliveredFrom, letterPlugins, letterSources, post, roles, senderFor, told, users } from './letters'
+import {
+  bounded,
+  deliveredFrom,
+  letterPlugins,
+  letterSources,
+  post,
+  roles,
+  senderFor,
+  told,
+  users,
+} from './letters'
 
 /** Sets Haraka's hook timer of our plugin: for messages of `timer` and `ok_timer` so short that it fires. */
 const timer = `
@@ -65,7 +75,7 @@ const moments: Record<Protocol, Exclude<Moment, 'middle'>[]> = {
 }
 
 for (const protocol of ['STREAM', 'INSTREAM'] as const) {
-  test(`a client that hangs up in mid-scan, ${protocol}`, async (t) => {
+  test(`a client that hangs up in mid-scan, ${protocol}`, bounded, async (t) => {
     const { clamd, haraka } = await start(t, protocol, 0)
     for (const at of moments[protocol]) {
       for (const kind of ['plain', 'ok_early']) {
@@ -90,29 +100,33 @@ for (const protocol of ['STREAM', 'INSTREAM'] as const) {
   })
 }
 
-test('a verdict that comes after its client has gone is not taken for the next message', async (t) => {
-  const { clamd, haraka } = await start(t, 'INSTREAM')
-  await clamd.play([{ at: 'reply', do: 'say', text: 'stream: OK' }])
-  for (let round = 0; round < 10; round++) {
-    clamd.forget()
-    const from = senderFor('plain')
-    const client = await connect(haraka.port)
-    await client.envelope({ from })
-    client.write(dotStuffed(mails.clean()))
-    // The verdict and the end of the client cross each other.
-    await clamd.seen('last')
-    client.destroy()
-    clamd.queue([{ at: 'reply', do: 'say', text: 'stream: Late-Test FOUND' }])
-    const next = await post(haraka, mails.clean())
-    assert.equal(next.reply.code, 550, next.reply.text)
-    assert.deepEqual(next.delivered, [])
-    await told(haraka, from)
-    assert.ok(deliveredFrom(haraka, from).length <= 1)
-  }
-  await assertAlive(haraka, clamd)
-})
+test(
+  'a verdict that comes after its client has gone is not taken for the next message',
+  bounded,
+  async (t) => {
+    const { clamd, haraka } = await start(t, 'INSTREAM')
+    await clamd.play([{ at: 'reply', do: 'say', text: 'stream: OK' }])
+    for (let round = 0; round < 10; round++) {
+      clamd.forget()
+      const from = senderFor('plain')
+      const client = await connect(haraka.port)
+      await client.envelope({ from })
+      client.write(dotStuffed(mails.clean()))
+      // The verdict and the end of the client cross each other.
+      await clamd.seen('last')
+      client.destroy()
+      clamd.queue([{ at: 'reply', do: 'say', text: 'stream: Late-Test FOUND' }])
+      const next = await post(haraka, mails.clean())
+      assert.equal(next.reply.code, 550, next.reply.text)
+      assert.deepEqual(next.delivered, [])
+      await told(haraka, from)
+      assert.ok(deliveredFrom(haraka, from).length <= 1)
+    }
+    await assertAlive(haraka, clamd)
+  },
+)
 
-test('commands sent before the answer to a message get no message past the scan', async (t) => {
+test('commands sent before the answer to a message get no message past the scan', bounded, async (t) => {
   const { clamd, haraka } = await start(t, 'INSTREAM')
   await clamd.play([{ at: 'reply', do: 'wait', ms: 300 }])
   for (const first of [mails.clean(), mails.eicarBody()]) {
@@ -149,7 +163,7 @@ test('commands sent before the answer to a message get no message past the scan'
 })
 
 for (const protocol of ['STREAM', 'INSTREAM'] as const) {
-  test(`the hook timer fires while clamd is silent, ${protocol}`, async (t) => {
+  test(`the hook timer fires while clamd is silent, ${protocol}`, bounded, async (t) => {
     const { clamd, haraka } = await start(t, protocol, 0)
     await clamd.play([{ at: 'reply', do: 'stall' }])
 

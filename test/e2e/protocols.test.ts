@@ -12,7 +12,7 @@ import { FakeClamd, startFakeClamd } from '../support/fake-clamd'
 import { startHaraka, type Haraka, type HarakaOptions } from '../support/haraka'
 import * as mails from '../support/mails'
 import { startStreamFront, type FrontOptions, type StreamFront } from '../support/stream-front'
-import { letterPlugins, letterSources, ourHeaders, post, type Fate } from './letters'
+import { bounded, letterPlugins, letterSources, ourHeaders, post, type Fate } from './letters'
 
 async function realClamd(t: TestContext, options: ClamdOptions = {}): Promise<RealClamd> {
   const clamd = await startClamd(options)
@@ -61,7 +61,7 @@ function both(address: Address, protocol: string): { clamd: string; protocol: st
 }
 
 for (const configured of ['stream', 'instream', 'auto']) {
-  test(`protocol=${configured}, with and without the start-up check`, async (t) => {
+  test(`protocol=${configured}, with and without the start-up check`, bounded, async (t) => {
     if (!clamdOrSkip(t)) return
     const clamd = await realClamd(t)
     const real: Address = { host: clamd.host, port: clamd.port }
@@ -87,58 +87,70 @@ for (const configured of ['stream', 'instream', 'auto']) {
   })
 }
 
-test('auto speaks STREAM until the daemon is upgraded under us, and INSTREAM from then on', async (t) => {
-  if (!clamdOrSkip(t)) return
-  const clamd = await realClamd(t)
-  const daemon = await front(t, { clamd: { host: clamd.host, port: clamd.port }, instream: true })
-  const server = await haraka(t, `host=${addressText(daemon.address)}\n`)
-  assert.deepEqual(await verdicts(server), both(daemon.address, 'stream'))
-  daemon.become({ stream: false, engine: '1.4.3' })
-  assert.deepEqual(await verdicts(server), both(daemon.address, 'instream'))
-  // And back, for who does that to us.
-  daemon.become({ stream: true, instream: false, engine: '0.103.12' })
-  assert.deepEqual(await verdicts(server), both(daemon.address, 'stream'))
-  const asked = daemon.commands.filter((name) => name.endsWith('STREAM'))
-  const expected = 'STREAM STREAM STREAM INSTREAM INSTREAM INSTREAM STREAM STREAM'
-  assert.equal(asked.join(' '), expected, 'it is asked once what it does not know')
-  await daemon.idle()
-})
-
-test('a daemon older than VERSIONCOMMANDS, which knows neither z commands nor INSTREAM', async (t) => {
-  if (!clamdOrSkip(t)) return
-  const clamd = await realClamd(t)
-  const daemon = await front(t, {
-    clamd: { host: clamd.host, port: clamd.port },
-    versionCommands: false,
-    engine: '0.94.2',
-  })
-  const server = await haraka(t, `host=${addressText(daemon.address)}\n`)
-  assert.match(await server.waitForLog(/clamd \S+ answers:/), /ClamAV 0\.94\.2/)
-  assert.deepEqual(await verdicts(server), both(daemon.address, 'stream'))
-  await daemon.idle()
-})
-
-for (const dataPort of ['refuse', 'blackHole'] as const) {
-  test(`a data port that cannot be reached (${dataPort}): INSTREAM, if the daemon has it`, async (t) => {
+test(
+  'auto speaks STREAM until the daemon is upgraded under us, and INSTREAM from then on',
+  bounded,
+  async (t) => {
     if (!clamdOrSkip(t)) return
     const clamd = await realClamd(t)
-    const real = { host: clamd.host, port: clamd.port }
-    const daemon = await front(t, { clamd: real, instream: true, dataPort })
-    const server = await haraka(t, `host=${addressText(daemon.address)}\nconnect_timeout=1s\n`)
+    const daemon = await front(t, { clamd: { host: clamd.host, port: clamd.port }, instream: true })
+    const server = await haraka(t, `host=${addressText(daemon.address)}\n`)
+    assert.deepEqual(await verdicts(server), both(daemon.address, 'stream'))
+    daemon.become({ stream: false, engine: '1.4.3' })
     assert.deepEqual(await verdicts(server), both(daemon.address, 'instream'))
+    // And back, for who does that to us.
+    daemon.become({ stream: true, instream: false, engine: '0.103.12' })
+    assert.deepEqual(await verdicts(server), both(daemon.address, 'stream'))
+    const asked = daemon.commands.filter((name) => name.endsWith('STREAM'))
+    const expected = 'STREAM STREAM STREAM INSTREAM INSTREAM INSTREAM STREAM STREAM'
+    assert.equal(asked.join(' '), expected, 'it is asked once what it does not know')
+    await daemon.idle()
+  },
+)
 
-    daemon.become({ instream: false })
-    const { reply, told, delivered } = await post(server, mails.clean())
-    assert.match(`${reply.code} ${reply.text}`, /^451 4\.3\.0 /)
-    assert.equal(told.note?.reason, 'error')
-    assert.deepEqual(delivered, [])
-    daemon.become({ dataPort: 'open' })
+test(
+  'a daemon older than VERSIONCOMMANDS, which knows neither z commands nor INSTREAM',
+  bounded,
+  async (t) => {
+    if (!clamdOrSkip(t)) return
+    const clamd = await realClamd(t)
+    const daemon = await front(t, {
+      clamd: { host: clamd.host, port: clamd.port },
+      versionCommands: false,
+      engine: '0.94.2',
+    })
+    const server = await haraka(t, `host=${addressText(daemon.address)}\n`)
+    assert.match(await server.waitForLog(/clamd \S+ answers:/), /ClamAV 0\.94\.2/)
     assert.deepEqual(await verdicts(server), both(daemon.address, 'stream'))
     await daemon.idle()
-  })
+  },
+)
+
+for (const dataPort of ['refuse', 'blackHole'] as const) {
+  test(
+    `a data port that cannot be reached (${dataPort}): INSTREAM, if the daemon has it`,
+    bounded,
+    async (t) => {
+      if (!clamdOrSkip(t)) return
+      const clamd = await realClamd(t)
+      const real = { host: clamd.host, port: clamd.port }
+      const daemon = await front(t, { clamd: real, instream: true, dataPort })
+      const server = await haraka(t, `host=${addressText(daemon.address)}\nconnect_timeout=1s\n`)
+      assert.deepEqual(await verdicts(server), both(daemon.address, 'instream'))
+
+      daemon.become({ instream: false })
+      const { reply, told, delivered } = await post(server, mails.clean())
+      assert.match(`${reply.code} ${reply.text}`, /^451 4\.3\.0 /)
+      assert.equal(told.note?.reason, 'error')
+      assert.deepEqual(delivered, [])
+      daemon.become({ dataPort: 'open' })
+      assert.deepEqual(await verdicts(server), both(daemon.address, 'stream'))
+      await daemon.idle()
+    },
+  )
 }
 
-test('IPv4, IPv6 and a unix socket', async (t) => {
+test('IPv4, IPv6 and a unix socket', bounded, async (t) => {
   if (!clamdOrSkip(t)) return
   const four = await realClamd(t)
   const six = await realClamd(t, { host: '::1' })
@@ -161,7 +173,7 @@ test('IPv4, IPv6 and a unix socket', async (t) => {
   })
 })
 
-test('STREAM over a unix socket and over IPv6', async (t) => {
+test('STREAM over a unix socket and over IPv6', bounded, async (t) => {
   const directory = mkdtempSync(path.join(tmpdir(), 'clamd-'))
   t.after(() => rmSync(directory, { recursive: true }))
   for (const options of [{ path: path.join(directory, 's') }, { host: '::1', dataHost: '::1' }]) {
@@ -177,45 +189,53 @@ test('STREAM over a unix socket and over IPv6', async (t) => {
   }
 })
 
-test('clamd on IPv6 has its data port on IPv4 all the same: auto goes on with INSTREAM', async (t) => {
-  const clamd = await startFakeClamd({ host: '::1' })
-  t.after(() => clamd.stop())
-  const server = await haraka(t, `host=${addressText(clamd.address)}\n`)
-  for (let message = 0; message < 2; message++) {
-    const clean = await post(server, mails.clean())
-    assert.equal(clean.reply.code, 250, clean.reply.text)
-    assert.deepEqual(askedOf(clean), { clamd: addressText(clamd.address), protocol: 'instream' })
-  }
-  await clamd.idle()
-})
+test(
+  'clamd on IPv6 has its data port on IPv4 all the same: auto goes on with INSTREAM',
+  bounded,
+  async (t) => {
+    const clamd = await startFakeClamd({ host: '::1' })
+    t.after(() => clamd.stop())
+    const server = await haraka(t, `host=${addressText(clamd.address)}\n`)
+    for (let message = 0; message < 2; message++) {
+      const clean = await post(server, mails.clean())
+      assert.equal(clean.reply.code, 250, clean.reply.text)
+      assert.deepEqual(askedOf(clean), { clamd: addressText(clamd.address), protocol: 'instream' })
+    }
+    await clamd.idle()
+  },
+)
 
-test('several hosts take turns, each on its own port; a dead one costs nobody a message', async (t) => {
-  if (!clamdOrSkip(t)) return
-  const clamds = [await realClamd(t), await realClamd(t)]
-  const [first, second] = clamds.map(({ host, port }) => ({ host, port })) as [Address, Address]
-  const old = await front(t, { clamd: first })
-  const dead = `127.0.0.1:${await freePort()}`
-  const live = [first, second, old.address].map(addressText)
-  const server = await haraka(
-    t,
-    `host=${live[0]}, ${dead};${live[1]} ${live[2]}\nmax_pings=0\nhost_rest=5m\n`,
-  )
+test(
+  'several hosts take turns, each on its own port; a dead one costs nobody a message',
+  bounded,
+  async (t) => {
+    if (!clamdOrSkip(t)) return
+    const clamds = [await realClamd(t), await realClamd(t)]
+    const [first, second] = clamds.map(({ host, port }) => ({ host, port })) as [Address, Address]
+    const old = await front(t, { clamd: first })
+    const dead = `127.0.0.1:${await freePort()}`
+    const live = [first, second, old.address].map(addressText)
+    const server = await haraka(
+      t,
+      `host=${live[0]}, ${dead};${live[1]} ${live[2]}\nmax_pings=0\nhost_rest=5m\n`,
+    )
 
-  const asked: string[] = []
-  for (let message = 0; message < 12; message++) {
-    const { reply, told } = await post(server, mails.clean())
-    assert.equal(reply.code, 250, reply.text)
-    asked.push(String(told.note?.clamd))
-  }
-  // Once the dead one rests, at the latest after four messages, the others take turns strictly.
-  const settled = asked.slice(6)
-  for (const text of live) assert.equal(settled.filter((one) => one === text).length, 2, asked.join(' '))
-  assert.deepEqual(settled.slice(0, 3), settled.slice(3))
-  assert.equal(server.log.filter((line) => line.includes(`${dead} `) && line.includes('WARN')).length, 1)
-  await old.idle()
-})
+    const asked: string[] = []
+    for (let message = 0; message < 12; message++) {
+      const { reply, told } = await post(server, mails.clean())
+      assert.equal(reply.code, 250, reply.text)
+      asked.push(String(told.note?.clamd))
+    }
+    // Once the dead one rests, at the latest after four messages, the others take turns strictly.
+    const settled = asked.slice(6)
+    for (const text of live) assert.equal(settled.filter((one) => one === text).length, 2, asked.join(' '))
+    assert.deepEqual(settled.slice(0, 3), settled.slice(3))
+    assert.equal(server.log.filter((line) => line.includes(`${dead} `) && line.includes('WARN')).length, 1)
+    await old.idle()
+  },
+)
 
-test('a daemon that goes away and comes back', async (t) => {
+test('a daemon that goes away and comes back', bounded, async (t) => {
   if (!clamdOrSkip(t)) return
   const clamd = await realClamd(t)
   const server = await haraka(t, `host=${clamd.host}:${clamd.port}\nmax_pings=0\nhost_rest=5m\n`)
@@ -228,7 +248,7 @@ test('a daemon that goes away and comes back', async (t) => {
 })
 
 for (const nodes of [0, 2]) {
-  test(`the start-up check says one line an address and process, nodes=${nodes}`, async (t) => {
+  test(`the start-up check says one line an address and process, nodes=${nodes}`, bounded, async (t) => {
     const clamds = [await startFakeClamd(), await startFakeClamd({ protocols: ['INSTREAM'] })]
     t.after(() => Promise.all(clamds.map((clamd) => clamd.stop())))
     const dead = `127.0.0.1:${await freePort()}`
@@ -264,32 +284,36 @@ for (const nodes of [0, 2]) {
   })
 }
 
-test('mail is accepted while clamd is still down, and the check finds it when it comes', async (t) => {
-  const port = await freePort()
-  const server = await haraka(
-    t,
-    `host=127.0.0.1:${port}\nmax_pings=1000\nping_interval=100ms\n[unscanned]\nerror=accept\n`,
-  )
-  const early = await post(server, mails.clean())
-  assert.equal(early.reply.code, 250, early.reply.text)
-  assert.deepEqual(
-    early.delivered.map(({ message }) => ourHeaders(message)),
-    [[]],
-  )
-  assert.ok(!server.log.some((line) => /clamd \S+ (answers|does not answer)/.test(line)))
+test(
+  'mail is accepted while clamd is still down, and the check finds it when it comes',
+  bounded,
+  async (t) => {
+    const port = await freePort()
+    const server = await haraka(
+      t,
+      `host=127.0.0.1:${port}\nmax_pings=1000\nping_interval=100ms\n[unscanned]\nerror=accept\n`,
+    )
+    const early = await post(server, mails.clean())
+    assert.equal(early.reply.code, 250, early.reply.text)
+    assert.deepEqual(
+      early.delivered.map(({ message }) => ourHeaders(message)),
+      [[]],
+    )
+    assert.ok(!server.log.some((line) => /clamd \S+ (answers|does not answer)/.test(line)))
 
-  const clamd = await new FakeClamd({ port }).start()
-  t.after(() => clamd.stop())
-  await server.waitForLog(/clamd \S+ answers: .*protocol stream/)
-  const late = await post(server, mails.clean())
-  assert.deepEqual(
-    late.delivered.map(({ message }) => ourHeaders(message)),
-    [['X-MessageIsInfected: false']],
-  )
-  assert.deepEqual(clamd.commands.filter((name) => name === 'STREAM').length, 1)
-})
+    const clamd = await new FakeClamd({ port }).start()
+    t.after(() => clamd.stop())
+    await server.waitForLog(/clamd \S+ answers: .*protocol stream/)
+    const late = await post(server, mails.clean())
+    assert.deepEqual(
+      late.delivered.map(({ message }) => ourHeaders(message)),
+      [['X-MessageIsInfected: false']],
+    )
+    assert.deepEqual(clamd.commands.filter((name) => name === 'STREAM').length, 1)
+  },
+)
 
-test('with max_pings=0 nobody is asked before the first message', async (t) => {
+test('with max_pings=0 nobody is asked before the first message', bounded, async (t) => {
   const clamd = await startFakeClamd()
   t.after(() => clamd.stop())
   const server = await haraka(t, `host=${addressText(clamd.address)}\nmax_pings=0\n`)

@@ -405,7 +405,10 @@ for (const excess of [megabyte, 2 * megabyte, 6 * megabyte]) {
       const message = Buffer.concat([mails.clean(), padding, Buffer.from(eicar())])
       const verdict = await scan(daemon.address, message, { protocol: 'stream', connectMs: 500 })
       assert.equal(reasonOf(verdict), 'error')
-      assert.match(textOf(verdict), /stream: (send: .*(closed|broke)|reply: OK before the end).* after \d+ bytes/)
+      assert.match(
+        textOf(verdict),
+        /stream: (send: .*(closed|broke)|reply: OK before the end).* after \d+ bytes/,
+      )
     }
     assert.equal(daemon.lastMessage.length, 2 * megabyte)
     // A virus in the part that was scanned is one.

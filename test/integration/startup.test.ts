@@ -296,18 +296,19 @@ test('dead addresses hide no other and take no longer than their limits', async 
   const begin = performance.now()
   const { lines, scanning } = await checked(
     all.map(({ address }) => address),
-    { maxPings: 2, connectMs: 300 },
+    { maxPings: 2, connectMs: 1000 },
   )
-  assert.ok(performance.now() - begin < 5000)
+  assert.ok(performance.now() - begin < 8000)
   assert.equal(lines.length, all.length)
-  assert.equal(lines[0]?.level, 'info', 'the one that lives is told first')
-  const lineOf = (daemon: FakeClamd) =>
-    lines.find(({ text }) => text.includes(`${addressText(daemon.address)} `))?.text
+  const positionOf = (daemon: FakeClamd) =>
+    lines.findIndex(({ text }) => text.includes(`${addressText(daemon.address)} `))
+  assert.ok(positionOf(alive) < positionOf(silent), 'the one that lives waits for nobody')
+  const lineOf = (daemon: FakeClamd) => lines[positionOf(daemon)]?.text
   assert.match(lineOf(alive) ?? '', /answers/)
   assert.match(lineOf(refused) ?? '', /after 2 tries: connect: .*ECONNREFUSED/)
-  assert.match(lineOf(hole) ?? '', /after 2 tries: .*within 300 ms/)
-  assert.match(lineOf(silent) ?? '', /after 2 tries: reply: no reply within 300 ms/)
-  assert.match(lineOf(dribbling) ?? '', /after 2 tries: reply: no reply within 300 ms/)
+  assert.match(lineOf(hole) ?? '', /after 2 tries: .*within 1000 ms/)
+  assert.match(lineOf(silent) ?? '', /after 2 tries: reply: no reply within 1000 ms/)
+  assert.match(lineOf(dribbling) ?? '', /after 2 tries: reply: no reply within 1000 ms/)
   // And the first message knows.
   const verdict = await scanning.scan(clean())
   assert.equal(verdict.clamd, addressText(alive.address))

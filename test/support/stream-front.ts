@@ -195,7 +195,7 @@ export class StreamFront {
     const message = await receive(data, streamMaxLength || Infinity, readMs)
     // clamd closes the data connection after the scan and before the verdict (scanner.c, scanstream).
     const verdict = message ? await this.#scan(clamd, message) : 'read timeout ERROR'
-    data.close()
+    data.socket.destroy()
     await data.closed
     return verdict
   }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
+import { actionOf } from '../../lib/action'
 import { ConfigError, parseSettings, schema, type Settings, type Sources } from '../../lib/config'
 
 const root = path.resolve(__dirname, '..', '..')
@@ -11,7 +12,7 @@ const ini = readFileSync(path.join(root, 'config', 'clamav-stream.ini'), 'utf8')
 type Ini = Record<string, Record<string, unknown>>
 
 function parse(sections: Ini = {}, rest: Partial<Sources> = {}): Settings {
-  return parseSettings({ ini: sections, iniLines: [], signatures: [], ...rest })
+  return parseSettings({ ini: sections, iniLines: [], signatures: [], hasQuarantine: true, ...rest })
 }
 
 function problems(sections: Ini, rest: Partial<Sources> = {}): string {
@@ -42,13 +43,28 @@ test('an empty ini gives the defaults of the contract', () => {
     },
     startup: { maxPings: 6, pingIntervalMs: 30_000 },
     rules: {
-      infected: 'reject',
-      authenticated: 'reject',
+      infected: actionOf('reject'),
+      authenticated: actionOf('reject'),
       signatures: [],
-      unscanned: { error: 'defer', timeout: 'defer', too_large: 'reject', limits: 'reject' },
+      unscanned: {
+        error: actionOf('defer'),
+        timeout: actionOf('defer'),
+        too_large: actionOf('reject'),
+        limits: actionOf('reject'),
+      },
+      attachments: { denied: actionOf('reject'), unreadable: actionOf('accept') },
     },
     check: { authenticated: true, relay: true, privateIp: true, localIp: null },
     message: 'Message is infected with {virus}',
+    quarantineFolder: 'infected',
+    bounce: {
+      from: 'MAILER-DAEMON@(me)',
+      notice:
+        'Warning: We were unable to deliver the message below because it was found infected by virus(es).',
+      include: 'headers',
+      limit: { count: 10, perMs: 3_600_000 },
+    },
+    attachments: { deny: [], insideArchives: true, debug: false },
     detailsHeader: false,
     debug: false,
   })
@@ -119,10 +135,10 @@ test('times, sizes, words and hosts are read as people write them', () => {
   assert.equal(settings.scan.maxBytes, 1.5 * 1024 * 1024)
   assert.equal(settings.scan.protocol, 'instream')
   assert.equal(settings.debug, true)
-  assert.equal(settings.rules.infected, 'tag')
-  assert.equal(settings.rules.authenticated, 'tag', 'as action')
+  assert.equal(settings.rules.infected.text, 'tag')
+  assert.equal(settings.rules.authenticated.text, 'tag', 'as action')
   assert.equal(
-    parse({ infected: { action: 'tag', authenticated: '' } }).rules.authenticated,
+    parse({ infected: { action: 'tag', authenticated: '' } }).rules.authenticated.text,
     'tag',
     'left empty, too',
   )
@@ -158,6 +174,7 @@ const wrong: [section: string, key: string, value: string | number | undefined][
   ['infected', 'action', 'rejct'],
   ['infected', 'action', 'accept'],
   ['infected', 'action', 'tag discard'],
+  ['infected', 'action', 'tag quarantine'],
   ['infected', 'message', 'Käfer'],
   ['infected', 'message', ''],
   ['infected', 'message', '{name} found'],
@@ -170,6 +187,20 @@ const wrong: [section: string, key: string, value: string | number | undefined][
   ['check', 'relay', 2],
   ['check', 'private_ip', 'true ; note'],
   ['check', 'local_ip', ''],
+  ['quarantine', 'folder', '../up'],
+  ['quarantine', 'folder', '/etc'],
+  ['quarantine', 'folder', ''],
+  ['quarantine', 'folder', 'a/./b'],
+  ['bounce', 'from', 'nobody'],
+  ['bounce', 'from', 'a@b c'],
+  ['bounce', 'notice', ''],
+  ['bounce', 'include', 'all'],
+  ['bounce', 'limit', 10],
+  ['bounce', 'limit', '10/w'],
+  ['attachments', 'inside_archives', 'deep'],
+  ['attachments', 'action', 'accept'],
+  ['attachments', 'unreadable', 'tag'],
+  ['attachments', 'debug', 'all'],
 ]
 for (const [section, key, value] of wrong) {
   test(`[${section}] ${key} = ${JSON.stringify(value)} is refused by name`, (t) => {
@@ -188,19 +219,52 @@ for (const [section, key, value] of wrong) {
   })
 }
 
-test('words that later versions have are refused as such', () => {
-  assert.match(
-    problems({ infected: { action: 'quarantine discard' } }),
-    /quarantine is not available in this version/,
-  )
-  assert.match(problems({ infected: { authenticated: 'bounce' } }), /bounce is not available in this version/)
-  assert.match(
-    problems({ unscanned: { error: 'quarantine' } }),
-    /quarantine is not available in this version/,
-  )
-  for (const section of ['quarantine', 'bounce', 'attachments']) {
-    assert.match(problems({ [section]: {} }), new RegExp(`\\[${section}\\] is not available in this version`))
+test('whatever keeps a copy wants queue/quarantine in config/plugins', () => {
+  const wanting: [section: string, key: string, value: string][] = [
+    ['infected', 'action', 'quarantine reject'],
+    ['infected', 'authenticated', 'bounce quarantine'],
+    ['unscanned', 'timeout', 'quarantine'],
+  ]
+  for (const [section, key, value] of wanting) {
+    assert.equal(problems({ [section]: { [key]: value } }), '')
+    const message = problems({ [section]: { [key]: value } }, { hasQuarantine: false })
+    assert.match(message, /^config\/plugins: /)
+    assert.ok(message.includes(`[${section}] ${key}`) && message.includes('queue/quarantine'), message)
   }
+  const without = { hasQuarantine: false }
+  assert.match(problems({}, { ...without, signatures: ['Eicar* quarantine'] }), /queue\/quarantine/)
+  assert.match(
+    problems({ attachments: { deny: '*.exe', action: 'quarantine' } }, without),
+    /queue\/quarantine/,
+  )
+  assert.equal(problems({ attachments: { action: 'quarantine' } }, without), '', 'nothing is denied')
+})
+
+test('the sections of the rules are read as people write them', () => {
+  const settings = parse({
+    quarantine: { folder: 'virus/kept' },
+    bounce: { from: 'Mail <no-reply@(me)>', notice: 'Schade: Virus!', include: 'None', limit: '3/D' },
+    attachments: {
+      deny: '*.exe, *.SCR',
+      inside_archives: 'no',
+      action: 'reject quarantine',
+      unreadable: 'Defer',
+    },
+  })
+  assert.equal(settings.quarantineFolder, 'virus/kept')
+  assert.deepEqual(settings.bounce, {
+    from: 'Mail <no-reply@(me)>',
+    notice: 'Schade: Virus!',
+    include: 'none',
+    limit: { count: 3, perMs: 86_400_000 },
+  })
+  assert.deepEqual(
+    settings.attachments.deny.map((mask) => mask.text),
+    ['*.exe', '*.SCR'],
+  )
+  assert.equal(settings.attachments.insideArchives, false)
+  assert.equal(settings.rules.attachments.denied.text, 'quarantine reject')
+  assert.equal(settings.rules.attachments.unreadable.text, 'defer')
 })
 
 test('an unknown key or section names the nearest one, James spellings included', () => {
@@ -264,7 +328,7 @@ test('signature rules: wildcards, regular expressions, comments, first match, no
       ],
     },
   ).rules
-  const action = (name: string) => signatures.find(({ pattern }) => pattern.test(name))?.action
+  const action = (name: string) => signatures.find(({ pattern }) => pattern.test(name))?.action.text
   assert.equal(signatures.length, 4)
   assert.equal(action('heuristics.phishing.Email'), 'tag')
   assert.equal(action('X.Heuristics.Phishing.Email'), undefined)
@@ -276,7 +340,7 @@ test('signature rules: wildcards, regular expressions, comments, first match, no
 })
 
 test('a wrong signature rule is named', () => {
-  const rules = ['Eicar', 'Eicar delete', '/(/ tag', 'Eicar quarantine', 'Eicar tag tag']
+  const rules = ['Eicar', 'Eicar delete', '/(/ tag', 'Eicar tag quarantine', 'Eicar tag tag']
   for (const rule of rules) {
     const message = problems({}, { signatures: [rule] })
     assert.ok(message.startsWith(`clamav-stream.signatures: ${rule}: `), message)
@@ -285,6 +349,6 @@ test('a wrong signature rule is named', () => {
 
 test('settings are frozen through and through', () => {
   const settings = parse({}, { signatures: ['a tag'] })
-  assert.throws(() => Object.assign(settings.rules.unscanned, { error: 'accept' }), TypeError)
+  assert.throws(() => Object.assign(settings.rules.unscanned, { error: actionOf('accept') }), TypeError)
   assert.throws(() => Object.assign(settings.scan, { maxBytes: 1 }), TypeError)
 })

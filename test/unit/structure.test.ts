@@ -61,9 +61,18 @@ test('sockets and Haraka stay in their rooms', () => {
       'lib/clamd/stream.ts',
     ],
     'node:dns/promises': ['lib/live.ts'],
-    'haraka-constants': ['index.ts'],
+    'haraka-constants': ['index.ts', 'lib/actions/bounce.ts'],
     'haraka-dsn': ['index.ts'],
-    'lib/haraka.ts': ['index.ts', 'lib/live.ts', 'lib/message.ts'],
+    'lib/haraka.ts': [
+      'index.ts',
+      'lib/live.ts',
+      'lib/message.ts',
+      'lib/passage.ts',
+      'lib/sender.ts',
+      'lib/treatment.ts',
+      'lib/actions/bounce.ts',
+      'lib/actions/quarantine.ts',
+    ],
   }
   for (const { from, to } of imports) {
     const rooms = allowed[to]

@@ -1,0 +1,159 @@
+/*
+ * The report to a sender whose message was refused for a virus: RFC 3464, from the null sender, with the
+ * original headers at most, never the message. Whether a sender may have one is decided here, too.
+ */
+
+import constants from 'haraka-constants'
+import MimeNode from 'nodemailer/lib/mime-node'
+import type { Outbound } from '../haraka'
+import type { Verdict } from '../verdict'
+
+export interface BounceSettings {
+  /** From: of the report; `(me)` stands for the server's name. */
+  readonly from: string
+  readonly notice: string
+  readonly include: 'headers' | 'none'
+  readonly limit: RateLimit
+}
+
+export interface RateLimit {
+  readonly count: number
+  readonly perMs: number
+}
+
+/** What the report is about. */
+export interface Refused {
+  /** The server's name, as in Haraka's config/me. */
+  readonly me: string
+  readonly sender: string
+  readonly recipients: readonly string[]
+  readonly arrived: Date
+  /** Raw header lines. */
+  readonly headers: readonly string[]
+  readonly messageId: string | null
+  readonly subject: string | null
+  /** As an SMTP client would have been answered: `550 5.7.1 …`. */
+  readonly answer: string
+  readonly verdict: Verdict
+}
+
+/** Longest header section that is sent back, in bytes. */
+const maxHeaderBytes = 64 * 1024
+
+/** Longest subject of the original that is repeated, in characters. */
+const maxSubjectLength = 200
+
+/** The report as a message, CRLF, 7-bit. Its envelope sender is to be `<>`. */
+export async function composeReport(settings: BounceSettings, refused: Refused): Promise<string> {
+  const { me, sender } = refused
+  const root = new MimeNode('multipart/report; report-type=delivery-status', { hostname: me, newline: 'win' })
+  const subject = oneLine(refused.subject ?? '').slice(0, maxSubjectLength)
+  root.setHeader({
+    from: settings.from.replaceAll('(me)', () => me),
+    to: { address: sender, name: '' },
+    subject: subject ? `Undelivered: ${subject}` : 'Undelivered message',
+    'Auto-Submitted': 'auto-replied',
+    ...(refused.messageId ? { 'In-Reply-To': refused.messageId, References: refused.messageId } : {}),
+  })
+  root.createChild('text/plain; charset=utf-8').setContent(explanation(settings, refused, subject))
+  root.createChild('message/delivery-status').setContent(deliveryStatus(refused))
+  if (settings.include === 'headers') {
+    root
+      .createChild('text/rfc822-headers; charset=utf-8', { filename: 'headers.txt' })
+      .setHeader('Content-Disposition', 'inline')
+      .setContent(originalHeaders(refused.headers))
+  }
+  const report = (await root.build()).toString('latin1')
+  // Haraka's outbound queue drops a last line without an end.
+  return report.endsWith('\n') ? report : `${report}\r\n`
+}
+
+/** Hands a report to the outbound queue, past every hook, so that it meets no scan and no rule. */
+export async function sendReport(outbound: Outbound, to: string, contents: string): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    outbound.send_email('<>', `<${to}>`, contents, (code, text) => {
+      if (code === constants.ok) resolve()
+      else reject(new Error(`the outbound queue did not take it: ${text ?? code}`))
+    })
+  })
+}
+
+/** True for messages that nobody wrote, or that many got: answering those makes loops and backscatter. */
+export function isAutomatic(header: (name: string) => string): boolean {
+  const value = (name: string) => header(name).trim().toLowerCase()
+  const submitted = value('Auto-Submitted')
+  return (
+    (submitted !== '' && !/^no\b/.test(submitted)) ||
+    /^(bulk|list|junk|auto_reply)\b/.test(value('Precedence')) ||
+    /^multipart\/report\b/.test(value('Content-Type')) ||
+    ['List-Id', 'List-Unsubscribe', 'List-Post', 'List-Help', 'List-Archive', 'Mailing-List'].some((name) =>
+      value(name),
+    )
+  )
+}
+
+/** So many reports for each user in any span of that length. */
+export class ReportLimiter {
+  readonly #sent = new Map<string, number[]>()
+
+  /** True, and counted, if this user may have one more. @param now milliseconds */
+  allow(user: string, { count, perMs }: RateLimit, now: number): boolean {
+    for (const [name, times] of this.#sent) {
+      const recent = times.filter((time) => now - time < perMs)
+      if (recent.length > 0) this.#sent.set(name, recent)
+      else this.#sent.delete(name)
+    }
+    const key = user.toLowerCase()
+    const times = this.#sent.get(key) ?? []
+    if (times.length >= count) return false
+    this.#sent.set(key, [...times, now])
+    return true
+  }
+}
+
+function explanation({ notice }: BounceSettings, refused: Refused, subject: string): string {
+  const { verdict, recipients, arrived, answer } = refused
+  const facts = [
+    ...(subject ? [`Subject:  ${subject}`] : []),
+    `Sent to:  ${recipients.map(oneLine).join(', ')}`,
+    `Received: ${arrived.toUTCString()}`,
+    `Reason:   ${ascii(answer.replace(/^\d+ [\d.]+ /, ''))}`,
+    ...(verdict.outcome === 'infected' ? [`Found:    ${verdict.virus}`] : []),
+  ]
+  return `${notice}\r\n\r\n${facts.join('\r\n')}\r\n\r\nThe message has not been delivered to anybody. It is not part of this report.\r\n`
+}
+
+/** RFC 3464, one group for the message and one for each recipient. */
+function deliveryStatus({ me, recipients, arrived, answer }: Refused): string {
+  const groups = [
+    [`Reporting-MTA: dns; ${me}`, `Arrival-Date: ${mailDate(arrived)}`],
+    ...recipients.map((recipient) => [
+      `Final-Recipient: rfc822; ${ascii(recipient)}`,
+      `Action: ${answer.startsWith('4') ? 'delayed' : 'failed'}`,
+      `Status: ${/\b[45]\.\d+\.\d+\b/.exec(answer)?.[0] ?? '5.7.1'}`,
+      `Diagnostic-Code: smtp; ${ascii(answer)}`,
+    ]),
+  ]
+  return groups.map((lines) => `${lines.join('\r\n')}\r\n`).join('\r\n')
+}
+
+function originalHeaders(lines: readonly string[]): string {
+  let bytes = 0
+  const kept = lines.filter((line) => (bytes += Buffer.byteLength(line)) <= maxHeaderBytes)
+  const text = kept.map((line) => line.replace(/\r?\n/g, '\r\n')).join('')
+  const cut = lines.length - kept.length
+  return cut === 0 ? text : `${text}X-Cut: ${cut} more header fields are not repeated here\r\n`
+}
+
+/** RFC 5322 date-time; toUTCString names the zone GMT, which is obsolete there. */
+function mailDate(date: Date): string {
+  return date.toUTCString().replace('GMT', '+0000')
+}
+
+function oneLine(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]+/gu, ' ').trim()
+}
+
+function ascii(text: string): string {
+  return text.replace(/[^\x20-\x7e]+/g, '?')
+}

@@ -1,0 +1,34 @@
+/*
+ * Reads a message for its size alone.
+ */
+
+import { EventEmitter } from 'node:events'
+import type { MessageSource, Sink } from './exchange'
+
+class Counter extends EventEmitter implements Sink {
+  bytes = 0
+
+  write(chunk: Buffer): boolean {
+    this.bytes += chunk.length
+    return true
+  }
+
+  end(): void {
+    this.emit('finish')
+  }
+}
+
+/** Resolves with the bytes of one reading. Rejects as `open` does, or with the signal's reason. */
+export async function measure(message: Pick<MessageSource, 'open'>, signal: AbortSignal): Promise<number> {
+  signal.throwIfAborted()
+  const counter = new Counter()
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason as Error)
+    signal.addEventListener('abort', onAbort)
+    counter.once('finish', () => {
+      signal.removeEventListener('abort', onAbort)
+      resolve(counter.bytes)
+    })
+    message.open(counter).catch(reject)
+  })
+}

@@ -1,0 +1,77 @@
+/*
+ * Who sent a message and what is known of it, taken from Haraka's connection and transaction: the facts that
+ * rules go by, and those that stand in a quarantine record and in a report.
+ */
+
+import { isAutomatic, type Refused } from './actions/bounce'
+import type { Connection, Transaction } from './haraka'
+import type { Finding, SenderFacts } from './policy'
+import type { Note } from './verdict'
+
+/** Beside the copy of a quarantined message, as JSON. */
+export interface QuarantineRecord {
+  readonly uuid: string
+  /** ISO 8601, UTC. */
+  readonly time: string
+  readonly envelope: { readonly mail_from: string; readonly rcpt_to: readonly string[] }
+  readonly client: { readonly ip: string; readonly host: string | null; readonly helo: string | null }
+  /** Who has logged in. */
+  readonly user: string | null
+  readonly message_id: string | null
+  readonly verdict: Note
+  /** What the attachments came to, where they are looked at. */
+  readonly attachment: Finding
+}
+
+export function senderOf(connection: Connection, transaction: Transaction): SenderFacts {
+  const { relaying, remote } = connection
+  const isAuthenticated = userOf(connection) !== null
+  return {
+    isAuthenticated,
+    isRelaying: relaying,
+    isPrivate: remote.is_private,
+    isLocal: remote.is_local,
+    canBeTold:
+      isAuthenticated &&
+      transaction.mail_from.address !== '' &&
+      !isAutomatic((name) => transaction.header.get(name)),
+  }
+}
+
+export function userOf({ notes }: Connection): string | null {
+  return typeof notes.auth_user === 'string' && notes.auth_user !== '' ? notes.auth_user : null
+}
+
+export function recordOf(
+  connection: Connection,
+  transaction: Transaction,
+  verdict: Note,
+  attachment: Finding,
+): QuarantineRecord {
+  const { remote, hello } = connection
+  return {
+    uuid: transaction.uuid,
+    time: new Date().toISOString(),
+    envelope: {
+      mail_from: transaction.mail_from.address,
+      rcpt_to: transaction.rcpt_to.map(({ address }) => address),
+    },
+    client: { ip: remote.ip, host: remote.host, helo: hello.host },
+    user: userOf(connection),
+    message_id: transaction.header.get('Message-ID').trim() || null,
+    verdict,
+    attachment,
+  }
+}
+
+/** What a report says of the message itself. */
+export function refusedOf(transaction: Transaction): Omit<Refused, 'me' | 'answer' | 'verdict'> {
+  return {
+    sender: transaction.mail_from.address,
+    recipients: transaction.rcpt_to.map(({ address }) => address),
+    arrived: new Date(),
+    headers: transaction.header.header_list,
+    messageId: transaction.header.get('Message-ID').trim() || null,
+    subject: transaction.header.get_decoded('Subject').trim() || null,
+  }
+}
