@@ -252,9 +252,7 @@ function wantingQuarantine({ rules, attachments }: Settings): string[] {
   const actions: Record<string, Action> = {
     '[infected] action': rules.infected,
     '[infected] authenticated': rules.authenticated,
-    ...Object.fromEntries(
-      rules.signatures.map(({ pattern, action }) => [`the rule ${pattern.source}`, action]),
-    ),
+    ...Object.fromEntries(rules.signatures.map(({ text, action }) => [text, action])),
     ...Object.fromEntries(
       Object.entries(rules.unscanned).map(([name, action]) => [`[unscanned] ${name}`, action]),
     ),

@@ -9,6 +9,8 @@ import type { Reason, Verdict } from './verdict'
 export type Mishap = Exclude<Reason, 'exempt'>
 
 export interface SignatureRule {
+  /** As written. */
+  readonly text: string
   readonly pattern: RegExp
   readonly action: Action
 }

@@ -20,7 +20,8 @@ export function parseSignatureRule(line: string): SignatureRule | null | Wrong {
   if (action instanceof Wrong) return new Wrong(`${match.words ?? ''} is not ${actionWords.allowed}`)
   try {
     const source = match.regexp ?? `^(?:${wildcard_to_regexp(match.wildcards ?? '')})`
-    return { pattern: new RegExp(source, 'i'), action }
+    const text = match.wildcards ?? `/${match.regexp ?? ''}/`
+    return { text, pattern: new RegExp(source, 'i'), action }
   } catch (error) {
     return new Wrong((error as Error).message)
   }

@@ -130,8 +130,6 @@ const nonsense = [
   `''`,
   `'tagged'`,
   `'reject discard'`,
-  `'quarantine'`,
-  `'bounce'`,
   '0',
   'true',
   'null',

@@ -44,7 +44,7 @@ local=false
 [infection]
 x=1
 [quarantine]
-folder=infected
+folder=../elsewhere
 `
 const wrongSignatures = `
 Good.* tag
@@ -65,12 +65,12 @@ const named: RegExp[] = [
   /"this is no setting" is not a setting/,
   /\[infected\] action = delete: allowed is reject, defer, discard or tag/,
   /\[infected\] message = Found \{name\} \(\{name\} is not known\)/,
-  /\[unscanned\] error = tag: allowed is defer, reject or accept/,
+  /\[unscanned\] error = tag: allowed is defer, reject, accept or quarantine/,
   /\[check\] relay = perhaps: allowed is true or false/,
   /\[check\] local is no key; did you mean local_ip\?/,
   /\[infection\] is no section; did you mean \[infected\]\?/,
-  /\[quarantine\] is not available in this version/,
-  /clamav-stream\.signatures: Eicar\.\* quarantine: quarantine is not available in this version/,
+  /\[quarantine\] folder = \.\.\/elsewhere: allowed is a relative path/,
+  /config\/plugins: Eicar\.\* needs queue\/quarantine, which is not listed there/,
   /clamav-stream\.signatures: \/\(\/ reject: .*/,
   /clamav-stream\.signatures: Alone: a rule is PATTERN ACTION/,
 ]

@@ -22,8 +22,8 @@ const rules: Rules = {
   infected: action('reject'),
   authenticated: action('discard'),
   signatures: [
-    { pattern: /^PUA\./i, action: action('tag') },
-    { pattern: /^PUA\.Bad/i, action: action('reject') },
+    { text: 'PUA.*', pattern: /^PUA\./i, action: action('tag') },
+    { text: '/^PUA\\.Bad/', pattern: /^PUA\.Bad/i, action: action('reject') },
   ],
   unscanned: {
     error: action('defer'),
