@@ -1,0 +1,79 @@
+/*
+ * Every name that a mail program might show for one MIME part. Which headers there are is part-headers.ts'
+ * business, what becomes of a name on its way to a disk is shown.ts'.
+ */
+
+import { rawReadings } from './charsets'
+import { continuedValues, extendedValues, percentDecoded } from './continuations'
+import { parameters, withoutComments, type Parameter } from './parameters'
+import type { ContentHeader } from './part-headers'
+import { decodeWords, hasWords } from './words'
+
+export interface PartNames {
+  readonly names: readonly Name[]
+  /** False: there may be more. */
+  readonly complete: boolean
+}
+
+/** One name and the ways to read it, the likeliest first; never empty. */
+export type Name = readonly [string, ...string[]]
+
+const nameParameters = 'file-?name|name'
+
+/**
+ * Names in all Content-Type and Content-Disposition headers of a part: `filename` and `name` in either,
+ * plain, encoded, continued, doubled. They need not agree, and which is shown depends on the program.
+ */
+export function namesOf(headers: readonly ContentHeader[]): PartNames {
+  const names = new Map<string, Name>()
+  let complete = true
+  for (const { field, value } of headers) {
+    if (field === 'encoding') continue
+    for (const text of readingsOfHeader(value)) {
+      const { found, complete: whole } = parameters(text, nameParameters)
+      for (const name of namesAmong(found)) names.set(name.join('\n\n'), name)
+      complete &&= whole
+    }
+  }
+  return { names: [...names.values()], complete }
+}
+
+/** Ways to read one name that stands by itself, outside of any header. */
+export function bareName(text: string): Name | null {
+  return nameOf([text])
+}
+
+function readingsOfHeader(value: string): Set<string> {
+  const readings = new Set([value, withoutComments(value)])
+  // Some decode words first and look for parameters afterwards, so that a quote or semicolon may come of one.
+  if (hasWords(value)) readings.add(decodeWords(value))
+  return readings
+}
+
+function namesAmong(found: readonly Parameter[]): Name[] {
+  const pieces = found.filter(({ index }) => index !== null)
+  const values = [
+    ...found.filter(({ index }) => index === null).map(valuesOf),
+    ...[...new Set(pieces.map(({ name }) => name))].map((name) =>
+      continuedValues(pieces.filter((piece) => piece.name === name)),
+    ),
+  ]
+  return values.map(nameOf).filter((name) => name !== null)
+}
+
+function valuesOf(parameter: Parameter): readonly string[] {
+  return parameter.extended ? extendedValues(parameter) : parameter.readings
+}
+
+function nameOf(values: readonly string[]): Name | null {
+  const texts = new Set(values.flatMap(decodings).filter((text) => text.trim() !== ''))
+  const [first, ...rest] = texts
+  return first === undefined ? null : [first, ...rest]
+}
+
+function decodings(value: string): string[] {
+  const texts = rawReadings(value)
+  const words = texts.map(decodeWords)
+  const percent = texts.filter((text) => /%[0-9a-f]{2}/i.test(text))
+  return [...words, ...texts, ...percent.map((text) => percentDecoded(text, 'utf-8'))]
+}
