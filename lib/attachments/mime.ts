@@ -1,0 +1,319 @@
+/*
+ * A message as header sections and bodies, read as it streams by. Nothing is decoded and no name is looked at
+ * here. Nesting is followed as a mail program would, but whatever looks like another part to a more lenient
+ * program is reported as well: for names, a part too many does no harm and a part too few does.
+ */
+
+import { continuedValues, extendedValues } from './continuations'
+import { encodingsOf } from './encodings'
+import { parameters, withoutComments } from './parameters'
+import { contentHeaders, type ContentHeader } from './part-headers'
+
+export interface Part {
+  /** 0 is the message itself, then counted in the order of the message. */
+  readonly number: number
+  readonly headers: readonly ContentHeader[]
+  /** All of the message's own words on what it is, in small letters: `text/plain`. */
+  readonly types: readonly string[]
+}
+
+export interface BodySink {
+  write(bytes: Buffer): void
+  end(): void
+}
+
+export interface MimeHandler {
+  /** A header section is complete; the answer takes the body that follows, as it is in the message. */
+  part(part: Part): BodySink
+  /** A header section that only some programs would see; its body belongs to another part. */
+  stray(headers: readonly ContentHeader[]): void
+  /** Something that may hide names. */
+  trouble(what: string): void
+}
+
+interface Multipart {
+  readonly boundaries: ReadonlySet<string>
+  /** In a multipart/digest, a part without a type is a message. */
+  readonly digest: boolean
+}
+
+/** Most bytes of Content- headers of one part that are kept. */
+const longestSection = 256 * 1024
+/** Bytes of a line that are looked at together. A delimiter has 70 characters in RFC 2046. */
+const longestLine = 16 * 1024
+
+const newline = 0x0a
+const dash = 0x2d
+const lineOfDashes = Buffer.from('\n--')
+/** Also behind a carriage return by itself, which some take for the end of a line. */
+const contentLine = /^content-|\r(?!\n)/i
+const headerLine = /^[!-9;-~]{1,100}[ \t]*:/
+
+export class MimeReader {
+  #pending = Buffer.alloc(0)
+  /** Lines of the header section being read; null inside a body. */
+  #section: string[] | null = []
+  #sectionBytes = 0
+  /** Whether the header being read is one that tells of the content. */
+  #keeping = false
+  #blankSeen = false
+  #body: BodySink | null = null
+  #atLineStart = true
+  /** The open multiparts, the outermost first. */
+  readonly #levels: Multipart[] = []
+  readonly #known = new Set<string>()
+  /** Whether delimiters that nobody announced are believed here: before, after, and for want of others. */
+  #guessing = false
+  #guessed: string | null = null
+  #stray: string[] | null = null
+  #parts = 0
+
+  /** @param mostParts header sections that are read, strays included; what follows is trouble, and ignored */
+  constructor(
+    private readonly handler: MimeHandler,
+    private readonly mostParts: number,
+  ) {}
+
+  write(chunk: Buffer): void {
+    const bytes = this.#pending.length > 0 ? Buffer.concat([this.#pending, chunk]) : chunk
+    const taken = this.#read(bytes, false)
+    // A copy: the pending end of a chunk must not keep all of it.
+    this.#pending = Buffer.from(bytes.subarray(taken))
+  }
+
+  end(): void {
+    const bytes = this.#pending
+    this.#pending = Buffer.alloc(0)
+    const taken = this.#read(bytes, true)
+    if (taken < bytes.length) this.#body?.write(bytes.subarray(taken))
+    if (this.#section) this.#endSection()
+    this.#endStray()
+    this.#body?.end()
+    this.#body = null
+  }
+
+  /** @returns how many bytes are done with */
+  #read(bytes: Buffer, last: boolean): number {
+    let at = 0
+    while (at < bytes.length && this.#parts <= this.mostParts) {
+      const next = this.#wantsLine(bytes, at)
+        ? this.#readLine(bytes, at, last)
+        : this.#readBlock(bytes, at, last)
+      if (next < 0) return at
+      at = next
+    }
+    return bytes.length
+  }
+
+  #wantsLine(bytes: Buffer, at: number): boolean {
+    if (this.#section !== null) return true
+    if (!this.#atLineStart) return false
+    return this.#stray !== null || this.#guessed !== null || startsWithDashes(bytes, at)
+  }
+
+  /**
+   * One line that may mean something, or the next piece of a very long one.
+   * @returns where the next begins, -1 when it is not all there yet
+   */
+  #readLine(bytes: Buffer, at: number, last: boolean): number {
+    const found = bytes.indexOf(newline, at)
+    if (found < 0 && !last && bytes.length - at < longestLine) return -1
+    const end = Math.min(found < 0 ? bytes.length : found + 1, at + longestLine)
+    this.#line(bytes.subarray(at, end), bytes.toString('latin1', at, end))
+    this.#atLineStart = bytes[end - 1] === newline
+    return end
+  }
+
+  /** A stretch of body without a line that begins with dashes. */
+  #readBlock(bytes: Buffer, at: number, last: boolean): number {
+    if (this.#atLineStart && !last && bytes.length - at === 1 && bytes[at] === dash) return -1
+    const found = bytes.indexOf(lineOfDashes, at)
+    let end = found < 0 ? bytes.length : found + 1
+    if (found < 0 && bytes[bytes.length - 1] === dash && bytes[bytes.length - 2] === newline && !last) end--
+    if (this.#needsNextLine()) {
+      const line = bytes.indexOf(newline, at)
+      if (line >= 0) end = Math.min(end, line + 1)
+    }
+    if (end === at) return -1
+    this.#body?.write(bytes.subarray(at, end))
+    this.#atLineStart = bytes[end - 1] === newline
+    return end
+  }
+
+  #needsNextLine(): boolean {
+    return this.#stray !== null || this.#guessed !== null
+  }
+
+  #line(bytes: Buffer, text: string): void {
+    if (this.#atLineStart && text.startsWith('--') && this.#delimiter(text.slice(2).trimEnd())) return
+    if (this.#section !== null) {
+      this.#sectionLine(bytes, text)
+      return
+    }
+    const boundary = this.#guessed
+    this.#guessed = null
+    if (boundary !== null && headerLine.test(text)) {
+      this.#levels.push({ boundaries: new Set([boundary]), digest: false })
+      this.#known.add(boundary)
+      this.#stray = null
+      this.#beginSection()
+      this.#sectionLine(bytes, text)
+      return
+    }
+    this.#strayLine(text)
+    if (this.#guessing && text.startsWith('--')) this.#guess(text.slice(2).trimEnd())
+    this.#body?.write(bytes)
+  }
+
+  /** @returns whether the line is a delimiter of an open multipart, and done with */
+  #delimiter(text: string): boolean {
+    const closed = text.endsWith('--') ? text.slice(0, -2) : null
+    // Most lines of dashes are no delimiters: they must cost nothing, however many multiparts are open.
+    if (!this.#known.has(text) && (closed === null || !this.#known.has(closed))) return false
+    for (let level = this.#levels.length - 1; level >= 0; level--) {
+      const boundaries = this.#levels[level]?.boundaries
+      const opens = boundaries?.has(text) ?? false
+      if (!opens && !(closed !== null && boundaries?.has(closed))) continue
+      if (this.#section !== null) this.#endSection()
+      this.#endStray()
+      this.#levels.length = level + 1
+      if (opens) this.#beginSection()
+      else this.#beginBody(ignoredBody, true)
+      return true
+    }
+    if (this.#section === null && this.#known.has(text)) {
+      this.#endStray()
+      this.#stray = []
+    }
+    return false
+  }
+
+  #beginSection(): void {
+    this.#body?.end()
+    this.#body = null
+    this.#section = []
+    this.#sectionBytes = 0
+    this.#blankSeen = false
+  }
+
+  #beginBody(body: BodySink, guessing: boolean): void {
+    this.#body?.end()
+    this.#body = body
+    this.#section = null
+    this.#guessing = guessing
+    this.#guessed = null
+  }
+
+  #sectionLine(bytes: Buffer, text: string): void {
+    if (this.#atLineStart && (text === '\r\n' || text === '\n')) {
+      this.#endSection()
+      return
+    }
+    // A line of white space goes on with the header for some and ends the section for others.
+    const blank = text.trim() === '' && text !== ''
+    if (this.#blankSeen && !blank && !/^[ \t]/.test(text) && !headerLine.test(text)) {
+      this.#endSection()
+      this.#body?.write(bytes)
+      return
+    }
+    this.#blankSeen ||= blank
+    if (this.#atLineStart && !/^[ \t]/.test(text)) this.#keeping = contentLine.test(text)
+    if (!this.#keeping) return
+    this.#sectionBytes += bytes.length
+    if (this.#sectionBytes <= longestSection) this.#section?.push(text)
+    else this.handler.trouble('the headers of a part are too long')
+  }
+
+  #endSection(): void {
+    const headers = contentHeaders(this.#section?.join('') ?? '')
+    this.#section = null
+    if (!this.#counted()) return
+    const types = headers.filter(({ field }) => field === 'type').map(mediaType)
+    if (types.length === 0 && this.#levels.at(-1)?.digest) types.push('message/rfc822')
+    const part = { number: this.#parts - 1, headers, types }
+    this.#beginBody(this.handler.part(part), false)
+    if (types.some(isMultipart)) this.#openMultipart(headers, types.includes('multipart/digest'))
+    else if (types.some(isMessage) && encodingsOf(headers).every((encoding) => encoding === 'identity')) {
+      this.#beginSection()
+    }
+  }
+
+  #openMultipart(headers: readonly ContentHeader[], digest: boolean): void {
+    const { boundaries, conflicting } = boundariesOf(headers)
+    if (conflicting) this.handler.trouble('a multipart has several boundaries')
+    for (const boundary of boundaries) this.#known.add(boundary)
+    this.#levels.push({ boundaries, digest })
+    this.#guessing = true
+  }
+
+  #guess(boundary: string): void {
+    if (boundary !== '' && boundary.length <= 200) this.#guessed = boundary
+  }
+
+  #strayLine(text: string): void {
+    if (this.#stray === null) return
+    if (text.trim() === '' || this.#stray.length > 100) this.#endStray()
+    else this.#stray.push(text)
+  }
+
+  #endStray(): void {
+    const lines = this.#stray
+    this.#stray = null
+    if (lines === null || lines.length === 0 || !this.#counted()) return
+    this.handler.stray(contentHeaders(lines.join('')))
+  }
+
+  #counted(): boolean {
+    if (++this.#parts <= this.mostParts) return true
+    this.#body?.end()
+    this.#body = null
+    this.handler.trouble(`more than ${this.mostParts} parts`)
+    return false
+  }
+}
+
+export function isMultipart(type: string): boolean {
+  return type.startsWith('multipart')
+}
+
+export function isMessage(type: string): boolean {
+  return type.startsWith('message/')
+}
+
+const ignoredBody: BodySink = { write: () => undefined, end: () => undefined }
+
+function startsWithDashes(bytes: Buffer, at: number): boolean {
+  return bytes[at] === dash && bytes[at + 1] === dash
+}
+
+function mediaType({ value }: ContentHeader): string {
+  const type = withoutComments(value).split(';', 1)[0] ?? ''
+  return type.replace(/[\s"]/g, '').toLowerCase()
+}
+
+/** Every boundary that a program might take from the headers, and whether they say more than one thing. */
+function boundariesOf(headers: readonly ContentHeader[]) {
+  const boundaries = new Set<string>()
+  const claims = new Set<string>()
+  for (const { value } of headers.filter(({ field }) => field === 'type')) {
+    const unfolded = value.replaceAll('\n', ' ')
+    for (const { readings, index } of parameters(withoutComments(unfolded), 'boundary').found) {
+      if (index === null) claims.add(readings[0])
+    }
+    for (const text of new Set([withoutComments(unfolded), unfolded])) {
+      for (const boundary of boundariesIn(text)) boundaries.add(boundary.trimEnd())
+    }
+  }
+  boundaries.delete('')
+  return { boundaries, conflicting: claims.size > 1 && boundaries.size > 1 }
+}
+
+function boundariesIn(value: string): string[] {
+  const { found } = parameters(value, 'boundary')
+  const pieces = found.filter(({ index }) => index !== null)
+  return [
+    ...found.filter(({ index, extended }) => index === null && !extended).flatMap(({ readings }) => readings),
+    ...found.filter(({ index, extended }) => index === null && extended).flatMap(extendedValues),
+    ...(pieces.length > 0 ? continuedValues(pieces) : []),
+  ]
+}

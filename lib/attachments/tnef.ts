@@ -1,0 +1,55 @@
+/*
+ * Names of the attachments in a winmail.dat (TNEF, as Outlook writes it): the title of each, and its long
+ * name among the MAPI properties. Layout: [MS-OXTNEF].
+ */
+
+import { rawReadings } from './charsets'
+import type { Name } from './names'
+
+const magic = 0x223e9f78
+const attributeHeaderBytes = 9
+const checksumBytes = 2
+const title = 0x00018010
+const properties = 0x00069005
+/** PidTagAttachFilename, PidTagAttachLongFilename, PidTagDisplayName, PidTagAttachTransportName. */
+const nameProperties = new Set([0x3704, 0x3707, 0x3001, 0x370c])
+const text8 = 0x001e
+const text16 = 0x001f
+
+export function startsAsTnef(content: Buffer): boolean {
+  return content.length >= 4 && content.readUInt32LE(0) === magic
+}
+
+/** Never throws; ends where the content makes no sense. */
+export function tnefNames(content: Buffer): Name[] {
+  const names: Name[] = []
+  let at = 6
+  while (at + attributeHeaderBytes <= content.length) {
+    const id = content.readUInt32LE(at + 1)
+    const from = at + attributeHeaderBytes
+    const value = content.subarray(from, from + content.readUInt32LE(at + 5))
+    if (id === title) names.push(...text(value, text8))
+    if (id === properties) names.push(...longNames(value))
+    at = from + value.length + checksumBytes
+  }
+  return names
+}
+
+/** Found by their tags wherever they lie: properties of any kind and length come before them. */
+function longNames(value: Buffer): Name[] {
+  const names: Name[] = []
+  for (let at = 0; at + 12 <= value.length; at += 4) {
+    const type = value.readUInt16LE(at)
+    if ((type !== text8 && type !== text16) || !nameProperties.has(value.readUInt16LE(at + 2))) continue
+    if (value.readUInt32LE(at + 4) !== 1) continue
+    const bytes = value.readUInt32LE(at + 8)
+    names.push(...text(value.subarray(at + 12, at + 12 + Math.min(bytes, 2048)), type))
+  }
+  return names
+}
+
+function text(bytes: Buffer, type: number): Name[] {
+  const readings = type === text16 ? [bytes.toString('utf16le')] : rawReadings(bytes.toString('latin1'))
+  const [first = '', ...rest] = readings.map((reading) => reading.replace(/\0+$/, ''))
+  return first === '' ? [] : [[first, ...rest]]
+}

@@ -1,0 +1,95 @@
+/*
+ * Files in the text of a message: uuencode (`begin 644 name`), as mail programs still show it as attachments,
+ * and the names of yEnc, whose content is left alone.
+ */
+
+import { bareName, type Name } from './names'
+import type { BodySink } from './mime'
+
+/** Characters of a line that are looked at. */
+const longestLine = 1024
+const newline = 0x0a
+const begin = /^begin +[0-7]{3,5} +(?<name>\S[^]*)$/
+const yenc = /^=ybegin [^]*?\bname=(?<name>[^]+)$/
+/** Its characters are those from space to backquote, which running text rarely keeps to. */
+const encodedLine = /^[\x20-\x60]{1,90}$/
+
+/** Takes the decoded text of a part, names the files in it and hands over what they contain. */
+export class UuencodedFiles implements BodySink {
+  #line = ''
+  /** The file announced in the line before. */
+  #announced: string | null = null
+  #file: BodySink | null = null
+
+  constructor(
+    private readonly onName: (name: Name) => void,
+    /** Takes the content of one file. */
+    private readonly openFile: () => BodySink,
+  ) {}
+
+  write(bytes: Buffer): void {
+    let from = 0
+    while (from < bytes.length) {
+      const found = bytes.indexOf(newline, from)
+      const to = found < 0 ? bytes.length : found
+      const room = longestLine - this.#line.length
+      if (room > 0) this.#line += bytes.toString('latin1', from, Math.min(to, from + room))
+      if (found >= 0) this.#endLine()
+      from = to + 1
+    }
+  }
+
+  end(): void {
+    this.#endLine()
+    this.#endFile()
+  }
+
+  #endLine(): void {
+    const line = this.#line.replace(/\r$/, '')
+    this.#line = ''
+    if (this.#file && !begin.test(line)) {
+      this.#fileLine(line)
+      return
+    }
+    this.#endFile()
+    const announced = this.#announced
+    this.#announced = begin.exec(line)?.groups?.name ?? null
+    if (announced !== null && encodedLine.test(line)) {
+      this.#named(announced)
+      this.#file = this.openFile()
+      this.#fileLine(line)
+    }
+    const name = yenc.exec(line)?.groups?.name
+    if (name !== undefined) this.#named(name)
+  }
+
+  #fileLine(line: string): void {
+    if (line === 'end') this.#endFile()
+    else this.#file?.write(decodeLine(line))
+  }
+
+  #endFile(): void {
+    this.#file?.end()
+    this.#file = null
+  }
+
+  #named(text: string): void {
+    const name = bareName(text)
+    if (name) this.onName(name)
+  }
+}
+
+function decodeLine(line: string): Buffer {
+  const length = (line.charCodeAt(0) - 32) & 63
+  const out = Buffer.alloc(Math.ceil(length / 3) * 3)
+  for (let at = 0, from = 1; at < length; at += 3, from += 4) {
+    const bits = [0, 1, 2, 3].reduce((sum, i) => (sum << 6) | digit(line, from + i), 0)
+    out.writeUIntBE(bits & 0xffffff, at, 3)
+  }
+  return out.subarray(0, length)
+}
+
+/** Spaces at the end of a line are lost on the way, and stand for zero. */
+function digit(line: string, at: number): number {
+  return at < line.length ? (line.charCodeAt(at) - 32) & 63 : 0
+}
