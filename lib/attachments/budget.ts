@@ -1,0 +1,112 @@
+/*
+ * What looking into one message and its archives may cost, all together. Whoever spends asks here, and who
+ * finds the budget gone says so as `unreadable`; nothing is ever taken to be harmless for lack of it.
+ */
+
+import { setImmediate as nextTurn } from 'node:timers/promises'
+
+export interface Limits {
+  /** Header sections of the message, and of each message that lies encoded in it. */
+  readonly parts: number
+  /** Names in MIME parts. */
+  readonly names: number
+  /** Messages within encoded messages. */
+  readonly messages: number
+  /** Archives within archives, the outermost one counted. */
+  readonly depth: number
+  /** Entries of all archives; each may have two headers. */
+  readonly entries: number
+  /** Bytes of one attachment that are held to read it as an archive. */
+  readonly heldBytes: number
+  /** Bytes that all nested archives of the message inflate to. */
+  readonly inflatedBytes: number
+  /** Milliseconds of work, checked between pieces of the message and between entries of archives. */
+  readonly ms: number
+}
+
+/**
+ * Wide enough for what people send: an archive of a source tree, an office document in a zip in a zip. Narrow
+ * enough that the worst message costs a few seconds of one core, and memory on the order of what is held and
+ * inflated.
+ */
+export const defaultLimits: Limits = {
+  parts: 10_000,
+  names: 10_000,
+  messages: 5,
+  depth: 5,
+  entries: 20_000,
+  heldBytes: 32 * 1024 * 1024,
+  inflatedBytes: 64 * 1024 * 1024,
+  ms: 5000,
+}
+
+export class OverBudget extends Error {
+  override readonly name = 'OverBudget'
+}
+
+/** Milliseconds after which other connections get a turn. */
+const turnMs = 10
+
+export class Budget {
+  #headers = 0
+  #inflated = 0
+  #spentMs = 0
+  #since: number | null = null
+  #turnBegan = 0
+
+  /** @param now milliseconds, from any beginning */
+  constructor(
+    readonly limits: Limits,
+    private readonly signal: AbortSignal,
+    private readonly now: () => number = () => performance.now(),
+  ) {}
+
+  /** The clock runs from here to `leave`. */
+  enter(): void {
+    this.#since = this.#turnBegan = this.now()
+  }
+
+  leave(): void {
+    this.#spentMs += this.#since === null ? 0 : this.now() - this.#since
+    this.#since = null
+  }
+
+  /** For the header of an entry, of which one entry has two. @throws OverBudget */
+  spendHeader(): void {
+    if (++this.#headers > 2 * this.limits.entries) {
+      throw new OverBudget(`more than ${this.limits.entries} entries`)
+    }
+  }
+
+  /** Bytes that may still be inflated. */
+  get inflatable(): number {
+    return Math.max(0, this.limits.inflatedBytes - this.#inflated)
+  }
+
+  get inflated(): number {
+    return this.#inflated
+  }
+
+  get headers(): number {
+    return this.#headers
+  }
+
+  spendInflated(bytes: number): void {
+    this.#inflated += bytes
+  }
+
+  /** @throws OverBudget */
+  checkTime(): void {
+    const spent = this.#spentMs + (this.#since === null ? 0 : this.now() - this.#since)
+    if (spent > this.limits.ms) throw new OverBudget(`more than ${this.limits.ms} ms`)
+  }
+
+  /** Called often: checks time and abort, and lets others have a turn now and then. */
+  async breathe(): Promise<void> {
+    this.checkTime()
+    if (this.now() - this.#turnBegan < turnMs) return
+    await nextTurn()
+    this.signal.throwIfAborted()
+    this.#turnBegan = this.now()
+  }
+}

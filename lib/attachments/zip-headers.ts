@@ -1,0 +1,162 @@
+/*
+ * The headers of a zip archive wherever they lie: of each entry one in front of its content and one in the
+ * central directory at the end. They are found by their signatures and not by the archive's own pointers,
+ * since programs differ in which pointers they believe, and since a prefix or a lost tail makes them wrong.
+ */
+
+import { decodeCharset } from './charsets'
+
+export interface ZipHeader {
+  readonly kind: 'local' | 'central'
+  /** Readings of the name, the likeliest first; never empty. */
+  readonly names: readonly [string, ...string[]]
+  /** Whether the content lies there as it is. */
+  readonly stored: boolean
+  /** The name's bytes, to tell one entry from another. */
+  readonly key: string
+  readonly encrypted: boolean
+  /** The name has been replaced, for the real one is in an encrypted central directory. */
+  readonly masked: boolean
+  /** A directory, and nothing in it. */
+  readonly directory: boolean
+  /** Local headers: where the content begins. */
+  readonly contentAt: number
+}
+
+/** The end record: how many entries the archive says it has; null when it does not say. */
+export interface ZipEnd {
+  readonly kind: 'end'
+  readonly entries: number | null
+}
+
+const signature = { prefix: Buffer.from('PK'), local: 0x0403, central: 0x0201, end: 0x0605 }
+const localBytes = 30
+const centralBytes = 46
+const endBytes = 22
+/** Bytes of a name that are looked at, from its end; file systems stop far below. */
+const longestName = 1024
+const unknownCount = 0xffff
+
+const flag = { encrypted: 1, descriptor: 8, utf8: 0x800, masked: 0x2000 }
+
+/** Whether content that begins like this is an archive, if perhaps a damaged one. */
+export function startsAsZip(content: Buffer): boolean {
+  // A header, the end of an empty archive, or the mark of one that was meant for several files.
+  return /^504b(?:0304|0102|0506|0708|3030504b)/.test(content.toString('hex', 0, 6))
+}
+
+/**
+ * Where an archive may begin in content that does not begin as one: the first local header that makes sense.
+ * -1: nowhere, as far as can be told without the `localBytes - 1` last bytes.
+ */
+export function findZip(content: Buffer, from: number): number {
+  for (let at = from; ; at++) {
+    at = content.indexOf('PK\x03\x04', at, 'latin1')
+    if (at < 0 || at + localBytes > content.length) return -1
+    // Methods end at 99, and a name has a length that a file system would take.
+    const nameBytes = content.readUInt16LE(at + 26)
+    if (content.readUInt16LE(at + 8) < 100 && nameBytes > 0 && nameBytes <= 4096) return at
+  }
+}
+
+/** Bytes that findZip needs to see together. */
+export const zipLookahead = localBytes
+
+/** All headers in order. Null: a header cut off, or a while without any, so that the caller can keep time. */
+export function* zipHeaders(zip: Buffer): Generator<ZipHeader | ZipEnd | null> {
+  let looked = 0
+  for (let at = 0; ; at += 2) {
+    at = zip.indexOf(signature.prefix, at)
+    if (at < 0 || at + endBytes > zip.length) return
+    const kind = zip.readUInt16LE(at + 2)
+    if (kind === signature.local) yield localHeader(zip, at)
+    else if (kind === signature.central) yield centralHeader(zip, at)
+    else if (kind === signature.end) yield endRecord(zip, at)
+    else if (++looked % 1000 === 0) yield null
+  }
+}
+
+function localHeader(zip: Buffer, at: number): ZipHeader | null {
+  if (at + localBytes > zip.length) return null
+  const nameBytes = zip.readUInt16LE(at + 26)
+  const extraAt = at + localBytes + nameBytes
+  const flags = zip.readUInt16LE(at + 6)
+  const size = flags & flag.descriptor ? 0 : zip.readUInt32LE(at + 22)
+  const extra = zip.subarray(extraAt, extraAt + zip.readUInt16LE(at + 28))
+  return header(zip.subarray(at + localBytes, extraAt), nameBytes, extra, {
+    kind: 'local',
+    flags,
+    method: zip.readUInt16LE(at + 8),
+    size,
+    contentAt: extraAt + extra.length,
+  })
+}
+
+function centralHeader(zip: Buffer, at: number): ZipHeader | null {
+  if (at + centralBytes > zip.length) return null
+  const nameBytes = zip.readUInt16LE(at + 28)
+  const extraAt = at + centralBytes + nameBytes
+  const extra = zip.subarray(extraAt, extraAt + zip.readUInt16LE(at + 30))
+  return header(zip.subarray(at + centralBytes, extraAt), nameBytes, extra, {
+    kind: 'central',
+    flags: zip.readUInt16LE(at + 8),
+    method: zip.readUInt16LE(at + 10),
+    size: zip.readUInt32LE(at + 24),
+    contentAt: -1,
+  })
+}
+
+function endRecord(zip: Buffer, at: number): ZipEnd | null {
+  if (at + endBytes + zip.readUInt16LE(at + 20) > zip.length) return null
+  const entries = zip.readUInt16LE(at + 10)
+  return { kind: 'end', entries: entries === unknownCount ? null : entries }
+}
+
+interface Fields {
+  readonly kind: ZipHeader['kind']
+  readonly flags: number
+  readonly method: number
+  readonly size: number
+  readonly contentAt: number
+}
+
+function header(bytes: Buffer, nameBytes: number, extra: Buffer, fields: Fields): ZipHeader | null {
+  // Cut off within the name, or no header at all.
+  if (nameBytes === 0 || bytes.length < nameBytes) return null
+  const { kind, flags, method, size, contentAt } = fields
+  const nameEnd = bytes.subarray(-longestName)
+  const unicode = unicodePath(extra)
+  const key = nameEnd.toString('latin1') + (unicode === null ? '' : `\0${unicode}`)
+  const names = [...(unicode === null ? [] : [unicode]), ...nameReadings(nameEnd, (flags & flag.utf8) !== 0)]
+  return {
+    kind,
+    names: names as [string, ...string[]],
+    key,
+    stored: method === 0,
+    encrypted: (flags & flag.encrypted) !== 0,
+    masked: kind === 'local' && (flags & flag.masked) !== 0,
+    directory: size === 0 && /[/\\]$/.test(key),
+    contentAt,
+  }
+}
+
+/** The flag decides what is likelier, no more: not everybody sets it, and not everybody reads it. */
+function nameReadings(bytes: Buffer, utf8: boolean): string[] {
+  const ascii = bytes.toString('latin1')
+  if (/^[\x20-\x7e]*$/.test(ascii)) return [ascii]
+  const [asUtf8, asCp437] = [bytes.toString('utf8'), decodeCharset(bytes, 'cp437')]
+  const valid = !asUtf8.includes('\ufffd')
+  return utf8 || valid ? [asUtf8, asCp437] : [asCp437, asUtf8]
+}
+
+/** Info-ZIP's Unicode Path: version, checksum of the name it stands for, the name in UTF-8. */
+function unicodePath(extra: Buffer): string | null {
+  for (let at = 0; at + 4 <= extra.length;) {
+    const size = extra.readUInt16LE(at + 2)
+    if (extra.readUInt16LE(at) === 0x7075 && size > 5) {
+      return extra.toString('utf8', Math.max(at + 9, at + 4 + size - longestName), at + 4 + size)
+    }
+    at += 4 + size
+  }
+  return null
+}

@@ -1,0 +1,135 @@
+/*
+ * Every name in a zip archive and in the zip archives inside it. The headers are read in zip-headers.ts; here
+ * contents are opened, only to see whether they are archives themselves, and the budget is kept.
+ *
+ * Own reading of a few fields, because libraries read the central directory and refuse what is odd, while
+ * here a name counts that any unpacker would write: in local headers only, before a lost tail, in a gap.
+ */
+
+import { promisify } from 'node:util'
+import { constants, inflateRaw, inflateRawSync } from 'node:zlib'
+import { OverBudget, type Budget } from './budget'
+import type { Name } from './names'
+import { printable } from './shown'
+import { startsAsZip, zipHeaders, type ZipHeader } from './zip-headers'
+
+const inflate = promisify(inflateRaw)
+
+/** A name in an archive, or why there may be names that were not read. */
+export type Finding =
+  | { readonly name: Name; readonly within: readonly string[] }
+  | { readonly unreadable: string; readonly within: readonly string[] }
+
+/**
+ * Names of all entries, but for directories, and of the entries of archives within.
+ *
+ * Archives are known by content; a nested one also by `.zip` when something precedes it. Stored ones lie open
+ * in the archive around them, so their entries are found among its own, whatever the depth. Only zip is read.
+ * @param within names of the archives around this one, the outermost first
+ */
+export async function* zipNames(
+  zip: Buffer,
+  budget: Budget,
+  within: readonly string[] = [],
+): AsyncGenerator<Finding> {
+  try {
+    yield* archive(zip, budget, within)
+  } catch (error) {
+    if (!(error instanceof OverBudget)) throw error
+    yield { unreadable: error.message, within }
+  }
+}
+
+async function* archive(zip: Buffer, budget: Budget, within: readonly string[]): AsyncGenerator<Finding> {
+  const seen = new Set<string>()
+  const count = { local: 0, central: 0 }
+  let claimed: number | null = null
+  let ended = false
+  for (const header of zipHeaders(zip)) {
+    await budget.breathe()
+    if (header === null) continue
+    if (header.kind === 'end') {
+      claimed = header.entries
+      ended = true
+      continue
+    }
+    budget.spendHeader()
+    count[header.kind]++
+    if (header.masked) yield { unreadable: 'its names are encrypted', within }
+    if (!header.directory && !seen.has(header.key)) {
+      seen.add(header.key)
+      yield { name: header.names, within }
+    }
+    if (header.kind === 'local' && !header.directory) yield* nested(zip, header, budget, within)
+  }
+  const found = Math.max(count.local, count.central)
+  if (claimed !== null && found < claimed) {
+    yield { unreadable: `it has ${claimed} entries, of which ${found} can be seen`, within }
+  } else if (found === 0 && !ended && startsAsZip(zip)) {
+    yield { unreadable: 'it is damaged', within }
+  }
+}
+
+async function* nested(
+  zip: Buffer,
+  header: ZipHeader,
+  budget: Budget,
+  within: readonly string[],
+): AsyncGenerator<Finding> {
+  const name = printable(header.names[0])
+  const here = [...within, name]
+  const isNamedZip = header.names.some((reading) => /\.zipx?$/i.test(reading))
+  // Whatever the header says of method and sizes: another header may say otherwise, and the content decides.
+  const content = zip.subarray(header.contentAt)
+  const start = beginning(content)
+  if (start === 'not deflated') {
+    if (isNamedZip && header.encrypted) yield { unreadable: 'it is encrypted', within: here }
+    else if (isNamedZip && !header.stored) yield { unreadable: 'it cannot be unpacked', within: here }
+    return
+  }
+  if (start !== 'unclear' && !startsAsZip(start) && !isNamedZip) return
+  if (here.length >= budget.limits.depth) {
+    yield { unreadable: `archives are nested more than ${budget.limits.depth} deep`, within: here }
+    return
+  }
+  const inner = await unpacked(content, budget)
+  if (Buffer.isBuffer(inner)) yield* archive(inner, budget, here)
+  else yield { unreadable: inner, within: here }
+}
+
+/** Bytes of deflated content that hold the code tables and then some. */
+const tableBytes = 512
+const magicBytes = 6
+
+/**
+ * First bytes of deflated content. `not deflated`: it is something else; `unclear`: nothing comes out of the
+ * first bytes, which a compressor does not do.
+ */
+function beginning(content: Buffer): Buffer | 'not deflated' | 'unclear' {
+  const head = content.subarray(0, tableBytes)
+  try {
+    const { buffer, engine } = inflateRawSync(head, {
+      finishFlush: constants.Z_SYNC_FLUSH,
+      info: true,
+    }) as unknown as { buffer: Buffer; engine: { bytesWritten: number } }
+    const goesOn = engine.bytesWritten === head.length && content.length > head.length
+    return buffer.length < magicBytes && goesOn ? 'unclear' : buffer
+  } catch {
+    return 'not deflated'
+  }
+}
+
+/** Inflated content, whole or as far as it goes, or why not. */
+async function unpacked(content: Buffer, budget: Budget): Promise<Buffer | string> {
+  const most = budget.inflatable
+  if (most === 0) throw new OverBudget(`more than ${budget.limits.inflatedBytes} bytes when unpacked`)
+  try {
+    const inner = await inflate(content, { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: most })
+    budget.spendInflated(inner.length)
+    return inner
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_BUFFER_TOO_LARGE') return 'it is damaged'
+    budget.spendInflated(most)
+    throw new OverBudget(`more than ${budget.limits.inflatedBytes} bytes when unpacked`)
+  }
+}
