@@ -1,0 +1,322 @@
+/*
+ * One reading of a message, from its bytes to the first name that a mask denies. Ties the MIME reader, the
+ * names of parts and the names in archives together; what is done about the outcome is others' business.
+ */
+
+import { EventEmitter } from 'node:events'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { MessageSource, Sink } from '../clamd/exchange'
+import { Budget, defaultLimits, OverBudget, type Limits } from './budget'
+import { ArchiveWatch, type Archive } from './content'
+import { decoderOf, encodingsOf, type Encoding } from './encodings'
+import { deniedBy, type Mask } from './masks'
+import { isMessage, isMultipart, MimeReader, type BodySink, type Part } from './mime'
+import { namesOf, type Name } from './names'
+import type { ContentHeader } from './part-headers'
+import { printable, shownForms } from './shown'
+import { tnefNames } from './tnef'
+import { UuencodedFiles } from './uuencode'
+import { zipNames } from './zip'
+
+export interface Inspected {
+  /** The first denied name; reading ends there. */
+  readonly denied: { readonly mask: string; readonly name: string; readonly where: string } | null
+  /** Why there may be names that were not read, and where; null when all were. */
+  readonly unreadable: string | null
+  /** Every name seen, cleaned for a log, each once; the first 1000. */
+  readonly names: readonly string[]
+}
+
+export interface InspectOptions {
+  readonly masks: readonly Mask[]
+  /** Also names in zip archives. */
+  readonly insideArchives: boolean
+  readonly limits?: Partial<Limits>
+  readonly signal: AbortSignal
+}
+
+/** Rejects with the signal's reason, or with what kept the message from being read. */
+export async function inspect(source: MessageSource, options: InspectOptions): Promise<Inspected> {
+  const inspection = new Inspection(options)
+  const aborted = () => inspection.fail(options.signal.reason)
+  options.signal.addEventListener('abort', aborted)
+  try {
+    options.signal.throwIfAborted()
+    source.open(inspection).catch((error: unknown) => inspection.fail(error))
+    return await inspection.outcome
+  } finally {
+    options.signal.removeEventListener('abort', aborted)
+    inspection.stop()
+    source.close()
+  }
+}
+
+/** After so many bytes other connections get a turn. */
+const bytesPerTurn = 256 * 1024
+const mostNamesKept = 1000
+
+class Inspection extends EventEmitter implements Sink {
+  readonly outcome: Promise<Inspected>
+  #settle: { resolve: (outcome: Inspected) => void; reject: (error: Error) => void } | null = null
+
+  readonly #limits: Limits
+  readonly #budget: Budget
+  readonly #reader: MimeReader
+  readonly #names = new Set<string>()
+  #nameCount = 0
+  #unreadable: string | null = null
+
+  /** Archives that are complete and not yet read. */
+  readonly #archives: FoundArchive[] = []
+  /** Chunks that came in the meantime, from a source that does not wait. */
+  readonly #waiting: Buffer[] = []
+  #busy = false
+  /** The source has no more… */
+  #ended = false
+  /** …and the reader has been told. */
+  #wasRead = false
+  #sinceTurn = 0
+
+  constructor(private readonly options: InspectOptions) {
+    super()
+    this.#limits = { ...defaultLimits, ...options.limits }
+    this.#budget = new Budget(this.#limits, options.signal)
+    this.#reader = this.#readerOf('', 0)
+    this.outcome = new Promise((resolve, reject) => {
+      this.#settle = { resolve, reject }
+    })
+  }
+
+  write(chunk: Buffer): boolean {
+    if (this.#isDone()) return false
+    this.#waiting.push(chunk)
+    this.#read()
+    return this.#isOpen()
+  }
+
+  end(): void {
+    this.#ended = true
+    this.#read()
+  }
+
+  fail(reason: unknown): void {
+    this.#settle?.reject(reason instanceof Error ? reason : new Error(String(reason)))
+    this.stop()
+  }
+
+  /** Takes nothing more. */
+  stop(): void {
+    this.#settle = null
+    this.#waiting.length = 0
+    this.#archives.length = 0
+  }
+
+  #read(): void {
+    try {
+      while (this.#isOpen() && this.#step()) if (this.#needsPause()) this.#pause()
+    } catch (error) {
+      if (!(error instanceof OverBudget)) this.fail(error)
+      else this.#giveUp(error.message)
+    }
+  }
+
+  #giveUp(why: string): void {
+    this.#trouble('message', why)
+    this.#finish(null)
+  }
+
+  #isOpen(): boolean {
+    return !this.#isDone() && !this.#busy
+  }
+
+  /** @returns false when there is nothing to do at the moment */
+  #step(): boolean {
+    const chunk = this.#waiting.shift()
+    if (!chunk && !this.#ended) return false
+    this.#budget.enter()
+    if (chunk) this.#reader.write(chunk)
+    else if (!this.#wasRead) this.#reader.end()
+    this.#budget.leave()
+    this.#budget.checkTime()
+    this.#sinceTurn += chunk?.length ?? 0
+    this.#wasRead = !chunk
+    if (this.#wasRead && this.#archives.length === 0) this.#finish(null)
+    return true
+  }
+
+  #needsPause(): boolean {
+    return this.#archives.length > 0 || this.#sinceTurn >= bytesPerTurn
+  }
+
+  #pause(): void {
+    this.#busy = true
+    this.#sinceTurn = 0
+    this.#readArchives()
+      .then(() => {
+        this.#busy = false
+        this.#read()
+        if (this.#isOpen()) this.emit('drain')
+      })
+      .catch((error: unknown) => this.fail(error))
+  }
+
+  async #readArchives(): Promise<void> {
+    await nextTurn()
+    this.#budget.enter()
+    try {
+      for (let archive = this.#archives.shift(); archive; archive = this.#archives.shift()) {
+        for await (const finding of zipNames(archive.content, this.#budget)) {
+          const where = [archive.where, ...finding.within].join(' > ')
+          if ('name' in finding) this.#see(finding.name, where)
+          else this.#trouble(where, finding.unreadable)
+          if (this.#isDone()) return
+        }
+      }
+    } finally {
+      this.#budget.leave()
+    }
+  }
+
+  #isDone(): boolean {
+    return this.#settle === null
+  }
+
+  #finish(denied: Inspected['denied']): void {
+    this.#settle?.resolve({ denied, unreadable: this.#unreadable, names: [...this.#names] })
+    this.stop()
+  }
+
+  #trouble(where: string, what: string): void {
+    this.#unreadable ??= `${where}: ${what}`
+  }
+
+  #see(name: Name, where: string): void {
+    if (!this.#settle) return
+    if (this.#names.size < mostNamesKept) this.#names.add(printable(name[0]))
+    for (const reading of name) {
+      const mask = deniedBy(this.options.masks, shownForms(reading))
+      if (!mask) continue
+      this.#names.add(printable(reading))
+      this.#finish({ mask: mask.text, name: printable(reading), where })
+      return
+    }
+  }
+
+  #seeNames(headers: readonly ContentHeader[], where: string): readonly Name[] {
+    const { names, complete } = namesOf(headers)
+    for (const name of names) this.#seeInPart(name, where)
+    if (!complete) this.#trouble(where, 'too many names in one header, or too long ones')
+    return names
+  }
+
+  /** A name outside of archives, which have their own limit. */
+  #seeInPart(name: Name, where: string): void {
+    if (++this.#nameCount <= this.#limits.names) this.#see(name, where)
+    else this.#trouble(where, `more than ${this.#limits.names} names`)
+  }
+
+  #readerOf(prefix: string, depth: number): MimeReader {
+    const handler = {
+      part: (part: Part) => {
+        const where = prefix + (part.number === 0 ? 'message' : `part ${part.number}`)
+        return this.#bodyOf(part, this.#seeNames(part.headers, where), where, depth)
+      },
+      stray: (headers: readonly ContentHeader[]) => {
+        this.#seeNames(headers, `${prefix}between parts`)
+      },
+      trouble: (what: string) => this.#trouble(`${prefix}message`, what),
+    }
+    return new MimeReader(handler, this.#limits.parts)
+  }
+
+  #bodyOf(part: Part, names: readonly Name[], where: string, depth: number): BodySink {
+    const encodings = encodingsOf(part.headers)
+    const isEncoded = encodings.some((encoding) => encoding !== 'identity')
+    return fork(
+      encodings.map((encoding) => {
+        const readers = this.#contentReaders(part, names, where)
+        if (holdsMessage(part, names, isEncoded)) readers.push(this.#messageWithin(where, depth))
+        if (isEncoded && part.types.some(isMultipart)) readers.push(this.#multipartWithin(part, where, depth))
+        return decoding(encoding, fork(readers))
+      }),
+    )
+  }
+
+  #contentReaders(part: Part, names: readonly Name[], where: string): BodySink[] {
+    const called = names[0] ? `${where} (${printable(names[0][0])})` : where
+    const readers: BodySink[] = [this.#archiveWatch(called)]
+    const isText = part.types.length === 0 || part.types.some((type) => /^(?:text\b|$)/.test(type))
+    if (isText || part.headers.some(({ field, value }) => field === 'encoding' && /uue/i.test(value))) {
+      const onName = (name: Name) => this.#seeInPart(name, where)
+      readers.push(new UuencodedFiles(onName, () => this.#archiveWatch(where)))
+    }
+    return readers
+  }
+
+  #archiveWatch(where: string): ArchiveWatch {
+    return new ArchiveWatch(
+      this.#limits.heldBytes,
+      (archive) => this.#found({ ...archive, where }),
+      () => this.#trouble(where, `an archive of more than ${this.#limits.heldBytes} bytes`),
+      this.options.insideArchives,
+    )
+  }
+
+  /** Attachments that Outlook wraps in TNEF are like any others; archives lie in it as they are. */
+  #found(archive: FoundArchive): void {
+    if (!this.#settle) return
+    if (archive.kind === 'tnef') {
+      for (const name of tnefNames(archive.content)) this.#seeInPart(name, archive.where)
+    }
+    if (this.options.insideArchives) this.#archives.push(archive)
+  }
+
+  #messageWithin(where: string, depth: number): BodySink {
+    if (depth < this.#limits.messages) return this.#readerOf(`${where}, `, depth + 1)
+    this.#trouble(where, `messages are nested more than ${this.#limits.messages} deep`)
+    return fork([])
+  }
+
+  /** The parts of an encoded multipart, which RFC 2045 forbids and some programs show. */
+  #multipartWithin(part: Part, where: string, depth: number): BodySink {
+    const reader = this.#messageWithin(where, depth)
+    for (const { field, value } of part.headers) {
+      if (field === 'type')
+        reader.write(Buffer.from(`Content-Type:${value.replaceAll('\n', ' ')}\r\n`, 'latin1'))
+    }
+    reader.write(Buffer.from('\r\n'))
+    return reader
+  }
+}
+
+type FoundArchive = Archive & { readonly where: string }
+
+/** A message that has to be decoded first, or one that is attached as a file. */
+function holdsMessage(part: Part, names: readonly Name[], isEncoded: boolean): boolean {
+  if (isEncoded && part.types.some(isMessage)) return true
+  return names.some((name) => name.some((reading) => /\.(?:eml|mht|mhtml)\W*$/i.test(reading)))
+}
+
+function fork(sinks: readonly BodySink[]): BodySink {
+  const [only] = sinks
+  if (only && sinks.length === 1) return only
+  return {
+    write: (bytes) => {
+      for (const sink of sinks) sink.write(bytes)
+    },
+    end: () => {
+      for (const sink of sinks) sink.end()
+    },
+  }
+}
+
+function decoding(encoding: Encoding, sink: BodySink): BodySink {
+  const decoder = decoderOf(encoding)
+  return {
+    write: (bytes) => sink.write(decoder.write(bytes)),
+    end: () => {
+      sink.write(decoder.end())
+      sink.end()
+    },
+  }
+}
