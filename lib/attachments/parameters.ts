@@ -23,7 +23,9 @@ export interface Parameter {
 /** So many parameters of one name in one header are looked at; real messages have a few dozen at most. */
 const mostParameters = 256
 /** Characters of one value. */
-const longestValue = 16_384
+const longestValue = 4096
+/** Characters of all readings of all values: where quotes do not close, one character is in many of them. */
+const mostCharacters = 16_384
 
 /**
  * Every place in a header value that some program would take for one of the named parameters, in quotes and
@@ -33,19 +35,22 @@ const longestValue = 16_384
 export function parameters(value: string, names: string): Parameters {
   const found: Parameter[] = []
   let complete = true
+  let room = mostCharacters
   const start = new RegExp(`(?<![\\w.-])(${names})(?:\\*(\\d{1,9}))?(\\*)?"?\\s*=\\s*`, 'gi')
   for (const match of value.matchAll(start)) {
-    if (found.length === mostParameters) return { found, complete: false }
+    if (found.length === mostParameters || room < 0) return { found, complete: false }
     const [all, name = '', index, star] = match
     const from = match.index + all.length
     const text = value.substring(from, from + longestValue)
     if (text.length === longestValue && !text.includes(';')) complete = false
-    found.push({
+    const parameter = {
       name: name.toLowerCase(),
       index: index === undefined ? null : Number(index),
       extended: star !== undefined,
       readings: readings(text),
-    })
+    }
+    room -= parameter.readings.join('').length
+    found.push(parameter)
   }
   return { found, complete }
 }
