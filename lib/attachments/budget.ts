@@ -1,12 +1,12 @@
 /*
- * What looking into one message's archives may cost, all of them together. Whoever spends asks here, and the
- * one who finds the budget gone says so as `unreadable`; nothing is ever taken to be harmless for lack of it.
+ * What looking into one message and its archives may cost, all together. Whoever spends asks here, and who
+ * finds the budget gone says so as `unreadable`; nothing is ever taken to be harmless for lack of it.
  */
 
 import { setImmediate as nextTurn } from 'node:timers/promises'
 
 export interface Limits {
-  /** Header sections of MIME parts, those of nested messages included. */
+  /** Header sections of the message, and of each message that lies encoded in it. */
   readonly parts: number
   /** Names in MIME parts. */
   readonly names: number
@@ -20,23 +20,24 @@ export interface Limits {
   readonly heldBytes: number
   /** Bytes that all nested archives of the message inflate to. */
   readonly inflatedBytes: number
-  /** Milliseconds spent on archives, checked between entries. */
+  /** Milliseconds of work, checked between pieces of the message and between entries of archives. */
   readonly ms: number
 }
 
 /**
  * Wide enough for what people send: an archive of a source tree, an office document in a zip in a zip. Narrow
- * enough that the worst message costs a second or two of one core and never more memory than held and inflated.
+ * enough that the worst message costs a few seconds of one core, and memory on the order of what is held and
+ * inflated.
  */
 export const defaultLimits: Limits = {
-  parts: 2000,
-  names: 5000,
+  parts: 10_000,
+  names: 10_000,
   messages: 5,
   depth: 5,
   entries: 20_000,
   heldBytes: 32 * 1024 * 1024,
   inflatedBytes: 64 * 1024 * 1024,
-  ms: 3000,
+  ms: 5000,
 }
 
 export class OverBudget extends Error {

@@ -1,6 +1,6 @@
 /*
- * The decoded content of one part as it streams by: is it an archive, or does one begin in it? Only then is it
- * held, from where the archive begins and up to a bound.
+ * The decoded content of one part as it streams by: is it an archive, or does one begin in it? Only then is
+ * it held, from where the archive begins and up to a bound.
  */
 
 import type { BodySink } from './mime'

@@ -6,7 +6,7 @@
 import { EventEmitter } from 'node:events'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { MessageSource, Sink } from '../clamd/exchange'
-import { Budget, defaultLimits, type Limits } from './budget'
+import { Budget, defaultLimits, OverBudget, type Limits } from './budget'
 import { ArchiveWatch, type Archive } from './content'
 import { decoderOf, encodingsOf, type Encoding } from './encodings'
 import { deniedBy, type Mask } from './masks'
@@ -88,10 +88,10 @@ class Inspection extends EventEmitter implements Sink {
   }
 
   write(chunk: Buffer): boolean {
-    if (!this.#settle) return true
+    if (this.#isDone()) return false
     this.#waiting.push(chunk)
     this.#read()
-    return !this.#busy
+    return this.#isOpen()
   }
 
   end(): void {
@@ -115,8 +115,14 @@ class Inspection extends EventEmitter implements Sink {
     try {
       while (this.#isOpen() && this.#step()) if (this.#needsPause()) this.#pause()
     } catch (error) {
-      this.fail(error)
+      if (!(error instanceof OverBudget)) this.fail(error)
+      else this.#giveUp(error.message)
     }
+  }
+
+  #giveUp(why: string): void {
+    this.#trouble('message', why)
+    this.#finish(null)
   }
 
   #isOpen(): boolean {
@@ -126,15 +132,15 @@ class Inspection extends EventEmitter implements Sink {
   /** @returns false when there is nothing to do at the moment */
   #step(): boolean {
     const chunk = this.#waiting.shift()
-    if (chunk) {
-      this.#sinceTurn += chunk.length
-      this.#reader.write(chunk)
-      return true
-    }
-    if (!this.#ended) return false
-    if (!this.#wasRead) this.#reader.end()
-    this.#wasRead = true
-    if (this.#archives.length === 0) this.#finish(null)
+    if (!chunk && !this.#ended) return false
+    this.#budget.enter()
+    if (chunk) this.#reader.write(chunk)
+    else if (!this.#wasRead) this.#reader.end()
+    this.#budget.leave()
+    this.#budget.checkTime()
+    this.#sinceTurn += chunk?.length ?? 0
+    this.#wasRead = !chunk
+    if (this.#wasRead && this.#archives.length === 0) this.#finish(null)
     return true
   }
 
@@ -196,6 +202,13 @@ class Inspection extends EventEmitter implements Sink {
     }
   }
 
+  #seeNames(headers: readonly ContentHeader[], where: string): readonly Name[] {
+    const { names, complete } = namesOf(headers)
+    for (const name of names) this.#seeInPart(name, where)
+    if (!complete) this.#trouble(where, 'too many names in one header, or too long ones')
+    return names
+  }
+
   /** A name outside of archives, which have their own limit. */
   #seeInPart(name: Name, where: string): void {
     if (++this.#nameCount <= this.#limits.names) this.#see(name, where)
@@ -206,12 +219,10 @@ class Inspection extends EventEmitter implements Sink {
     const handler = {
       part: (part: Part) => {
         const where = prefix + (part.number === 0 ? 'message' : `part ${part.number}`)
-        const names = namesOf(part.headers)
-        for (const name of names) this.#seeInPart(name, where)
-        return this.#bodyOf(part, names, where, depth)
+        return this.#bodyOf(part, this.#seeNames(part.headers, where), where, depth)
       },
       stray: (headers: readonly ContentHeader[]) => {
-        for (const name of namesOf(headers)) this.#seeInPart(name, `${prefix}between parts`)
+        this.#seeNames(headers, `${prefix}between parts`)
       },
       trouble: (what: string) => this.#trouble(`${prefix}message`, what),
     }
@@ -251,7 +262,7 @@ class Inspection extends EventEmitter implements Sink {
     )
   }
 
-  /** What Outlook wraps in TNEF are attachments like any others; archives among them lie in it as they are. */
+  /** Attachments that Outlook wraps in TNEF are like any others; archives lie in it as they are. */
   #found(archive: FoundArchive): void {
     if (!this.#settle) return
     if (archive.kind === 'tnef') {

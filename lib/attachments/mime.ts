@@ -37,14 +37,16 @@ interface Multipart {
   readonly digest: boolean
 }
 
-/** Longest header section that is kept, in bytes. */
-const longestSection = 1024 * 1024
+/** Most bytes of Content- headers of one part that are kept. */
+const longestSection = 256 * 1024
 /** Bytes of a line that are looked at together. A delimiter has 70 characters in RFC 2046. */
 const longestLine = 16 * 1024
 
 const newline = 0x0a
 const dash = 0x2d
 const lineOfDashes = Buffer.from('\n--')
+/** Also behind a carriage return by itself, which some take for the end of a line. */
+const contentLine = /^content-|\r(?!\n)/i
 const headerLine = /^[!-9;-~]{1,100}[ \t]*:/
 
 export class MimeReader {
@@ -52,19 +54,21 @@ export class MimeReader {
   /** Lines of the header section being read; null inside a body. */
   #section: string[] | null = []
   #sectionBytes = 0
+  /** Whether the header being read is one that tells of the content. */
+  #keeping = false
   #blankSeen = false
   #body: BodySink | null = null
   #atLineStart = true
   /** The open multiparts, the outermost first. */
   readonly #levels: Multipart[] = []
   readonly #known = new Set<string>()
-  /** Whether a delimiter that nobody announced is believed here: before, after and for want of announced ones. */
+  /** Whether delimiters that nobody announced are believed here: before, after, and for want of others. */
   #guessing = false
   #guessed: string | null = null
   #stray: string[] | null = null
   #parts = 0
 
-  /** @param mostParts header sections that are read, counting strays; then trouble is reported and all else ignored */
+  /** @param mostParts header sections that are read, strays included; what follows is trouble, and ignored */
   constructor(
     private readonly handler: MimeHandler,
     private readonly mostParts: number,
@@ -107,7 +111,10 @@ export class MimeReader {
     return this.#stray !== null || this.#guessed !== null || startsWithDashes(bytes, at)
   }
 
-  /** One line that may mean something, or the next piece of a very long one. @returns where the next begins, -1 when it is not all there yet */
+  /**
+   * One line that may mean something, or the next piece of a very long one.
+   * @returns where the next begins, -1 when it is not all there yet
+   */
   #readLine(bytes: Buffer, at: number, last: boolean): number {
     const found = bytes.indexOf(newline, at)
     if (found < 0 && !last && bytes.length - at < longestLine) return -1
@@ -210,9 +217,11 @@ export class MimeReader {
       return
     }
     this.#blankSeen ||= blank
+    if (this.#atLineStart && !/^[ \t]/.test(text)) this.#keeping = contentLine.test(text)
+    if (!this.#keeping) return
     this.#sectionBytes += bytes.length
     if (this.#sectionBytes <= longestSection) this.#section?.push(text)
-    else this.handler.trouble('a header section is too long')
+    else this.handler.trouble('the headers of a part are too long')
   }
 
   #endSection(): void {
@@ -288,7 +297,7 @@ function boundariesOf(headers: readonly ContentHeader[]) {
   const claims = new Set<string>()
   for (const { value } of headers.filter(({ field }) => field === 'type')) {
     const unfolded = value.replaceAll('\n', ' ')
-    for (const { readings, index } of parameters(withoutComments(unfolded), 'boundary')) {
+    for (const { readings, index } of parameters(withoutComments(unfolded), 'boundary').found) {
       if (index === null) claims.add(readings[0])
     }
     for (const text of new Set([withoutComments(unfolded), unfolded])) {
@@ -300,7 +309,7 @@ function boundariesOf(headers: readonly ContentHeader[]) {
 }
 
 function boundariesIn(value: string): string[] {
-  const found = parameters(value, 'boundary')
+  const { found } = parameters(value, 'boundary')
   const pieces = found.filter(({ index }) => index !== null)
   return [
     ...found.filter(({ index, extended }) => index === null && !extended).flatMap(({ readings }) => readings),

@@ -9,24 +9,33 @@ import { parameters, withoutComments, type Parameter } from './parameters'
 import type { ContentHeader } from './part-headers'
 import { decodeWords, hasWords } from './words'
 
+export interface PartNames {
+  readonly names: readonly Name[]
+  /** False: there may be more. */
+  readonly complete: boolean
+}
+
 /** One name and the ways to read it, the likeliest first; never empty. */
 export type Name = readonly [string, ...string[]]
 
 const nameParameters = 'file-?name|name'
 
 /**
- * Names in all Content-Type and Content-Disposition headers of a part: `filename` and `name` in either, plain,
- * encoded, continued, doubled. They need not agree, and which one is shown depends on the program.
+ * Names in all Content-Type and Content-Disposition headers of a part: `filename` and `name` in either,
+ * plain, encoded, continued, doubled. They need not agree, and which is shown depends on the program.
  */
-export function namesOf(headers: readonly ContentHeader[]): Name[] {
+export function namesOf(headers: readonly ContentHeader[]): PartNames {
   const names = new Map<string, Name>()
+  let complete = true
   for (const { field, value } of headers) {
     if (field === 'encoding') continue
     for (const text of readingsOfHeader(value)) {
-      for (const name of namesInValue(text)) names.set(name.join('\n\n'), name)
+      const { found, complete: whole } = parameters(text, nameParameters)
+      for (const name of namesAmong(found)) names.set(name.join('\n\n'), name)
+      complete &&= whole
     }
   }
-  return [...names.values()]
+  return { names: [...names.values()], complete }
 }
 
 /** Ways to read one name that stands by itself, outside of any header. */
@@ -41,8 +50,7 @@ function readingsOfHeader(value: string): Set<string> {
   return readings
 }
 
-function namesInValue(value: string): Name[] {
-  const found = parameters(value, nameParameters)
+function namesAmong(found: readonly Parameter[]): Name[] {
   const pieces = found.filter(({ index }) => index !== null)
   const values = [
     ...found.filter(({ index }) => index === null).map(valuesOf),

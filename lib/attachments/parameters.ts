@@ -3,6 +3,12 @@
  * semicolons, comments, a backslash that escapes or does not. Every reading is kept; nothing is decoded here.
  */
 
+export interface Parameters {
+  readonly found: readonly Parameter[]
+  /** False: there are more, or longer ones, than are looked at. */
+  readonly complete: boolean
+}
+
 export interface Parameter {
   /** Small letters, without the stars of RFC 2231. */
   readonly name: string
@@ -14,30 +20,39 @@ export interface Parameter {
   readonly readings: readonly [string, ...string[]]
 }
 
-/** So many parameters of one name in one header are looked at; real messages have a few dozen pieces at most. */
-export const mostParameters = 256
+/** So many parameters of one name in one header are looked at; real messages have a few dozen at most. */
+const mostParameters = 256
 /** Characters of one value. */
-const longestValue = 16_384
+const longestValue = 4096
+/** Characters of all readings of all values: where quotes do not close, one character is in many of them. */
+const mostCharacters = 16_384
 
 /**
  * Every place in a header value that some program would take for one of the named parameters, in quotes and
  * behind missing semicolons too.
  * @param names source of a regular expression
  */
-export function parameters(value: string, names: string): Parameter[] {
+export function parameters(value: string, names: string): Parameters {
   const found: Parameter[] = []
+  let complete = true
+  let room = mostCharacters
   const start = new RegExp(`(?<![\\w.-])(${names})(?:\\*(\\d{1,9}))?(\\*)?"?\\s*=\\s*`, 'gi')
   for (const match of value.matchAll(start)) {
+    if (found.length === mostParameters || room < 0) return { found, complete: false }
     const [all, name = '', index, star] = match
-    found.push({
+    const from = match.index + all.length
+    const text = value.substring(from, from + longestValue)
+    if (text.length === longestValue && !text.includes(';')) complete = false
+    const parameter = {
       name: name.toLowerCase(),
       index: index === undefined ? null : Number(index),
       extended: star !== undefined,
-      readings: readings(value.substring(match.index + all.length, match.index + all.length + longestValue)),
-    })
-    if (found.length === mostParameters) break
+      readings: readings(text),
+    }
+    room -= parameter.readings.join('').length
+    found.push(parameter)
   }
-  return found
+  return { found, complete }
 }
 
 /** The value without comments, `(…)` outside of quotes. */

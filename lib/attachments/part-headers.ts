@@ -11,7 +11,7 @@ export interface ContentHeader {
 
 const field = /^content-(?<name>type|disposition|transfer-encoding)[ \t]*:(?<value>[^]*)$/i
 
-/** @param section header lines as they are in the message, one character per byte, with or without the blank line */
+/** @param section header lines as they are in the message, one character per byte */
 export function contentHeaders(section: string): ContentHeader[] {
   if (!/\r(?!\n)/.test(section)) return headersOf(section)
   // A carriage return by itself ends a line for some programs and is nothing for others.

@@ -41,7 +41,7 @@ function addForms(forms: Set<string>, name: string): void {
   }
 }
 
-/** A folded line (part-headers.ts leaves `\n` there) stands for a space, or for nothing, depending on who reads it. */
+/** A fold, of which part-headers.ts leaves `\n`, stands for a space or for nothing. */
 function unfolded(name: string): string[] {
   if (!name.includes('\n')) return [name]
   return [name.replaceAll('\n', ' '), name.replaceAll('\n', '')]

@@ -9,7 +9,7 @@ import type { BodySink } from './mime'
 /** Characters of a line that are looked at. */
 const longestLine = 1024
 const newline = 0x0a
-const begin = /^begin(?:-base64)? +[0-7]{3,5} +(?<name>\S[^]*)$/
+const begin = /^begin +[0-7]{3,5} +(?<name>\S[^]*)$/
 const yenc = /^=ybegin [^]*?\bname=(?<name>[^]+)$/
 /** Its characters are those from space to backquote, which running text rarely keeps to. */
 const encodedLine = /^[\x20-\x60]{1,90}$/
@@ -41,17 +41,17 @@ export class UuencodedFiles implements BodySink {
 
   end(): void {
     this.#endLine()
-    this.#file?.end()
-    this.#file = null
+    this.#endFile()
   }
 
   #endLine(): void {
     const line = this.#line.replace(/\r$/, '')
     this.#line = ''
-    if (this.#file) {
+    if (this.#file && !begin.test(line)) {
       this.#fileLine(line)
       return
     }
+    this.#endFile()
     const announced = this.#announced
     this.#announced = begin.exec(line)?.groups?.name ?? null
     if (announced !== null && encodedLine.test(line)) {
@@ -64,10 +64,11 @@ export class UuencodedFiles implements BodySink {
   }
 
   #fileLine(line: string): void {
-    if (line !== 'end' && !line.startsWith('begin ')) {
-      this.#file?.write(decodeLine(line))
-      return
-    }
+    if (line === 'end') this.#endFile()
+    else this.#file?.write(decodeLine(line))
+  }
+
+  #endFile(): void {
     this.#file?.end()
     this.#file = null
   }

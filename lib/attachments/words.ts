@@ -5,7 +5,7 @@
 
 import { decodeCharset } from './charsets'
 
-const word = /=\?(?<charset>[^?\s]{1,80})\?\s*(?<encoding>[bq])\s*\?(?<text>[^]*?)(?:\?=|$)/gi
+const word = /=\?(?<charset>[^?]{1,80})\?\s*(?<encoding>[bq])\s*\?(?<text>[^]*?)(?:\?=|$)/gi
 
 interface Run {
   readonly charset: string
@@ -25,7 +25,7 @@ export function decodeWords(text: string): string {
   let end = 0
   for (const match of text.matchAll(word)) {
     const { charset: claimed = '', encoding = '', text: payload = '' } = match.groups ?? {}
-    const charset = claimed.replace(/\*.*$/, '').toLowerCase()
+    const charset = claimed.replace(/\*.*$/, '').trim().toLowerCase()
     const between = text.slice(end, match.index)
     end = match.index + match[0].length
     const follows = run !== null && between.trim() === ''

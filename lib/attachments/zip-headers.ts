@@ -41,8 +41,8 @@ const flag = { encrypted: 1, descriptor: 8, utf8: 0x800, masked: 0x2000 }
 
 /** Whether content that begins like this is an archive, if perhaps a damaged one. */
 export function startsAsZip(content: Buffer): boolean {
-  // A local header, the end of an empty archive, or the mark of one that was meant for several files.
-  return /^504b(?:0304|0506|0708|3030504b)/.test(content.toString('hex', 0, 6))
+  // A header, the end of an empty archive, or the mark of one that was meant for several files.
+  return /^504b(?:0304|0102|0506|0708|3030504b)/.test(content.toString('hex', 0, 6))
 }
 
 /**
@@ -62,7 +62,7 @@ export function findZip(content: Buffer, from: number): number {
 /** Bytes that findZip needs to see together. */
 export const zipLookahead = localBytes
 
-/** Null: nothing here, but so many signatures have been looked at that the caller may want to do something else. */
+/** All headers in order. Null: a header cut off, or a while without any, so that the caller can keep time. */
 export function* zipHeaders(zip: Buffer): Generator<ZipHeader | ZipEnd | null> {
   let looked = 0
   for (let at = 0; ; at += 2) {

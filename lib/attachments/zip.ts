@@ -2,8 +2,8 @@
  * Every name in a zip archive and in the zip archives inside it. The headers are read in zip-headers.ts; here
  * contents are opened, only to see whether they are archives themselves, and the budget is kept.
  *
- * Own reading of a few fields, because libraries read the central directory and refuse what is odd, while a
- * name counts here that any unpacker would write: one in the local headers only, behind a lost tail, in a gap.
+ * Own reading of a few fields, because libraries read the central directory and refuse what is odd, while
+ * here a name counts that any unpacker would write: in local headers only, before a lost tail, in a gap.
  */
 
 import { promisify } from 'node:util'
