@@ -96,6 +96,7 @@ class Inspection extends EventEmitter implements Sink {
 
   end(): void {
     this.#ended = true
+    this.emit('finish')
     this.#read()
   }
 

@@ -6,7 +6,7 @@ import type { Delivered, Haraka } from '../support/haraka'
 import { sendMessage, type Reply, type SendOptions } from '../support/smtp'
 
 /** For tests that wait for connections to end: one that stays open must fail the test, not hang it. */
-export const bounded = { timeout: 120_000 }
+export const bounded = { timeout: 60_000 }
 
 /** Who sends: somebody for us, somebody whose mail is relayed for his address, or for his password. */
 export type Role = 'inbound' | 'relaying' | 'authenticated'

@@ -87,8 +87,8 @@ test('every address of every host, over IPv4, ::1 and by name, one line each', a
   const six = await fake(t, { host: '::1' })
   assert.ok('port' in four.address)
   const { port } = four.address
-  const second = await fake(t, { host: '127.0.5.1', port })
-  const lookup = () => Promise.resolve(['127.0.0.1', '127.0.5.1'])
+  const second = await fake(t, { host: '127.0.10.1', port })
+  const lookup = () => Promise.resolve(['127.0.0.1', '127.0.10.1'])
   const { lines } = await checked([{ name: 'clamd.test', port }, six.address], { scanning: { lookup } })
   assert.equal(lines.length, 3)
   for (const { address } of [four, second, six]) {
@@ -229,7 +229,7 @@ test('max_pings tries, ping_interval apart, then one error', async (t) => {
 })
 
 test('an address that comes up later is found by a later try', async (t) => {
-  const daemon = await fake(t, { host: '127.0.5.2' })
+  const daemon = await fake(t, { host: '127.0.10.2' })
   // Something that keeps the process going between the tries, as a server does.
   await fake(t)
   await daemon.play([{ at: 'connect', do: 'refuse' }])
@@ -284,8 +284,8 @@ test('PONG byte by byte is PONG', async (t) => {
 
 test('dead addresses hide no other and take no longer than their limits', async (t) => {
   const alive = await fake(t)
-  const refused = await fake(t, { host: '127.0.5.3' })
-  const hole = await fake(t, { host: '127.0.5.4' })
+  const refused = await fake(t, { host: '127.0.10.3' })
+  const hole = await fake(t, { host: '127.0.10.4' })
   const silent = await fake(t)
   const dribbling = await fake(t)
   await refused.play([{ at: 'connect', do: 'refuse' }])
@@ -392,7 +392,7 @@ for (const name of ['PING', 'VERSIONCOMMANDS', 'VERSION'] as const) {
 }
 
 test('an abort while connecting, between two tries, while a name is looked up, or before it all', async (t) => {
-  const hole = await fake(t, { host: '127.0.5.5' })
+  const hole = await fake(t, { host: '127.0.10.5' })
   await hole.play([{ at: 'connect', do: 'blackHole' }])
   const closing = await fake(t)
   closing.answers.PING = [{ do: 'close' }]
