@@ -241,7 +241,9 @@ export function parseSettings(sources: Sources): Settings {
   }
   const wanting = wantingQuarantine(settings)
   if (wanting.length > 0 && !sources.hasQuarantine) {
-    problems.push(`config/plugins: ${wanting.join(', ')} needs queue/quarantine, which is not listed there`)
+    problems.push(
+      `config/plugins: ${wanting.join(', ')} need${wanting.length === 1 ? 's' : ''} queue/quarantine, which is not listed there`,
+    )
   }
   if (problems.length > 0) throw new ConfigError(problems)
   return deepFreeze(settings)
@@ -251,7 +253,7 @@ export function parseSettings(sources: Sources): Settings {
 function wantingQuarantine({ rules, attachments }: Settings): string[] {
   const actions: Record<string, Action> = {
     '[infected] action': rules.infected,
-    '[infected] authenticated': rules.authenticated,
+    ...(rules.authenticated === rules.infected ? {} : { '[infected] authenticated': rules.authenticated }),
     ...Object.fromEntries(rules.signatures.map(({ text, action }) => [text, action])),
     ...Object.fromEntries(
       Object.entries(rules.unscanned).map(([name, action]) => [`[unscanned] ${name}`, action]),

@@ -30,7 +30,7 @@ function strip(message: Headed, names: readonly string[]): void {
 }
 
 /** True for `Name:`, `NAME :` and whatever else comes down to that name for a lenient reader. */
-function isNamed(line: string, name: string): boolean {
+export function isNamed(line: string, name: string): boolean {
   const colon = line.indexOf(':')
   const written = colon === -1 ? line : line.slice(0, colon)
   return written.replace(/[^\x21-\x7e]/g, '').toLowerCase() === name.toLowerCase()

@@ -5,6 +5,7 @@
 
 import { isAutomatic, type Refused } from './actions/bounce'
 import type { Connection, Transaction } from './haraka'
+import { isNamed } from './headers'
 import type { Finding, SenderFacts } from './policy'
 import type { Note } from './verdict'
 
@@ -34,8 +35,14 @@ export function senderOf(connection: Connection, transaction: Transaction): Send
     canBeTold:
       isAuthenticated &&
       transaction.mail_from.address !== '' &&
-      !isAutomatic((name) => transaction.header.get(name)),
+      !isAutomatic((name) => valuesOf(transaction, name)),
   }
+}
+
+/** From the lines themselves: Haraka knows no header with white space before its colon. */
+function valuesOf({ header }: Transaction, name: string): string {
+  const lines = header.header_list.filter((line) => isNamed(line, name))
+  return lines.map((line) => line.slice(line.indexOf(':') + 1).trimStart()).join('')
 }
 
 export function userOf({ notes }: Connection): string | null {

@@ -78,16 +78,23 @@ export async function sendReport(outbound: Outbound, to: string, contents: strin
   })
 }
 
-/** True for messages that nobody wrote, or that many got: answering those makes loops and backscatter. */
+/**
+ * True for messages that nobody wrote, or that many got: answering those makes loops and backscatter.
+ * @param header all values of a header, each with its line end
+ */
 export function isAutomatic(header: (name: string) => string): boolean {
-  const value = (name: string) => header(name).trim().toLowerCase()
-  const submitted = value('Auto-Submitted')
+  const values = (name: string) =>
+    header(name)
+      .toLowerCase()
+      .split(/\r?\n(?![ \t])/)
+      .map((value) => value.trim())
+      .filter(Boolean)
   return (
-    (submitted !== '' && !/^no\b/.test(submitted)) ||
-    /^(bulk|list|junk|auto_reply)\b/.test(value('Precedence')) ||
-    /^multipart\/report\b/.test(value('Content-Type')) ||
-    ['List-Id', 'List-Unsubscribe', 'List-Post', 'List-Help', 'List-Archive', 'Mailing-List'].some((name) =>
-      value(name),
+    values('Auto-Submitted').some((value) => !/^no\b/.test(value)) ||
+    values('Precedence').some((value) => /^(bulk|list|junk|auto_reply)\b/.test(value)) ||
+    values('Content-Type').some((value) => /^multipart\/report\b/.test(value)) ||
+    ['List-Id', 'List-Unsubscribe', 'List-Post', 'List-Help', 'List-Archive', 'Mailing-List'].some(
+      (name) => values(name).length > 0,
     )
   )
 }

@@ -52,14 +52,15 @@ export async function keepCopy(
     await syncDirectories(path.dirname(copy), base)
     return copy
   } catch (error) {
-    for (const file of [
-      copy,
-      copy && `${copy}.json`,
-      expected,
+    // A plugin that is late with its note has kept a copy all the same.
+    const noted = transaction.notes.quarantined
+    const copies = [copy, typeof noted === 'string' ? noted : null, expected]
+    const left = [
+      ...copies,
+      ...copies.map((file) => file && `${file}.json`),
       base && path.join(base, 'tmp', transaction.uuid),
-    ]) {
-      if (file) await rm(file, { force: true })
-    }
+    ]
+    for (const file of left) if (file) await rm(file, { force: true }).catch(() => undefined)
     throw error
   }
 }
@@ -136,17 +137,20 @@ async function settleOnDisk(file: string, size: number): Promise<void> {
 
 /** Under its final name it is complete. */
 async function writeRecord(file: string, record: object): Promise<void> {
-  const handle = await open(`${file}.tmp`, 'wx', 0o600)
+  const part = `${file}.tmp`
+  const handle = await open(part, 'wx', 0o600)
   try {
-    await handle.writeFile(`${JSON.stringify(record, null, 2)}\n`)
-    await handle.sync()
+    try {
+      await handle.writeFile(`${JSON.stringify(record, null, 2)}\n`)
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+    await rename(part, file)
   } catch (error) {
-    await rm(`${file}.tmp`, { force: true })
+    await rm(part, { force: true })
     throw error
-  } finally {
-    await handle.close()
   }
-  await rename(`${file}.tmp`, file)
 }
 
 /** A file survives a crash only if the entries that lead to it do. */

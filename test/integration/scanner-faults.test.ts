@@ -489,7 +489,7 @@ async function checkInvariants(
   // With one place for each, every place is free again.
   const tried = new Set<string>()
   for (const daemon of daemons) {
-    const lease = await scanning.hosts.take(tried, AbortSignal.timeout(5000))
+    const lease = await scanning.hosts.take(tried, AbortSignal.timeout(1000))
     assert.ok(lease, `no lease, though there are ${daemons.length} daemons`)
     assert.ok(
       daemons.some(({ address }) => addressText(address) === lease.text),
@@ -510,16 +510,16 @@ async function runCell(row: Row, setting: Setting, content: Content, hasNeighbou
   const faulty = await startFakeClamd({ ...row.daemon, ...(row.hasOwnHost ? { host: ownHost() } : {}) })
   const healthy = hasNeighbours ? [await startFakeClamd(), await startFakeClamd()] : []
   const daemons = [faulty, ...healthy]
+  const limits = { maxConcurrent: 1, ...row.scanner }
+  const scanning = new Scanning(
+    daemons.map(({ address }) => address),
+    { protocol: setting, ...limits },
+  )
   try {
     await withStranger(row.stranger, async (port) => {
       const bytes = row.bytes ?? usual
       await faulty.play(row.script(bytes, port))
       const sent = message(content, bytes)
-      const limits = { maxConcurrent: 1, ...row.scanner }
-      const scanning = new Scanning(
-        daemons.map(({ address }) => address),
-        { protocol: setting, ...limits },
-      )
       const begin = performance.now()
       const verdict = await scanning.scan(sent)
       const ms = performance.now() - begin
@@ -545,6 +545,7 @@ async function runCell(row: Row, setting: Setting, content: Content, hasNeighbou
       await checkInvariants(scanning, verdict, sent, daemons, row.talksOn ?? false)
     })
   } finally {
+    scanning.destroy()
     await Promise.all(daemons.map((daemon) => daemon.stop()))
   }
 }

@@ -124,6 +124,11 @@ export class Scanning {
     return this.scanner.scan(source, signal, this.log)
   }
 
+  /** Ends what should not be there any more, so that a failed test does not keep its process going. */
+  destroy(): void {
+    for (const socket of this.sockets) socket.destroy()
+  }
+
   /** What the scans so far have left behind, in words; nothing, if all are over and all is well. */
   leftovers(): string[] {
     const count = (number: number, what: string) => (number === 0 ? [] : [`${number} ${what}`])
