@@ -95,6 +95,9 @@ const denied: Record<string, Buffer> = {
   'continuations with a number twice': withHeaders(
     `${disposition}; filename*0=evil; filename*1=.exe; filename*1=.txt`,
   ),
+  'continuations with a number twice, the last bad': withHeaders(
+    `${disposition}; filename*0=evil; filename*1=.txt; filename*1=.exe`,
+  ),
   'continuations of more than ten': withHeaders(
     `${disposition}; ${Array.from('evilinvoice.exe', (letter, i) => `filename*${i}=${letter}`).join('; ')}`,
   ),
@@ -340,6 +343,13 @@ test('the outcome says which mask, which name and where', async () => {
   const { denied: found, names } = await inspected(message)
   assert.deepEqual(found, { mask: '*.exe', name: 'evil.exe', where: 'part 2' })
   assert.deepEqual(names, ['evil.exe'])
+})
+
+test('a backslash in quotes escapes for some and parts a path for others', async () => {
+  const path = withHeaders(`${disposition}; filename="C:\\temp\\evil.exe"`)
+  const escaped = withHeaders(`${disposition}; filename="e\\vil.exe"`)
+  assert.equal((await inspected(path, { masks: 'evil.exe' })).denied?.mask, 'evil.exe')
+  assert.equal((await inspected(escaped, { masks: 'evil.exe' })).denied?.mask, 'evil.exe')
 })
 
 describe('masks', () => {

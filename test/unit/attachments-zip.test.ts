@@ -281,6 +281,9 @@ test('the outcome says where in which archive', async () => {
 test('archives are left alone when they are not asked for', async () => {
   const outcome = await inspected(inMail(evil), { insideArchives: false })
   assert.deepEqual(outcome, { denied: null, unreadable: null, names: ['archive.zip'] })
+  const inTnef = Buffer.concat([Buffer.from('789f3e220100', 'hex'), evil])
+  assert.equal((await inspected(inMail(inTnef), { insideArchives: false })).denied, null)
+  assert.equal((await inspected(inMail(inTnef))).denied?.name, 'evil.exe')
 })
 
 describe('what an archive may cost', () => {
@@ -392,6 +395,17 @@ describe('what an archive may cost', () => {
     const seen: Finding[] = []
     for await (const finding of zipNames(Buffer.alloc(2_000_000, 'PK'), budget)) seen.push(finding)
     assert.deepEqual(seen, [{ unreadable: 'more than 100 ms', within: [] }])
+  })
+
+  test('an abort ends a search that finds nothing', async () => {
+    let now = 0
+    const budget = new Budget(
+      defaultLimits,
+      AbortSignal.abort(new Error('client is gone')),
+      () => (now += 20),
+    )
+    budget.enter()
+    await assert.rejects(zipNames(Buffer.alloc(200_000, 'PK'), budget).next(), /client is gone/)
   })
 
   test('no more of an attachment is held than the limit', async () => {
