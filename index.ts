@@ -59,12 +59,12 @@ export function clamav_scan(this: Plugin, next: Next, connection: Connection): v
 /** data_post, late: turns the verdict into an action; a plain reject or defer is answered here. */
 export function clamav_rules(this: Plugin, next: Next, connection: Connection): void {
   whileHere(this, next, connection, deferred, (message) => {
-    const { verdict } = message.passage
-    // Without a verdict the message was steered past the scan; the gate will see to it.
-    if (!verdict) return []
-    const action = settle(message, verdict)
+    const { judgement } = message.passage
+    // Without one the message was steered past the scan; the gate will see to it.
+    if (!judgement) return []
+    const action = settle(message, judgement)
     if (action.quarantine || action.bounce) return []
-    const outcome = outcomeOf(message, verdict, action.ending)
+    const outcome = outcomeOf(message, judgement, action.ending)
     return 'answer' in outcome ? nextArgs(outcome) : []
   })
 }
@@ -76,10 +76,10 @@ export function clamav_rules(this: Plugin, next: Next, connection: Connection): 
 export function clamav_gate(this: Plugin, next: Next, connection: Connection): void {
   whileHere(this, next, connection, deferred, async (message) => {
     const { passage } = message
-    const verdict = passage.verdict ?? (await examine(message))
+    const judgement = passage.judgement ?? (await examine(message))
     if (passage.dropped.signal.aborted) return deferred
-    const action = passage.decision?.action ?? settle(message, verdict)
-    return nextArgs(await carryOut(message, verdict, action))
+    const action = passage.action ?? settle(message, judgement)
+    return nextArgs(await carryOut(message, judgement, action))
   })
 }
 

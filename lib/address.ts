@@ -25,7 +25,7 @@ export function parseHost(text: string, defaultPort: number): Host | string {
   if (text.startsWith('/')) return { path: text }
   if (isIP(text) === 6) {
     return new RegExp(`:(3310|${defaultPort})$`).test(text)
-      ? `is it an address or an address with a port? Write [${text.replace(/:\d+$/, '')}]:${text.replace(/^.*:/, '')}`
+      ? 'is an address, or an address and a port? Write it in brackets, the port behind them'
       : { host: text, port: defaultPort }
   }
   const match = /^(?:\[(?<v6>[^\]]+)\]|(?<name>[^:[\]/]+))(?::(?<port>\d+))?$/.exec(text)?.groups

@@ -4,8 +4,7 @@
  */
 
 import { printable } from './clamd/protocol'
-import type { Finding } from './policy'
-import type { Verdict } from './verdict'
+import type { Finding, Verdict } from './verdict'
 
 export interface Answer {
   readonly code: 451 | 550 | 552

@@ -221,7 +221,7 @@ export function parseSettings(sources: Sources): Settings {
       authenticated: read('check', 'authenticated', check.authenticated),
       relay: read('check', 'relay', check.relay),
       privateIp: read('check', 'private_ip', check.private_ip),
-      localIp: sources.ini.check?.local_ip !== undefined ? read('check', 'local_ip', check.local_ip) : null,
+      localIp: read('check', 'local_ip', check.local_ip),
     },
     message: read('infected', 'message', infected.message),
     quarantineFolder: read('quarantine', 'folder', quarantine.folder),
@@ -272,7 +272,7 @@ function wantingQuarantine({ rules, attachments }: Settings): string[] {
 function misplaced(ini: Sources['ini']): string[] {
   const sections = Object.keys(schema)
   return Object.entries(ini).flatMap(([section, keys]) => {
-    const keysOf = (schema as Record<string, object | undefined>)[section]
+    const keysOf = Object.hasOwn(schema, section) ? schema[section as keyof typeof schema] : undefined
     if (keysOf === undefined) {
       return [`${iniName}: [${section}] is no section; did you mean [${closest(section, sections)}]?`]
     }
@@ -286,7 +286,7 @@ function misplaced(ini: Sources['ini']): string[] {
 
 /** The nearest key of the section; the same key of another section if it stands there. */
 function nearest(name: string, section: string): string {
-  const elsewhere = Object.entries(schema).find(([, keys]) => name in keys)
+  const elsewhere = Object.entries(schema).find(([, keys]) => Object.hasOwn(keys, name))
   if (elsewhere) return `[${elsewhere[0]}] ${name}`
   const snake = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
   return closest(snake, Object.keys(schema[section as keyof typeof schema]))

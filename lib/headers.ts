@@ -38,7 +38,11 @@ export function isNamed(line: string, name: string): boolean {
 
 /** Removes what a sender may have forged, also of a header that we do not write at the moment. */
 export function removeForged(message: Headed): void {
+  const had = message.header.header_list.length
   strip(message, [infectedName, statusName])
+  // Without any header the message stream sends the section as it was received, forged ones included.
+  if (had > 0 && message.header.header_list.length === 0)
+    message.add_header('Comments', 'no other header fields')
 }
 
 /** Makes the message carry what the verdict says and nothing else; leaves a message alone that already does. */

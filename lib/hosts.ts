@@ -175,8 +175,13 @@ export class Hosts {
     if (this.#entries.length > 0 && this.world.now() - this.#resolvedAt < this.settings.resolveMs) return
     const resolving = this.#resolve()
     if (this.#entries.length > 0) return
-    const found = new Promise<void>((resolve) => this.#waiting.push(resolve))
-    await within(Promise.race([resolving, found]), this.settings.connectMs, signal)
+    const first = new AbortController()
+    const found = new Promise<void>((resolve) => this.#wait(resolve, first.signal))
+    try {
+      await within(Promise.race([resolving, found]), this.settings.connectMs, signal)
+    } finally {
+      first.abort()
+    }
   }
 
   #resolve(): Promise<void> {

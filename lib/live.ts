@@ -8,7 +8,8 @@ import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import bytes from 'bytes'
-import type { QuarantinePlugin } from './actions/quarantine'
+import { reportMs } from './actions/bounce'
+import { copyMs, type QuarantinePlugin } from './actions/quarantine'
 import { parseSettings, type Settings } from './config'
 import type { Plugin } from './haraka'
 import { Hosts } from './hosts'
@@ -24,8 +25,11 @@ export interface Live {
   check: AbortController | null
 }
 
-/** Seconds by which Haraka's hook timer exceeds scan_timeout, so that the verdict comes first, and a copy is kept. */
-const hookMarginSeconds = 30
+/** Milliseconds for looking at the attachments; the work itself has a tighter limit of its own. */
+export const lookMs = 15_000
+
+/** Milliseconds for what a hook does besides scanning and waiting for a neighbour: attachments, a copy, a report. */
+const aroundMs = lookMs + copyMs + reportMs + 5000
 
 const lives = new WeakMap<Plugin, Live>()
 
@@ -43,7 +47,7 @@ export function load(plugin: Plugin): void {
     const live = liveOf(plugin, settings, old)
     lives.set(plugin, live)
     // 0 is an administrator's "no timer".
-    const needed = Math.ceil(settings.scan.scanMs / 1000) + hookMarginSeconds
+    const needed = Math.ceil((settings.scan.scanMs + settings.scan.connectMs + aroundMs) / 1000)
     plugin.timeout = hookSeconds === 0 ? 0 : Math.max(hookSeconds, needed)
     if (old?.check && old.hosts !== live.hosts) {
       old.check.abort()

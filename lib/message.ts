@@ -35,18 +35,21 @@ export class TransactionMessage implements MessageSource {
   /** @param lineEnds as the reading has them */
   async open(sink: Sink, lineEnds: '\r\n' | '\n' = '\r\n'): Promise<void> {
     const turn = ++this.#turn
+    const onFinish = () => {
+      this.#reading = null
+    }
     const until = performance.now() + this.patienceMs
     while (turn === this.#turn) {
       try {
-        sink.once('finish', () => {
-          this.#reading = null
-        })
         this.transaction.message_stream.pipe(sink, { line_endings: lineEnds })
         this.#reading = sink
+        sink.once('finish', onFinish)
         return
       } catch (cause) {
-        sink.removeAllListeners('finish')
-        if (performance.now() > until || !String(cause).includes('currently piping')) {
+        if (!String(cause).includes('currently piping')) {
+          throw new Failure('read message', 'the message cannot be read', cause)
+        }
+        if (performance.now() > until) {
           throw new Failure('read message', 'another plugin keeps the message open', cause)
         }
         await delay(pollMs)

@@ -3,21 +3,27 @@
  * exactly once, for this very message, whatever goes wrong. What is done with it is treatment.ts.
  */
 
+import type { Action } from './action'
 import type { Connection, Next, Plugin, Transaction } from './haraka'
 import { removeForged } from './headers'
 import { currentOf, type Live } from './live'
-import type { Decision, Finding } from './policy'
-import type { Note, Verdict } from './verdict'
+import type { Decision } from './policy'
+import type { Finding, Verdict } from './verdict'
 
-/** The verdict is kept here, where nobody else can reach it; the note is a copy for others. */
+/** What the scan, the attachments and the rules came to. */
+export interface Judgement {
+  readonly verdict: Verdict
+  readonly finding: Finding
+  readonly decision: Decision
+}
+
+/** The judgement is kept here, where nobody else can reach it; the note is a copy for others. */
 export interface Passage {
   /** What was in force when the message came; a reload does not touch it. */
   readonly live: Live
-  verdict: Verdict | null
-  finding: Finding
-  note: Note | null
-  /** What is done; null until the rules have spoken. */
-  decision: Decision | null
+  judgement: Judgement | null
+  /** What is done: as decided, or as another plugin overruled it; null until that is settled. */
+  action: Action | null
   /** Aborted when the message is dropped: client gone, hook timer fired, connection reset. */
   readonly dropped: AbortController
   /** Answers for the hook that works on this message when it is dropped. */
@@ -93,10 +99,8 @@ function passageOf(plugin: Plugin, transaction: Transaction): Passage {
   removeForged(transaction)
   const passage: Passage = {
     live: currentOf(plugin),
-    verdict: null,
-    finding: null,
-    note: null,
-    decision: null,
+    judgement: null,
+    action: null,
     dropped: new AbortController(),
     leave: null,
   }

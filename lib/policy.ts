@@ -3,7 +3,7 @@
  */
 
 import { actionOf, delivers, withoutReport, type Action } from './action'
-import type { Reason, Verdict } from './verdict'
+import type { Finding, Reason, Verdict } from './verdict'
 
 /** Outcomes of `[unscanned]`; `exempt` is not among them, for it is a wish and not an accident. */
 export type Mishap = Exclude<Reason, 'exempt'>
@@ -36,17 +36,12 @@ export interface SenderFacts {
   readonly canBeTold: boolean
 }
 
-/** What the look at the attachments came to. `denied`: the mask that a name matches. */
-export type Finding =
-  { readonly denied: string; readonly name: string } | { readonly unreadable: string } | null
-
 /** `[check]`: whose messages are scanned. */
 export interface Check {
   readonly authenticated: boolean
   readonly relay: boolean
   readonly privateIp: boolean
-  /** null: not set, so that `private_ip` speaks for local addresses as well. */
-  readonly localIp: boolean | null
+  readonly localIp: boolean
 }
 
 export const accept = actionOf('accept')
@@ -91,7 +86,10 @@ function byScan(rules: Rules, verdict: Verdict, sender: SenderFacts): Action {
 
 /** True for a sender whose messages `[check]` leaves alone. */
 export function isExempt(check: Check, sender: SenderFacts): boolean {
-  const byAddress =
-    sender.isLocal && check.localIp !== null ? !check.localIp : sender.isPrivate && !check.privateIp
-  return (sender.isAuthenticated && !check.authenticated) || (sender.isRelaying && !check.relay) || byAddress
+  return (
+    (sender.isAuthenticated && !check.authenticated) ||
+    (sender.isRelaying && !check.relay) ||
+    (sender.isPrivate && !check.privateIp) ||
+    (sender.isLocal && !check.localIp)
+  )
 }

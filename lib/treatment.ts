@@ -11,12 +11,21 @@ import { answerTo, notKept, type Answer } from './answer'
 import { inspect } from './attachments/inspect'
 import type { Outbound } from './haraka'
 import { mark } from './headers'
-import { quarantinePlugin } from './live'
+import { lookMs, quarantinePlugin } from './live'
 import { TransactionMessage } from './message'
-import { stackOf, type Message } from './passage'
-import { decide, isExempt, possible, type Finding } from './policy'
-import { recordOf, refusedOf, senderOf, userOf } from './sender'
-import { exemptVerdict, failedVerdict, logLine, noteOf, resultOf, type Note, type Verdict } from './verdict'
+import { stackOf, type Judgement, type Message } from './passage'
+import { decide, isExempt, possible } from './policy'
+import { recordOf, refusedOf, senderOf, userOf } from './client'
+import {
+  exemptVerdict,
+  failedVerdict,
+  logLine,
+  noteOf,
+  resultOf,
+  type Finding,
+  type Note,
+  type Verdict,
+} from './verdict'
 
 /** How a message ends, and the answer that goes with `reject` and `defer`. */
 export type Outcome =
@@ -29,30 +38,29 @@ const limiter = new ReportLimiter()
  * Scans and looks at the attachments, unless [check] exempts the sender; writes verdict, header, note and
  * result. Writes nothing of a message that is dropped meanwhile.
  */
-export async function examine(message: Message): Promise<Verdict> {
+export async function examine(message: Message): Promise<Judgement> {
   const { plugin, connection, transaction, passage } = message
-  const { settings } = passage.live
+  const { rules, check, detailsHeader } = passage.live.settings
   const sender = senderOf(connection, transaction)
-  const isOurs = !isExempt(settings.check, sender)
+  const isOurs = !isExempt(check, sender)
   const verdict = isOurs ? await scan(message) : exemptVerdict()
-  const isSettled =
-    verdict.outcome === 'infected' && !delivers(decide(settings.rules, verdict, null, sender).action)
+  const isSettled = verdict.outcome === 'infected' && !delivers(decide(rules, verdict, null, sender).action)
   const finding = isOurs && !isSettled ? await lookInside(message) : null
-  if (passage.dropped.signal.aborted) return verdict
+  const decision = decide(rules, verdict, finding, sender)
+  const judgement = { verdict, finding, decision }
+  if (passage.dropped.signal.aborted) return judgement
 
-  const { action } = decide(settings.rules, verdict, finding, sender)
-  passage.verdict = verdict
-  passage.finding = finding
-  passage.note = noteOf(verdict, action.text)
-  transaction.notes.clamav_stream = passage.note
+  const action = decision.action.text
+  passage.judgement = judgement
+  transaction.notes.clamav_stream = noteOf(verdict, action)
   transaction.results.add(plugin, resultOf(verdict, finding))
-  mark(transaction, verdict, settings.detailsHeader)
+  mark(transaction, verdict, detailsHeader)
   const isFine =
     verdict.outcome === 'clean' || (verdict.outcome === 'unscanned' && verdict.reason === 'exempt')
   const level =
     isFine && finding === null ? 'loginfo' : verdict.outcome === 'unscanned' ? 'logwarn' : 'lognotice'
-  connection[level](plugin, logLine(verdict, finding, action.text))
-  return verdict
+  connection[level](plugin, logLine(verdict, finding, action))
+  return judgement
 }
 
 function scan({ plugin, connection, transaction, passage }: Message): Promise<Verdict> {
@@ -72,8 +80,9 @@ async function lookInside({ plugin, connection, transaction, passage }: Message)
   const { deny, insideArchives, debug } = passage.live.settings.attachments
   if (deny.length === 0) return null
   const source = new TransactionMessage(transaction, passage.live.settings.scan.connectMs)
+  const signal = AbortSignal.any([passage.dropped.signal, AbortSignal.timeout(lookMs)])
   try {
-    const found = await inspect(source, { masks: deny, insideArchives, signal: passage.dropped.signal })
+    const found = await inspect(source, { masks: deny, insideArchives, signal })
     for (const name of debug ? found.names : []) connection.loginfo(plugin, `attachment name: ${name}`)
     if (found.denied) return { denied: found.denied.mask, name: found.denied.name }
     return found.unreadable === null ? null : { unreadable: found.unreadable }
@@ -86,40 +95,37 @@ async function lookInside({ plugin, connection, transaction, passage }: Message)
   }
 }
 
-/** What the rules decide, or what another plugin has put into the note since; from now on it stands. */
-export function settle(message: Message, verdict: Verdict): Action {
+/** What was decided, or what another plugin has put into the note since; from now on it stands. */
+export function settle(message: Message, { verdict, decision }: Judgement): Action {
   const { plugin, connection, transaction, passage } = message
-  const { settings } = passage.live
-  const sender = senderOf(connection, transaction)
-  const decided = decide(settings.rules, verdict, passage.finding, sender)
-  const usual = decided.action.text
-  const noted = (transaction.notes.clamav_stream as Partial<Note> | undefined)?.action ?? usual
+  const decided = decision.action
+  const noted = (transaction.notes.clamav_stream as Partial<Note> | undefined)?.action ?? decided.text
   const overruling = parseAction(noted)
-  const action = overruling ? possible(overruling, sender) : decided.action
-  if (!overruling)
-    connection.logerror(plugin, `note.action ${inspectValue(noted)} is no action, "${usual}" stays`)
-  else if (action.text !== usual)
-    connection.lognotice(plugin, `another plugin made "${usual}" into "${action.text}"`)
-  passage.decision = { ...decided, action }
+  const action = overruling ? possible(overruling, senderOf(connection, transaction)) : decided
+  if (!overruling) {
+    connection.logerror(plugin, `note.action ${inspectValue(noted)} is no action, "${decided.text}" stays`)
+  } else if (action.text !== decided.text) {
+    connection.lognotice(plugin, `another plugin made "${decided.text}" into "${action.text}"`)
+  }
+  passage.action = action
   // A new one, for a neighbour may have frozen or replaced the old.
-  passage.note = noteOf(verdict, action.text)
-  transaction.notes.clamav_stream = passage.note
+  transaction.notes.clamav_stream = noteOf(verdict, action.text)
   if (action.quarantine) {
     // Other plugins go by these; the copy itself is made at the gate.
-    transaction.notes.quarantine = settings.quarantineFolder
+    transaction.notes.quarantine = passage.live.settings.quarantineFolder
     transaction.notes.set('queue.wants', 'quarantine')
   }
   return action
 }
 
 /** Keeps the copy and sends the report that the action asks for; what cannot be kept is deferred. */
-export async function carryOut(message: Message, verdict: Verdict, action: Action): Promise<Outcome> {
+export async function carryOut(message: Message, judgement: Judgement, action: Action): Promise<Outcome> {
   const { plugin, connection, transaction, passage } = message
   const { settings } = passage.live
   if (action.quarantine) {
     try {
-      const note = passage.note ?? noteOf(verdict, action.text)
-      const record = recordOf(connection, transaction, note, passage.finding)
+      const note = noteOf(judgement.verdict, action.text)
+      const record = recordOf(connection, transaction, note, judgement.finding)
       const copy = await keepCopy(
         quarantinePlugin(plugin),
         connection,
@@ -135,25 +141,25 @@ export async function carryOut(message: Message, verdict: Verdict, action: Actio
   }
   // Who has gone meanwhile will send the message again.
   if (passage.dropped.signal.aborted) return { ending: 'defer', answer: notKept }
-  const isDone = !action.bounce || (await report(message, verdict, action))
+  const isDone = !action.bounce || (await report(message, judgement, action))
   const ending = isDone ? action.ending : withoutReport(action).ending
   // Other plugins had their hands on the headers since the scan.
-  if (ending === 'accept' || ending === 'tag') mark(transaction, verdict, settings.detailsHeader)
-  return outcomeOf(message, verdict, ending)
+  if (ending === 'accept' || ending === 'tag') mark(transaction, judgement.verdict, settings.detailsHeader)
+  return outcomeOf(message, judgement, ending)
 }
 
 /** The ending with its answer. */
-export function outcomeOf(message: Message, verdict: Verdict, ending: Ending): Outcome {
+export function outcomeOf({ passage }: Message, judgement: Judgement, ending: Ending): Outcome {
   if (ending !== 'reject' && ending !== 'defer') return { ending }
-  return { ending, answer: answerFor(message, verdict, ending) }
+  return { ending, answer: answerFor(judgement, ending, passage.live.settings.message) }
 }
 
-function answerFor({ passage }: Message, verdict: Verdict, ending: 'reject' | 'defer'): Answer {
-  return answerTo(verdict, passage.decision?.finding ?? null, ending, passage.live.settings.message)
+function answerFor({ verdict, decision }: Judgement, ending: 'reject' | 'defer', text: string): Answer {
+  return answerTo(verdict, decision.finding, ending, text)
 }
 
 /** Sends the report to the sender through Haraka's outbound queue. @returns false if there is none */
-async function report(message: Message, verdict: Verdict, action: Action): Promise<boolean> {
+async function report(message: Message, judgement: Judgement, action: Action): Promise<boolean> {
   const { plugin, connection, transaction, passage } = message
   const { bounce } = passage.live.settings
   const user = userOf(connection) ?? ''
@@ -163,12 +169,12 @@ async function report(message: Message, verdict: Verdict, action: Action): Promi
   }
   try {
     const ending = action.ending === 'defer' ? 'defer' : 'reject'
-    const { code, subject, detail, text } = answerFor(message, verdict, ending)
+    const { code, subject, detail, text } = answerFor(judgement, ending, passage.live.settings.message)
     const contents = await composeReport(bounce, {
       ...refusedOf(transaction),
       me: String(plugin.config.get('me', 'value')),
       answer: `${code} ${code < 500 ? 4 : 5}.${subject}.${detail} ${text}`,
-      verdict,
+      verdict: judgement.verdict,
     })
     await sendReport(plugin.haraka_require('outbound') as Outbound, transaction.mail_from.address, contents)
     connection.lognotice(plugin, `report sent to ${transaction.mail_from.address}`)

@@ -1,14 +1,16 @@
 /*
- * The outcomes of a scan, and how each is written: note, result, header values, log line, answer text.
- * What is done about an outcome is decided in policy.ts; where the words go is index.ts' business.
+ * The outcomes of a scan, and how each is written: note, result, header values, log line.
+ * What is done about an outcome is decided in policy.ts; where the words go is treatment.ts' business.
  */
-
-import type { Finding } from './policy'
 
 export type Protocol = 'stream' | 'instream'
 
 /** Why a message was not scanned. `exempt`: by [check]; the others: by what happened. */
 export type Reason = 'exempt' | 'too_large' | 'limits' | 'timeout' | 'error'
+
+/** What the look at the attachments came to. `denied`: the mask that a name matches. */
+export type Finding =
+  { readonly denied: string; readonly name: string } | { readonly unreadable: string } | null
 
 interface Scan {
   /** Address that gave the verdict, or that was asked last; null when none was. */
@@ -121,8 +123,8 @@ export function logLine(verdict: Verdict, finding: Finding, action: string): str
     finding === null
       ? ''
       : 'denied' in finding
-        ? ` denied=${finding.denied} name="${finding.name}"`
-        : ` unreadable="${finding.unreadable}"`
+        ? ` denied=${finding.denied} name=${JSON.stringify(finding.name)}`
+        : ` unreadable=${JSON.stringify(finding.unreadable)}`
   const outcome = verdict.outcome === 'clean' ? 'clean' : statusHeader(verdict)
   return `${outcome}${where} bytes=${verdict.bytes} ms=${verdict.ms} action=${action}${inside}${why}`
 }

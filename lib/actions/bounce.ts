@@ -37,6 +37,9 @@ export interface Refused {
   readonly verdict: Verdict
 }
 
+/** Milliseconds in which the outbound queue takes a report. */
+export const reportMs = 5000
+
 /** Longest header section that is sent back, in bytes. */
 const maxHeaderBytes = 64 * 1024
 
@@ -70,33 +73,17 @@ export async function composeReport(settings: BounceSettings, refused: Refused):
 
 /** Hands a report to the outbound queue, past every hook, so that it meets no scan and no rule. */
 export async function sendReport(outbound: Outbound, to: string, contents: string): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
   await new Promise<void>((resolve, reject) => {
+    timer = setTimeout(
+      () => reject(new Error(`the outbound queue did not take it within ${reportMs} ms`)),
+      reportMs,
+    )
     outbound.send_email('<>', `<${to}>`, contents, (code, text) => {
       if (code === constants.ok) resolve()
       else reject(new Error(`the outbound queue did not take it: ${text ?? code}`))
     })
-  })
-}
-
-/**
- * True for messages that nobody wrote, or that many got: answering those makes loops and backscatter.
- * @param header all values of a header, each with its line end
- */
-export function isAutomatic(header: (name: string) => string): boolean {
-  const values = (name: string) =>
-    header(name)
-      .toLowerCase()
-      .split(/\r?\n(?![ \t])/)
-      .map((value) => value.trim())
-      .filter(Boolean)
-  return (
-    values('Auto-Submitted').some((value) => !/^no\b/.test(value)) ||
-    values('Precedence').some((value) => /^(bulk|list|junk|auto_reply)\b/.test(value)) ||
-    values('Content-Type').some((value) => /^multipart\/report\b/.test(value)) ||
-    ['List-Id', 'List-Unsubscribe', 'List-Post', 'List-Help', 'List-Archive', 'Mailing-List'].some(
-      (name) => values(name).length > 0,
-    )
-  )
+  }).finally(() => clearTimeout(timer))
 }
 
 /** So many reports for each user in any span of that length. */

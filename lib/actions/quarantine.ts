@@ -16,7 +16,7 @@ export interface QuarantinePlugin {
 }
 
 /** Milliseconds that all of it may take, and that a late second answer of the plugin is waited for. */
-const copyMs = 20_000
+export const copyMs = 20_000
 const afterthoughtMs = 1000
 
 /**
@@ -56,9 +56,10 @@ export async function keepCopy(
     const noted = transaction.notes.quarantined
     const copies = [copy, typeof noted === 'string' ? noted : null, expected]
     const left = [
+      // First, so that a plugin that is late has nothing to link any more.
+      base && path.join(base, 'tmp', transaction.uuid),
       ...copies,
       ...copies.map((file) => file && `${file}.json`),
-      base && path.join(base, 'tmp', transaction.uuid),
     ]
     for (const file of left) if (file) await rm(file, { force: true }).catch(() => undefined)
     throw error

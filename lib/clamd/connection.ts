@@ -9,6 +9,9 @@ import type { Exchange } from './exchange'
 import { Failure, type Step } from './failure'
 import { maxReplyBytes, parseReply, printable, type Reply } from './protocol'
 
+/** Milliseconds after OK in which clamd's end of the connection is waited for. */
+const lingerMs = 100
+
 type Dialling = Pick<Exchange, 'connect' | 'connectMs' | 'signal'>
 
 /** Resolves with a connected socket; rejects with a Failure, or with the signal's reason. */
@@ -57,6 +60,7 @@ export function dial(
 export class CommandConnection {
   #received = ''
   #ended: Error | null = null
+  #broken: Failure | null = null
   #waiting: { step: Step; resolve: (line: string) => void; reject: (reason: Error) => void } | null = null
 
   private constructor(
@@ -65,7 +69,10 @@ export class CommandConnection {
   ) {
     socket.setEncoding('latin1')
     socket.on('data', (text: string) => this.#receive(text))
-    socket.on('error', (cause) => this.fail(new Failure(this.#step, 'connection broke', cause)))
+    socket.on('error', (cause) => {
+      this.#broken = new Failure(this.#step, 'connection broke', cause)
+      this.fail(this.#broken)
+    })
     socket.on('close', this.#onEnd)
     socket.on('end', this.#onEnd)
     signal.addEventListener('abort', this.#onAbort)
@@ -88,12 +95,37 @@ export class CommandConnection {
     })
   }
 
-  /** The reply that ends the exchange. Clean is only clean if nothing stands behind it. */
-  async lastReply(): Promise<Reply> {
+  /**
+   * The reply that ends the exchange. Clean is only clean after a completely sent message, and if nothing but the
+   * end of the connection follows.
+   */
+  async lastReply(sent: { readonly complete: boolean; readonly bytes: number }): Promise<Reply> {
     const reply = parseReply(await this.reply('reply'))
-    return reply.kind === 'clean' && this.#received !== ''
-      ? { kind: 'error', text: `OK, and then: ${printable(this.#received)}` }
-      : reply
+    if (reply.kind !== 'clean') return reply
+    if (!sent.complete)
+      throw new Failure('reply', `OK before the end of the message, after ${sent.bytes} bytes`)
+    await this.#orderlyEnd()
+    return this.#received === ''
+      ? reply
+      : { kind: 'error', text: `OK, and then: ${printable(this.#received)}` }
+  }
+
+  /**
+   * clamd closes with its reply. One that says OK and has not read what we sent closes with a reset, and one that
+   * says OK and goes on says more. Who just stays connected is believed after a moment: a proxy may do that.
+   */
+  async #orderlyEnd(): Promise<void> {
+    if (this.#broken) throw this.#broken
+    if (this.#ended || this.#received !== '') return
+    let timer: NodeJS.Timeout | undefined
+    await new Promise<void>((resolve, reject) => {
+      // A busy event loop may come late to the timer; what is there by then is read first.
+      timer = setTimeout(() => setImmediate(resolve), lingerMs)
+      this.socket.once('end', resolve).once('close', resolve).once('data', resolve)
+      this.socket.once('error', () =>
+        reject(this.#broken ?? new Failure('reply', 'connection broke after OK')),
+      )
+    }).finally(() => clearTimeout(timer))
   }
 
   /** Ends the connection; whoever waits for a reply gets `reason`. A reply that is already here still counts. */

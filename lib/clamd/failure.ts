@@ -23,11 +23,6 @@ export class Failure extends Error {
   }
 }
 
-/** Whoever says OK to a part has not seen the whole. */
-export function earlyClean(bytes: number): Failure {
-  return new Failure('reply', `OK before the end of the message, after ${bytes} bytes`)
-}
-
 /** The message is larger than max_size; nobody's fault, and no other address would change it. */
 export class TooLarge extends Error {
   override readonly name = 'TooLarge'

@@ -4,7 +4,6 @@
 
 import { CommandConnection } from './connection'
 import type { Answer, Exchange, MessageSource } from './exchange'
-import { earlyClean } from './failure'
 import { command } from './protocol'
 import { Sender } from './sender'
 
@@ -17,8 +16,7 @@ export async function instream(how: Exchange, message: MessageSource): Promise<A
     how.at('send')
     sender.once('finish', () => how.at('reply', `${sender.bytes} bytes handed on`))
     message.open(sender).catch((error: unknown) => line.fail(error as Error))
-    const reply = await line.lastReply()
-    if (reply.kind === 'clean' && !sender.complete) throw earlyClean(sender.bytes)
+    const reply = await line.lastReply(sender)
     return { reply, step: 'reply', bytes: sender.bytes }
   } finally {
     message.close()

@@ -7,7 +7,7 @@ import type { Socket } from 'node:net'
 import type { Address } from '../address'
 import { CommandConnection, dial } from './connection'
 import type { Answer, Exchange, MessageSource } from './exchange'
-import { earlyClean, Failure } from './failure'
+import { Failure } from './failure'
 import { command, parsePort, parseReply, type Reply } from './protocol'
 import { Sender } from './sender'
 
@@ -52,7 +52,6 @@ async function transfer(
   let patience: NodeJS.Timeout | undefined
   let isOver = false
   const giveUpSoon = (reason: Failure) => {
-    if (isOver) return
     patience ??= setTimeout(() => {
       line.fail(reason)
       data.destroy(reason)
@@ -65,13 +64,13 @@ async function transfer(
     sender.once('finish', () => how.at('reply', `${sender.bytes} bytes handed on`))
     message.open(sender).catch((error: unknown) => line.fail(error as Error))
     void sent.then((broken) => {
+      if (isOver) return
       message.close()
       // clamd writes the reason on the command connection; it gets a moment to arrive.
       if (broken) giveUpSoon(broken)
     })
-    const reply = await line.lastReply()
+    const reply = await line.lastReply(sender)
     if (reply.kind === 'clean') {
-      if (!sender.complete) throw earlyClean(sender.bytes)
       giveUpSoon(new Failure('send', 'OK, but the data connection was not closed'))
       const broken = await sent
       if (broken) throw broken

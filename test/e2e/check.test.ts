@@ -37,7 +37,6 @@ const cases: [ini: string, exempt: string[]][] = [
   ['relay=false', ['relaying', 'authenticated']],
   ['private_ip=false', inside],
   ['local_ip=false', local],
-  ['private_ip=false\nlocal_ip=true', ['private', 'authenticated']],
   ['authenticated=no\nrelay=off\nprivate_ip=0\nlocal_ip=False', ['relaying', ...inside]],
 ]
 

@@ -2,13 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { simpleParser } from 'mailparser'
-import {
-  composeReport,
-  isAutomatic,
-  ReportLimiter,
-  type BounceSettings,
-  type Refused,
-} from '../../lib/actions/bounce'
+import { composeReport, ReportLimiter, type BounceSettings, type Refused } from '../../lib/actions/bounce'
+import { isAutomatic } from '../../lib/client'
 
 const settings: BounceSettings = {
   from: 'Mail system <MAILER-DAEMON@(me)>',

@@ -54,7 +54,7 @@ test('an empty ini gives the defaults of the contract', () => {
       },
       attachments: { denied: actionOf('reject'), unreadable: actionOf('accept') },
     },
-    check: { authenticated: true, relay: true, privateIp: true, localIp: null },
+    check: { authenticated: true, relay: true, privateIp: true, localIp: true },
     message: 'Message is infected with {virus}',
     quarantineFolder: 'infected',
     bounce: {

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, test } from 'node:test'
 import type { Sink } from '../../lib/clamd/exchange'
+import { measure } from '../../lib/clamd/measure'
 import type { Transaction } from '../../lib/haraka'
 import { TransactionMessage } from '../../lib/message'
 
@@ -146,4 +147,15 @@ test('closing ends the waiting', async () => {
   const opening = message.open(new Collector())
   message.close()
   await opening
+})
+
+test('a reader that had to wait for a neighbour is told of the end all the same', async () => {
+  const transaction = await received(bodies['a long one'] ?? [], -1)
+  const stuck = new Collector(3)
+  transaction.message_stream.pipe(stuck)
+  const counted = measure(new TransactionMessage(transaction, 60_000), AbortSignal.timeout(20_000))
+  await new Promise((resolve) => setImmediate(resolve))
+  stuck.pauseAfter = Infinity
+  stuck.emit('drain')
+  assert.ok((await counted) > 900_000)
 })

@@ -68,7 +68,7 @@ test('sockets and Haraka stay in their rooms', () => {
       'lib/live.ts',
       'lib/message.ts',
       'lib/passage.ts',
-      'lib/sender.ts',
+      'lib/client.ts',
       'lib/treatment.ts',
       'lib/actions/bounce.ts',
       'lib/actions/quarantine.ts',

@@ -3,11 +3,11 @@
  * rules go by, and those that stand in a quarantine record and in a report.
  */
 
-import { isAutomatic, type Refused } from './actions/bounce'
+import type { Refused } from './actions/bounce'
 import type { Connection, Transaction } from './haraka'
 import { isNamed } from './headers'
-import type { Finding, SenderFacts } from './policy'
-import type { Note } from './verdict'
+import type { SenderFacts } from './policy'
+import type { Finding, Note } from './verdict'
 
 /** Beside the copy of a quarantined message, as JSON. */
 export interface QuarantineRecord {
@@ -81,4 +81,25 @@ export function refusedOf(transaction: Transaction): Omit<Refused, 'me' | 'answe
     messageId: transaction.header.get('Message-ID').trim() || null,
     subject: transaction.header.get_decoded('Subject').trim() || null,
   }
+}
+
+/**
+ * True for messages that nobody wrote, or that many got: answering those makes loops and backscatter.
+ * @param header all values of a header, each with its line end
+ */
+export function isAutomatic(header: (name: string) => string): boolean {
+  const values = (name: string) =>
+    header(name)
+      .toLowerCase()
+      .split(/\r?\n(?![ \t])/)
+      .map((value) => value.trim())
+      .filter(Boolean)
+  return (
+    values('Auto-Submitted').some((value) => !/^no\b/.test(value)) ||
+    values('Precedence').some((value) => /^(bulk|list|junk|auto_reply)\b/.test(value)) ||
+    values('Content-Type').some((value) => /^multipart\/report\b/.test(value)) ||
+    ['List-Id', 'List-Unsubscribe', 'List-Post', 'List-Help', 'List-Archive', 'Mailing-List'].some(
+      (name) => values(name).length > 0,
+    )
+  )
 }
