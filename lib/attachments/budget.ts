@@ -12,15 +12,20 @@ export interface Limits {
   readonly names: number
   /** Messages within encoded messages. */
   readonly messages: number
+  /** Readers of messages that are open at one time: of several encodings, each may be the one that counts. */
+  readonly readers: number
   /** Archives within archives, the outermost one counted. */
   readonly depth: number
   /** Entries of all archives; each may have two headers. */
   readonly entries: number
-  /** Bytes of one attachment that are held to read it as an archive. */
+  /** Bytes that are held at one time to read them as archives, of all attachments and all readings of them. */
   readonly heldBytes: number
   /** Bytes that all nested archives of the message inflate to. */
   readonly inflatedBytes: number
-  /** Milliseconds of work, checked between pieces of the message and between entries of archives. */
+  /**
+   * Milliseconds of work, checked between pieces of the message and between entries of archives. Waiting does
+   * not count, nor does what the thread pool inflates: under load, both are others' time.
+   */
   readonly ms: number
 }
 
@@ -33,6 +38,7 @@ export const defaultLimits: Limits = {
   parts: 10_000,
   names: 10_000,
   messages: 5,
+  readers: 16,
   depth: 5,
   entries: 20_000,
   heldBytes: 32 * 1024 * 1024,
@@ -50,6 +56,7 @@ const turnMs = 10
 export class Budget {
   #headers = 0
   #inflated = 0
+  #held = 0
   #spentMs = 0
   #since: number | null = null
   #turnBegan = 0
@@ -80,19 +87,24 @@ export class Budget {
 
   /** Bytes that may still be inflated. */
   get inflatable(): number {
-    return Math.max(0, this.limits.inflatedBytes - this.#inflated)
+    return this.limits.inflatedBytes - this.#inflated
   }
 
-  get inflated(): number {
-    return this.#inflated
-  }
-
-  get headers(): number {
-    return this.#headers
-  }
-
+  /** At most what is inflatable. */
   spendInflated(bytes: number): void {
     this.#inflated += bytes
+  }
+
+  /** For bytes about to be held. @throws OverBudget and nothing is spent */
+  spendHeld(bytes: number): void {
+    if (this.#held + bytes > this.limits.heldBytes) {
+      throw new OverBudget(`more than ${this.limits.heldBytes} bytes of archives`)
+    }
+    this.#held += bytes
+  }
+
+  releaseHeld(bytes: number): void {
+    this.#held -= bytes
   }
 
   /** @throws OverBudget */
@@ -105,8 +117,17 @@ export class Budget {
   async breathe(): Promise<void> {
     this.checkTime()
     if (this.now() - this.#turnBegan < turnMs) return
-    await nextTurn()
+    await this.offTheClock(() => nextTurn())
     this.signal.throwIfAborted()
-    this.#turnBegan = this.now()
+  }
+
+  /** Waits for something that is not work of this thread on this message. */
+  async offTheClock<T>(wait: () => Promise<T>): Promise<T> {
+    this.leave()
+    try {
+      return await wait()
+    } finally {
+      this.enter()
+    }
   }
 }

@@ -3,6 +3,7 @@
  * it held, from where the archive begins and up to a bound.
  */
 
+import { OverBudget, type Budget } from './budget'
 import type { BodySink } from './mime'
 import { startsAsTnef } from './tnef'
 import { findZip, startsAsZip, zipLookahead } from './zip-headers'
@@ -12,18 +13,61 @@ export interface Archive {
   readonly content: Buffer
 }
 
+const firstBlockBytes = 1024
+const blockBytes = 64 * 1024
+
+/** Copies, so that what is held is what is paid for: not a buffer per line, nor a chunk for a few bytes of it. */
+class Gathered {
+  length = 0
+  readonly #blocks: Buffer[] = []
+  /** Of the last block. */
+  #room = 0
+
+  add(bytes: Buffer): void {
+    for (let from = 0; from < bytes.length;) {
+      const block = this.#block()
+      const copied = bytes.copy(block, block.length - this.#room, from)
+      this.#room -= copied
+      this.length += copied
+      from += copied
+    }
+  }
+
+  /** All of it, which is then no longer kept here. */
+  take(): Buffer {
+    const all = Buffer.concat(this.#blocks, this.length)
+    this.drop()
+    return all
+  }
+
+  drop(): void {
+    this.#blocks.length = this.length = this.#room = 0
+  }
+
+  /** The last block, with room in it. Many small archives are not to cost a large block each. */
+  #block(): Buffer {
+    const last = this.#blocks.at(-1)
+    if (last && this.#room > 0) return last
+    const block = Buffer.allocUnsafeSlow(Math.min(blockBytes, Math.max(firstBlockBytes, this.length)))
+    this.#room = block.length
+    this.#blocks.push(block)
+    return block
+  }
+}
+
 export class ArchiveWatch implements BodySink {
   /** The last bytes seen, in which a header may begin. */
   #tail = Buffer.alloc(0)
   #atStart = true
   #kind: Archive['kind'] | null = null
-  #held: Buffer[] = []
-  #heldBytes = 0
+  #overBudget = false
+  readonly #held = new Gathered()
 
   constructor(
-    private readonly mostBytes: number,
+    private readonly budget: Budget,
+    /** Takes the archive over, and releases its bytes to the budget when done with it. */
     private readonly onArchive: (archive: Archive) => void,
-    private readonly onTooLarge: () => void,
+    private readonly onOverBudget: (why: string) => void,
     /** Whether zip archives are of interest; TNEF always is. */
     private readonly zips: boolean,
   ) {}
@@ -43,9 +87,7 @@ export class ArchiveWatch implements BodySink {
 
   end(): void {
     if (!this.#kind) this.#look(this.#tail)
-    const content = Buffer.concat(this.#held)
-    this.#held = []
-    if (this.#kind && this.#heldBytes <= this.mostBytes) this.onArchive({ kind: this.#kind, content })
+    if (this.#kind && !this.#overBudget) this.onArchive({ kind: this.#kind, content: this.#held.take() })
   }
 
   #look(seen: Buffer): void {
@@ -68,13 +110,21 @@ export class ArchiveWatch implements BodySink {
   }
 
   #hold(bytes: Buffer): void {
-    if (this.#heldBytes > this.mostBytes) return
-    this.#heldBytes += bytes.length
-    if (this.#heldBytes <= this.mostBytes) {
-      this.#held.push(bytes)
-      return
+    if (this.#overBudget) return
+    try {
+      this.budget.spendHeld(bytes.length)
+      this.#held.add(bytes)
+    } catch (error) {
+      if (!(error instanceof OverBudget)) throw error
+      this.#giveUp(error.message)
     }
-    this.#held = []
-    this.onTooLarge()
+  }
+
+  /** Only this archive: a bad name may follow. */
+  #giveUp(why: string): void {
+    this.#overBudget = true
+    this.budget.releaseHeld(this.#held.length)
+    this.#held.drop()
+    this.onOverBudget(why)
   }
 }

@@ -14,6 +14,7 @@ import { isMessage, isMultipart, MimeReader, type BodySink, type Part } from './
 import { namesOf, type Name } from './names'
 import type { ContentHeader } from './part-headers'
 import { printable, shownForms } from './shown'
+import { archiveSlots } from './slots'
 import { tnefNames } from './tnef'
 import { UuencodedFiles } from './uuencode'
 import { zipNames } from './zip'
@@ -64,6 +65,8 @@ class Inspection extends EventEmitter implements Sink {
   readonly #reader: MimeReader
   readonly #names = new Set<string>()
   #nameCount = 0
+  /** Readers that are open, the outermost one counted. */
+  #readers = 1
   #unreadable: string | null = null
 
   /** Archives that are complete and not yet read. */
@@ -152,7 +155,7 @@ class Inspection extends EventEmitter implements Sink {
   #pause(): void {
     this.#busy = true
     this.#sinceTurn = 0
-    this.#readArchives()
+    this.#turn()
       .then(() => {
         this.#busy = false
         this.#read()
@@ -161,8 +164,13 @@ class Inspection extends EventEmitter implements Sink {
       .catch((error: unknown) => this.fail(error))
   }
 
-  async #readArchives(): Promise<void> {
+  async #turn(): Promise<void> {
     await nextTurn()
+    if (this.#archives.length === 0) return
+    await archiveSlots.run(() => this.#readArchives(), this.options.signal)
+  }
+
+  async #readArchives(): Promise<void> {
     this.#budget.enter()
     try {
       for (let archive = this.#archives.shift(); archive; archive = this.#archives.shift()) {
@@ -172,6 +180,7 @@ class Inspection extends EventEmitter implements Sink {
           else this.#trouble(where, finding.unreadable)
           if (this.#isDone()) return
         }
+        this.#budget.releaseHeld(archive.content.length)
       }
     } finally {
       this.#budget.leave()
@@ -256,9 +265,9 @@ class Inspection extends EventEmitter implements Sink {
 
   #archiveWatch(where: string): ArchiveWatch {
     return new ArchiveWatch(
-      this.#limits.heldBytes,
+      this.#budget,
       (archive) => this.#found({ ...archive, where }),
-      () => this.#trouble(where, `an archive of more than ${this.#limits.heldBytes} bytes`),
+      (why) => this.#trouble(where, why),
       this.options.insideArchives,
     )
   }
@@ -266,16 +275,32 @@ class Inspection extends EventEmitter implements Sink {
   /** Attachments that Outlook wraps in TNEF are like any others; archives lie in it as they are. */
   #found(archive: FoundArchive): void {
     if (!this.#settle) return
-    if (archive.kind === 'tnef') {
-      for (const name of tnefNames(archive.content)) this.#seeInPart(name, archive.where)
-    }
+    if (archive.kind === 'tnef') this.#seeTnef(archive)
     if (this.options.insideArchives) this.#archives.push(archive)
+    else this.#budget.releaseHeld(archive.content.length)
+  }
+
+  #seeTnef({ content, where }: FoundArchive): void {
+    for (const name of tnefNames(content)) {
+      this.#seeInPart(name, where)
+      if (this.#isDone() || this.#nameCount > this.#limits.names) return
+    }
   }
 
   #messageWithin(where: string, depth: number): BodySink {
-    if (depth < this.#limits.messages) return this.#readerOf(`${where}, `, depth + 1)
-    this.#trouble(where, `messages are nested more than ${this.#limits.messages} deep`)
-    return fork([])
+    if (depth >= this.#limits.messages) {
+      this.#trouble(where, `messages are nested more than ${this.#limits.messages} deep`)
+      return fork([])
+    }
+    if (this.#readers >= this.#limits.readers) {
+      this.#trouble(where, `messages are to be read in more than ${this.#limits.readers} ways`)
+      return fork([])
+    }
+    this.#readers++
+    return fork([
+      this.#readerOf(`${where}, `, depth + 1),
+      { write: () => undefined, end: () => this.#readers-- },
+    ])
   }
 
   /** The parts of an encoded multipart, which RFC 2045 forbids and some programs show. */

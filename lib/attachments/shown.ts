@@ -8,7 +8,7 @@ const longest = 1024
 
 const plainName = /^[\w()[\]{}+,\-!@#$^&=~][\w()[\]{}+,\-!@#$^&=~. ]*(?<![. ])$/
 // eslint-disable-next-line no-control-regex
-const invisible = /[\x00-\x1f\x7f-\x9f]|\p{Default_Ignorable_Code_Point}|\p{Bidi_Control}/gu
+const invisible = /[\x00-\x1f\x7f-\x9f]|\p{Default_Ignorable_Code_Point}|\p{Bidi_Control}|[\p{Zl}\p{Zp}]/gu
 /** Cut from the end: what Windows drops, and what no file name can hold. */
 const edge = new Set(' \t\u1680"\'`“”„‘’‚«»‹›<>?*|')
 

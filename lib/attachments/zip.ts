@@ -101,6 +101,15 @@ async function* nested(
 const tableBytes = 512
 const magicBytes = 6
 
+/** What zlib returns when asked for `info`, which its types leave out. */
+interface Inflated {
+  readonly buffer: Buffer
+  readonly engine: {
+    /** Bytes taken in. */
+    readonly bytesWritten: number
+  }
+}
+
 /**
  * First bytes of deflated content. `not deflated`: it is something else; `unclear`: nothing comes out of the
  * first bytes, which a compressor does not do.
@@ -108,10 +117,8 @@ const magicBytes = 6
 function beginning(content: Buffer): Buffer | 'not deflated' | 'unclear' {
   const head = content.subarray(0, tableBytes)
   try {
-    const { buffer, engine } = inflateRawSync(head, {
-      finishFlush: constants.Z_SYNC_FLUSH,
-      info: true,
-    }) as unknown as { buffer: Buffer; engine: { bytesWritten: number } }
+    const options = { finishFlush: constants.Z_SYNC_FLUSH, info: true }
+    const { buffer, engine } = inflateRawSync(head, options) as unknown as Inflated
     const goesOn = engine.bytesWritten === head.length && content.length > head.length
     return buffer.length < magicBytes && goesOn ? 'unclear' : buffer
   } catch {
@@ -123,12 +130,18 @@ function beginning(content: Buffer): Buffer | 'not deflated' | 'unclear' {
 async function unpacked(content: Buffer, budget: Budget): Promise<Buffer | string> {
   const most = budget.inflatable
   if (most === 0) throw new OverBudget(`more than ${budget.limits.inflatedBytes} bytes when unpacked`)
+  const options = { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: most, info: true }
   try {
-    const inner = await inflate(content, { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: most })
-    budget.spendInflated(inner.length)
-    return inner
+    const inflated = await budget.offTheClock(() => inflate(content, options))
+    const { buffer, engine } = inflated as unknown as Inflated
+    // What goes in counts as well: blocks without content cost time and yield nothing.
+    budget.spendInflated(Math.min(most, Math.max(buffer.length, engine.bytesWritten)))
+    return buffer
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ERR_BUFFER_TOO_LARGE') return 'it is damaged'
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_BUFFER_TOO_LARGE') {
+      budget.spendInflated(Math.min(most, content.length))
+      return 'it is damaged'
+    }
     budget.spendInflated(most)
     throw new OverBudget(`more than ${budget.limits.inflatedBytes} bytes when unpacked`)
   }

@@ -115,8 +115,8 @@ test(`${rounds} damaged archives`, async () => {
       if ('name' in finding) names++
       else unreadable++
     }
-    assert.ok(budget.inflated <= limits.inflatedBytes, `round ${round}`)
-    assert.ok(budget.headers <= 2 * limits.entries + 1, `round ${round}`)
+    assert.ok(budget.inflatable >= 0, `round ${round}`)
+    assert.ok(names <= 2 * limits.entries, `round ${round}`)
     if (names > 0) withNames++
   }
   // The damage is neither so small nor so great that nothing is tested.

@@ -345,6 +345,13 @@ test('the outcome says which mask, which name and where', async () => {
   assert.deepEqual(names, ['evil.exe'])
 })
 
+test('separators of lines and paragraphs hide no name', async () => {
+  for (const separator of ['\u2028', '\u2029']) {
+    const message = withHeaders(`${disposition}; filename="${word(`evil.ex${separator}e`)}"`)
+    assert.equal((await inspected(message)).denied?.mask, '*.exe')
+  }
+})
+
 test('a backslash in quotes escapes for some and parts a path for others', async () => {
   const path = withHeaders(`${disposition}; filename="C:\\temp\\evil.exe"`)
   const escaped = withHeaders(`${disposition}; filename="e\\vil.exe"`)
@@ -386,6 +393,7 @@ describe('masks', () => {
 
 test('a name for the log is one printable line of at most 255 characters', () => {
   assert.equal(printable('a\nb\u202e\u0007c'), 'a bc')
+  assert.equal(printable('a\u2028b\u2029c'), 'abc')
   assert.equal(printable('x'.repeat(5000)).length, 255)
   assert.equal(printable('x'.repeat(256)), `${'x'.repeat(254)}…`)
   assert.equal(printable('x'.repeat(255)), 'x'.repeat(255))

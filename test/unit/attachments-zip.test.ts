@@ -291,7 +291,7 @@ describe('what an archive may cost', () => {
     const bomb = zip([{ name: 'b.zip', content: Buffer.concat([docx, Buffer.alloc(20_000_000)]) }])
     const { unreadable: why, budget } = await findings(bomb, { inflatedBytes: 1_000_000 })
     assert.deepEqual(why, ['more than 1000000 bytes when unpacked'])
-    assert.equal(budget.inflated, 1_000_000)
+    assert.equal(budget.inflatable, 0)
   })
 
   test('many small bombs share one limit', async () => {
@@ -299,7 +299,7 @@ describe('what an archive may cost', () => {
     const bombs = zip(Array.from({ length: 50 }, (_, i) => ({ name: `${i}.zip`, content: inner })))
     const { unreadable: why, budget, names } = await findings(bombs, { inflatedBytes: 1_000_000 })
     assert.deepEqual(why, ['more than 1000000 bytes when unpacked'])
-    assert.equal(budget.inflated, 1_000_000)
+    assert.equal(budget.inflatable, 0)
     assert.ok(names.length < 30, `${names.length} names`)
   })
 
@@ -307,7 +307,8 @@ describe('what an archive may cost', () => {
     const { unreadable: why, budget } = await findings(
       zip([{ name: 'zeros', content: Buffer.alloc(20_000_000) }]),
     )
-    assert.deepEqual({ why, inflated: budget.inflated }, { why: [], inflated: 0 })
+    assert.deepEqual(why, [])
+    assert.equal(budget.inflatable, defaultLimits.inflatedBytes)
   })
 
   test('entries that overlap on one nested archive are paid for one by one', async () => {
@@ -323,15 +324,14 @@ describe('what an archive may cost', () => {
       Buffer.concat([...headers, kernel.subarray(first.length)]),
       { inflatedBytes: 1_000_000 },
     )
-    assert.equal(budget.inflated, 1_000_000)
+    assert.equal(budget.inflatable, 0)
     assert.deepEqual(why, ['more than 1000000 bytes when unpacked'])
   })
 
   test('an archive of 100,000 entries is given up at the limit', async () => {
     const many = zip(Array.from({ length: 100_000 }, (_, i) => ({ name: `${i}`, content: '', method: 0 })))
-    const { unreadable: why, budget, names } = await findings(many, { ms: 60_000 })
+    const { unreadable: why, names } = await findings(many, { ms: 60_000 })
     assert.deepEqual(why, ['more than 20000 entries'])
-    assert.equal(budget.headers, 40_001)
     assert.equal(names.length, 40_000)
   })
 
@@ -414,6 +414,6 @@ describe('what an archive may cost', () => {
       limits: { heldBytes: 20_000 },
     })
     assert.equal(found, null)
-    assert.equal(why, 'part 2 (archive.zip): an archive of more than 20000 bytes')
+    assert.equal(why, 'part 2 (archive.zip): more than 20000 bytes of archives')
   })
 })
