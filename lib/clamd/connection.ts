@@ -60,6 +60,7 @@ export function dial(
 export class CommandConnection {
   #received = ''
   #ended: Error | null = null
+  #isClosed = false
   #broken: Failure | null = null
   #waiting: { step: Step; resolve: (line: string) => void; reject: (reason: Error) => void } | null = null
 
@@ -116,7 +117,7 @@ export class CommandConnection {
    */
   async #orderlyEnd(): Promise<void> {
     if (this.#broken) throw this.#broken
-    if (this.#ended || this.#received !== '') return
+    if (this.#isClosed || this.#received !== '') return
     let timer: NodeJS.Timeout | undefined
     await new Promise<void>((resolve, reject) => {
       // A busy event loop may come late to the timer; what is there by then is read first.
@@ -142,8 +143,9 @@ export class CommandConnection {
   }
 
   readonly #onEnd = () => {
-    // Also after our own destroy(), when nobody is interested any more.
-    if (this.#waiting || !this.#ended) this.fail(new Failure(this.#step, this.#closedText()))
+    this.#isClosed = true
+    this.#serve()
+    this.socket.destroy()
   }
 
   readonly #onAbort = () => this.fail(this.signal.reason as Error)
@@ -179,6 +181,8 @@ export class CommandConnection {
       this.#waiting.resolve(line)
     } else if (this.#ended) {
       this.#waiting.reject(this.#ended)
+    } else if (this.#isClosed) {
+      this.#waiting.reject(new Failure(this.#step, this.#closedText()))
     } else {
       return
     }

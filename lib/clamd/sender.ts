@@ -23,6 +23,8 @@ export class Sender extends EventEmitter implements Sink {
   complete = false
 
   readonly #framing: number
+  readonly #chunkBytes: number
+  readonly #spare: Buffer[] = []
   /** Several chunks, each with its header in front; the last one is being filled. */
   #buffer: Buffer
   /** Where the content of the last chunk begins. */
@@ -38,15 +40,18 @@ export class Sender extends EventEmitter implements Sink {
   /**
    * @param prologue goes out in front, unframed: the INSTREAM command. null: STREAM, which has no frames.
    * @param onTooLarge called once, when the message turns out larger than maxBytes; nothing more is sent then.
+   * @param expected bytes that the message is thought to have at most, for the size of buffers.
    */
   constructor(
     private readonly socket: Socket,
     private readonly how: Pick<Exchange, 'bufferBytes' | 'maxBytes'>,
     prologue: Buffer | null,
     private readonly onTooLarge: (reason: TooLarge) => void,
+    private readonly expected = Infinity,
   ) {
     super()
     this.#framing = prologue ? chunkHeaderBytes : 0
+    this.#chunkBytes = Math.min(how.bufferBytes, headLine.length + expected)
     this.#buffer = this.#newBuffer(prologue?.length ?? 0)
     this.#start = (prologue?.copy(this.#buffer) ?? 0) + this.#framing
     this.#filled = this.#start
@@ -63,7 +68,7 @@ export class Sender extends EventEmitter implements Sink {
       return true
     }
     for (let taken = 0; taken < chunk.length;) {
-      const room = this.#start + this.how.bufferBytes - this.#filled
+      const room = this.#start + this.#chunkBytes - this.#filled
       const copied = chunk.copy(this.#buffer, this.#filled, taken, taken + room)
       this.#filled += copied
       taken += copied
@@ -104,22 +109,24 @@ export class Sender extends EventEmitter implements Sink {
     if (this.#framing > 0) this.#writeChunkHeader()
     this.#start = this.#filled + this.#framing
     // The end mark has its place behind the last chunk.
-    if (this.#start + this.how.bufferBytes + this.#framing > this.#buffer.length) this.#flush()
+    if (this.#start + this.#chunkBytes + this.#framing > this.#buffer.length) this.#flush()
     this.#filled = this.#start
   }
 
   #flush(): void {
-    const filled = this.#buffer.subarray(0, this.#filled)
-    this.#send(() => this.socket.write(filled))
-    // The socket may still hold the old buffer.
-    this.#buffer = this.#newBuffer(0)
+    const full = this.#buffer
+    const filled = full.subarray(0, this.#filled)
+    // Memory outside the heap is what makes the collector work; what the socket has taken is used again.
+    this.#send(() => this.socket.write(filled, () => this.#spare.push(full)))
+    this.#buffer = this.#spare.pop() ?? this.#newBuffer(0)
     this.#start = this.#framing
   }
 
   /** Room for a prologue, as many chunks as one write takes, and the end mark. */
   #newBuffer(prologueBytes: number): Buffer {
-    const chunk = this.#framing + this.how.bufferBytes
-    const chunks = Math.max(1, Math.floor(bytesPerWrite / chunk))
+    const chunk = this.#framing + this.#chunkBytes
+    const bytes = Math.min(bytesPerWrite, headLine.length + this.expected + this.#framing)
+    const chunks = Math.max(1, Math.ceil(bytes / chunk))
     return Buffer.allocUnsafe(prologueBytes + chunks * chunk + this.#framing)
   }
 
