@@ -84,9 +84,12 @@ export function whileHere(
   )
 }
 
-/** Ends whatever works on the message of this moment, with its sockets, timers and reading. Synchronous. */
+/** The message's way is over: ends whatever still works on it, with its sockets, timers and reading. Synchronous. */
 export function drop({ transaction }: Connection): void {
-  const passage = transaction && passages.get(transaction)
+  if (!transaction) return
+  const passage = passages.get(transaction)
+  // Left to the collector, the entry would keep the whole message until old memory is swept.
+  passages.delete(transaction)
   if (!passage?.leave) return
   passage.dropped.abort()
   passage.leave()
