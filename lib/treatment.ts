@@ -9,13 +9,13 @@ import { composeReport, ReportLimiter, sendReport } from './actions/bounce'
 import { keepCopy } from './actions/quarantine'
 import { answerTo, notKept, type Answer } from './answer'
 import { inspect } from './attachments/inspect'
+import { recordOf, refusedOf, senderOf, userOf } from './client'
 import type { Outbound } from './haraka'
 import { mark } from './headers'
 import { lookMs, quarantinePlugin } from './live'
 import { TransactionMessage } from './message'
 import { stackOf, type Judgement, type Message } from './passage'
 import { decide, isExempt, possible } from './policy'
-import { recordOf, refusedOf, senderOf, userOf } from './client'
 import {
   exemptVerdict,
   failedVerdict,

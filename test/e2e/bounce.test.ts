@@ -3,7 +3,7 @@
 // that is not ours.
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import { readdirSync, watch, writeFileSync } from 'node:fs'
+import { readdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { simpleParser, type ParsedMail } from 'mailparser'
@@ -14,7 +14,7 @@ import * as mails from '../support/mails'
 import { TemporaryDirectory } from '../support/process'
 import { startSink, type Sink, type SunkMessage } from '../support/sink'
 import { sendMessage, type Reply, type SendOptions } from '../support/smtp'
-import { letterPlugins, letterSources, senderFor } from './letters'
+import { drained, letterPlugins, letterSources, senderFor } from './letters'
 
 const login = (user: string) => ({ user, password: 'secret' })
 const users = { ann: 'secret', bob: 'secret', eve: 'secret' }
@@ -55,24 +55,6 @@ function filesBelow(directory: string): number {
     .length
 }
 
-/** Resolves when everything that was in the outbound queue has arrived. */
-async function drained({ haraka }: Site): Promise<void> {
-  const queue = path.join(haraka.site, 'queue')
-  await new Promise<void>((resolve, reject) => {
-    const end = (act: () => void) => {
-      clearTimeout(timer)
-      watcher.close()
-      act()
-    }
-    const look = () => {
-      if (readdirSync(queue).length === 0) end(resolve)
-    }
-    const watcher = watch(queue, look)
-    const timer = setTimeout(() => end(() => reject(new Error('the queue does not get empty'))), 10_000)
-    look()
-  })
-}
-
 /** Sends a message; resolves with the answer and with whatever has left the server since then. */
 async function refuse(
   site: Site,
@@ -81,7 +63,7 @@ async function refuse(
   const before = site.sink.messages.length
   const from = options.from ?? senderFor('plain')
   const reply = await sendMessage(site.haraka.port, { data: mails.clean(), ...options, from })
-  await drained(site)
+  await drained(site.haraka)
   assert.deepEqual(site.haraka.delivered(), [])
   return { from, reply, reports: site.sink.messages.slice(before) }
 }

@@ -1,6 +1,8 @@
 // Messages with a known fate, for the end-to-end tests: each from a sender address of its own, so that what the client
 // was told, what was delivered and what the plugin noted can be put together, also for messages that were refused.
 // The sender's name also says who it is and which of the site's neighbours, if any, meddles with the message.
+import { readdirSync, watch } from 'node:fs'
+import path from 'node:path'
 import type { Note } from '../../index'
 import type { Delivered, Haraka } from '../support/haraka'
 import { sendMessage, type Reply, type SendOptions } from '../support/smtp'
@@ -118,4 +120,22 @@ export async function post(
 export function ourHeaders(message: Buffer | undefined): string[] {
   const [head = ''] = (message ?? Buffer.alloc(0)).toString('latin1').split('\r\n\r\n')
   return head.match(/^X-(MessageIsInfected|Virus-Status)[ \t]*:.*$/gim) ?? []
+}
+
+/** Resolves when everything that was in the outbound queue has arrived. */
+export async function drained({ site }: Haraka): Promise<void> {
+  const queue = path.join(site, 'queue')
+  await new Promise<void>((resolve, reject) => {
+    const end = (act: () => void) => {
+      clearTimeout(timer)
+      watcher.close()
+      act()
+    }
+    const look = () => {
+      if (readdirSync(queue).length === 0) end(resolve)
+    }
+    const watcher = watch(queue, look)
+    const timer = setTimeout(() => end(() => reject(new Error('the queue does not get empty'))), 10_000)
+    look()
+  })
 }

@@ -1,7 +1,7 @@
 // Every outcome with every action for every kind of sender: what the client was answered, what was delivered with which
 // header, what was kept, what was sent. What ought to come is worked out here, from what the settings promise.
 import assert from 'node:assert/strict'
-import { readdirSync, readFileSync, watch } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { addressText } from '../../lib/address'
@@ -10,7 +10,17 @@ import { installHaraka, startHaraka, type Haraka } from '../support/haraka'
 import * as mails from '../support/mails'
 import { TemporaryDirectory } from '../support/process'
 import { startSink, type Sink } from '../support/sink'
-import { letterPlugins, letterSources, ourHeaders, post, roles, users, type Fate, type Role } from './letters'
+import {
+  drained,
+  letterPlugins,
+  letterSources,
+  ourHeaders,
+  post,
+  roles,
+  users,
+  type Fate,
+  type Role,
+} from './letters'
 
 /** All that can be done with an infected message. */
 const actions = [
@@ -120,24 +130,6 @@ function actual({ base, sink }: Site, { reply, told, delivered }: Fate): Result 
   }
 }
 
-/** Resolves when everything that was in the outbound queue has arrived. */
-async function drained({ haraka }: Site): Promise<void> {
-  const queue = path.join(haraka.site, 'queue')
-  await new Promise<void>((resolve, reject) => {
-    const end = (act: () => void) => {
-      clearTimeout(timer)
-      watcher.close()
-      act()
-    }
-    const look = () => {
-      if (readdirSync(queue).length === 0) end(resolve)
-    }
-    const watcher = watch(queue, look)
-    const timer = setTimeout(() => end(() => reject(new Error('the queue does not get empty'))), 10_000)
-    look()
-  })
-}
-
 async function startSite(t: TestContext, sink: Sink, settings: Settings): Promise<Site> {
   const { action, authenticated, unscanned, check } = settings
   const clamd = await startFakeClamd()
@@ -176,7 +168,7 @@ async function runSite(t: TestContext, sink: Sink, settings: Settings): Promise<
     const fates = await Promise.all(
       roles.map(async (role) => ({ role, fate: await post(site.haraka, messageFor(outcome), { role }) })),
     )
-    await drained(site)
+    await drained(site.haraka)
     for (const { role, fate } of fates) {
       await t.test(`${outcome}, ${role}`, () => {
         assert.deepEqual(actual(site, fate), expected(outcome, settings, role), fate.reply.text)
