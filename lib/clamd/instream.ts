@@ -11,7 +11,7 @@ import { Sender } from './sender'
 export async function instream(how: Exchange, message: MessageSource): Promise<Answer> {
   how.at('connect')
   const line = await CommandConnection.open(how)
-  const sender = new Sender(line.socket, how, command.instream, (reason) => line.fail(reason), message.most)
+  const sender = new Sender(line.socket, how, command.instream, (reason) => line.fail(reason))
   try {
     how.at('send')
     sender.once('finish', () => how.at('reply', `${sender.bytes} bytes handed on`))

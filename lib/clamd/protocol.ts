@@ -21,8 +21,15 @@ export const headLine = Buffer.from('Received: by haraka-plugin-clamav-stream\r\
 /** Bytes before the content of an INSTREAM chunk: its length, big-endian. */
 export const chunkHeaderBytes = 4
 
+/** What goes in front of a chunk of so many bytes. */
+export function chunkHeader(bytes: number): Buffer {
+  const header = Buffer.allocUnsafe(chunkHeaderBytes)
+  header.writeUInt32BE(bytes)
+  return header
+}
+
 /** The chunk of length zero that ends an INSTREAM message. */
-export const endOfChunks = Buffer.alloc(chunkHeaderBytes)
+export const endOfChunks = chunkHeader(0)
 
 /** The most of a reply that is read, in bytes. Real ones are below 200; VERSIONCOMMANDS is the longest. */
 export const maxReplyBytes = 4096

@@ -1,20 +1,37 @@
 /*
- * Puts one reading of a message on a socket: our Received line and what follows, in buffers of one size,
- * framed for INSTREAM or bare for STREAM, no faster than the socket takes it, and never more than maxBytes.
+ * Puts one reading of a message on a socket: our Received line and what follows, framed for INSTREAM or bare
+ * for STREAM, no faster than the socket takes it, and never more than maxBytes. Copies as little as it can.
  */
 
 import { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
 import type { Exchange, Sink } from './exchange'
 import { TooLarge } from './failure'
-import { chunkHeaderBytes, endOfChunks, headLine } from './protocol'
+import { chunkHeader, endOfChunks, headLine } from './protocol'
 
-/** So much is gathered for one system call, if a chunk is smaller; a call for every 8 KiB is what sending costs most. */
-const bytesPerWrite = 64 * 1024
+/** So much is gathered for one system call; a call for every chunk of 8 KiB is what sending costs most. */
+const parcelBytes = 64 * 1024
 
 /**
- * Only the part of a Writable that a pipe needs: the queue of a real one would hold every line of the
- * message once more.
+ * Where a message stops being read because so much of it waits for the socket, and where it goes on. Every stop
+ * makes the message stream keep some hundred lines as objects, which the collector then has to carry along.
+ */
+const fullBytes = 256 * 1024
+const drainedBytes = fullBytes / 2
+
+/** Pieces shorter than this on average are cheaper copied into one than handed to the system one by one. */
+const pieceBytes = 1024
+
+/** What goes to the system in one call. */
+interface Parcel {
+  readonly pieces: Buffer[]
+  bytes: number
+}
+
+/**
+ * Only the part of a Writable that a pipe needs: the queue of a real one would hold every line of the message
+ * once more. The message stream cuts its lines from larger buffers; here they are put together again, as views of
+ * those buffers. What is written must not be changed afterwards.
  */
 export class Sender extends EventEmitter implements Sink {
   /** Content taken so far in bytes, our Received line included, chunk headers not. */
@@ -22,142 +39,164 @@ export class Sender extends EventEmitter implements Sink {
   /** True once everything, the end included, has been handed to the system. */
   complete = false
 
-  readonly #framing: number
-  readonly #chunkBytes: number
-  readonly #spare: Buffer[] = []
-  /** Several chunks, each with its header in front; the last one is being filled. */
-  #buffer: Buffer
-  /** Where the content of the last chunk begins. */
-  #start: number
-  #filled: number
-  /** Writes that wait for their turn. */
-  readonly #outbox: (() => boolean)[] = []
+  readonly #isFramed: boolean
+  /** Lines that lie one behind the other in one buffer, not yet part of a chunk. */
+  #run: ArrayBufferLike = emptyRun
+  #runStart = 0
+  #runEnd = 0
+  /** The chunk that is being filled. */
+  #chunk: Parcel = { pieces: [], bytes: 0 }
+  #parcel: Parcel = { pieces: [], bytes: 0 }
+  readonly #outbox: Parcel[] = []
+  #outboxBytes = 0
+  /** A parcel is under way, or waits for its turn of the event loop. */
+  #isBusy = false
   #turn: NodeJS.Immediate | null = null
   #hasWritten = false
-  #full = false
+  #isFull = false
+  #hasEnded = false
   #stopped = false
 
   /**
    * @param prologue goes out in front, unframed: the INSTREAM command. null: STREAM, which has no frames.
    * @param onTooLarge called once, when the message turns out larger than maxBytes; nothing more is sent then.
-   * @param expected bytes that the message is thought to have at most, for the size of buffers.
    */
   constructor(
     private readonly socket: Socket,
     private readonly how: Pick<Exchange, 'bufferBytes' | 'maxBytes'>,
     prologue: Buffer | null,
     private readonly onTooLarge: (reason: TooLarge) => void,
-    private readonly expected = Infinity,
   ) {
     super()
-    this.#framing = prologue ? chunkHeaderBytes : 0
-    this.#chunkBytes = Math.min(how.bufferBytes, headLine.length + expected)
-    this.#buffer = this.#newBuffer(prologue?.length ?? 0)
-    this.#start = (prologue?.copy(this.#buffer) ?? 0) + this.#framing
-    this.#filled = this.#start
+    this.#isFramed = prologue !== null
+    if (prologue) put(this.#parcel, prologue)
     socket.on('drain', this.#onDrain)
     this.write(headLine)
   }
 
-  write(chunk: Buffer): boolean {
+  write(lines: Buffer): boolean {
     if (this.#stopped) return true
-    this.bytes += chunk.length
+    this.bytes += lines.length
     if (this.bytes > this.how.maxBytes) {
       this.stop()
       this.onTooLarge(new TooLarge(this.bytes))
       return true
     }
-    for (let taken = 0; taken < chunk.length;) {
-      const room = this.#start + this.#chunkBytes - this.#filled
-      const copied = chunk.copy(this.#buffer, this.#filled, taken, taken + room)
-      this.#filled += copied
-      taken += copied
-      if (copied === room) this.#nextChunk()
+    if (lines.buffer !== this.#run || lines.byteOffset !== this.#runEnd) {
+      this.#endRun()
+      this.#run = lines.buffer
+      this.#runStart = lines.byteOffset
+      this.#runEnd = lines.byteOffset
     }
-    return !this.#full && !this.#turn
+    this.#runEnd += lines.length
+    this.#fillChunks()
+    return !this.#isFull
   }
 
   end(): void {
     if (this.#stopped) return
-    const done = (error?: Error | null) => {
-      this.complete = !error
-    }
-    if (this.#framing === 0) {
-      const last = this.#buffer.subarray(0, this.#filled)
-      this.#send(() => {
-        this.socket.end(last, done)
-        return true
-      })
-    } else {
-      if (this.#filled > this.#start) this.#writeChunkHeader()
-      else this.#filled -= this.#framing
-      this.#filled += endOfChunks.copy(this.#buffer, this.#filled)
-      const last = this.#buffer.subarray(0, this.#filled)
-      this.#send(() => this.socket.write(last, done))
-    }
+    this.#endRun()
+    if (this.#chunk.bytes > 0) this.#endChunk()
+    if (this.#isFramed) put(this.#parcel, endOfChunks)
+    this.#hasEnded = true
+    this.#ship()
     this.emit('finish')
   }
 
   /** Takes and sends nothing more, and forgets the socket. */
   stop(): void {
     this.#stopped = true
+    this.#outbox.length = 0
     this.socket.off('drain', this.#onDrain)
     if (this.#turn) clearImmediate(this.#turn)
   }
 
-  #nextChunk(): void {
-    if (this.#framing > 0) this.#writeChunkHeader()
-    this.#start = this.#filled + this.#framing
-    // The end mark has its place behind the last chunk.
-    if (this.#start + this.#chunkBytes + this.#framing > this.#buffer.length) this.#flush()
-    this.#filled = this.#start
+  #endRun(): void {
+    if (this.#runEnd > this.#runStart) this.#cut(this.#runEnd - this.#runStart)
   }
 
-  #flush(): void {
-    const full = this.#buffer
-    const filled = full.subarray(0, this.#filled)
-    // Memory outside the heap is what makes the collector work; what the socket has taken is used again.
-    this.#send(() => this.socket.write(filled, () => this.#spare.push(full)))
-    this.#buffer = this.#spare.pop() ?? this.#newBuffer(0)
-    this.#start = this.#framing
-  }
-
-  /** Room for a prologue, as many chunks as one write takes, and the end mark. */
-  #newBuffer(prologueBytes: number): Buffer {
-    const chunk = this.#framing + this.#chunkBytes
-    const bytes = Math.min(bytesPerWrite, headLine.length + this.expected + this.#framing)
-    const chunks = Math.max(1, Math.ceil(bytes / chunk))
-    return Buffer.allocUnsafe(prologueBytes + chunks * chunk + this.#framing)
-  }
-
-  #writeChunkHeader(): void {
-    this.#buffer.writeUInt32BE(this.#filled - this.#start, this.#start - chunkHeaderBytes)
-  }
-
-  /**
-   * Each write but the first comes right after the event loop has looked at the socket. For a clamd that has had
-   * enough replies and closes at once; a write that fails then takes the socket with it, the unread reply included.
-   */
-  #send(write: () => boolean): void {
-    if (this.#hasWritten) {
-      this.#outbox.push(write)
-      this.#turn ??= setImmediate(this.#onTurn)
-    } else {
-      this.#hasWritten = true
-      this.#full = !write()
+  #fillChunks(): void {
+    for (;;) {
+      const room = this.how.bufferBytes - this.#chunk.bytes
+      if (this.#runEnd - this.#runStart < room) return
+      this.#cut(room)
+      this.#endChunk()
+      if (this.#parcel.bytes >= parcelBytes) this.#ship()
     }
   }
 
-  readonly #onTurn = () => {
-    this.#turn = null
-    const write = this.#outbox.shift()
-    if (write) this.#full = !write()
-    if (this.#outbox.length > 0) this.#turn = setImmediate(this.#onTurn)
-    else if (!this.#full) this.emit('drain')
+  /** Moves the first bytes of the run to the chunk. */
+  #cut(bytes: number): void {
+    put(this.#chunk, Buffer.from(this.#run, this.#runStart, bytes))
+    this.#runStart += bytes
   }
 
-  readonly #onDrain = () => {
-    this.#full = false
-    if (!this.#turn) this.emit('drain')
+  #endChunk(): void {
+    if (this.#isFramed) put(this.#parcel, chunkHeader(this.#chunk.bytes))
+    for (const piece of this.#chunk.pieces) put(this.#parcel, piece)
+    this.#chunk = { pieces: [], bytes: 0 }
   }
+
+  /**
+   * Each parcel but the first goes right after the event loop has looked at the socket. For a clamd that has had
+   * enough replies and closes at once; a write that fails then takes the socket with it, the unread reply included.
+   */
+  #ship(): void {
+    this.#outbox.push(this.#parcel)
+    this.#outboxBytes += this.#parcel.bytes
+    this.#parcel = { pieces: [], bytes: 0 }
+    if (!this.#hasWritten) {
+      this.#hasWritten = true
+      this.#post()
+    } else if (!this.#isBusy) {
+      this.#awaitTurn()
+    }
+    this.#isFull ||= this.#outboxBytes >= fullBytes
+  }
+
+  #awaitTurn(): void {
+    this.#isBusy = true
+    this.#turn = setImmediate(this.#post)
+  }
+
+  readonly #post = (): void => {
+    this.#turn = null
+    const parcel = this.#outbox.shift()
+    if (!parcel) return
+    this.#outboxBytes -= parcel.bytes
+    const isLast = this.#hasEnded && this.#outbox.length === 0
+    this.#isBusy = !this.#write(parcel, isLast)
+    if (!this.#isBusy) this.#onDrain()
+  }
+
+  readonly #onDrain = (): void => {
+    this.#isBusy = false
+    if (this.#outbox.length > 0) this.#awaitTurn()
+    if (!this.#isFull || this.#outboxBytes > drainedBytes) return
+    this.#isFull = false
+    this.emit('drain')
+  }
+
+  /** @returns false if the socket wants to be left alone until it drains */
+  #write({ pieces, bytes }: Parcel, isLast: boolean): boolean {
+    const { socket } = this
+    const done = (error?: Error | null) => {
+      this.complete = !error
+    }
+    const gathered = bytes < pieces.length * pieceBytes ? [Buffer.concat(pieces, bytes)] : pieces
+    const last = gathered.pop()
+    socket.cork()
+    for (const piece of gathered) socket.write(piece)
+    const isFree = !last || socket.write(last, isLast && this.#isFramed ? done : undefined)
+    socket.uncork()
+    if (isLast && !this.#isFramed) socket.end(done)
+    return isFree
+  }
+}
+
+const emptyRun = new ArrayBuffer(0)
+
+function put(to: Parcel, piece: Buffer): void {
+  to.pieces.push(piece)
+  to.bytes += piece.length
 }

@@ -47,7 +47,7 @@ async function transfer(
   line: CommandConnection,
   data: Socket,
 ): Promise<Answer> {
-  const sender = new Sender(data, how, null, (reason) => line.fail(reason), message.most)
+  const sender = new Sender(data, how, null, (reason) => line.fail(reason))
   const sent = whenRead(data, sender)
   let patience: NodeJS.Timeout | undefined
   let isOver = false
