@@ -119,6 +119,6 @@ function describe(offer: Offer, configured: Protocol | 'auto', isMissing: boolea
   return `${version}, protocol ${protocol ?? 'not told, the first message will show'}`
 }
 
-function reasonOf(error: unknown): string {
+export function reasonOf(error: unknown): string {
   return error instanceof Failure ? `${error.step}: ${error.text}` : String(error)
 }

@@ -22,6 +22,8 @@ export interface ProveSettings {
   readonly connectMs: number
   /** Milliseconds for each probe. */
   readonly scanMs: number
+  /** A limit found before: enough if it is still true, and maxBytes is still too much. */
+  readonly limitBefore?: number | null
 }
 
 /** Plain JSON, since it goes from one process of a cluster to the others. */
@@ -67,8 +69,10 @@ export async function prove(
   const send = async (bytes: number): Promise<Reply> => {
     probes++
     sentBytes += bytes
-    const { reply } = await sendProbe(address, bytes, settings, connect, signal)
+    const { reply, step } = await sendProbe(address, bytes, settings, connect, signal)
     trace(`${settings.protocol}: test file at the end of ${bytes} bytes: ${said(reply)}`)
+    if (reply.kind === 'unknown_command') throw new Failure('command', reply.text)
+    if (reply.kind === 'error') throw new Inconclusive(step, reply.text)
     return reply
   }
   const finds = async (bytes: number): Promise<boolean> => {
@@ -81,7 +85,6 @@ export async function prove(
       })
     })
     if (reply.kind === 'found' && /eicar/i.test(reply.name)) return true
-    if (reply.kind === 'unknown_command' || reply.kind === 'error') throw new Failure('reply', reply.text)
     missed = said(reply)
     return false
   }
@@ -99,6 +102,10 @@ export async function prove(
   if (settings.selfTest === 'eicar') return proof(true, null)
   if (settings.maxBytes <= leastProbeBytes || (await finds(settings.maxBytes))) {
     return proof(true, settings.maxBytes)
+  }
+  const { limitBefore } = settings
+  if (limitBefore && limitBefore < settings.maxBytes && (await finds(limitBefore))) {
+    return proof(true, limitBefore)
   }
   let [proven, unproven] = [leastProbeBytes, settings.maxBytes]
   for (let i = 0; i < halvings && unproven - proven > 1; i++) {
@@ -124,11 +131,19 @@ async function sendProbe(
   if (signal.aborted) onAbort()
   try {
     return await dialogue[settings.protocol](
-      { connect, address, connectMs, bufferBytes, maxBytes: bytes, signal: budget.signal, at: () => undefined },
+      {
+        connect,
+        address,
+        connectMs,
+        bufferBytes,
+        maxBytes: bytes,
+        signal: budget.signal,
+        at: () => undefined,
+      },
       new Probe(bytes),
     )
   } catch (error) {
-    if (error instanceof TooLong) throw new Failure('reply', error.message, error)
+    if (error instanceof TooLong) throw new Inconclusive('reply', error.message)
     throw error
   } finally {
     clearTimeout(timer)
@@ -136,13 +151,15 @@ async function sendProbe(
   }
 }
 
-/** Told apart from a daemon that breaks off: it may be busy. */
 class TooLong extends Error {
   override readonly name = 'TooLong'
 }
 
+/** The daemon is busy or in trouble, which says nothing about a size. */
+class Inconclusive extends Failure {}
+
 function isBreak(error: unknown): error is Failure {
-  return error instanceof Failure && afterSending.includes(error.step) && !(error.cause instanceof TooLong)
+  return error instanceof Failure && afterSending.includes(error.step) && !(error instanceof Inconclusive)
 }
 
 function said(reply: Reply): string {
