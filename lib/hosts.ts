@@ -87,9 +87,14 @@ export interface Lease {
 /** Least milliseconds between two look-ups that failures ask for. */
 const lookupPauseMs = 1000
 
+/** Most addresses outside the list of which something is kept. */
+const mostForeknown = 1000
+
 export class Hosts {
   #entries: Entry[] = []
   #byName = new Map<string, readonly string[]>()
+  /** What was learnt of addresses that are not in the list, or not yet. */
+  readonly #foreknown = new Map<string, Findings>()
   #turn: number
   #resolvedAt = -Infinity
   #resolving: Promise<void> | null = null
@@ -171,18 +176,18 @@ export class Hosts {
     }
   }
 
-  /** Takes in what somebody found out about an address. */
-  learn(address: Address, { engine, proof }: Findings): void {
-    const entry = this.#entries.find(({ text }) => text === addressText(address))
-    if (!entry) return
-    if (engine !== undefined) entry.engine = engine
-    if (proof) {
-      entry.trust = proof.hasSignatures ? 'proven' : 'untrusted'
-      entry.limitBytes = proof.limitBytes
-    } else if (proof === null && entry.trust === 'awaited') {
-      entry.trust = 'unproven'
+  /** Takes in what somebody found out about an address, also before the address is known here. */
+  learn(address: Address, findings: Findings): void {
+    const text = addressText(address)
+    const entry = this.#entries.find((one) => one.text === text)
+    if (entry) {
+      takeIn(entry, findings)
+      this.#wakeAll()
+      return
     }
-    this.#wakeAll()
+    // Names that stand for ever new addresses must not fill the memory.
+    if (this.#foreknown.size >= mostForeknown) this.#foreknown.clear()
+    this.#foreknown.set(text, { ...this.#foreknown.get(text), ...findings })
   }
 
   /** Tells what somebody else's attempt came to. */
@@ -336,7 +341,10 @@ export class Hosts {
     const entries = new Map<string, Entry>()
     for (const address of this.settings.hosts.flatMap((host) => this.#addressesOf(host))) {
       const text = addressText(address)
-      entries.set(text, known.get(text) ?? fresh(address))
+      const entry = known.get(text) ?? fresh(address)
+      takeIn(entry, this.#foreknown.get(text) ?? {})
+      this.#foreknown.delete(text)
+      entries.set(text, entry)
     }
     this.#entries = [...entries.values()]
     if (this.#entries.length > 0) this.#wakeAll()
@@ -359,6 +367,16 @@ function fresh(address: Address): Entry {
     engine: null,
     trust: 'awaited',
     limitBytes: null,
+  }
+}
+
+function takeIn(entry: Entry, { engine, proof }: Findings): void {
+  if (engine !== undefined) entry.engine = engine
+  if (proof) {
+    entry.trust = proof.hasSignatures ? 'proven' : 'untrusted'
+    entry.limitBytes = proof.limitBytes
+  } else if (proof === null && entry.trust === 'awaited') {
+    entry.trust = 'unproven'
   }
 }
 

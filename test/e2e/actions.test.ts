@@ -119,7 +119,7 @@ function assertFate(fate: Fate, outcome: Outcome, action: string, details: boole
 
   const { note } = told
   assert.ok(note)
-  const { clamd, protocol, bytes, ms, ...rest } = note
+  const { clamd, engine, protocol, bytes, ms, ...rest } = note
   const isUnscanned = outcome !== 'clean' && outcome !== 'infected'
   assert.deepEqual(rest, {
     outcome: isUnscanned ? 'unscanned' : outcome,
@@ -131,6 +131,7 @@ function assertFate(fate: Fate, outcome: Outcome, action: string, details: boole
   const isAsked = outcome !== 'too_large'
   assert.match(String(clamd), isAsked ? /^127\.0\.0\.1:\d+$/ : /^null$/)
   assert.equal(protocol, isAsked ? 'stream' : null)
+  assert.equal(engine, null, 'nobody has asked')
   assert.ok(Number.isInteger(bytes) && bytes >= 0 && Number.isInteger(ms) && ms >= 0)
 
   const { pass = [], fail = [], skip = [], err = [] } = told.result ?? {}
