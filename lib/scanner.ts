@@ -220,9 +220,11 @@ export class Scanner {
   async #bytesOf({ message, signal }: Course): Promise<number> {
     const least = message.least + headLine.length
     const most = message.most + headLine.length
-    if (least > this.settings.maxBytes) return least
+    if (least > this.settings.maxBytes || least === most) return least
     if (most <= Math.min(this.settings.maxBytes, this.hosts.leastLimitBytes)) return most
-    return (await measure(message, signal)) + headLine.length
+    const measured = await measure(message, signal)
+    message.close()
+    return measured + headLine.length
   }
 
   #unscanned(error: unknown, course: Course): Verdict {

@@ -195,7 +195,8 @@ test(
     }
     for (let i = 0; i < 4; i++) {
       const verdict = await scanning.scan(big(2 * M))
-      assert.deepEqual([verdict.outcome, verdict.clamd], ['clean', `127.0.0.1:${large.clamd.port}`])
+      assert.equal(verdict.outcome, 'clean', JSON.stringify(verdict))
+      assert.equal(verdict.clamd, `127.0.0.1:${large.clamd.port}`)
     }
     const used = new Set(
       [await scanning.scan(clean()), await scanning.scan(clean())].map(({ clamd }) => clamd),
