@@ -119,7 +119,7 @@ function assertFate(fate: Fate, outcome: Outcome, action: string, details: boole
 
   const { note } = told
   assert.ok(note)
-  const { clamd, protocol, bytes, ms, ...rest } = note
+  const { clamd, engine, protocol, bytes, ms, ...rest } = note
   const isUnscanned = outcome !== 'clean' && outcome !== 'infected'
   assert.deepEqual(rest, {
     outcome: isUnscanned ? 'unscanned' : outcome,
@@ -131,6 +131,7 @@ function assertFate(fate: Fate, outcome: Outcome, action: string, details: boole
   const isAsked = outcome !== 'too_large'
   assert.match(String(clamd), isAsked ? /^127\.0\.0\.1:\d+$/ : /^null$/)
   assert.equal(protocol, isAsked ? 'stream' : null)
+  assert.equal(engine, null, 'nobody has asked')
   assert.ok(Number.isInteger(bytes) && bytes >= 0 && Number.isInteger(ms) && ms >= 0)
 
   const { pass = [], fail = [], skip = [], err = [] } = told.result ?? {}
@@ -236,7 +237,7 @@ Win.Trojan.Late     tag
     }
     const clamd = await startFakeClamd()
     t.after(() => clamd.stop())
-    const haraka = await startLetters(`host=${addressText(clamd.address)}\n`, rules)
+    const haraka = await startLetters(`host=${addressText(clamd.address)}\nself_test=off\n`, rules)
     t.after(() => haraka.stop())
     for (const [name, action] of Object.entries(cases)) {
       await t.test(`${name}: ${action}`, async () => {
@@ -254,7 +255,10 @@ test('names that are no virus: limits', bounded, async (t) => {
   const clamd = await startFakeClamd()
   t.after(() => clamd.stop())
   // A rule must not make a virus of them, nor pass them.
-  const haraka = await startLetters(`host=${addressText(clamd.address)}\n`, 'Heuristics.* tag\n(null) tag\n')
+  const haraka = await startLetters(
+    `host=${addressText(clamd.address)}\nself_test=off\n`,
+    'Heuristics.* tag\n(null) tag\n',
+  )
   t.after(() => haraka.stop())
   for (const name of ['(null)', 'Heuristics.Limits.Exceeded', 'Heuristics.Limits.Exceeded.MaxScanTime']) {
     clamd.queue([{ at: 'reply', do: 'answer', text: `stream: ${name} FOUND` }])
@@ -302,7 +306,9 @@ for (const [message, text] of [
   test(`message = ${message}`, bounded, async (t) => {
     const clamd = await startFakeClamd()
     t.after(() => clamd.stop())
-    const haraka = await startLetters(`host=${addressText(clamd.address)}\n[infected]\nmessage=${message}\n`)
+    const haraka = await startLetters(
+      `host=${addressText(clamd.address)}\nself_test=off\n[infected]\nmessage=${message}\n`,
+    )
     t.after(() => haraka.stop())
     const { reply } = await post(haraka, mails.eicarBody())
     assert.deepEqual([reply.code, reply.text], [550, `5.7.1 ${text}`])

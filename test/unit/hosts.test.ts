@@ -1,17 +1,20 @@
 // Whose turn it is, who rests, who has room, and what names stand for. The clock and the resolver are ours.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Host } from '../../lib/address'
+import type { Address, Host } from '../../lib/address'
+import { parseEngine } from '../../lib/clamd/engine'
 import { Hosts, type HostSettings, type Lease } from '../../lib/hosts'
+import type { Proof } from '../../lib/proof/prove'
 
 const never = new AbortController().signal
 
-function setUp(hosts: readonly Host[], settings: Partial<HostSettings> = {}, start = 0) {
+function setUp(hosts: readonly Host[], settings: Partial<HostSettings> = {}, start = 0, proofMs = 0) {
   const world = {
     time: 0,
     names: {} as Record<string, readonly string[] | Error>,
     lookups: [] as string[],
     warnings: [] as string[],
+    recovered: [] as string[],
   }
   const list = new Hosts(
     { hosts, restMs: 30_000, resolveMs: 60_000, connectMs: 5000, maxConcurrent: 0, ...settings },
@@ -24,7 +27,9 @@ function setUp(hosts: readonly Host[], settings: Partial<HostSettings> = {}, sta
       now: () => world.time,
       random: () => start / 2 ** 31,
       warn: (text) => world.warnings.push(text),
+      recovered: (address) => world.recovered.push('host' in address ? address.host : address.path),
     },
+    proofMs,
   )
   const take = async (tried: readonly string[] = []): Promise<Lease> => {
     const lease = await list.take(new Set(tried), never)
@@ -230,4 +235,120 @@ test('what was learnt of an address is kept while it works and forgotten when it
   assert.equal((await take()).protocol, null)
   list.note({ host: '10.0.0.1', port: 3310 }, 'worked', 'stream')
   assert.equal((await take()).protocol, 'stream')
+})
+
+function proofOf(limitBytes: number | null, hasSignatures = true): Proof {
+  return { hasSignatures, limitBytes, isWhole: false, missed: null, probes: 1, sentBytes: 1, ms: 1 }
+}
+const [first, second, third] = three as [Address, Address, Address]
+
+test('an untrusted address gets no mail, not even when it is the last; trusted again, it does', async () => {
+  const { list, use } = setUp(three.slice(0, 2))
+  // What is learnt before the list is made counts as well.
+  list.learn(first, { proof: proofOf(null, false) })
+  assert.deepEqual([await use(), await use()], ['10.0.0.2', '10.0.0.2'])
+  assert.equal(list.states()[0]?.state, 'untrusted')
+  assert.equal(await list.take(new Set(['10.0.0.2:3310']), never), null)
+  assert.deepEqual(list.passedOver(1), { untrusted: ['10.0.0.1:3310'], tooSmall: [] })
+  // Answering is not enough, and failing changes nothing.
+  list.note(first, 'worked', null)
+  list.learn(first, { proof: null })
+  assert.equal(list.states()[0]?.state, 'untrusted')
+  list.learn(first, { proof: proofOf(null) })
+  assert.deepEqual([await use(), await use()].sort(), ['10.0.0.1', '10.0.0.2'])
+})
+
+test('a message goes where it is proven to be scanned, or where nothing is known', async () => {
+  const { list } = setUp(three)
+  list.learn(first, { proof: proofOf(1000) })
+  list.learn(second, { proof: proofOf(2000) })
+  const takers = async (bytes: number) => {
+    const tried = new Set<string>()
+    for (
+      let lease = await list.take(tried, never, bytes);
+      lease;
+      lease = await list.take(tried, never, bytes)
+    ) {
+      tried.add(lease.text)
+      lease.done('worked')
+    }
+    return [...tried].map((text) => text.replace(/:3310$/, '')).sort()
+  }
+  assert.deepEqual(await takers(1000), ['10.0.0.1', '10.0.0.2', '10.0.0.3'])
+  assert.equal(list.leastLimitBytes, 1000)
+  assert.deepEqual(await takers(1001), ['10.0.0.2', '10.0.0.3'])
+  assert.deepEqual(await takers(2001), ['10.0.0.3'])
+  list.learn(third, { proof: proofOf(500) })
+  assert.deepEqual(await takers(2001), [])
+  assert.equal(list.passedOver(2001).tooSmall.length, 3)
+})
+
+test('in the first moments a message waits for a proof, and no longer than that', async () => {
+  const { list } = setUp(three.slice(0, 2), {}, 0, 10_000)
+  const taken = list.take(new Set(), never)
+  await settled()
+  list.learn(second, { proof: proofOf(null) })
+  assert.equal((await taken)?.text, '10.0.0.2:3310', 'not the first in turn, but the first that is proven')
+  list.learn(first, { proof: null })
+  assert.equal(
+    (await list.take(new Set(), never))?.text,
+    '10.0.0.1:3310',
+    'given up, so it is not waited for',
+  )
+})
+
+test('a message that waits for a proof obeys its budget, and is sent when the time for proofs is over', async () => {
+  const budget = new AbortController()
+  const { list } = setUp(three.slice(0, 1), {}, 0, 60_000)
+  const impatient = list.take(new Set(), budget.signal)
+  budget.abort(new Error('budget over'))
+  await assert.rejects(impatient, /budget over/)
+
+  const late = setUp(three.slice(0, 1), {}, 0, 10_000)
+  late.world.time = 10_000
+  assert.equal((await late.list.take(new Set(), never))?.text, '10.0.0.1:3310')
+})
+
+test('an address that failed is not waited for', async () => {
+  const { list } = setUp(three.slice(0, 1), {}, 0, 60_000)
+  await list.addresses(never)
+  list.note(first, 'failed', null)
+  assert.equal((await list.take(new Set(), never))?.text, '10.0.0.1:3310')
+})
+
+test('who asks is told of an address that is back, once', async () => {
+  const { use, world } = setUp(three.slice(0, 1))
+  await use('failed')
+  assert.deepEqual(world.recovered, [])
+  await use()
+  await use()
+  assert.deepEqual(world.recovered, ['10.0.0.1'])
+})
+
+test('the states of all addresses', async () => {
+  const { list, take } = setUp(three.slice(0, 2))
+  await list.addresses(never)
+  list.learn(first, { engine: parseEngine('ClamAV 1.4.6'), proof: proofOf(4000) })
+  list.note(second, 'failed', null)
+  const lease = await take()
+  lease.protocol = 'instream'
+  assert.equal(lease.engine?.release, 'ClamAV 1.4.6')
+  assert.deepEqual(list.states(), [
+    {
+      text: '10.0.0.1:3310',
+      state: 'up',
+      inFlight: 1,
+      protocol: 'instream',
+      engine: { release: 'ClamAV 1.4.6', signatures: null, line: 'ClamAV 1.4.6' },
+      limitBytes: 4000,
+    },
+    {
+      text: '10.0.0.2:3310',
+      state: 'resting',
+      inFlight: 0,
+      protocol: null,
+      engine: null,
+      limitBytes: null,
+    },
+  ])
 })

@@ -61,6 +61,7 @@ test('sockets and Haraka stay in their rooms', () => {
       'lib/clamd/stream.ts',
     ],
     'node:dns/promises': ['lib/live.ts'],
+    'node:cluster': ['lib/proof/workers.ts'],
     'haraka-constants': ['index.ts', 'lib/actions/bounce.ts'],
     'haraka-dsn': ['index.ts'],
     'lib/haraka.ts': [

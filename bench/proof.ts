@@ -1,0 +1,50 @@
+// What the self test costs a clamd and a Haraka: `npm run bench:proof`. A clamd with the limits of Debian's file proves
+// the default max_size; one with lower limits has to be searched for the largest size.
+import { connect } from 'node:net'
+import { prove } from '../lib/proof/prove'
+import { startClamd } from '../test/support/clamd'
+import { cpuMs } from './cpu'
+
+const MiB = 1024 * 1024
+const usual = { StreamMaxLength: '25M', MaxFileSize: '25M', MaxScanSize: '100M' }
+const cases: [name: string, config: Record<string, string>][] = [
+  ["Debian's clamd.conf", usual],
+  ['MaxFileSize 10M', { ...usual, MaxFileSize: '10M' }],
+  ['StreamMaxLength 10M', { ...usual, StreamMaxLength: '10M' }],
+  ['MaxScanSize 25M', { ...usual, MaxScanSize: '25M' }],
+]
+
+async function main(): Promise<void> {
+  for (const [name, config] of cases) {
+    const clamd = await startClamd({ config })
+    try {
+      const before = { clamd: cpuMs(clamd.pid), own: process.cpuUsage() }
+      const proof = await prove(
+        { host: clamd.host, port: clamd.port },
+        {
+          selfTest: 'full',
+          protocol: 'instream',
+          maxBytes: 25 * MiB,
+          bufferBytes: 8192,
+          connectMs: 5000,
+          scanMs: 60_000,
+        },
+        connect,
+        new AbortController().signal,
+      )
+      const own = process.cpuUsage(before.own)
+      const cost = [
+        `${proof.probes} probes`,
+        `${(proof.sentBytes / MiB).toFixed(1)} MiB`,
+        `${proof.ms} ms`,
+        `clamd CPU ${Math.round(cpuMs(clamd.pid) - before.clamd)} ms`,
+        `own CPU ${Math.round((own.user + own.system) / 1000)} ms`,
+      ]
+      console.log(`${name}: proven ${((proof.limitBytes ?? 0) / MiB).toFixed(2)} MiB; ${cost.join(', ')}`)
+    } finally {
+      await clamd.stop()
+    }
+  }
+}
+
+void main()

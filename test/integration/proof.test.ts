@@ -1,0 +1,347 @@
+// What a clamd is proven to scan, by a real one with lowered limits, over both protocols; what follows from it for
+// mail; and that all of it is kept true while daemons change.
+import assert from 'node:assert/strict'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import path from 'node:path'
+import { after, test, type TestContext } from 'node:test'
+import type { Address } from '../../lib/address'
+import { measure } from '../../lib/clamd/measure'
+import { headLine } from '../../lib/clamd/protocol'
+import type { Findings } from '../../lib/hosts'
+import { leastProbeBytes, Probe } from '../../lib/proof/probe'
+import { prove, type ProveSettings } from '../../lib/proof/prove'
+import { Watch, type WatchSettings } from '../../lib/proof/watch'
+import { clamdOrSkip, startClamd, type ClamdOptions } from '../support/clamd'
+import { testSignatures } from '../support/eicar'
+import { startFakeClamd, type FakeClamdOptions, type Script } from '../support/fake-clamd'
+import { big, clean } from '../support/mails'
+import { TemporaryDirectory } from '../support/process'
+import { runningTimers, Scanning, until } from '../support/scanning'
+import { startStreamFront, type FrontBehaviour } from '../support/stream-front'
+
+const timersBefore = runningTimers()
+after(() => assert.equal(runningTimers(), timersBefore, 'a timer was left running'))
+
+const M = 1024 * 1024
+const bounded = { timeout: 60_000 }
+const never = new AbortController().signal
+
+const usual: ProveSettings = {
+  selfTest: 'full',
+  protocol: 'instream',
+  maxBytes: 4 * M,
+  bufferBytes: 8192,
+  connectMs: 5000,
+  scanMs: 30_000,
+}
+
+async function real(t: TestContext, config: ClamdOptions['config'] = {}, databaseDirectory?: string) {
+  const clamd = await startClamd({ config, ...(databaseDirectory !== undefined && { databaseDirectory }) })
+  t.after(() => clamd.stop())
+  return { clamd, address: { host: clamd.host, port: clamd.port } }
+}
+
+async function front(t: TestContext, behaviour: FrontBehaviour) {
+  const started = await startStreamFront(behaviour)
+  t.after(() => started.stop())
+  return started
+}
+
+async function fake(t: TestContext, script: Script, options: FakeClamdOptions = {}) {
+  const daemon = await startFakeClamd(options)
+  t.after(() => daemon.stop())
+  await daemon.play(script)
+  return daemon
+}
+
+/** Signatures, but none for EICAR. */
+function harmlessSignatures(t: TestContext): TemporaryDirectory {
+  const directory = new TemporaryDirectory('signatures')
+  t.after(() => directory.remove())
+  writeFileSync(
+    path.join(directory.path, 'other.ndb'),
+    `Harmless:0:*:${Buffer.from('never seen').toString('hex')}\n`,
+  )
+  return directory
+}
+
+test('a probe has the size that was asked for, to the byte, and each is another one', async () => {
+  const sizes = [leastProbeBytes, 1, 2, 70, 100, 131, 1000, 5000, 65_536, 100_001]
+  for (const size of sizes.map((more, index) => (index === 0 ? more : leastProbeBytes + more))) {
+    assert.equal((await measure(new Probe(size), never)) + headLine.length, size)
+  }
+  assert.throws(() => new Probe(leastProbeBytes - 1), RangeError)
+})
+
+/** clamd.conf, what max_size is, and the largest message that such a clamd scans to the end. */
+const lowered: [name: string, config: Record<string, string>, limit: number][] = [
+  ['limits as high as max_size', { StreamMaxLength: '4M', MaxFileSize: '4M', MaxScanSize: '9M' }, 4 * M],
+  ['StreamMaxLength', { StreamMaxLength: '1M' }, M],
+  ['MaxFileSize', { MaxFileSize: '1M' }, M],
+  // The mail and its parts together are what is counted.
+  ['MaxScanSize', { MaxScanSize: '2M' }, M],
+  ['MaxScanSize, which is told', { MaxScanSize: '2M', AlertExceedsMax: 'yes' }, M],
+]
+for (const [name, config, limit] of lowered) {
+  test(`what is proven with ${name}`, bounded, async (t) => {
+    if (!clamdOrSkip(t)) return
+    const { address } = await real(t, config)
+    const streamMaxLength = config.StreamMaxLength === '1M' ? M : 25 * M
+    const old = await front(t, { clamd: address, streamMaxLength })
+    for (const [protocol, where] of [
+      ['instream', address],
+      ['stream', old.address],
+    ] as const) {
+      const proof = await prove(where, { ...usual, protocol }, connect, never)
+      assert.equal(proof.hasSignatures, true)
+      assert.equal(proof.isWhole, limit === usual.maxBytes)
+      const found = proof.limitBytes ?? 0
+      // Ten halvings of what lies between, and the headers of the parts.
+      assert.ok(found <= limit * 1.02 && found >= limit - usual.maxBytes / 1024 - 1, `${protocol}: ${found}`)
+      assert.ok(proof.probes <= 2 + 20 && proof.sentBytes <= 12 * usual.maxBytes, JSON.stringify(proof))
+      if (proof.isWhole) assert.deepEqual([proof.probes, proof.missed], [2, null])
+    }
+    await old.idle()
+  })
+}
+
+test(
+  'only what is really scanned is proven: an attachment that MaxScanSize leaves out is not',
+  bounded,
+  async (t) => {
+    if (!clamdOrSkip(t)) return
+    const { address } = await real(t, { MaxScanSize: '2M' })
+    const { limitBytes } = await prove(address, usual, connect, never)
+    const scanning = new Scanning([address])
+    // The virus is in a part that is as large as the rest of the mail, and clamd says OK.
+    const mail = (bytes: number) =>
+      Buffer.concat([
+        Buffer.from('MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n'),
+        Buffer.from('Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n'),
+        Buffer.from(
+          Buffer.concat([
+            Buffer.from(String(Math.random())),
+            Buffer.alloc(Math.floor(bytes * 0.73) - 60, 'padding\r\n'),
+            Buffer.from('harmless-phishing-marker-7c41'),
+          ])
+            .toString('base64')
+            .replace(/.{76}/g, '$&\r\n'),
+        ),
+        Buffer.from('\r\n--b--\r\n'),
+      ])
+    const inside = await scanning.scan(mail((limitBytes ?? 0) * 0.95))
+    assert.equal(inside.outcome, 'infected')
+    const beyond = await scanning.scan(mail(1.5 * M))
+    assert.equal(beyond.outcome, 'clean', 'then MaxScanSize counts otherwise by now: see docs/operations.md')
+  },
+)
+
+test('without a signature for EICAR, or with ScanMail off, there is no trust', bounded, async (t) => {
+  if (!clamdOrSkip(t)) return
+  const empty = await real(t, {}, harmlessSignatures(t).path)
+  const blind = await real(t, { ScanMail: 'no' })
+  for (const { address } of [empty, blind]) {
+    const proof = await prove(address, usual, connect, never)
+    const { hasSignatures, limitBytes, isWhole, missed, probes } = proof
+    assert.deepEqual(
+      [hasSignatures, limitBytes, isWhole, missed, probes],
+      [false, null, false, 'stream: OK', 1],
+    )
+  }
+})
+
+test('self_test=eicar is one small probe; a limit known before is three', bounded, async (t) => {
+  if (!clamdOrSkip(t)) return
+  const { address } = await real(t, { MaxFileSize: '1M' })
+  const small = await prove(address, { ...usual, selfTest: 'eicar' }, connect, never)
+  assert.deepEqual([small.hasSignatures, small.limitBytes, small.sentBytes], [true, null, leastProbeBytes])
+  const tiny = await prove(address, { ...usual, maxBytes: 100 }, connect, never)
+  assert.deepEqual([tiny.isWhole, tiny.limitBytes, tiny.probes], [true, 100, 1])
+  const again = await prove(address, { ...usual, limitBefore: 1_000_000 }, connect, never)
+  assert.deepEqual([again.limitBytes, again.probes], [1_000_000, 3])
+  const worse = await prove(address, { ...usual, limitBefore: 2 * M }, connect, never)
+  assert.ok((worse.limitBytes ?? 0) <= M && worse.probes === 13, JSON.stringify(worse))
+})
+
+const troubles: Record<string, Script> = {
+  'an error': [{ at: 'reply', do: 'answer', text: "stream: Can't allocate memory ERROR" }],
+  'a hang-up': [{ at: 'first', do: 'close', on: 'command' }],
+  silence: [{ at: 'reply', do: 'stall' }],
+  garbage: [{ at: 'reply', do: 'garbage', bytes: 6000 }],
+  'nobody there': [],
+}
+for (const [name, script] of Object.entries(troubles)) {
+  test(`${name} proves nothing`, bounded, async (t) => {
+    const daemon = await fake(t, script)
+    if (script.length === 0) await daemon.play([{ at: 'connect', do: 'refuse' }] as never)
+    for (const protocol of ['stream', 'instream'] as const) {
+      const settings = { ...usual, protocol, scanMs: 300 }
+      await assert.rejects(prove(daemon.address, settings, connect, never), { name: 'Failure' })
+    }
+  })
+}
+
+test(
+  'mail goes where it is scanned to the end, else it is too large; a virus is found up to the limit',
+  bounded,
+  async (t) => {
+    if (!clamdOrSkip(t)) return
+    const small = await real(t, { MaxFileSize: '1M' })
+    const large = await real(t)
+    const scanning = new Scanning([small.address, large.address], { maxBytes: 4 * M })
+    for (const { address } of [small, large]) {
+      scanning.hosts.learn(address, { proof: await prove(address, usual, connect, never) })
+    }
+    for (let i = 0; i < 4; i++) {
+      const verdict = await scanning.scan(big(2 * M))
+      assert.equal(verdict.outcome, 'clean', JSON.stringify(verdict))
+      assert.equal(verdict.clamd, `127.0.0.1:${large.clamd.port}`)
+    }
+    const used = new Set(
+      [await scanning.scan(clean()), await scanning.scan(clean())].map(({ clamd }) => clamd),
+    )
+    assert.equal(used.size, 2, 'smaller ones go to both')
+
+    const alone = new Scanning([small.address], { maxBytes: 4 * M })
+    alone.hosts.learn(small.address, { proof: await prove(small.address, usual, connect, never) })
+    const refused = await alone.scan(big(2 * M))
+    assert.ok(refused.outcome === 'unscanned' && refused.reason === 'too_large')
+    assert.match(refused.text, /proven to scan: 127\.0\.0\.1:\d+ scans \d+ bytes, this has \d+$/)
+    assert.ok(refused.bytes > 2 * M)
+    assert.equal((await alone.scan(clean())).outcome, 'clean')
+  },
+)
+
+test('with none to trust mail is an error, not clean, and the text says why', bounded, async (t) => {
+  if (!clamdOrSkip(t)) return
+  const { address } = await real(t, {}, harmlessSignatures(t).path)
+  const scanning = new Scanning([address])
+  scanning.hosts.learn(address, { proof: await prove(address, usual, connect, never) })
+  const verdict = await scanning.scan(clean())
+  assert.ok(verdict.outcome === 'unscanned' && verdict.reason === 'error')
+  assert.match(verdict.text, /127\.0\.0\.1:\d+ gets no mail, for it does not find the EICAR test file/)
+})
+
+/** A watch that is under way, with what it told and logged. */
+function watching(t: TestContext, addresses: Address[], more: Partial<WatchSettings> = {}, everyMs?: number) {
+  const stop = new AbortController()
+  t.after(() => stop.abort())
+  const told: Findings[] = []
+  const lines: string[] = []
+  const line = (level: string) => (text: string) => void lines.push(`${level} ${text}`)
+  const world = { dateMs: Date.now() }
+  const watch = new Watch(
+    {
+      ...usual,
+      selfTest: 'full',
+      maxSignatureAgeMs: 0,
+      pingIntervalMs: 1,
+      protocol: 'auto',
+      maxBytes: M,
+      ...more,
+    },
+    {
+      connect,
+      now: () => performance.now(),
+      date: () => world.dateMs,
+      log: { trace: () => undefined, info: line('info'), warn: line('warn'), error: line('error') },
+      addresses: () => Promise.resolve(addresses),
+      tell: (_, findings) => void told.push(findings),
+    },
+    stop.signal,
+    everyMs,
+  )
+  return { watch, told, lines, world, stop }
+}
+
+test('an address without signatures is tried again until they come', bounded, async (t) => {
+  if (!clamdOrSkip(t)) return
+  const directory = harmlessSignatures(t)
+  const { clamd, address } = await real(t, {}, directory.path)
+  const { watch, told, lines } = watching(t, [address])
+  watch.run('at once')
+  await until(() => told.some(({ proof }) => proof?.hasSignatures === false))
+  assert.match(lines.join(), /^error clamd 127\.0\.0\.1:\d+ gets no mail: .*EICAR.*self_test=off/)
+  testSignatures(directory.path)
+  await clamd.restart()
+  await until(() => told.some(({ proof }) => proof?.isWhole === true), 30_000)
+  assert.match(
+    lines.at(-1) ?? '',
+    /^info clamd 127\.0\.0\.1:\d+ scans to the end: EICAR found in 1MB \(2 probes/,
+  )
+  assert.equal(lines.filter((line) => line.startsWith('error')).length, 1, 'said once')
+  assert.equal(watch.known().length, 1)
+})
+
+test(
+  'VERSION is read again and again; only another one is proven again; age is told once a day',
+  bounded,
+  async (t) => {
+    if (!clamdOrSkip(t)) return
+    const { address } = await real(t)
+    const daemon = await front(t, { clamd: address, engine: '0.103.12/27500/Sun Nov 22 08:00:00 2020' })
+    const { watch, told, lines, world } = watching(t, [daemon.address], { maxSignatureAgeMs: 86_400_000 }, 1)
+    const warnings = () => lines.filter((line) => line.startsWith('warn'))
+    const asked = (count: number) =>
+      until(() => daemon.commands.filter((name) => name === 'VERSIONCOMMANDS').length >= count)
+    watch.run('at once')
+    await asked(3)
+    assert.equal(daemon.scans, 2)
+    assert.equal(told.find(({ engine }) => engine)?.engine?.signatures?.number, 27500)
+    assert.equal(warnings().length, 1)
+    assert.match(warnings()[0] ?? '', /signatures 27500 are \d+ days old .*freshclam/)
+
+    world.dateMs += 86_400_000
+    await until(() => warnings().length === 2)
+    daemon.become({ engine: '0.103.12/27501/Mon Nov 23 08:00:00 2020' })
+    await until(() => daemon.scans === 4)
+    await until(() => told.some(({ engine }) => engine?.signatures?.number === 27501))
+  },
+)
+
+test(
+  'an address that is back is looked at before its hour; a daemon that cannot be asked is no reason to distrust',
+  bounded,
+  async (t) => {
+    if (!clamdOrSkip(t)) return
+    const { address } = await real(t)
+    const daemon = await front(t, { clamd: address })
+    const { watch, told } = watching(t, [daemon.address])
+    watch.run('at once')
+    await until(() => told.some(({ proof }) => proof?.isWhole === true))
+    daemon.become({ engine: '0.103.13' })
+    watch.recovered(daemon.address)
+    await until(() => daemon.scans === 4)
+
+    const gone = watching(t, [{ host: '127.0.0.1', port: 1 }])
+    gone.watch.run('at once')
+    await until(() => gone.told.length > 0)
+    assert.deepEqual(gone.told[0], { proof: null })
+  },
+)
+
+test('STREAM with closed data ports is proven by INSTREAM, as mail is scanned', bounded, async (t) => {
+  if (!clamdOrSkip(t)) return
+  const { address } = await real(t)
+  const daemon = await front(t, { clamd: address, instream: true, dataPort: 'refuse' })
+  const { watch, told } = watching(t, [daemon.address])
+  watch.run('at once')
+  await until(() => told.some(({ proof }) => proof?.isWhole === true))
+})
+
+test('an end in the middle of a probe leaves nothing behind', bounded, async (t) => {
+  const daemon = await fake(t, [{ at: 'first', do: 'freeze' }])
+  const { watch, stop, lines, told } = watching(t, [daemon.address])
+  watch.run('at once')
+  await until(() => daemon.scans.length === 1)
+  stop.abort()
+  await daemon.idle()
+  assert.deepEqual(lines, [])
+  assert.ok(told.every(({ proof }) => proof === undefined))
+})
+
+test('the EICAR string stands in no file that is shipped', () => {
+  const source = readFileSync(path.resolve(__dirname, '../../lib/proof/probe.ts'), 'latin1')
+  assert.doesNotMatch(source, /EICAR-STANDARD/)
+})
