@@ -35,6 +35,8 @@ export interface World {
 /** What is found out about an address besides its answers to mail; a part left out stays as it is. */
 export interface Findings {
   readonly engine?: Engine | null
+  /** It takes several messages on one connection (IDSESSION). */
+  readonly hasSessions?: boolean
   /** null: it could not be proven, for now. */
   readonly proof?: Proof | null
 }
@@ -66,6 +68,7 @@ interface Entry {
   restsUntil: number
   inFlight: number
   protocol: Protocol | null
+  hasSessions: boolean
   engine: Engine | null
   /** `awaited`: nobody has tried to prove it yet. */
   trust: 'awaited' | 'unproven' | 'proven' | 'untrusted'
@@ -78,6 +81,8 @@ export interface Lease {
   readonly text: string
   /** What the daemon there was last seen to speak; set it when that is learnt. */
   protocol: Protocol | null
+  /** It takes several messages on one connection; to be cleared where that turns out wrong. */
+  hasSessions: boolean
   /** What the daemon was last seen to be. */
   readonly engine: Engine | null
   /** `neither`: the scan ended for a reason that says nothing about the address. */
@@ -243,6 +248,12 @@ export class Hosts {
       set protocol(protocol) {
         entry.protocol = protocol
       },
+      get hasSessions() {
+        return entry.hasSessions
+      },
+      set hasSessions(hasSessions) {
+        entry.hasSessions = hasSessions
+      },
       done: (outcome) => {
         if (!open) return
         open = false
@@ -261,6 +272,7 @@ export class Hosts {
     if (!entry.failed) return
     // What comes back may be another release, and a name may stand for other addresses by now.
     entry.protocol = null
+    entry.hasSessions = false
     if (this.world.now() - this.#resolvedAt >= Math.min(lookupPauseMs, this.settings.resolveMs)) {
       void this.#resolve()
     }
@@ -364,14 +376,16 @@ function fresh(address: Address): Entry {
     restsUntil: 0,
     inFlight: 0,
     protocol: null,
+    hasSessions: false,
     engine: null,
     trust: 'awaited',
     limitBytes: null,
   }
 }
 
-function takeIn(entry: Entry, { engine, proof }: Findings): void {
+function takeIn(entry: Entry, { engine, hasSessions, proof }: Findings): void {
   if (engine !== undefined) entry.engine = engine
+  if (hasSessions !== undefined) entry.hasSessions = hasSessions
   if (proof) {
     entry.trust = proof.hasSignatures ? 'proven' : 'untrusted'
     entry.limitBytes = proof.limitBytes

@@ -10,6 +10,7 @@ import { instream } from './clamd/instream'
 import { measure } from './clamd/measure'
 import { headLine, isLimitName, type Reply } from './clamd/protocol'
 import { stream } from './clamd/stream'
+import { Sessions } from './clamd/sessions'
 import type { Hosts, Lease } from './hosts'
 import type { Protocol, Reason, Verdict } from './verdict'
 
@@ -58,6 +59,8 @@ interface Attempt {
 }
 
 export class Scanner {
+  readonly #sessions = new Sessions()
+
   constructor(
     private readonly settings: ScanSettings,
     private readonly hosts: Hosts,
@@ -201,6 +204,7 @@ export class Scanner {
     const exchange = {
       connect: this.connect,
       address: lease.address,
+      sessions: protocol === 'instream' && lease.hasSessions ? this.#sessions : null,
       connectMs,
       bufferBytes,
       maxBytes,
@@ -208,7 +212,13 @@ export class Scanner {
       at,
     }
     try {
-      return { ...(await dialogue[protocol](exchange, message)), isSilent: false }
+      const answer = await dialogue[protocol](exchange, message)
+      if (exchange.sessions && answer.reply.kind === 'unknown_command') {
+        log.trace(`${lease.text} ${protocol}: ${answer.reply.text}, a connection for each message from now on`)
+        lease.hasSessions = false
+        return await this.#attempt(course, lease, protocol)
+      }
+      return { ...answer, isSilent: false }
     } catch (error) {
       if (signal.aborted) throw signal.reason
       if (!(error instanceof Failure) || error.step === 'read message') throw error

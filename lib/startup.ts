@@ -98,11 +98,17 @@ async function ask(
     const trace = (text: string) => log.trace(`${addressText(address)} ${text}`)
     const offer = await inquire(address, { connect, connectMs: settings.connectMs, signal, trace })
     hosts.note(address, 'worked', protocolOf(offer))
+    hosts.learn(address, { hasSessions: hasSessions(offer) })
     return offer
   } catch (error) {
     hosts.note(address, 'failed', null)
     throw error
   }
+}
+
+/** Whether several messages may go over one connection; no daemon that does not say so is asked to. */
+export function hasSessions({ commands }: Offer): boolean {
+  return commands?.includes('IDSESSION') ?? false
 }
 
 /** What `auto` will speak; null: the daemon does not say, so the first message will show. */

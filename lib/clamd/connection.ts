@@ -12,7 +12,7 @@ import { maxReplyBytes, parseReply, printable, type Reply } from './protocol'
 /** Milliseconds after OK in which clamd's end of the connection is waited for. */
 const lingerMs = 100
 
-type Dialling = Pick<Exchange, 'connect' | 'connectMs' | 'signal'>
+export type Dialling = Pick<Exchange, 'connect' | 'connectMs' | 'signal'>
 
 /** Resolves with a connected socket; rejects with a Failure, or with the signal's reason. */
 export function dial(
@@ -62,12 +62,11 @@ export class CommandConnection {
   #ended: Error | null = null
   #isClosed = false
   #broken: Failure | null = null
+  #signal: AbortSignal | null = null
+  #isSilent = true
   #waiting: { step: Step; resolve: (line: string) => void; reject: (reason: Error) => void } | null = null
 
-  private constructor(
-    readonly socket: Socket,
-    private readonly signal: AbortSignal,
-  ) {
+  private constructor(readonly socket: Socket) {
     socket.setEncoding('latin1')
     socket.on('data', (text: string) => this.#receive(text))
     socket.on('error', (cause) => {
@@ -76,11 +75,40 @@ export class CommandConnection {
     })
     socket.on('close', this.#onEnd)
     socket.on('end', this.#onEnd)
+  }
+
+  /** It obeys the signal until it is closed or detached. */
+  static async open(how: Dialling & Pick<Exchange, 'address'>): Promise<CommandConnection> {
+    const line = new CommandConnection(await dial(how, how.address, 'connect'))
+    line.attach(how.signal)
+    return line
+  }
+
+  /** Begins another exchange. */
+  attach(signal: AbortSignal): void {
+    this.#signal = signal
+    this.#isSilent = true
     signal.addEventListener('abort', this.#onAbort)
   }
 
-  static async open(how: Dialling & Pick<Exchange, 'address'>): Promise<CommandConnection> {
-    return new CommandConnection(await dial(how, how.address, 'connect'), how.signal)
+  detach(): void {
+    this.#signal?.removeEventListener('abort', this.#onAbort)
+    this.#signal = null
+  }
+
+  /** Nothing has come in this exchange. */
+  get isSilent(): boolean {
+    return this.#isSilent
+  }
+
+  /** Open, and nothing has come that was not asked for. */
+  get isQuiet(): boolean {
+    return !this.#isClosed && this.#ended === null && this.#received === ''
+  }
+
+  /** What has come behind the last reply. */
+  get unread(): string {
+    return this.#received
   }
 
   ask(command: Buffer, step: Step): Promise<string> {
@@ -138,7 +166,7 @@ export class CommandConnection {
 
   /** For the end of the exchange, when nobody waits for a reply any more. */
   close(): void {
-    this.signal.removeEventListener('abort', this.#onAbort)
+    this.detach()
     this.socket.off('close', this.#onEnd).off('end', this.#onEnd).destroy()
   }
 
@@ -148,7 +176,7 @@ export class CommandConnection {
     this.socket.destroy()
   }
 
-  readonly #onAbort = () => this.fail(this.signal.reason as Error)
+  readonly #onAbort = () => this.fail(this.#signal?.reason as Error)
 
   get #step(): Step {
     return this.#waiting?.step ?? 'command'
@@ -161,6 +189,7 @@ export class CommandConnection {
   }
 
   #receive(text: string): void {
+    this.#isSilent = false
     this.#received = (this.#received + text).slice(0, maxReplyBytes + 1)
     if (this.#received.length > maxReplyBytes) {
       this.fail(

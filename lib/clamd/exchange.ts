@@ -8,12 +8,15 @@ import type { NetConnectOpts, Socket } from 'node:net'
 import type { Address } from '../address'
 import type { Step } from './failure'
 import type { Reply } from './protocol'
+import type { Sessions } from './sessions'
 
 export type Connect = (options: NetConnectOpts) => Socket
 
 export interface Exchange {
   readonly connect: Connect
   readonly address: Address
+  /** Where INSTREAM connections come from and go to, for a daemon that has IDSESSION; null: one for each message. */
+  readonly sessions: Sessions | null
   /** Milliseconds for each connection to be made. */
   readonly connectMs: number
   /** Bytes per write to the data connection, and per INSTREAM chunk. */

@@ -1,26 +1,80 @@
 /*
- * One message through INSTREAM: command, chunks and reply on one connection. Drawn in docs/protocol.md.
+ * One message through INSTREAM: command, chunks and reply on one connection, of its own or one that is kept for
+ * several messages. Drawn in docs/protocol.md.
  */
 
 import { CommandConnection } from './connection'
 import type { Answer, Exchange, MessageSource } from './exchange'
-import { command } from './protocol'
+import { Failure } from './failure'
+import { command, type Reply } from './protocol'
 import { Sender } from './sender'
+import type { Session, Sessions } from './sessions'
 
 /** Resolves with clamd's reply, `clean` only after a completely sent message. Rejects with a Failure or TooLarge. */
 export async function instream(how: Exchange, message: MessageSource): Promise<Answer> {
+  if (how.sessions) return inSession(how, message, how.sessions)
   how.at('connect')
   const line = await CommandConnection.open(how)
-  const sender = new Sender(line.socket, how, command.instream, (reason) => line.fail(reason))
+  try {
+    return await transfer(how, message, line, command.instream, (sent) => line.lastReply(sent))
+  } finally {
+    line.close()
+  }
+}
+
+async function inSession(how: Exchange, message: MessageSource, sessions: Sessions): Promise<Answer> {
+  const kept = sessions.take(how.address, how.signal)
+  if (kept) {
+    how.at('connect', 'kept from the message before')
+    try {
+      return await converse(how, message, sessions, kept)
+    } catch (error) {
+      // clamd may close what is idle, or have been restarted; that is no fault of the address.
+      if (how.signal.aborted || !(error instanceof Failure) || !kept.line.isSilent) throw error
+    }
+  }
+  how.at('connect')
+  return converse(how, message, sessions, await sessions.open(how))
+}
+
+async function converse(
+  how: Exchange,
+  message: MessageSource,
+  sessions: Sessions,
+  session: Session,
+): Promise<Answer> {
+  let isDone = false
+  try {
+    const answer = await transfer(how, message, session.line, session.begin(), (sent) => session.reply(sent))
+    const { kind } = answer.reply
+    isDone = kind === 'clean' || kind === 'found'
+    return answer
+  } finally {
+    if (isDone) {
+      sessions.keep(how.address, session)
+    } else {
+      session.line.close()
+      sessions.drop(how.address)
+    }
+  }
+}
+
+async function transfer(
+  how: Exchange,
+  message: MessageSource,
+  line: CommandConnection,
+  prologue: Buffer,
+  replyTo: (sent: Sender) => Promise<Reply>,
+): Promise<Answer> {
+  const sender = new Sender(line.socket, how, prologue, (reason) => line.fail(reason))
   try {
     how.at('send')
     sender.once('finish', () => how.at('reply', `${sender.bytes} bytes handed on`))
     message.open(sender).catch((error: unknown) => line.fail(error as Error))
-    const reply = await line.lastReply(sender)
+    const reply = await replyTo(sender)
     return { reply, step: 'reply', bytes: sender.bytes }
   } finally {
     message.close()
     sender.stop()
-    line.close()
   }
 }

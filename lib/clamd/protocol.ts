@@ -10,6 +10,8 @@ export const command = {
   versionCommands: Buffer.from('nVERSIONCOMMANDS\n'),
   stream: Buffer.from('STREAM\n'),
   instream: Buffer.from('zINSTREAM\0'),
+  /** Begins a session, in which replies are numbered, and its first message. */
+  sessionInstream: Buffer.from('zIDSESSION\0zINSTREAM\0'),
 } as const
 
 /**
@@ -57,6 +59,12 @@ export function parseReply(line: string): Reply {
   if (line === 'UNKNOWN COMMAND' || line === 'COMMAND UNAVAILABLE') return { kind: 'unknown_command', text }
   if (line === 'INSTREAM size limit exceeded. ERROR') return { kind: 'limit', text }
   return { kind: 'error', text: text || 'an empty reply' }
+}
+
+/** The reply to a session's command number `n`; null if it is not that: `2: stream: OK`. */
+export function numbered(line: string, n: number): string | null {
+  const prefix = `${n}: `
+  return line.startsWith(prefix) ? line.slice(prefix.length) : null
 }
 
 /** ExtendedDetectionInfo adds `(md5:size)` to the name in STREAM replies; rules and people want the name. */

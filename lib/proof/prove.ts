@@ -134,6 +134,7 @@ async function sendProbe(
       {
         connect,
         address,
+        sessions: null,
         connectMs,
         bufferBytes,
         maxBytes: bytes,

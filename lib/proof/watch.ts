@@ -12,7 +12,7 @@ import { Failure } from '../clamd/failure'
 import { inquire } from '../clamd/inquiry'
 import type { Offer } from '../clamd/protocol'
 import type { Findings } from '../hosts'
-import { protocolOf, reasonOf, type StartupLog } from '../startup'
+import { hasSessions, protocolOf, reasonOf, type StartupLog } from '../startup'
 import type { Protocol } from '../verdict'
 import { prove, type Proof } from './prove'
 
@@ -51,6 +51,7 @@ interface Watched {
   /** Looks in a row that came to nothing. */
   failures: number
   engine: Engine | null
+  hasSessions: boolean
   proof: Proof | null
   /** Unix time; once a day is enough. */
   warnedAt: number
@@ -83,7 +84,7 @@ export class Watch {
   known(): readonly [Address, Findings][] {
     return [...this.#watched.values()]
       .filter(({ seenAt }) => seenAt > -Infinity)
-      .map(({ address, engine, proof }) => [address, { engine, proof }])
+      .map(({ address, engine, hasSessions, proof }) => [address, { engine, hasSessions, proof }])
   }
 
   /** Looks at every address that is due, again and again until the signal ends it. To be called once. */
@@ -138,6 +139,7 @@ export class Watch {
       seenAt: -Infinity,
       failures: 0,
       engine: null,
+      hasSessions: false,
       proof: null,
       warnedAt: -Infinity,
     }
@@ -154,7 +156,8 @@ export class Watch {
       const engine = parseEngine(offer.version)
       const isSame = engine?.line === watched.engine?.line
       watched.engine = engine
-      tell(watched.address, { engine })
+      watched.hasSessions = hasSessions(offer)
+      tell(watched.address, { engine, hasSessions: watched.hasSessions })
       this.#warnOfAge(watched)
       if (this.settings.selfTest !== 'off' && !(isSame && isWell(watched.proof))) {
         await this.#prove(watched, offer, isSame)

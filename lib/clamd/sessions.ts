@@ -1,0 +1,94 @@
+/*
+ * Connections on which clamd takes one scan after the other (IDSESSION), kept for a moment for the next message:
+ * connecting costs more than scanning a small one. One scan in flight on each. Wire layout: docs/protocol.md.
+ */
+
+import type { Address } from '../address'
+import { CommandConnection, type Dialling } from './connection'
+import { Failure } from './failure'
+import { command, numbered, parseReply, printable, type Reply } from './protocol'
+
+/** clamd closes after CommandReadTimeout, which some distributions ship as 3 s; ours is the first to go. */
+const idleMs = 2000
+
+/** As many as a clamd has threads by default. */
+const mostIdle = 10
+
+export class Session {
+  #scans = 0
+
+  constructor(readonly line: CommandConnection) {}
+
+  /** True when it has carried a scan before: clamd may be about to close it. */
+  get isUsed(): boolean {
+    return this.#scans > 1
+  }
+
+  /** What goes in front of the next message. */
+  begin(): Buffer {
+    return this.#scans++ === 0 ? command.sessionInstream : command.instream
+  }
+
+  /**
+   * The reply to the message that was begun last. Clean only after a completely sent message, under the number that
+   * clamd gives it, and with nothing behind it.
+   */
+  async reply(sent: { readonly complete: boolean; readonly bytes: number }): Promise<Reply> {
+    const text = await this.line.reply('reply')
+    const own = numbered(text, this.#scans)
+    const reply = parseReply(own ?? text)
+    if (reply.kind !== 'clean' && reply.kind !== 'found') return reply
+    if (own === null) return { kind: 'error', text: `reply to another message: ${printable(text)}` }
+    if (reply.kind === 'clean' && !sent.complete)
+      throw new Failure('reply', `OK before the end of the message, after ${sent.bytes} bytes`)
+    const more = this.line.unread
+    return more === '' ? reply : { kind: 'error', text: `${reply.kind}, and then: ${printable(more)}` }
+  }
+}
+
+export class Sessions {
+  /** By the very object, of which `Hosts` has one for each address. */
+  readonly #idle = new Map<Address, Session[]>()
+
+  /** One that was kept, the latest first, or null. It obeys the signal from now on. */
+  take(address: Address, signal: AbortSignal): Session | null {
+    const session = this.#idle.get(address)?.pop()
+    if (!session) return null
+    session.line.socket.setTimeout(0).ref()
+    session.line.attach(signal)
+    return session
+  }
+
+  /** A new one. Rejects as `CommandConnection.open` does. */
+  async open(how: Dialling & { readonly address: Address }): Promise<Session> {
+    const session = new Session(await CommandConnection.open(how))
+    const { socket } = session.line
+    socket.on('timeout', () => socket.destroy())
+    socket.on('close', () => this.#forget(how.address, session))
+    return session
+  }
+
+  /** For the next message. Only after a reply that leaves nothing open. */
+  keep(address: Address, session: Session): void {
+    const idle = this.#idle.get(address) ?? []
+    if (idle.length >= mostIdle || !session.line.isQuiet) {
+      session.line.close()
+      return
+    }
+    session.line.detach()
+    session.line.socket.setTimeout(idleMs).unref()
+    this.#idle.set(address, [...idle, session])
+  }
+
+  /** Closes what was kept to an address where something has gone wrong. */
+  drop(address: Address): void {
+    for (const { line } of this.#idle.get(address) ?? []) line.close()
+    this.#idle.delete(address)
+  }
+
+  #forget(address: Address, session: Session): void {
+    const left = (this.#idle.get(address) ?? []).filter((one) => one !== session)
+    if (left.length > 0) this.#idle.set(address, left)
+    else this.#idle.delete(address)
+  }
+}
