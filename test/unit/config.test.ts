@@ -290,6 +290,19 @@ test('an unknown key or section names the nearest one, James spellings included'
   )
 })
 
+test('a line that goes on where none follows is named, for the loader drops it or gives it to the next section', () => {
+  for (const iniLines of [
+    ['max_size=1M \\'],
+    ['max_size=1M\\', '', '; comment'],
+    ['message=a\\', '[infected]', 'action=tag'],
+  ]) {
+    assert.ok(
+      problems({}, { iniLines }).includes(`"${iniLines[0] ?? ''}" ends in a backslash`),
+      iniLines.join('|'),
+    )
+  }
+})
+
 test('lines that the loader would skip are named; comments, blanks, sections and continued lines are fine', () => {
   const lines = ['; comment \\', '# other', '', '[main]', 'host = a, \\', ' b', 'port=1', '  debug = true']
   assert.equal(problems({}, { iniLines: lines }), '')
