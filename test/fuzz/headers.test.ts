@@ -47,7 +47,7 @@ const disguised = fc
     value: fc.constantFrom('false', 'true', 'clean', '', 'x'.repeat(900)),
   })
   .map(({ name, isUpper, inside, middle, front, behind, fold, value }) => {
-    const cased = [...name]
+    const cased = Array.from(name)
       .map((c, i) => (isUpper[i % isUpper.length] ? c.toUpperCase() : c.toLowerCase()))
       .join('')
     const spelled = cased.slice(0, inside) + middle + cased.slice(inside)

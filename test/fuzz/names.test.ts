@@ -32,7 +32,7 @@ const name = fc
     end: ends,
   })
   .map(({ isWide, isUpper, unseen: inserted, path, end }) => {
-    const letters = [...plain].map((letter, i) => {
+    const letters = Array.from(plain, (letter, i) => {
       const cased = isUpper[i % isUpper.length] ? letter.toUpperCase() : letter
       return isWide[i % isWide.length] ? String.fromCharCode(cased.charCodeAt(0) + 0xfee0) : cased
     })
@@ -49,7 +49,7 @@ const pieces = (text: string, at: readonly number[]) =>
   cuts(text.length, at).map(([from, to]) => text.slice(from, to))
 /** Within characters an encoded text is not cut. */
 const whole = (text: string, at: readonly number[]) => {
-  const characters = [...text]
+  const characters = Array.from(text)
   return cuts(characters.length, at).map(([from, to]) => characters.slice(from, to).join(''))
 }
 

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
+import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { CommandConnection } from '../../lib/clamd/connection'
 import { Failure } from '../../lib/clamd/failure'
@@ -54,7 +55,7 @@ const anything = fc.oneof(text, nearlyClean)
 
 function assertFit(reply: Reply): void {
   const shown = reply.kind === 'found' ? reply.name : 'text' in reply ? reply.text : '-'
-  assert.match(shown, /^[\x20-\x7e]{1,128}$/)
+  assert.match(shown, /^[\x20-\x7e]{1,160}$/)
 }
 
 fuzz(
@@ -123,6 +124,7 @@ async function heard({ said, at, end, complete }: Spoken): Promise<Reply | Error
     if (!wire.destroyed && to > from) wire.push(bytes.subarray(from, to))
     if (to % 3 === 0) await new Promise((resolve) => setImmediate(resolve))
   }
+  if (at.length > 0) await new Promise((resolve) => setImmediate(resolve))
   if (end === 'abort') abort.abort(new Failure('reply', 'aborted'))
   else if (end === 'reset') wire.destroy(Object.assign(new Error('reset'), { code: 'ECONNRESET' }))
   else if (!wire.destroyed) wire.push(null)
@@ -152,6 +154,11 @@ fuzz(
     },
   ),
 )
+
+test('an OK whose orderly end we did not wait for is not clean', async () => {
+  const outcome = await heard({ said: 'stream: OK\n', at: [0], end: 'abort', complete: true })
+  assert.ok(outcome instanceof Failure && outcome.text === 'aborted')
+})
 
 fuzz(
   'every way to cut the clean reply, and what follows it',

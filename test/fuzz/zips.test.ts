@@ -72,8 +72,15 @@ const limits = { ...defaultLimits, entries: 200, inflatedBytes: 400_000 }
 /** Of processor time for one input of some kilobytes; far more than any takes, far less than an attack would. */
 const mostCpuMs = 1000
 
-/** What a local header with that name begins with, from the length of the name on. */
-const wholeHeader = /PK\x03\x04[^]{22}\x08\0[^]{2}evil\.exe/
+/** Whether a local header with that name has been left as it was, from its signature to the name. */
+function hasWholeHeader(archive: Buffer): boolean {
+  for (let at = archive.indexOf(evil); at >= 0; at = archive.indexOf(evil, at + 1)) {
+    const from = at - 30
+    const isHeader = from >= 0 && archive.readUInt32LE(from) === 0x04034b50
+    if (isHeader && archive.readUInt16LE(from + 26) === evil.length) return true
+  }
+  return false
+}
 
 const damage = fc.tuple(fc.constantFrom(...corpus), fc.array(mutation, { minLength: 1, maxLength: 4 }))
 const damagedBy = (bytes: Buffer, mutations: readonly Mutation[]) => mutations.reduce(mutated, bytes)
@@ -95,7 +102,7 @@ fuzz(
     const { user, system } = process.cpuUsage(before)
     assert.ok((user + system) / 1000 < mostCpuMs, `${user + system} microseconds`)
     assert.ok(names <= 2 * limits.entries && budget.inflatable >= 0)
-    if (wholeHeader.test(archive.toString('latin1'))) assert.ok(isSeen, 'a name was passed over')
+    if (hasWholeHeader(archive)) assert.ok(isSeen, 'a name was passed over')
   }),
 )
 
@@ -105,7 +112,6 @@ fuzz(
   fc.asyncProperty(damage, async ([bytes, mutations]) => {
     const archive = damagedBy(bytes, mutations)
     const { denied, unreadable } = await inspected(mixed(attached('a.zip', archive)), { limits })
-    if (wholeHeader.test(archive.toString('latin1')))
-      assert.ok(denied ?? unreadable, 'a name was passed over')
+    if (hasWholeHeader(archive)) assert.ok(denied ?? unreadable, 'a name was passed over')
   }),
 )

@@ -356,7 +356,7 @@ test('a name made to fit wildcards badly costs no more than name times pattern',
   const { signatures } = parse({}, { signatures: [`*${'a*'.repeat(30)}b reject`] }).rules
   const started = process.cpuUsage()
   assert.equal(signatures[0]?.pattern.test('a'.repeat(128)), false)
-  assert.equal(signatures[0]?.pattern.test(`${'a'.repeat(127)}B`), true)
+  assert.equal(signatures[0].pattern.test(`${'a'.repeat(127)}B`), true)
   assert.ok(process.cpuUsage(started).user < 1_000_000)
 })
 
