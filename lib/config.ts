@@ -307,13 +307,20 @@ function nearest(name: string, section: string): string {
 
 /** Lines that are neither setting, section nor comment; Haraka's loader passes over them. */
 function skippedLines(lines: readonly string[]): string[] {
-  return lines
-    .filter((line) => !/^\s*([;#].*)?$/.test(line))
-    .join('\n')
-    .replace(/\\[ \t]*\n/g, '') // a backslash at the end continues a line
-    .split('\n')
-    .filter((line) => line !== '' && !/^\s*(\[[^\]]*\]\s*|[\w@:._+\-/[\]]+\s*=.*)$/.test(line))
-    .map((line) => `${iniName}: "${line.trim()}" is not a setting; write KEY = VALUE`)
+  const written = lines.filter((line) => !/^\s*([;#].*)?$/.test(line))
+  const isSection = (line: string) => /^\s*\[[^\]]*\]\s*$/.test(line)
+  const isContinued = (line: string) => /\\[ \t]*$/.test(line)
+  return [
+    ...written
+      .filter((line, i) => isContinued(line) && !isSection(line) && isSection(written[i + 1] ?? '[end]'))
+      .map((line) => `${iniName}: "${line.trim()}" ends in a backslash, and no line goes on with it`),
+    ...written
+      .join('\n')
+      .replace(/\\[ \t]*\n/g, '') // a backslash at the end continues a line
+      .split('\n')
+      .filter((line) => line !== '' && !isSection(line) && !/^\s*[\w@:._+\-/[\]]+\s*=.*$/.test(line))
+      .map((line) => `${iniName}: "${line.trim()}" is not a setting; write KEY = VALUE`),
+  ]
 }
 
 function scalarText(value: unknown): string {

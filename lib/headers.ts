@@ -11,6 +11,8 @@ export const statusName = 'X-Virus-Status'
 /** What of Haraka's Transaction is needed here. */
 export interface Headed {
   readonly header: { readonly header_list: string[] }
+  /** `body.start`: bytes received before the body, header section and empty line. */
+  readonly message_stream: { readonly idx: { readonly body?: { readonly start: number } } }
   add_header(name: string, value: string): void
   remove_header(name: string): void
   reset_headers(): void
@@ -38,10 +40,11 @@ export function isNamed(line: string, name: string): boolean {
 
 /** Removes what a sender may have forged, also of a header that we do not write at the moment. */
 export function removeForged(message: Headed): void {
-  const had = message.header.header_list.length
   strip(message, [infectedName, statusName])
-  // Without any header the message stream sends the section as it was received, forged ones included.
-  if (had > 0 && message.header.header_list.length === 0)
+  // Without any header the message stream sends the section as it was received, forged ones included, and those
+  // that Haraka takes for none: a first line that begins with a space is a header to others.
+  const hasSection = (message.message_stream.idx.body?.start ?? 0) > '\r\n'.length
+  if (hasSection && message.header.header_list.length === 0)
     message.add_header('Comments', 'no other header fields')
 }
 

@@ -1,10 +1,5 @@
 /* The functions of untyped Haraka packages that are called here, and no more. */
 
-declare module 'haraka-utils' {
-  /** Regular expression source for a pattern with * and ?; anchored at its end only. */
-  export function wildcard_to_regexp(pattern: string): string
-}
-
 declare module 'haraka-net-utils' {
   export class Endpoint {
     constructor(address: { host: string; port: number } | { path: string })

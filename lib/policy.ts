@@ -11,7 +11,7 @@ export type Mishap = Exclude<Reason, 'exempt'>
 export interface SignatureRule {
   /** As written. */
   readonly text: string
-  readonly pattern: RegExp
+  readonly pattern: Pick<RegExp, 'test'>
   readonly action: Action
 }
 

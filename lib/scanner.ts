@@ -214,7 +214,9 @@ export class Scanner {
     try {
       const answer = await dialogue[protocol](exchange, message)
       if (exchange.sessions && answer.reply.kind === 'unknown_command') {
-        log.trace(`${lease.text} ${protocol}: ${answer.reply.text}, a connection for each message from now on`)
+        log.trace(
+          `${lease.text} ${protocol}: ${answer.reply.text}, a connection for each message from now on`,
+        )
         lease.hasSessions = false
         return await this.#attempt(course, lease, protocol)
       }

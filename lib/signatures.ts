@@ -2,7 +2,7 @@
  * config/clamav-stream.signatures: what is done about which signature name, one rule a line.
  */
 
-import { wildcard_to_regexp } from 'haraka-utils'
+import { matcherOf } from './attachments/masks'
 import type { SignatureRule } from './policy'
 import { actionWords, Wrong } from './values'
 
@@ -18,10 +18,12 @@ export function parseSignatureRule(line: string): SignatureRule | null | Wrong {
   if (!match) return new Wrong('a rule is PATTERN ACTION')
   const action = actionWords.parse(match.words ?? '')
   if (action instanceof Wrong) return new Wrong(`${match.words ?? ''} is not ${actionWords.allowed}`)
+  if (match.wildcards !== undefined) {
+    const matches = matcherOf(match.wildcards.toLowerCase())
+    return { text: match.wildcards, pattern: { test: (name) => matches(name.toLowerCase()) }, action }
+  }
   try {
-    const source = match.regexp ?? `^(?:${wildcard_to_regexp(match.wildcards ?? '')})`
-    const text = match.wildcards ?? `/${match.regexp ?? ''}/`
-    return { text, pattern: new RegExp(source, 'i'), action }
+    return { text: `/${match.regexp ?? ''}/`, pattern: new RegExp(match.regexp ?? '', 'i'), action }
   } catch (error) {
     return new Wrong((error as Error).message)
   }

@@ -229,6 +229,10 @@ class Inspection extends EventEmitter implements Sink {
     const handler = {
       part: (part: Part) => {
         const where = prefix + (part.number === 0 ? 'message' : `part ${part.number}`)
+        for (const type of part.types) {
+          const why = absent.get(type)
+          if (why !== undefined) this.#trouble(where, why)
+        }
         return this.#bodyOf(part, this.#seeNames(part.headers, where), where, depth)
       },
       stray: (headers: readonly ContentHeader[]) => {
@@ -314,6 +318,12 @@ class Inspection extends EventEmitter implements Sink {
     return reader
   }
 }
+
+/** Types of which a program may show a file that is not in this message, or not all of it. */
+const absent: ReadonlyMap<string, string> = new Map([
+  ['message/partial', 'it is one piece of a message'],
+  ['message/external-body', 'its content lies elsewhere'],
+])
 
 type FoundArchive = Archive & { readonly where: string }
 

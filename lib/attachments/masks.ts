@@ -27,7 +27,8 @@ export function deniedBy(masks: readonly Mask[], names: Iterable<string>): Mask 
   return masks.find((mask) => forms.some((name) => mask.matches(name))) ?? null
 }
 
-function matcherOf(pattern: string): Mask['matches'] {
+/** @param pattern in small letters, with `*` and `?`; so must be the names it is asked about */
+export function matcherOf(pattern: string): Mask['matches'] {
   const body = pattern.slice(1)
   if (pattern.startsWith('*') && !/[*?]/.test(body)) return (name) => name.endsWith(body)
   if (!/[*?]/.test(pattern)) return (name) => name === pattern

@@ -155,6 +155,8 @@ export class CommandConnection {
         reject(this.#broken ?? new Failure('reply', 'connection broke after OK')),
       )
     }).finally(() => clearTimeout(timer))
+    // Ended by us, before clamd had its moment.
+    if (this.#ended) throw this.#ended
   }
 
   /** Ends the connection; whoever waits for a reply gets `reason`. A reply that is already here still counts. */

@@ -1,5 +1,5 @@
 // The next hop for mail that Haraka forwards or sends itself: an SMTP server on loopback that takes everything and
-// keeps each message byte for byte, dots un-stuffed. It checks nothing.
+// keeps each message byte for byte, dots un-stuffed, or hands it on instead. It checks nothing.
 import { EventEmitter, once } from 'node:events'
 import net from 'node:net'
 
@@ -9,18 +9,27 @@ export interface SunkMessage {
   data: Buffer
 }
 
+export interface SinkOptions {
+  /** Takes every message; none is then kept in `messages`, nor waited for. */
+  keep?: (message: SunkMessage) => void
+}
+
 export class Sink {
   readonly messages: SunkMessage[] = []
   readonly #server: net.Server
   readonly #sockets = new Set<net.Socket>()
   readonly #arrived = new EventEmitter()
 
-  constructor() {
+  constructor({ keep }: SinkOptions = {}) {
     this.#arrived.setMaxListeners(0)
     this.#server = net.createServer((socket) => {
       this.#sockets.add(socket)
       socket.on('close', () => this.#sockets.delete(socket))
       serve(socket, (message) => {
+        if (keep) {
+          keep(message)
+          return
+        }
         this.messages.push(message)
         this.#arrived.emit('message')
       })
@@ -58,8 +67,8 @@ export class Sink {
 }
 
 /** A running sink; the caller stops it. */
-export async function startSink(): Promise<Sink> {
-  return new Sink().start()
+export async function startSink(options: SinkOptions = {}): Promise<Sink> {
+  return new Sink(options).start()
 }
 
 function serve(socket: net.Socket, keep: (message: SunkMessage) => void): void {

@@ -27,6 +27,14 @@ describe('messages that cannot be read to the end', () => {
       raw(lines('Content-Type: multipart/mixed; boundary=a; boundary=b', '', '--a', '', 'x', '--a--')),
       /message: a multipart has several boundaries/,
     ],
+    'a message in pieces': [
+      raw(lines('Content-Type: message/partial; id="1@x"; number=2; total=3', '', 'ZXZpbA==')),
+      /message: it is one piece of a message/,
+    ],
+    'content that lies elsewhere': [
+      mixed([['Content-Type: Message/External-Body; access-type=URL; URL="http://x/"'], 'Content-Type: x/y']),
+      /part 1: its content lies elsewhere/,
+    ],
     'headers of more than 256 KiB': [
       withHeaders(...Array.from({ length: 3000 }, () => `Content-Type: ${'y'.repeat(100)}`)),
       /the headers of a part are too long/,

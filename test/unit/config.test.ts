@@ -291,6 +291,19 @@ test('an unknown key or section names the nearest one, James spellings included'
   )
 })
 
+test('a line that goes on where none follows is named, for the loader drops it or gives it to the next section', () => {
+  for (const iniLines of [
+    ['max_size=1M \\'],
+    ['max_size=1M\\', '', '; comment'],
+    ['message=a\\', '[infected]', 'action=tag'],
+  ]) {
+    assert.ok(
+      problems({}, { iniLines }).includes(`"${iniLines[0] ?? ''}" ends in a backslash`),
+      iniLines.join('|'),
+    )
+  }
+})
+
 test('lines that the loader would skip are named; comments, blanks, sections and continued lines are fine', () => {
   const lines = ['; comment \\', '# other', '', '[main]', 'host = a, \\', ' b', 'port=1', '  debug = true']
   assert.equal(problems({}, { iniLines: lines }), '')
@@ -338,6 +351,14 @@ test('signature rules: wildcards, regular expressions, comments, first match, no
   assert.equal(action('PUA.Win.X'), 'defer')
   assert.equal(action('PUA.Win.Xy'), undefined)
   assert.equal(action('xa by'), 'reject')
+})
+
+test('a name made to fit wildcards badly costs no more than name times pattern', () => {
+  const { signatures } = parse({}, { signatures: [`*${'a*'.repeat(30)}b reject`] }).rules
+  const started = process.cpuUsage()
+  assert.equal(signatures[0]?.pattern.test('a'.repeat(128)), false)
+  assert.equal(signatures[0].pattern.test(`${'a'.repeat(127)}B`), true)
+  assert.ok(process.cpuUsage(started).user < 1_000_000)
 })
 
 test('a wrong signature rule is named', () => {

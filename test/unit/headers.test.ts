@@ -8,6 +8,9 @@ import type { Verdict } from '../../lib/verdict'
 interface HarakaTransaction extends Headed {
   add_data(line: Buffer): void
   end_data(done: () => void): void
+  readonly message_stream: Headed['message_stream'] & {
+    get_data(options: object, done: (message: Buffer) => void): void
+  }
 }
 // The real thing, since its header parser decides what the list looks like.
 const haraka = createRequire(__filename)('Haraka/transaction') as {
@@ -80,6 +83,25 @@ test('a header section of nothing but forged ones does not come back as it was r
   const transaction = message('X-MessageIsInfected: false')
   removeForged(transaction)
   assert.deepEqual(list(transaction), ['Comments: no other header fields'])
+})
+
+for (const first of [
+  ' X-MessageIsInfected: false',
+  '\tX-Virus-Status: clean',
+  '__proto__: x\r\n X-Virus-Status: clean',
+]) {
+  test(`${JSON.stringify(first)}, which Haraka takes for no header, does not come back either`, async () => {
+    const transaction = message(...first.split('\r\n'))
+    removeForged(transaction)
+    const sent = await new Promise<Buffer>((resolve) => transaction.message_stream.get_data({}, resolve))
+    assert.equal(sent.toString(), 'Comments: no other header fields\r\n\r\nbody\r\n')
+  })
+}
+
+test('a message that has no header section is left without one', () => {
+  const transaction = message()
+  removeForged(transaction)
+  assert.deepEqual(list(transaction), [])
 })
 
 test('the verdict is written once, whatever stood there, and not at all for an unscanned message', () => {

@@ -1,0 +1,31 @@
+// `npm run soak`: a soak of so many messages or so long, what comes first, and its report. Exit 1 if anything is wrong.
+//   npm run soak -- --count 5000 --time 10m --seed 1
+import { parseArgs } from 'node:util'
+import ms from 'ms'
+import { findClamd } from '../support/clamd'
+import { reportText } from './report'
+import { soak } from './soak'
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      count: { type: 'string', default: '2000' },
+      time: { type: 'string', default: '2m' },
+      seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+    },
+  })
+  // A string that is no time comes back as undefined.
+  const forMs = ms(values.time as ms.StringValue) as number | undefined
+  const [count, seed] = [Number(values.count), Number(values.seed)]
+  if (forMs === undefined || forMs <= 0) throw new Error('--time is a time such as 30s or 10m')
+  if (!(count > 0) || !Number.isInteger(seed)) throw new Error('--count and --seed are whole numbers')
+  if (!findClamd()) throw new Error('clamd is not installed')
+  const report = await soak({ count, forMs, seed })
+  console.log(reportText(report))
+  if (report.wrong.length > 0) process.exitCode = 1
+}
+
+main().catch((error: unknown) => {
+  console.error(`npm run soak: ${error instanceof Error ? error.message : String(error)}`)
+  process.exitCode = 1
+})

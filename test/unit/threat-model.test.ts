@@ -1,0 +1,18 @@
+// Every test that docs/threat-model.md names is there.
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
+import { test } from 'node:test'
+
+const root = path.resolve(__dirname, '..', '..')
+const page = readFileSync(path.join(root, 'docs', 'threat-model.md'), 'utf8').replace(/\s+/g, ' ')
+const named = [...page.matchAll(/`(test\/[\w/.-]+\.test\.ts)` "([^"]+)"/g)]
+
+test('the page names tests', () => assert.ok(named.length > 30, String(named.length)))
+
+for (const [, file = '', title = ''] of named) {
+  test(`${file} has "${title}"`, () => {
+    const source = readFileSync(path.join(root, file), 'utf8')
+    assert.ok(source.includes(title), `no "${title}" in ${file}`)
+  })
+}
