@@ -16,7 +16,7 @@ import { mark } from './headers'
 import { lookMs, quarantinePlugin } from './live'
 import { TransactionMessage } from './message'
 import { stackOf, type Judgement, type Message } from './passage'
-import { decide, isExempt, possible } from './policy'
+import { decide, isExempt, possible, type SenderFacts } from './policy'
 import {
   exemptVerdict,
   failedVerdict,
@@ -43,7 +43,7 @@ export async function examine(message: Message): Promise<Judgement> {
   const { plugin, connection, transaction, passage } = message
   const { rules, detailsHeader } = passage.live.settings
   const sender = senderOf(connection, transaction)
-  const exemption = exemptionOf(message)
+  const exemption = exemptionOf(message, sender)
   const verdict = exemption === null ? await scan(message) : exemptVerdict(exemption)
   const isSettled = verdict.outcome === 'infected' && !delivers(decide(rules, verdict, null, sender).action)
   const finding = exemption === null && !isSettled ? await lookInside(message) : null
@@ -65,19 +65,19 @@ export async function examine(message: Message): Promise<Judgement> {
 }
 
 /** The entries that exempt the message, empty if [check] does; null: it is to be scanned. */
-function exemptionOf({ connection, transaction, passage }: Message): string | null {
+function exemptionOf({ connection, transaction, passage }: Message, sender: SenderFacts): string | null {
   const { check, exemptions } = passage.live.settings
-  if (isExempt(check, senderOf(connection, transaction))) return ''
+  if (isExempt(check, sender)) return ''
   return exemptedBy(exemptions, envelopeOf(connection, transaction))
 }
 
 /** Forgets an exemption that no longer holds before the message is delivered: a plugin may have added a recipient. */
 export function reconsider(message: Message): void {
-  const { plugin, connection, passage } = message
+  const { plugin, connection, transaction, passage } = message
   const verdict = passage.judgement?.verdict
   const wasExempt = verdict?.outcome === 'unscanned' && verdict.reason === 'exempt'
   const isStopped = passage.action !== null && !delivers(passage.action)
-  if (!wasExempt || isStopped || exemptionOf(message) !== null) return
+  if (!wasExempt || isStopped || exemptionOf(message, senderOf(connection, transaction)) !== null) return
   connection.lognotice(plugin, 'no longer exempt, scanned after all: its envelope has changed')
   passage.judgement = null
   passage.action = null
