@@ -63,7 +63,8 @@ function runCell({ node, haraka, files }) {
   const child = spawn(path.join(bin, 'node'), args, { cwd: repository, env, detached: true })
   child.stdout.pipe(output)
   child.stderr.pipe(output, { end: false })
-  const end = () => process.kill(-child.pid, 'SIGKILL')
+  // Asked to end, the tests take their servers with them.
+  const end = () => process.kill(-child.pid, 'SIGTERM')
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
     process.once(signal, () => {
       end()
@@ -75,6 +76,7 @@ function runCell({ node, haraka, files }) {
     const timer = setTimeout(() => {
       outOfTime = true
       end()
+      setTimeout(() => process.kill(-child.pid, 'SIGKILL'), 10_000).unref()
     }, limitMs)
     child.on('close', (code) => {
       clearTimeout(timer)
@@ -113,7 +115,13 @@ function print(cells) {
   const table = [['Node', 'Haraka', 'passed', 'skipped', 'time', ''], ...rows]
   const widths = table[0].map((_, column) => Math.max(...table.map((row) => row[column].length)))
   console.log('')
-  for (const row of table) console.log(row.map((text, column) => text.padEnd(widths[column])).join('  ').trimEnd())
+  for (const row of table)
+    console.log(
+      row
+        .map((text, column) => text.padEnd(widths[column]))
+        .join('  ')
+        .trimEnd(),
+    )
   for (const cell of cells.filter((cell) => verdictOf(cell) !== 'ok')) {
     console.log(`\nNode ${cell.node}, Haraka ${cell.haraka}: ${path.relative(repository, cell.log)}`)
     for (const name of cell.failed) console.log(`  ${name}`)
