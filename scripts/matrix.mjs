@@ -15,7 +15,7 @@ import { availableParallelism } from 'node:os'
 import path from 'node:path'
 import { clearTimeout, setTimeout } from 'node:timers'
 import { parseArgs } from 'node:util'
-import { ensureBuild, ensureClamd, ensurePackages, repository } from './setup.mjs'
+import { ensureBuild, ensureClamd, ensureHaraka, ensurePackages, repository } from './setup.mjs'
 
 /** The lowest Node of `engines`, and the newest of each line after it. */
 const nodes = ['20.19.0', '22', '24']
@@ -58,6 +58,7 @@ function runCell({ node, haraka, files }) {
     PATH: `${bin}${path.delimiter}${process.env.PATH ?? ''}`,
     HARAKA_VERSION: haraka,
   }
+  ensureHaraka({ node: path.join(bin, 'node'), env })
   const startedMs = Date.now()
   const output = createWriteStream(log)
   const child = spawn(path.join(bin, 'node'), args, { cwd: repository, env, detached: true })
