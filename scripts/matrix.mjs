@@ -13,7 +13,7 @@ import {
 } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import path from 'node:path'
-import { clearTimeout, setTimeout } from 'node:timers'
+import { clearTimeout, setInterval, setTimeout } from 'node:timers'
 import { parseArgs } from 'node:util'
 import { ensureBuild, ensureClamd, ensureHaraka, ensurePackages, repository } from './setup.mjs'
 
@@ -45,6 +45,20 @@ function installNode(version) {
   throw new Error(`Node ${version} cannot be installed:\n${stderr}`)
 }
 
+/** Ends the tests that are running. */
+let endRunning = () => undefined
+
+/** With us the tests go. npm passes a signal to the shell between it and us, which dies without passing it on. */
+function endTogether() {
+  const parent = process.ppid
+  const stop = () => {
+    endRunning()
+    process.exit(130)
+  }
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, stop)
+  setInterval(() => process.ppid === parent || stop(), 500).unref()
+}
+
 /** One cell of the table. The limit is for a run that hangs; then the tests' servers go as well. */
 function runCell({ node, haraka, files }) {
   const bin = installNode(node)
@@ -62,26 +76,22 @@ function runCell({ node, haraka, files }) {
   const startedMs = Date.now()
   const output = createWriteStream(log)
   const child = spawn(path.join(bin, 'node'), args, { cwd: repository, env, detached: true })
-  child.stdout.pipe(output)
+  child.stdout.pipe(output, { end: false })
   child.stderr.pipe(output, { end: false })
   // Asked to end, the tests take their servers with them.
-  const end = () => process.kill(-child.pid, 'SIGTERM')
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
-    process.once(signal, () => {
-      end()
-      process.exit(130)
-    })
-  }
+  endRunning = () => process.kill(-child.pid, 'SIGTERM')
   return new Promise((resolve) => {
     let outOfTime = false
-    const timer = setTimeout(() => {
-      outOfTime = true
-      end()
-      setTimeout(() => process.kill(-child.pid, 'SIGKILL'), 10_000).unref()
-    }, limitMs)
+    const timers = [
+      setTimeout(() => {
+        outOfTime = true
+        endRunning()
+      }, limitMs),
+      setTimeout(() => process.kill(-child.pid, 'SIGKILL'), limitMs + 10_000),
+    ]
     child.on('close', (code) => {
-      clearTimeout(timer)
-      for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.removeAllListeners(signal)
+      for (const timer of timers) clearTimeout(timer)
+      endRunning = () => undefined
       output.end(() => {
         const seconds = Math.round((Date.now() - startedMs) / 1000)
         resolve({ node: version, haraka, log, ...readTap(log), code, outOfTime, seconds })
@@ -134,6 +144,7 @@ async function main() {
     allowPositionals: true,
     options: { node: { type: 'string', multiple: true }, haraka: { type: 'string', multiple: true } },
   })
+  endTogether()
   ensurePackages()
   if (!ensureClamd({ testfiles: true })) throw new Error('there is no clamd, and the tests need one')
   ensureBuild()
