@@ -123,7 +123,7 @@ test('it names every package it requires, and requires every package it names', 
   const required = filesOf(pack)
     .filter((file) => file.endsWith('.js'))
     .flatMap((file) => [
-      ...pack.readFile(`/node_modules/${name}/${file}`).matchAll(/require\("([^".][^"]*)"\)/g),
+      ...pack.readFile(`/node_modules/${name}/${file}`).matchAll(/(?:require|import)\("([^".][^"]*)"\)/g),
     ])
     .map(([, module = '']) => module)
     .filter((module) => !module.startsWith('node:') && !builtinModules.includes(module))
