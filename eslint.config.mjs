@@ -24,6 +24,11 @@ export default tseslint.config(
     },
   },
   {
+    // The example's own tsconfig looks for the package where a site has it installed.
+    files: ['examples/**/*.ts'],
+    languageOptions: { parserOptions: { projectService: false, project: './tsconfig.json' } },
+  },
+  {
     files: ['**/*.mjs'],
     languageOptions: { globals: { process: 'readonly', console: 'readonly', URL: 'readonly' } },
   },

@@ -8,7 +8,7 @@ import DSN from 'haraka-dsn'
 import type { Connection, Next, Plugin } from './lib/haraka'
 import { load, mustStandFirst, startCheck, stop, warnOfLargerMail } from './lib/live'
 import { drop, whileHere, type NextArgs } from './lib/passage'
-import { carryOut, examine, outcomeOf, settle, type Outcome } from './lib/treatment'
+import { carryOut, examine, outcomeOf, reconsider, settle, type Outcome } from './lib/treatment'
 
 export type { Note, Protocol, Reason } from './lib/verdict'
 
@@ -75,6 +75,7 @@ export function clamav_rules(this: Plugin, next: Next, connection: Connection): 
 export function clamav_gate(this: Plugin, next: Next, connection: Connection): void {
   whileHere(this, next, connection, deferred, async (message) => {
     const { passage } = message
+    reconsider(message)
     const judgement = passage.judgement ?? (await examine(message))
     if (passage.dropped.signal.aborted) return deferred
     const action = passage.action ?? settle(message, judgement)

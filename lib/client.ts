@@ -4,6 +4,7 @@
  */
 
 import type { Refused } from './actions/bounce'
+import type { Envelope } from './exemptions'
 import type { Connection, Transaction } from './haraka'
 import { isNamed } from './headers'
 import type { SenderFacts } from './policy'
@@ -37,6 +38,10 @@ export function senderOf(connection: Connection, transaction: Transaction): Send
       transaction.mail_from.address !== '' &&
       !isAutomatic((name) => valuesOf(transaction, name)),
   }
+}
+
+export function envelopeOf(connection: Connection, { mail_from, rcpt_to }: Transaction): Envelope {
+  return { ip: connection.remote.ip, user: userOf(connection), sender: mail_from, recipients: rcpt_to }
 }
 
 /** From the lines themselves: Haraka knows no header with white space before its colon. */

@@ -1,12 +1,13 @@
 /*
- * clamav-stream.ini and clamav-stream.signatures -> one frozen Settings, or one ConfigError that names every
- * wrong key. Reads no files and knows no Haraka: it is handed what Haraka's config loader made of them.
+ * clamav-stream.ini and its two lists -> one frozen Settings, or one ConfigError that names every wrong key and
+ * line. Reads no files and knows no Haraka: it is handed what Haraka's config loader made of them.
  */
 
 import { closest } from 'fastest-levenshtein'
 import type { Action } from './action'
 import type { BounceSettings } from './actions/bounce'
 import { parseMasks, type Mask } from './attachments/masks'
+import { parseExemption, type Exemption } from './exemptions'
 import type { HostSettings } from './hosts'
 import type { Check, Rules } from './policy'
 import type { ScanSettings } from './scanner'
@@ -31,6 +32,7 @@ import {
 
 const iniName = 'clamav-stream.ini'
 const signaturesName = 'clamav-stream.signatures'
+const exemptName = 'clamav-stream.exempt'
 
 const dayMs = 24 * 60 * 60 * 1000
 
@@ -113,6 +115,7 @@ export interface Settings {
   readonly proof: ProofSettings
   readonly rules: Rules
   readonly check: Check
+  readonly exemptions: readonly Exemption[]
   /** Text of the answer for an infected message. */
   readonly message: string
   /** Where copies go, below the quarantine plugin's own path. */
@@ -144,6 +147,8 @@ export interface Sources {
   /** The ini's lines, for those that the loader skips in silence. */
   readonly iniLines: readonly string[]
   readonly signatures: readonly string[]
+  /** The lines of the list of exemptions, comments and blank ones included: mistakes are told by number. */
+  readonly exemptLines: readonly string[]
   /** queue/quarantine is listed in config/plugins. */
   readonly hasQuarantine: boolean
 }
@@ -187,6 +192,13 @@ export function parseSettings(sources: Sources): Settings {
     const rule = parseSignatureRule(line)
     if (rule instanceof Wrong) problems.push(`${signaturesName}: ${line}: ${rule.why ?? 'is not a rule'}`)
     return rule === null || rule instanceof Wrong ? [] : [rule]
+  })
+  const exemptions = sources.exemptLines.flatMap((line, index) => {
+    const entry = parseExemption(line)
+    if (entry instanceof Wrong) {
+      problems.push(`${exemptName}: line ${index + 1}: ${line.trim()}: ${entry.why ?? 'is not an entry'}`)
+    }
+    return entry === null || entry instanceof Wrong ? [] : [entry]
   })
 
   const settings: Settings = {
@@ -236,6 +248,7 @@ export function parseSettings(sources: Sources): Settings {
       privateIp: read('check', 'private_ip', check.private_ip),
       localIp: read('check', 'local_ip', check.local_ip),
     },
+    exemptions,
     message: read('infected', 'message', infected.message),
     quarantineFolder: read('quarantine', 'folder', quarantine.folder),
     bounce: {

@@ -49,6 +49,10 @@ export interface Connection {
 export interface MailAddress {
   /** `user@domain`; empty for the null sender. */
   readonly address: string
+  /** The local part as it came, quotes included; empty for the null sender. */
+  readonly user: string
+  /** The domain in ASCII and small letters; empty for the null sender and the bare `postmaster`. */
+  readonly host: string
 }
 
 export interface Transaction {

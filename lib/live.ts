@@ -79,7 +79,11 @@ function read(plugin: Plugin, changed: () => void): Settings {
   const ini = plugin.config.get('clamav-stream.ini', changed)
   const iniLines = linesOf(plugin, 'clamav-stream.ini')
   const signatures = plugin.config.get('clamav-stream.signatures', 'list', changed)
-  return parseSettings({ ini, iniLines, signatures, hasQuarantine: isListed(plugin, quarantineName) })
+  // Watched by the loader, but read by ourselves: the loader keeps no line numbers.
+  plugin.config.get('clamav-stream.exempt', 'list', changed)
+  const exemptLines = linesOf(plugin, 'clamav-stream.exempt')
+  const hasQuarantine = isListed(plugin, quarantineName)
+  return parseSettings({ ini, iniLines, signatures, exemptLines, hasQuarantine })
 }
 
 const quarantineName = 'queue/quarantine'

@@ -2,9 +2,9 @@
  * config/clamav-stream.signatures: what is done about which signature name, one rule a line.
  */
 
-import { matcherOf } from './attachments/masks'
 import type { SignatureRule } from './policy'
 import { actionWords, Wrong } from './values'
+import { matcherOf } from './wildcards'
 
 /**
  * Parses `PATTERN ACTION…`: wildcards `*` and `?`, or a regular expression between slashes; not case-sensitive.

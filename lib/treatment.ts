@@ -10,13 +10,14 @@ import { keepCopy } from './actions/quarantine'
 import { answerTo, notKept, type Answer } from './answer'
 import { inspect } from './attachments/inspect'
 import { tooOld } from './clamd/engine'
-import { recordOf, refusedOf, senderOf, userOf } from './client'
+import { envelopeOf, recordOf, refusedOf, senderOf, userOf } from './client'
+import { exemptedBy } from './exemptions'
 import type { Outbound } from './haraka'
 import { mark } from './headers'
 import { lookMs, quarantinePlugin } from './live'
 import { TransactionMessage } from './message'
 import { stackOf, type Judgement, type Message } from './passage'
-import { decide, isExempt, possible } from './policy'
+import { decide, isExempt, possible, type SenderFacts } from './policy'
 import {
   exemptVerdict,
   failedVerdict,
@@ -36,17 +37,17 @@ export type Outcome =
 const limiter = new ReportLimiter()
 
 /**
- * Scans and looks at the attachments, unless [check] exempts the sender; writes verdict, header, note and
+ * Scans and looks at the attachments, unless the message is exempt; writes verdict, header, note and
  * result. Writes nothing of a message that is dropped meanwhile.
  */
 export async function examine(message: Message): Promise<Judgement> {
   const { plugin, connection, transaction, passage } = message
-  const { rules, check, detailsHeader } = passage.live.settings
+  const { rules, detailsHeader } = passage.live.settings
   const sender = senderOf(connection, transaction)
-  const isOurs = !isExempt(check, sender)
-  const verdict = isOurs ? await scan(message) : exemptVerdict()
+  const exemption = exemptionOf(message, sender)
+  const verdict = exemption === null ? await scan(message) : exemptVerdict(exemption)
   const isSettled = verdict.outcome === 'infected' && !delivers(decide(rules, verdict, null, sender).action)
-  const finding = isOurs && !isSettled ? await lookInside(message) : null
+  const finding = exemption === null && !isSettled ? await lookInside(message) : null
   const decision = decide(rules, verdict, finding, sender)
   const judgement = { verdict, finding, decision }
   if (passage.dropped.signal.aborted) return judgement
@@ -63,6 +64,25 @@ export async function examine(message: Message): Promise<Judgement> {
     isFine && finding === null ? 'loginfo' : verdict.outcome === 'unscanned' ? 'logwarn' : 'lognotice'
   connection[level](plugin, logLine(verdict, finding, action))
   return judgement
+}
+
+/** The entries that exempt the message, empty if [check] does; null: it is to be scanned. */
+function exemptionOf({ connection, transaction, passage }: Message, sender: SenderFacts): string | null {
+  const { check, exemptions } = passage.live.settings
+  if (isExempt(check, sender)) return ''
+  return exemptedBy(exemptions, envelopeOf(connection, transaction))
+}
+
+/** Forgets an exemption that no longer holds before the message is delivered: a plugin may have added a recipient. */
+export function reconsider(message: Message): void {
+  const { plugin, connection, transaction, passage } = message
+  const verdict = passage.judgement?.verdict
+  const wasExempt = verdict?.outcome === 'unscanned' && verdict.reason === 'exempt'
+  const isStopped = passage.action !== null && !delivers(passage.action)
+  if (!wasExempt || isStopped || exemptionOf(message, senderOf(connection, transaction)) !== null) return
+  connection.lognotice(plugin, 'no longer exempt, scanned after all: its envelope has changed')
+  passage.judgement = null
+  passage.action = null
 }
 
 function scan({ plugin, connection, transaction, passage }: Message): Promise<Verdict> {

@@ -7,7 +7,7 @@ import { engineText, type Engine } from './clamd/engine'
 
 export type Protocol = 'stream' | 'instream'
 
-/** Why a message was not scanned. `exempt`: by [check]; the others: by what happened. */
+/** Why a message was not scanned. `exempt`: by [check] or the list; the others: by what happened. */
 export type Reason = 'exempt' | 'too_large' | 'limits' | 'timeout' | 'error'
 
 /** What the look at the attachments came to. `denied`: the mask that a name matches. */
@@ -65,9 +65,9 @@ export interface Note {
 
 const noScan: Scan = { clamd: null, engine: null, protocol: null, bytes: 0, ms: 0 }
 
-/** For a message that [check] leaves alone. */
-export function exemptVerdict(): Verdict {
-  return { outcome: 'unscanned', reason: 'exempt', text: '', ...noScan }
+/** For a message that is not to be scanned. @param entry what on the list says so; empty: it was [check] */
+export function exemptVerdict(entry: string): Verdict {
+  return { outcome: 'unscanned', reason: 'exempt', text: entry, ...noScan }
 }
 
 /** For a scan that ended in a fault of our own. */
@@ -112,10 +112,14 @@ export function resultOf(
   return {
     pass: verdict.outcome === 'clean' ? 'clean' : undefined,
     fail: fails.length > 0 ? fails : undefined,
-    skip: verdict.outcome === 'unscanned' ? verdict.reason : undefined,
+    skip: verdict.outcome === 'unscanned' ? skipped(verdict) : undefined,
     err: failed ? verdict.text : undefined,
     msg: messages.length > 0 ? messages : undefined,
   }
+}
+
+function skipped({ reason, text }: Unscanned): string {
+  return reason === 'exempt' && text !== '' ? `exempt: ${text}` : reason
 }
 
 /** Value of X-MessageIsInfected; null when the message was not scanned, for then it has none. */

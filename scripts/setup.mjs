@@ -60,6 +60,21 @@ export function ensureBuild() {
   if (!runStep('npm', ['run', '--silent', 'build'])) throw new Error('npm run build failed')
 }
 
+/**
+ * Packs the package and installs it beside a Haraka, for the end-to-end tests: on a slow machine that takes longer than
+ * their limits allow. `node` runs it and gets `env`; the result is kept for an hour.
+ */
+export function ensureHaraka({ node = process.execPath, env = process.env } = {}) {
+  const install = "require('./test/support/haraka-install').installHaraka()"
+  const { status, stderr, error } = spawnSync(node, ['--import', 'tsx', '-e', install], {
+    cwd: repository,
+    env,
+    encoding: 'utf8',
+    timeout: tenMinutesMs,
+  })
+  if (status !== 0) throw new Error(`Haraka cannot be installed:\n${error?.message ?? stderr}`)
+}
+
 /** The path of an installed clamd, or undefined. */
 export function findClamd() {
   const folders = (process.env.PATH ?? '').split(path.delimiter).filter(Boolean)

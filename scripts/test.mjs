@@ -4,7 +4,15 @@
 import { readdirSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import path from 'node:path'
-import { ensureBuild, ensureClamd, ensurePackages, handOver, repository, runStep } from './setup.mjs'
+import {
+  ensureBuild,
+  ensureClamd,
+  ensureHaraka,
+  ensurePackages,
+  handOver,
+  repository,
+  runStep,
+} from './setup.mjs'
 
 const checks = ['types', 'lint', 'prettier']
 
@@ -24,6 +32,7 @@ function runTests(args) {
   const runner = ['--import', 'tsx', '--test', '--test-reporter=spec', concurrency]
   const files = chosen.length > 0 ? chosen : testFiles()
   if (files.length === 0) throw new Error('there are no tests')
+  if (files.some((file) => file.includes('e2e'))) ensureHaraka()
   handOver([...runner, ...options, ...files], ['ignore', 'inherit', 'inherit'])
 }
 

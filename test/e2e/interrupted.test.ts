@@ -133,23 +133,21 @@ test('commands sent before the answer to a message get no message past the scan'
     const from = [senderFor('plain'), senderFor('plain')] as const
     const client = await connect(haraka.port)
     await client.envelope({ from: from[0] })
-    const second = [
-      `MAIL FROM:<${from[1]}>`,
-      'RCPT TO:<recipient@example.com>',
-      'DATA',
-      'Subject: x',
-      '',
-      '.',
-    ]
-    client.write(
-      Buffer.concat([dotStuffed(first), Buffer.from(second.map((line) => `${line}\r\n`).join(''))]),
-    )
+    const second = Buffer.concat([
+      Buffer.from(`MAIL FROM:<${from[1]}>\r\nRCPT TO:<recipient@example.com>\r\nDATA\r\n`),
+      dotStuffed(mails.eicarBody()),
+    ])
+    client.write(Buffer.concat([dotStuffed(first), second]))
 
     const answer = await client.reply()
     const isInfected = first.includes('EICAR')
     assert.equal(answer.code, isInfected ? 550 : 250, answer.text)
-    // Haraka answers each of the early lines, so the client knows that they came to nothing.
-    for (const line of second) assert.equal((await client.reply()).code, 503, line)
+    // Haraka 3.3.4 refuses each of the early lines. Before that it carries them out, and the second message is one
+    // like any other.
+    const early = [(await client.reply()).code]
+    const expected = early[0] === 503 ? lineCodes(second, 503) : [250, 250, 354, 550]
+    while (early.length < expected.length) early.push((await client.reply()).code)
+    assert.deepEqual(early, expected)
     assert.equal(deliveredFrom(haraka, from[0]).length, isInfected ? 0 : 1)
     assert.deepEqual(deliveredFrom(haraka, from[1]), [])
 
@@ -161,6 +159,14 @@ test('commands sent before the answer to a message get no message past the scan'
   }
   await assertAlive(haraka, clamd)
 })
+
+function lineCodes(text: Buffer, code: number): number[] {
+  return text
+    .toString('latin1')
+    .split('\r\n')
+    .slice(1)
+    .map(() => code)
+}
 
 for (const protocol of ['STREAM', 'INSTREAM'] as const) {
   test(`the hook timer fires while clamd is silent, ${protocol}`, bounded, async (t) => {

@@ -21,6 +21,7 @@ function parsed(text: string): Settings | ConfigError {
       ini: readers.parseIni(file, {}, text),
       iniLines,
       signatures: [],
+      exemptLines: [],
       hasQuarantine: true,
     })
   } catch (error) {

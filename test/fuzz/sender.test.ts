@@ -99,7 +99,7 @@ const sending = fc.record({
   /** Of maxBytes, over what is sent; null: no limit. */
   room: fc.option(fc.integer({ min: -800, max: 800 })),
   /** How wrong the expectation is; null: none. */
-  expected: fc.option(fc.integer({ min: -800, max: 800 })),
+  isCut: fc.boolean(),
   isFramed: fc.boolean(),
   isPatient: fc.boolean(),
   moods: fc.array(fc.boolean(), { minLength: 1, maxLength: 12 }),
@@ -125,22 +125,19 @@ async function sent(how: Sending, message: Buffer, maxBytes: number): Promise<Se
   const socket = new MoodySocket(how.moods, how.failsAfter)
   let refusals = 0
   let finishes = 0
-  const expected = how.expected === null ? undefined : Math.max(0, message.length + how.expected)
   const sender = new Sender(
     socket as unknown as Socket,
     { bufferBytes: how.bufferBytes, maxBytes },
     how.isFramed ? command.instream : null,
     () => refusals++,
-    expected,
   )
   sender.on('finish', () => finishes++)
   let pieces = 0
   for (const [from, to] of cuts(message.length, how.at)) {
     if (how.stopsAfter === pieces++) sender.stop()
-    // What a source hands over is its own again afterwards.
-    const piece = Buffer.from(message.subarray(from, to))
-    const goOn = sender.write(piece)
-    piece.fill(0)
+    // A source cuts its pieces from one buffer, as the message stream does, or makes each anew.
+    const piece = message.subarray(from, to)
+    const goOn = sender.write(how.isCut ? piece : Buffer.from(piece))
     if (!goOn && how.isPatient) await once(sender, 'drain')
   }
   sender.end()

@@ -19,6 +19,8 @@ import { run } from './process'
 export interface HarakaInstall {
   /** The directory of the Haraka package. */
   haraka: string
+  /** The packed package, as it is published. */
+  tarball?: string
   /** A plugin package outside that directory's reach, linked into each site. */
   linked?: string
 }
@@ -32,6 +34,7 @@ export const repository = path.resolve(__dirname, '..', '..')
 const lab = path.join(repository, '.lab')
 /** What is not packed and takes no part in building. */
 const leftOut = new Set(['.git', '.lab', '.ci', 'node_modules', 'dist', 'test', 'bench', 'scripts'])
+const tarballName = 'package.tgz'
 const keptForMs = 60 * 60 * 1000
 
 const installs = new Map<string, Promise<HarakaInstall>>()
@@ -67,7 +70,7 @@ async function findOrInstall(wanted: string[]): Promise<HarakaInstall> {
   const now = new Date()
   utimesSync(target, now, now)
   removeOld()
-  return { haraka: path.join(target, 'node_modules', 'Haraka') }
+  return { haraka: path.join(target, 'node_modules', 'Haraka'), tarball: path.join(target, tarballName) }
 }
 
 /** Packs a copy, because building in place would pull `dist` from under other test processes. */
@@ -96,6 +99,7 @@ async function install(staging: string, tarball: string, wanted: string[]): Prom
     '--no-save',
   ]
   await npm(directory, ['install', ...options, tarball, ...wanted])
+  renameSync(tarball, path.join(directory, tarballName))
 }
 
 /** Another process may have published the same thing meanwhile; either is as good. */

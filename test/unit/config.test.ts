@@ -12,7 +12,14 @@ const ini = readFileSync(path.join(root, 'config', 'clamav-stream.ini'), 'utf8')
 type Ini = Record<string, Record<string, unknown>>
 
 function parse(sections: Ini = {}, rest: Partial<Sources> = {}): Settings {
-  return parseSettings({ ini: sections, iniLines: [], signatures: [], hasQuarantine: true, ...rest })
+  return parseSettings({
+    ini: sections,
+    iniLines: [],
+    signatures: [],
+    exemptLines: [],
+    hasQuarantine: true,
+    ...rest,
+  })
 }
 
 function problems(sections: Ini, rest: Partial<Sources> = {}): string {
@@ -56,6 +63,7 @@ test('an empty ini gives the defaults of the contract', () => {
       attachments: { denied: actionOf('reject'), unreadable: actionOf('accept') },
     },
     check: { authenticated: true, relay: true, privateIp: true, localIp: true },
+    exemptions: [],
     message: 'Message is infected with {virus}',
     quarantineFolder: 'infected',
     bounce: {
@@ -315,15 +323,16 @@ test('lines that the loader would skip are named; comments, blanks, sections and
 test('all mistakes stand in one message', () => {
   const message = problems(
     { main: { port: 'x', foo: 1 }, check: { relay: 'x' } },
-    { iniLines: ['host localhost'], signatures: ['Eicar delete'] },
+    { iniLines: ['host localhost'], signatures: ['Eicar delete'], exemptLines: ['# ours', 'network 10'] },
   )
   for (const part of [
-    /^5 settings are wrong/,
+    /^6 settings are wrong/,
     /port = x/,
     /foo/,
     /relay = x/,
     /"host localhost"/,
     /Eicar delete/,
+    /clamav-stream\.exempt: line 2: network 10: /,
   ]) {
     assert.match(message, part)
   }
@@ -370,7 +379,7 @@ test('a wrong signature rule is named', () => {
 })
 
 test('settings are frozen through and through', () => {
-  const settings = parse({}, { signatures: ['a tag'] })
+  const settings = parse({}, { signatures: ['a tag'], exemptLines: ['network ::/0 user a'] })
   assert.throws(() => Object.assign(settings.rules.unscanned, { error: actionOf('accept') }), TypeError)
   assert.throws(() => Object.assign(settings.scan, { maxBytes: 1 }), TypeError)
 })

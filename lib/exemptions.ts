@@ -1,0 +1,192 @@
+/*
+ * config/clamav-stream.exempt: whose messages are not scanned, one entry a line. What an entry says and whether it
+ * holds for a message; that an exempt message is delivered is policy.ts' business.
+ */
+
+import { domainToASCII } from 'node:url'
+import { closest } from 'fastest-levenshtein'
+import ipaddr from 'ipaddr.js'
+import { listed, Wrong, type Kind } from './values'
+import { fitsWildcards } from './wildcards'
+
+/** The two sides of an address; Haraka has the domain in ASCII, and both empty for the null sender. */
+export interface Mailbox {
+  readonly user: string
+  readonly host: string
+}
+
+/** Where a message comes from and where it goes, as far as entries speak of it. */
+export interface Envelope {
+  readonly ip: string
+  /** Who has logged in. */
+  readonly user: string | null
+  readonly sender: Mailbox
+  readonly recipients: readonly Mailbox[]
+}
+
+type Test<T> = (value: T) => boolean
+
+export interface Exemption {
+  /** As written, single spaces between its words. */
+  readonly text: string
+  /** All of them must hold. */
+  readonly conditions: readonly Test<Envelope>[]
+  /** Null: the entry speaks of the whole message. Else of a recipient, in the form of `comparable`. */
+  readonly recipient: Test<Mailbox> | null
+}
+
+/** No more entries than this are named in the reason for one message. */
+const mostNamed = 3
+
+/**
+ * The entries that exempt a message, as text: one that holds for all of it, or those that cover its recipients,
+ * every single one. Null: it is not exempt.
+ */
+export function exemptedBy(exemptions: readonly Exemption[], envelope: Envelope): string | null {
+  if (exemptions.length === 0) return null
+  const known = { ...envelope, sender: comparable(envelope.sender) }
+  const holding = exemptions.filter(({ conditions }) => conditions.every((holds) => holds(known)))
+  const whole = holding.find(({ recipient }) => recipient === null)
+  if (whole) return whole.text
+  // Without recipients nothing says that somebody wants the message unscanned.
+  if (envelope.recipients.length === 0) return null
+  const entries = new Set<string>()
+  for (const recipient of envelope.recipients.map(comparable)) {
+    const covering = holding.find((entry) => entry.recipient?.(recipient))
+    if (!covering) return null
+    entries.add(covering.text)
+  }
+  const named = [...entries].slice(0, mostNamed).join(', ')
+  return entries.size > mostNamed ? `${named} and ${entries.size - mostNamed} more` : named
+}
+
+/**
+ * Parses `KIND VALUE`, or several of them, each of another kind, that must all hold. `#` begins a comment.
+ * @returns the entry, null for a line without one, or what is wrong
+ */
+export function parseExemption(line: string): Exemption | null | Wrong {
+  const text = line
+    .replace(/(^|\s)#.*$|^\s*;.*$/, '')
+    .trim()
+    .replace(/\s+/g, ' ')
+  if (text === '') return null
+  const words = text.match(/(?:"(?:\\.|[^"\\])*"|\S)+/g) ?? []
+  const given = new Map<string, string>()
+  for (let at = 0; at < words.length; at += 2) {
+    const [kind = '', value] = [words[at]?.toLowerCase(), words[at + 1]]
+    if (!Object.hasOwn(kinds, kind)) {
+      const known = Object.keys(kinds)
+      return new Wrong(
+        `${kind} is no kind of entry; did you mean ${closest(kind, known)}? Allowed is ${listed(known)}, with a value behind it`,
+      )
+    }
+    const { allowed } = kinds[kind as keyof typeof kinds]
+    if (value === undefined) return new Wrong(`${kind} has no value: allowed is ${allowed}`)
+    if (given.has(kind)) return new Wrong(`${kind} stands there twice: allowed is one of a kind in a line`)
+    given.set(kind, value)
+  }
+  return entryOf(text, given)
+}
+
+const network: Kind<Test<string>> = {
+  allowed: 'an address or a network such as 192.0.2.7, 10.0.0.0/8, 2001:db8::7 or 2001:db8::/32',
+  parse(value) {
+    const [address = '', prefix, ...rest] = value.split('/')
+    const isAddress = ipaddr.IPv4.isValidFourPartDecimal(address) || ipaddr.IPv6.isValid(address)
+    if (!isAddress || /[%]|^::ffff:/i.test(address) || rest.length > 0) return new Wrong()
+    const base = ipaddr.parse(address)
+    const mostBits = base.kind() === 'ipv4' ? 32 : 128
+    const bits = prefix === undefined ? mostBits : /^\d{1,3}$/.test(prefix) ? Number(prefix) : Infinity
+    if (bits > mostBits) return new Wrong()
+    const family = base.kind() === 'ipv4' ? ipaddr.IPv4 : ipaddr.IPv6
+    const start = family.networkAddressFromCIDR(`${address}/${bits}`).toString()
+    // 10.1.2.3/8 is a slip as often as it is meant.
+    if (start !== base.toString()) return new Wrong(`the network is ${start}/${bits}`)
+    return (ip) => {
+      if (!ipaddr.isValid(ip)) return false
+      // An IPv4 client of a socket for both families.
+      const client = ipaddr.process(ip)
+      return client.kind() === base.kind() && client.match(base, bits)
+    }
+  },
+}
+
+const login: Kind<Test<string>> = {
+  allowed: 'a name as it is used to log in; * stands for any characters, ? for one',
+  parse: (value) => (/\p{Cc}/u.test(value) ? new Wrong() : wildcards(folded(value))),
+}
+
+const address = 'an address such as jane@example.com, *@example.com or *@*.example.com'
+
+const sender: Kind<Test<Mailbox>> = {
+  allowed: `${address}, or <> for the null sender`,
+  parse: (value) => (value === '<>' ? isNull : mailboxTest(value)),
+}
+
+const recipient: Kind<Test<Mailbox>> = { allowed: address, parse: mailboxTest }
+
+const kinds = { network, user: login, sender, recipient }
+
+function entryOf(text: string, given: ReadonlyMap<string, string>): Exemption | Wrong {
+  const problems: string[] = []
+  function read<T>(name: keyof typeof kinds, kind: Kind<Test<T>>): Test<T> | null {
+    const value = given.get(name)
+    if (value === undefined) return null
+    const test = kind.parse(value)
+    if (!(test instanceof Wrong)) return test
+    problems.push(`${name} ${value}${test.why ? ` (${test.why})` : ''}: allowed is ${kind.allowed}`)
+    return null
+  }
+  const fromNetwork = read('network', network)
+  const fromUser = read('user', login)
+  const fromSender = read('sender', sender)
+  const toRecipient = read('recipient', recipient)
+  if (problems.length > 0) return new Wrong(problems.join('; '))
+  const conditions: Test<Envelope>[] = []
+  if (fromNetwork) conditions.push(({ ip }) => fromNetwork(ip))
+  if (fromUser) conditions.push(({ user }) => user !== null && fromUser(folded(user)))
+  if (fromSender) conditions.push((envelope) => fromSender(envelope.sender))
+  return { text, conditions, recipient: toRecipient }
+}
+
+const isNull: Test<Mailbox> = ({ user, host }) => user === '' && host === ''
+
+/** The sides are matched apart, so that no local part, quoted ones with an @ in them included, is taken for a domain. */
+function mailboxTest(value: string): Test<Mailbox> | Wrong {
+  if (value.toLowerCase() === 'postmaster') return ({ user, host }) => user === 'postmaster' && host === ''
+  const sides = /^(?<local>"(?:\\.|[^"\\])+"|[^\s"<>@\p{Cc}]+)@(?<domain>[^\s"<>@\p{Cc}]+)$/u.exec(
+    value,
+  )?.groups
+  const domain = domainPattern(sides?.domain ?? '')
+  if (sides === undefined || domain instanceof Wrong) return domain instanceof Wrong ? domain : new Wrong()
+  const fitsLocal = wildcards(folded(unquoted(sides.local ?? '')))
+  const fitsDomain = wildcards(domain)
+  return ({ user, host }) => host !== '' && fitsLocal(user) && fitsDomain(host)
+}
+
+/** In ASCII, as Haraka has the domains of a message, label by label. */
+function domainPattern(domain: string): string | Wrong {
+  if (/^\[[\w.:*?-]+\]$/.test(domain)) return domain.toLowerCase()
+  const labels = domain.split('.').map((label) => {
+    if (/^[\w*?-]+$/.test(label)) return label.toLowerCase()
+    return /[*?]/.test(label) ? '' : domainToASCII(label)
+  })
+  return labels.includes('') ? new Wrong() : labels.join('.')
+}
+
+/** How addresses are compared: `"a.b"@example.com` is `a.b@example.com`, and case does not matter on either side. */
+function comparable({ user, host }: Mailbox): Mailbox {
+  return { user: folded(unquoted(user)), host: host.toLowerCase() }
+}
+
+function unquoted(local: string): string {
+  return local.startsWith('"') ? local.slice(1, -1).replace(/\\(.)/g, '$1') : local
+}
+
+function folded(text: string): string {
+  return text.normalize('NFC').toLowerCase()
+}
+
+function wildcards(pattern: string): Test<string> {
+  return (text) => fitsWildcards(text, pattern)
+}

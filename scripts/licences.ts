@@ -1,0 +1,68 @@
+// `npm run licences`: writes docs/licences.md, the licences of every package that comes along with this one, from
+// package-lock.json. A test tells when the page is out of date, or when a licence is not among the allowed ones.
+import { readFileSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+
+export interface Licensed {
+  readonly name: string
+  readonly licence: string
+  /** Named in our own package.json; the others come with those. */
+  readonly isDirect: boolean
+}
+
+/** Permissive ones, which ask for no more than their text. */
+export const allowed = [
+  'MIT',
+  'MIT-0',
+  'ISC',
+  'BSD-2-Clause',
+  'BSD-3-Clause',
+  '0BSD',
+  'Apache-2.0',
+  'BlueOak-1.0.0',
+]
+
+const repository = path.resolve(__dirname, '..')
+export const page = path.join(repository, 'docs', 'licences.md')
+
+interface Lockfile {
+  packages: Record<string, { license?: string; dev?: boolean; dependencies?: Record<string, string> }>
+}
+
+/** What an administrator gets with the package, optional dependencies included, by name. */
+export function runtimePackages(): Licensed[] {
+  const { packages } = JSON.parse(
+    readFileSync(path.join(repository, 'package-lock.json'), 'utf8'),
+  ) as Lockfile
+  const direct = Object.keys(packages['']?.dependencies ?? {})
+  const listed = Object.entries(packages)
+    .filter(([where, { dev }]) => where !== '' && dev !== true)
+    .map(([where, { license }]) => {
+      const name = where.slice(where.lastIndexOf('node_modules/') + 'node_modules/'.length)
+      return { name, licence: license ?? 'none stated', isDirect: direct.includes(name) }
+    })
+  const byName = new Map(listed.map((one) => [`${one.name} ${one.licence}`, one]))
+  return [...byName.values()].sort((one, other) => (one.name < other.name ? -1 : 1))
+}
+
+export function licencesPage(packages: readonly Licensed[]): string {
+  const rows = packages.map(({ name, licence, isDirect }) => [`\`${name}\``, licence, isDirect ? 'yes' : ''])
+  const table = [['Package', 'Licence', 'Used directly'], ...rows]
+  const widths = [0, 1, 2].map((column) => Math.max(...table.map((row) => row[column]?.length ?? 0)))
+  const line = (cells: string[]) =>
+    `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(' | ')} |`
+  const [head = [], ...body] = table
+  return [
+    '# Licences of what comes along',
+    '',
+    'haraka-plugin-clamav-stream is under the [MIT licence](../LICENSE). These packages are installed with it, unless',
+    'your Haraka has them already. The page is made by `npm run licences`.',
+    '',
+    line(head),
+    `| ${widths.map((width) => '-'.repeat(width)).join(' | ')} |`,
+    ...body.map(line),
+    '',
+  ].join('\n')
+}
+
+if (require.main === module) writeFileSync(page, licencesPage(runtimePackages()))

@@ -1,0 +1,132 @@
+// The tarball as it would be published: what is in it and what is not, that its types hold for CommonJS and for ES
+// modules, and that it needs the packages it names, each of them and no others.
+import assert from 'node:assert/strict'
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { builtinModules } from 'node:module'
+import path from 'node:path'
+import { test } from 'node:test'
+import type { Package } from '@arethetypeswrong/core'
+import { installHaraka, repository, type HarakaInstall } from '../support/haraka-install'
+import { run, TemporaryDirectory } from '../support/process'
+
+const name = 'haraka-plugin-clamav-stream'
+const mostBytes = 2 * 1024 * 1024
+
+/** Every file has to be of one of these kinds, and of each kind there has to be one. */
+const kinds: Record<string, RegExp> = {
+  'the manifest': /^package\.json$/,
+  'texts for whoever opens the folder': /^(README|CHANGELOG|SECURITY)\.md$|^LICENSE$/,
+  'the program': /^dist\/(index|lib\/[\w/-]+)\.js$/,
+  'its types': /^dist\/(index|lib\/[\w/-]+)\.d\.ts$/,
+  'settings as shipped': /^config\/clamav-stream\.(ini|signatures|exempt)$/,
+  'the manual': /^docs\/[\w/.-]+\.(md|svg|png)$/,
+  'an example': /^examples\/[\w/.-]+$/,
+}
+/** What the manual or a command may bring besides; it need not be there. */
+const more = /^(bin\/|dist\/bin\/|docs\/)[\w/.-]+$/
+
+// ES modules alone, so not for a static import from here.
+const attw = import('@arethetypeswrong/core')
+const linter = import('publint')
+
+async function open(): Promise<{ install: HarakaInstall; tarball: Buffer<ArrayBuffer>; pack: Package }> {
+  const install = await installHaraka()
+  const tarball = readFileSync(install.tarball ?? assert.fail('no tarball'))
+  return { install, tarball, pack: (await attw).createPackageFromTarballData(new Uint8Array(tarball)) }
+}
+
+/** Paths in the package. */
+function filesOf(pack: Package): string[] {
+  return pack.listFiles().map((file) => file.replace(`/node_modules/${name}/`, ''))
+}
+
+test('the tarball has what it needs and no more', async () => {
+  const { tarball, pack } = await open()
+  const files = filesOf(pack)
+  for (const [kind, pattern] of Object.entries(kinds)) {
+    assert.ok(
+      files.some((file) => pattern.test(file)),
+      `${kind} is missing`,
+    )
+  }
+  const known = [...Object.values(kinds), more]
+  assert.deepEqual(
+    files.filter((file) => !known.some((pattern) => pattern.test(file))),
+    [],
+    'what is that?',
+  )
+  assert.ok(tarball.byteLength < mostBytes, `${tarball.byteLength} bytes`)
+})
+
+test('every link from its pages to a file leads to a file in it', async () => {
+  const { pack } = await open()
+  const files = filesOf(pack)
+  const folders = new Set(files.map((file) => path.posix.dirname(file)))
+  for (const page of files.filter((file) => file.endsWith('.md'))) {
+    const text = pack.readFile(`/node_modules/${name}/${page}`)
+    for (const [, link = ''] of text.matchAll(/(?:\]\(|(?:src|srcset|href)=")([^)"#\s]+)(?:#[^)"]*)?[)"]/g)) {
+      if (/^[a-z]+:/.test(link)) continue
+      const target = path.posix.normalize(path.posix.join(path.posix.dirname(page), link)).replace(/\/$/, '')
+      assert.ok(files.includes(target) || folders.has(target), `${page} links to ${link}`)
+    }
+  }
+})
+
+test('its types are found, and true, however it is imported', async () => {
+  const { tarball, pack } = await open()
+  const result = await (await attw).checkPackage(pack)
+  assert.ok(result.types, 'it has no types')
+  assert.deepEqual(result.problems, [])
+
+  const { messages } = await (await linter).publint({ pack: { tarball: tarball.buffer } })
+  const complaints = messages.filter(({ type }) => type !== 'suggestion')
+  assert.deepEqual(complaints, [])
+})
+
+const rule = `
+import type { Note, Reason } from '${name}'
+const note: Note | undefined = undefined as Note | undefined
+const reason: Reason | null | undefined = note?.reason
+if (note?.outcome === 'infected' && reason === null) note.action = 'tag'
+// @ts-expect-error There is no such outcome.
+export const is = note?.outcome === 'suspicious'
+`
+test('a rule in TypeScript compiles, as CommonJS and as an ES module', async (t) => {
+  const { install } = await open()
+  const directory = new TemporaryDirectory('rule')
+  t.after(() => directory.remove())
+  const modules = path.join(directory.path, 'node_modules')
+  mkdirSync(modules)
+  symlinkSync(path.join(path.dirname(install.haraka), name), path.join(modules, name))
+  const files = ['rule.cts', 'rule.mts']
+  for (const file of files) writeFileSync(path.join(directory.path, file), rule)
+  const tsc = path.join(repository, 'node_modules', 'typescript', 'bin', 'tsc')
+  const types = ['--types', 'node', '--typeRoots', path.join(repository, 'node_modules', '@types')]
+  const options = ['--noEmit', '--strict', '--module', 'nodenext', ...types, ...files]
+  const { code, output } = await run(process.execPath, [tsc, ...options], { cwd: directory.path })
+  assert.equal(code, 0, output)
+})
+
+test('the README asks for the Node and the Haraka that the manifest does', async () => {
+  const { pack } = await open()
+  const read = (file: string) => pack.readFile(`/node_modules/${name}/${file}`)
+  const { engines } = JSON.parse(read('package.json')) as { engines: { node: string; haraka: string } }
+  assert.ok(read('README.md').includes(`Node ${engines.node.slice(2)} or later`))
+  assert.ok(read('README.md').includes(`Haraka ${engines.haraka.slice(2)} or later`))
+})
+
+test('it names every package it requires, and requires every package it names', async () => {
+  const { pack } = await open()
+  const manifest = JSON.parse(pack.readFile(`/node_modules/${name}/package.json`)) as {
+    dependencies: Record<string, string>
+  }
+  const required = filesOf(pack)
+    .filter((file) => file.endsWith('.js'))
+    .flatMap((file) => [
+      ...pack.readFile(`/node_modules/${name}/${file}`).matchAll(/(?:require|import)\("([^".][^"]*)"\)/g),
+    ])
+    .map(([, module = '']) => module)
+    .filter((module) => !module.startsWith('node:') && !builtinModules.includes(module))
+    .map((module) => /^(@[^/]+\/)?[^/]+/.exec(module)?.[0] ?? module)
+  assert.deepEqual([...new Set(required)].sort(), Object.keys(manifest.dependencies).sort())
+})
