@@ -4,6 +4,7 @@
  */
 
 import { addressText, type Address, type Host } from './address'
+import type { Engine } from './clamd/engine'
 import type { Protocol } from './verdict'
 
 export interface HostSettings {
@@ -36,6 +37,19 @@ interface Entry {
   restsUntil: number
   inFlight: number
   protocol: Protocol | null
+}
+
+/** What is known of an address at one moment; plain JSON. */
+export interface AddressState {
+  /** `host:port`, `[v6]:port` or the path of a socket. */
+  readonly text: string
+  /** `resting`: it failed last; `untrusted`: it does not find what it has to find. */
+  readonly state: 'up' | 'resting' | 'untrusted'
+  readonly inFlight: number
+  readonly protocol: Protocol | null
+  readonly engine: Engine | null
+  /** Largest message proven to be scanned to its end; null: not proven. */
+  readonly limitBytes: number | null
 }
 
 /** The right to use one address for one scan; ends with exactly one call of `done`. */
@@ -101,6 +115,18 @@ export class Hosts {
     if (!entry) return
     this.#judge(entry, outcome)
     if (outcome === 'worked') entry.protocol = protocol
+  }
+
+  /** Every address now known, as this process sees it. */
+  states(): readonly AddressState[] {
+    return this.#entries.map(({ text, failed, inFlight, protocol }) => ({
+      text,
+      state: failed ? 'resting' : 'up',
+      inFlight,
+      protocol,
+      engine: null,
+      limitBytes: null,
+    }))
   }
 
   /** The next in turn of those with room; the ones that rest only when all do, the longest at rest first. */
