@@ -4,7 +4,15 @@
 import { readdirSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import path from 'node:path'
-import { ensureBuild, ensureClamd, ensurePackages, handOver, repository, runStep } from './setup.mjs'
+import {
+  ensureBuild,
+  ensureClamd,
+  ensurePackages,
+  ensureTestTools,
+  handOver,
+  repository,
+  runStep,
+} from './setup.mjs'
 
 const checks = ['types', 'lint', 'prettier']
 
@@ -33,6 +41,7 @@ function main() {
     if (process.env.CI) throw new Error('there is no clamd, and CI must not skip the tests that need it')
     console.log('There is no clamd: the tests that need one are skipped.')
   }
+  ensureTestTools()
   ensureBuild()
   for (const check of checks) {
     if (!runStep('npm', ['run', '--silent', check])) throw new Error(`npm run ${check} failed`)

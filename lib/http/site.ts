@@ -19,7 +19,7 @@ export interface SiteParts {
   readonly settings: () => HttpSettings
   readonly gather: Gather
   readonly prom: () => Promise<Prom>
-  readonly quarantine: Quarantine
+  readonly quarantine: Pick<Quarantine, 'look'>
   readonly warn: (text: string) => void
 }
 

@@ -16,6 +16,6 @@ export function shown(text: string, most: number): string {
     .replace(pileOfMarks, '$1')
     .trim()
   const characters = Array.from(clean)
-  const isCut = characters.length > most || (text.length > most * 4 && characters.length === most)
+  const isCut = characters.length > most || text.length > most * 4
   return isCut ? `${characters.slice(0, most - 1).join('')}…` : clean
 }

@@ -9,9 +9,7 @@ import { checkMetrics, promtoolOrSkip } from '../support/promtool'
 import { sendMessage } from '../support/smtp'
 import { metric, startWebHaraka } from '../support/web'
 
-async function startFake(): Promise<FakeClamd> {
-  return new FakeClamd().start()
-}
+const startFake = (): Promise<FakeClamd> => new FakeClamd().start()
 
 const iniOf = (clamd: FakeClamd, more = '') =>
   `host=${addressText(clamd.address)}\nmax_pings=0\nprotocol=instream\n${more}`
@@ -34,13 +32,16 @@ test('messages are counted by what became of them; promtool has nothing to say a
   assert.equal(metric(before, 'clamav_stream_messages_total'), 0)
   assert.equal((await sendMessage(haraka.port, { data: mails.clean() })).code, 250)
   assert.equal(metric(await read(origin), 'clamav_stream_address_state', { address, state: 'up' }), 1)
-  assert.equal((await sendMessage(haraka.port, { data: mails.eicarAttachment() })).code, 550)
+  assert.equal((await sendMessage(haraka.port, { data: mails.eicarBody() })).code, 550)
   await clamd.stop()
   assert.equal((await sendMessage(haraka.port, { data: mails.clean() })).code, 451)
 
   const text = await read(origin)
   const messages = (labels: Record<string, string>) => metric(text, 'clamav_stream_messages_total', labels)
-  assert.equal(messages({ outcome: 'clean', action: 'accept', reason: 'none', address, protocol: 'instream' }), 1)
+  assert.equal(
+    messages({ outcome: 'clean', action: 'accept', reason: 'none', address, protocol: 'instream' }),
+    1,
+  )
   assert.equal(messages({ outcome: 'infected', action: 'reject', reason: 'none', address }), 1)
   assert.equal(messages({ outcome: 'unscanned', action: 'defer', reason: 'error', address }), 1)
   assert.equal(messages({}), 3)
@@ -52,7 +53,7 @@ test('messages are counted by what became of them; promtool has nothing to say a
   assert.equal(metric(text, 'clamav_stream_processes'), 1)
   assert.match(text, /^clamav_stream_build_info\{version="\d+\.\d+\.\d+",node="v\d+/m)
   assert.ok(!text.includes('Eicar'), 'no names of signatures')
-  await t.test('promtool check metrics', async (t) => {
+  await t.test('promtool check metrics', (t) => {
     if (promtoolOrSkip(t)) assert.equal(checkMetrics(text), '')
   })
 })
@@ -71,7 +72,11 @@ test('with a token, a program has to show it; the token is never told', async (t
     assert.equal(response.headers.get('www-authenticate'), 'Bearer')
     assert.ok(!(await response.text()).includes('clamav_stream_'))
   }
-  assert.equal((await fetch(`${origin}/clamav-stream/metrics?token=${token}`)).status, 401, 'not in the address')
+  assert.equal(
+    (await fetch(`${origin}/clamav-stream/metrics?token=${token}`)).status,
+    401,
+    'not in the address',
+  )
   await read(origin, { headers: { authorization: `Bearer ${token}` } })
   assert.ok(!haraka.log.join('\n').includes(token))
 })
@@ -96,7 +101,11 @@ test('metrics=false: nothing is there and prom-client is not loaded, until the s
   await read(origin)
   assert.equal((await sendMessage(haraka.port, { data: mails.clean() })).code, 250)
   assert.equal(metric(await read(origin), 'clamav_stream_messages_total', { outcome: 'clean' }), 1)
-  assert.match(await haraka.waitForLog(/prom-client is/, 30_000, from), /prom-client is loaded/, 'the check works')
+  assert.match(
+    await haraka.waitForLog(/prom-client is/, 30_000, from),
+    /prom-client is loaded/,
+    'the check works',
+  )
 })
 
 test('without an HTTP server nothing is loaded either', async (t) => {

@@ -25,7 +25,7 @@ export async function startWebHaraka(options: HarakaOptions = {}): Promise<WebSi
 }
 
 /** What the page's events bring, parsed; ends with the stream. */
-export async function* events(url: string, init: RequestInit = {}): AsyncGenerator<unknown> {
+export async function* events(url: string, init: RequestInit = {}): AsyncGenerator {
   const response = await fetch(url, init)
   if (response.status !== 200 || !response.body) throw new Error(`${url}: ${response.status}`)
   let text = ''
@@ -40,7 +40,11 @@ export async function* events(url: string, init: RequestInit = {}): AsyncGenerat
 }
 
 /** The first event that is as wanted. */
-export async function eventWhere<T>(url: string, isWanted: (view: T) => boolean, init: RequestInit = {}): Promise<T> {
+export async function eventWhere<T>(
+  url: string,
+  isWanted: (view: T) => boolean,
+  init: RequestInit = {},
+): Promise<T> {
   const end = AbortSignal.timeout(30_000)
   for await (const view of events(url, { ...init, signal: end })) if (isWanted(view as T)) return view as T
   throw new Error(`${url} ended before the event came`)
