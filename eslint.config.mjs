@@ -32,5 +32,12 @@ export default tseslint.config(
     files: ['**/*.mjs'],
     languageOptions: { globals: { process: 'readonly', console: 'readonly', URL: 'readonly' } },
   },
+  {
+    // What the page runs in a browser; tsconfig.page.json checks it against the browser's types.
+    files: ['lib/http/page/*.js'],
+    languageOptions: {
+      globals: { document: 'readonly', EventSource: 'readonly', setTimeout: 'readonly' },
+    },
+  },
   prettier,
 )

@@ -5,9 +5,10 @@
 
 import constants from 'haraka-constants'
 import DSN from 'haraka-dsn'
-import type { Connection, Next, Plugin } from './lib/haraka'
+import type { Connection, Next, Plugin, Server } from './lib/haraka'
+import { introduce, serve, stopServing } from './lib/http/serve'
 import { load, mustStandFirst, startCheck, stop, warnOfLargerMail } from './lib/live'
-import { drop, whileHere, type NextArgs } from './lib/passage'
+import { drop, stackOf, whileHere, type NextArgs } from './lib/passage'
 import { carryOut, examine, outcomeOf, reconsider, settle, type Outcome } from './lib/treatment'
 
 export type { Note, Protocol, Reason } from './lib/verdict'
@@ -29,16 +30,29 @@ export function register(this: Plugin): void {
   this.register_hook('disconnect', 'clamav_drop', 0)
   this.register_hook('init_master', 'clamav_check', 0)
   this.register_hook('init_child', 'clamav_check', 0)
+  this.register_hook('init_http', 'clamav_serve', -100)
 }
 
 /** Called by Haraka when it stops or is reloaded. */
 export function shutdown(this: Plugin): void {
   stop(this)
+  stopServing(this)
 }
 
 /** init_master, init_child: begins the check of every address and waits for nothing. */
-export function clamav_check(this: Plugin, next: Next, server: { cluster?: { isMaster: boolean } }): void {
+export function clamav_check(this: Plugin, next: Next, server: Server): void {
   startCheck(this, server.cluster ? (server.cluster.isMaster ? 'master' : 'worker') : 'alone')
+  if (server.cluster?.isMaster) introduce(this, server)
+  next()
+}
+
+/** init_http, before others, so that Haraka's own files and its 404 come after: metrics and page. */
+export function clamav_serve(this: Plugin, next: Next, server: Server): void {
+  try {
+    serve(this, server)
+  } catch (error) {
+    this.logerror(`neither metrics nor page: ${stackOf(error)}`)
+  }
   next()
 }
 

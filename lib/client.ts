@@ -7,6 +7,7 @@ import type { Refused } from './actions/bounce'
 import type { Envelope } from './exemptions'
 import type { Connection, Transaction } from './haraka'
 import { isNamed } from './headers'
+import type { Correspondence } from './http/tally'
 import type { SenderFacts } from './policy'
 import type { Finding, Note } from './verdict'
 
@@ -73,6 +74,19 @@ export function recordOf(
     message_id: transaction.header.get('Message-ID').trim() || null,
     verdict,
     attachment,
+  }
+}
+
+/** For the list of the last messages; strings as they came. */
+export function correspondenceOf(connection: Connection, transaction: Transaction): Correspondence {
+  return {
+    uuid: transaction.uuid,
+    from: transaction.mail_from.address,
+    to: transaction.rcpt_to.slice(0, 3).map(({ address }) => address),
+    recipients: transaction.rcpt_to.length,
+    ip: connection.remote.ip,
+    user: userOf(connection),
+    subject: transaction.header.get_decoded('Subject').trim(),
   }
 }
 

@@ -24,6 +24,7 @@ import {
   rate,
   size,
   text,
+  token,
   whole,
   Wrong,
   yesNo,
@@ -106,6 +107,11 @@ export const schema = {
     unreadable: key('accept', fallback),
     debug: key('false', yesNo),
   },
+  http: {
+    metrics: key('true', yesNo),
+    page: key('false', yesNo),
+    token: key('', token),
+  },
 } as const
 
 export interface Settings {
@@ -122,6 +128,7 @@ export interface Settings {
   readonly quarantineFolder: string
   readonly bounce: BounceSettings
   readonly attachments: AttachmentSettings
+  readonly http: HttpSettings
   readonly detailsHeader: boolean
   readonly debug: boolean
 }
@@ -138,6 +145,14 @@ export interface AttachmentSettings {
   readonly insideArchives: boolean
   /** Log every name seen. */
   readonly debug: boolean
+}
+
+/** What is served by Haraka's own HTTP server, if it has one. */
+export interface HttpSettings {
+  readonly metrics: boolean
+  readonly page: boolean
+  /** Asked of whoever wants to see either; empty: nothing is asked. */
+  readonly token: string
 }
 
 /** What Haraka's loader makes of the files. */
@@ -176,15 +191,16 @@ export function parseSettings(sources: Sources): Settings {
     const value = given === undefined ? initial : scalarText(given)
     const parsed = kind.parse(value)
     if (!(parsed instanceof Wrong)) return parsed
+    const shown = kind.isSecret ? '(not shown)' : value
     problems.push(
-      `${iniName}: [${section}] ${name} = ${value}${parsed.why ? ` (${parsed.why})` : ''}: allowed is ${kind.allowed}`,
+      `${iniName}: [${section}] ${name} = ${shown}${parsed.why ? ` (${parsed.why})` : ''}: allowed is ${kind.allowed}`,
     )
     return kind.parse(initial) as T
   }
   const isSet = (section: keyof typeof schema, name: string) =>
     scalarText(sources.ini[section]?.[name]) !== ''
 
-  const { main, infected, unscanned, check, quarantine, bounce, attachments } = schema
+  const { main, infected, unscanned, check, quarantine, bounce, attachments, http } = schema
   const port = read('main', 'port', main.port)
   const connectMs = read('main', 'connect_timeout', main.connect_timeout)
   const action = read('infected', 'action', infected.action)
@@ -261,6 +277,11 @@ export function parseSettings(sources: Sources): Settings {
       deny: read('attachments', 'deny', attachments.deny),
       insideArchives: read('attachments', 'inside_archives', attachments.inside_archives),
       debug: read('attachments', 'debug', attachments.debug),
+    },
+    http: {
+      metrics: read('http', 'metrics', http.metrics),
+      page: read('http', 'page', http.page),
+      token: read('http', 'token', http.token),
     },
     detailsHeader: read('main', 'details_header', main.details_header),
     debug: read('main', 'debug', main.debug),

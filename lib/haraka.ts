@@ -3,11 +3,14 @@
  */
 
 import type { EventEmitter } from 'node:events'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 
 export type Next = (code?: number, message?: unknown) => void
 
 export interface Plugin {
   readonly name: string
+  /** Of the package's package.json. */
+  readonly plugin_path?: string
   /** Seconds that Haraka waits for a hook; 0: for ever. */
   timeout: number
   readonly config: {
@@ -25,6 +28,37 @@ export interface Plugin {
   loginfo(text: string): void
   logwarn(text: string): void
   logerror(text: string): void
+}
+
+/** What init_master, init_child and init_http are given. */
+export interface Server {
+  /** Only with `nodes` in smtp.ini. */
+  readonly cluster?: Cluster
+  readonly http?: {
+    /** The [main] section of http.ini. */
+    readonly cfg?: { readonly listen?: string }
+    /** An express application, by the time of init_http. */
+    readonly app?: {
+      use(
+        at: string,
+        handler: (request: IncomingMessage, response: ServerResponse, next: () => void) => void,
+      ): void
+    }
+  }
+}
+
+/** The part of node:cluster that is used. */
+export interface Cluster {
+  readonly isMaster: boolean
+  readonly workers?: Readonly<Record<string, ClusterWorker | undefined>>
+  on(event: 'message', listener: (worker: ClusterWorker, message: unknown) => void): unknown
+  on(event: 'disconnect', listener: (worker: ClusterWorker) => void): unknown
+}
+
+export interface ClusterWorker {
+  readonly id: number
+  isConnected(): boolean
+  send(message: object, done: (error: Error | null) => void): boolean
 }
 
 export interface Connection {

@@ -10,10 +10,11 @@ import { keepCopy } from './actions/quarantine'
 import { answerTo, notKept, type Answer } from './answer'
 import { inspect } from './attachments/inspect'
 import { tooOld } from './clamd/engine'
-import { envelopeOf, recordOf, refusedOf, senderOf, userOf } from './client'
+import { correspondenceOf, envelopeOf, recordOf, refusedOf, senderOf, userOf } from './client'
 import { exemptedBy } from './exemptions'
 import type { Outbound } from './haraka'
 import { mark } from './headers'
+import { tell } from './http/recorder'
 import { lookMs, quarantinePlugin } from './live'
 import { TransactionMessage } from './message'
 import { stackOf, type Judgement, type Message } from './passage'
@@ -63,6 +64,9 @@ export async function examine(message: Message): Promise<Judgement> {
   const level =
     isFine && finding === null ? 'loginfo' : verdict.outcome === 'unscanned' ? 'logwarn' : 'lognotice'
   connection[level](plugin, logLine(verdict, finding, action))
+  tell(plugin, (recorder) =>
+    recorder.judged(verdict, finding, action, () => correspondenceOf(connection, transaction)),
+  )
   return judgement
 }
 
@@ -156,8 +160,10 @@ export async function carryOut(message: Message, judgement: Judgement, action: A
         record,
       )
       connection.lognotice(plugin, `copy kept: ${copy}`)
+      tell(plugin, (recorder) => recorder.did('copy kept'))
     } catch (error) {
       connection.logerror(plugin, `message deferred, no copy could be kept: ${String(error)}`)
+      tell(plugin, (recorder) => recorder.did('copy failed'))
       return { ending: 'defer', answer: notKept }
     }
   }
@@ -187,6 +193,7 @@ async function report(message: Message, judgement: Judgement, action: Action): P
   const user = userOf(connection) ?? ''
   if (!limiter.allow(user, bounce.limit, performance.now())) {
     connection.lognotice(plugin, `no report: ${user} has had as many as the limit allows`)
+    tell(plugin, (recorder) => recorder.did('report withheld'))
     return false
   }
   try {
@@ -200,9 +207,11 @@ async function report(message: Message, judgement: Judgement, action: Action): P
     })
     await sendReport(plugin.haraka_require('outbound') as Outbound, transaction.mail_from.address, contents)
     connection.lognotice(plugin, `report sent to ${transaction.mail_from.address}`)
+    tell(plugin, (recorder) => recorder.did('report sent'))
     return true
   } catch (error) {
     connection.logerror(plugin, `no report: ${stackOf(error)}`)
+    tell(plugin, (recorder) => recorder.did('report failed'))
     return false
   }
 }

@@ -11,6 +11,8 @@ import { parseHost, type Host } from './address'
 /** `parse` answers with the value, or with a Wrong: why not, when there is more to say than `allowed` does. */
 export interface Kind<T> {
   readonly allowed: string
+  /** The value is nobody's business, the log's included. */
+  readonly isSecret?: boolean
   parse(text: string): T | Wrong
 }
 
@@ -138,6 +140,17 @@ export function text(most: number, placeholders: readonly string[]): Kind<string
       return unknown ? new Wrong(`${unknown} is not known`) : value
     },
   }
+}
+
+/**
+ * Empty, or characters that go into `Authorization: Bearer` as they are (RFC 6750). Not digits alone: Haraka's
+ * loader would read those as a number, and round it.
+ */
+export const token: Kind<string> = {
+  allowed: 'nothing, or 16 to 256 of the characters A-Z a-z 0-9 - . _ ~ + /, not digits alone',
+  isSecret: true,
+  parse: (value) =>
+    value === '' || (/^[\w.~+/-]{16,256}$/.test(value) && !/^[\d.+-]+$/.test(value)) ? value : new Wrong(),
 }
 
 /** Hosts separated by space, comma or semicolon. `defaultPort` goes to those without one. */

@@ -105,6 +105,24 @@ export function ensureClamd({ testfiles = false } = {}) {
   return findClamd() !== undefined
 }
 
+/**
+ * In CI, installs what some tests need besides clamd: a browser for the page, promtool for metrics and alerts. They are
+ * large, and one is a server of its own, so nobody else gets them without asking: there those tests are skipped.
+ */
+export function ensureTestTools() {
+  if (!process.env.CI) return
+  const packages = [
+    ...(isOnPath(['chromium', 'chromium-browser', 'google-chrome']) ? [] : ['chromium']),
+    ...(isOnPath(['promtool']) ? [] : ['prometheus']),
+  ]
+  if (packages.length > 0) installDebian(packages)
+}
+
+function isOnPath(names) {
+  const folders = (process.env.PATH ?? '').split(path.delimiter).filter(Boolean)
+  return names.some((name) => folders.some((folder) => isExecutable(path.join(folder, name))))
+}
+
 function installDebian(packages) {
   const names = packages.join(' ')
   const asRoot = rootPrefix()

@@ -9,6 +9,7 @@ import {
   ensureClamd,
   ensureHaraka,
   ensurePackages,
+  ensureTestTools,
   handOver,
   repository,
   runStep,
@@ -42,6 +43,7 @@ function main() {
     if (process.env.CI) throw new Error('there is no clamd, and CI must not skip the tests that need it')
     console.log('There is no clamd: the tests that need one are skipped.')
   }
+  ensureTestTools()
   ensureBuild()
   for (const check of checks) {
     if (!runStep('npm', ['run', '--silent', check])) throw new Error(`npm run ${check} failed`)

@@ -74,6 +74,7 @@ test('an empty ini gives the defaults of the contract', () => {
       limit: { count: 10, perMs: 3_600_000 },
     },
     attachments: { deny: [], insideArchives: true, debug: false },
+    http: { metrics: true, page: false, token: '' },
     detailsHeader: false,
     debug: false,
   })
@@ -210,6 +211,8 @@ const wrong: [section: string, key: string, value: string | number | undefined][
   ['attachments', 'action', 'accept'],
   ['attachments', 'unreadable', 'tag'],
   ['attachments', 'debug', 'all'],
+  ['http', 'metrics', '/metrics'],
+  ['http', 'page', 'public'],
 ]
 for (const [section, key, value] of wrong) {
   test(`[${section}] ${key} = ${JSON.stringify(value)} is refused by name`, (t) => {
@@ -227,6 +230,23 @@ for (const [section, key, value] of wrong) {
     assert.match(message, /allowed is /)
   })
 }
+
+test('a token is fit for a header, and never shown', () => {
+  for (const token of ['correct-horse-battery', 'A'.repeat(256), '', 'a1._~+/-a1._~+/-']) {
+    assert.equal(parse({ http: { token } }).http.token, token)
+  }
+  for (const token of [
+    'short',
+    'with space in the midst',
+    'A'.repeat(257),
+    'semi;colon;semi;colon',
+    1234567890123456,
+  ]) {
+    const message = problems({ http: { token } })
+    assert.match(message, /^clamav-stream\.ini: \[http\] token = \(not shown\): allowed is /)
+    assert.ok(!message.includes(String(token)))
+  }
+})
 
 test('whatever keeps a copy wants queue/quarantine in config/plugins', () => {
   const wanting: [section: string, key: string, value: string][] = [

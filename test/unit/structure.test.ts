@@ -38,6 +38,16 @@ test('nothing imports the adapter, and lib/clamd knows nothing above it', () => 
   }
 })
 
+test('prom-client is loaded by whoever wants metrics, and not with the plugin', () => {
+  for (const { from, isType } of imports.filter(({ to }) => to === 'prom-client')) assert.ok(isType, from)
+})
+
+test('the message path tells lib/http what it found, and knows nothing else of it', () => {
+  const below = imports.filter(({ from, to }) => !from.startsWith('lib/http/') && to.startsWith('lib/http/'))
+  const values = below.filter(({ isType }) => !isType).map(({ from, to }) => `${from} ${to}`)
+  assert.deepEqual(values.sort(), ['index.ts lib/http/serve.ts', 'lib/treatment.ts lib/http/recorder.ts'])
+})
+
 test('no file imports itself by way of others', () => {
   const values = imports.filter(({ isType }) => !isType)
   const reach = (from: string, seen: Set<string>): Set<string> => {
@@ -64,6 +74,8 @@ test('sockets and Haraka stay in their rooms', () => {
     'node:cluster': ['lib/proof/workers.ts'],
     'haraka-constants': ['index.ts', 'lib/actions/bounce.ts'],
     'haraka-dsn': ['index.ts'],
+    'node:http': ['lib/haraka.ts', 'lib/http/feed.ts', 'lib/http/site.ts'],
+    'prom-client': ['lib/http/metrics.ts'],
     'lib/haraka.ts': [
       'index.ts',
       'lib/live.ts',
@@ -71,6 +83,7 @@ test('sockets and Haraka stay in their rooms', () => {
       'lib/passage.ts',
       'lib/client.ts',
       'lib/treatment.ts',
+      'lib/http/serve.ts',
       'lib/actions/bounce.ts',
       'lib/actions/quarantine.ts',
     ],
@@ -79,7 +92,16 @@ test('sockets and Haraka stay in their rooms', () => {
     const rooms = allowed[to]
     if (rooms) assert.ok(rooms.includes(from), `${from} imports ${to}`)
   }
-  const pure = ['lib/policy.ts', 'lib/verdict.ts', 'lib/clamd/protocol.ts']
+  const pure = [
+    'lib/policy.ts',
+    'lib/verdict.ts',
+    'lib/clamd/protocol.ts',
+    'lib/http/crew.ts',
+    'lib/http/ring.ts',
+    'lib/http/tally.ts',
+    'lib/http/text.ts',
+    'lib/http/view.ts',
+  ]
   for (const { from, to, isType } of imports) {
     if (pure.includes(from) && !isType) assert.ok(to.startsWith('lib/'), `${from} imports ${to}`)
   }

@@ -1,0 +1,175 @@
+/*
+ * The processes of one Haraka, who together know what a single one does not: a worker asks the master, the master
+ * asks every worker and keeps the last answer of each, so that what a worker has counted is not lost with it.
+ * What the answers hold is recorder.ts' business; they are plain JSON, over the channel that cluster has anyway.
+ */
+
+/** What can be asked for. */
+export type Part = 'metrics' | 'page'
+
+export type Answer = (part: Part) => Promise<unknown>
+
+/** The answer of every process. Rejects when they cannot be had in time. */
+export type Gather = (part: Part) => Promise<readonly unknown[]>
+
+/** A worker asks; the master has it tell; it has told; the master gives it all. */
+type Words =
+  | { readonly kind: 'ask' | 'tell'; readonly id: number; readonly part: Part }
+  | { readonly kind: 'told'; readonly id: number; readonly answer: unknown }
+  | { readonly kind: 'all'; readonly id: number; readonly answers: readonly unknown[] }
+
+/** Under this name, for Haraka and other plugins talk on the same channel. */
+interface Envelope {
+  readonly clamav_stream_http: Words
+}
+
+/** One end of the channel between a worker and its master. */
+export interface Channel {
+  isConnected(): boolean
+  send(message: object): void
+}
+
+/** Milliseconds that the master waits for workers, and a worker for the master. */
+const tellMs = 1000
+const allMs = 3000
+
+/** For Haraka in one process. */
+export function alone(answer: Answer): Gather {
+  return async (part) => [await answer(part)]
+}
+
+/** In a worker of a cluster. */
+export class Worker {
+  #asked = 0
+  readonly #waiting = new Map<number, (answers: readonly unknown[]) => void>()
+
+  constructor(
+    private readonly master: Channel,
+    private readonly answer: Answer,
+    private readonly limitMs = allMs,
+  ) {}
+
+  readonly gather: Gather = (part) =>
+    new Promise((resolve, reject) => {
+      const id = ++this.#asked
+      const timer = setTimeout(() => {
+        this.#waiting.delete(id)
+        reject(new Error(`the master has not answered within ${this.limitMs} ms`))
+      }, this.limitMs)
+      this.#waiting.set(id, (answers) => {
+        clearTimeout(timer)
+        this.#waiting.delete(id)
+        resolve(answers)
+      })
+      say(this.master, { kind: 'ask', id, part })
+    })
+
+  /** To be called with every message from the master. */
+  hear(message: unknown): void {
+    const words = wordsOf(message)
+    if (words?.kind === 'all') this.#waiting.get(words.id)?.(words.answers)
+    if (words?.kind !== 'tell') return
+    this.answer(words.part).then(
+      (answer) => say(this.master, { kind: 'told', id: words.id, answer }),
+      // The master goes on without it when the time is up.
+      () => undefined,
+    )
+  }
+}
+
+/** Makes one answer of those of processes that have ended. */
+export type Fold = (answers: readonly unknown[]) => unknown
+
+interface Round {
+  readonly part: Part
+  readonly pending: Set<number>
+  end(): void
+}
+
+/** In the master of a cluster. */
+export class Master {
+  #rounds = 0
+  readonly #open = new Map<number, Round>()
+  readonly #last: Record<Part, Map<number, unknown>> = { metrics: new Map(), page: new Map() }
+  readonly #remains: Partial<Record<Part, unknown>> = {}
+  readonly #folds: Partial<Record<Part, Fold>> = {}
+
+  constructor(
+    private readonly workers: () => ReadonlyMap<number, Channel>,
+    private readonly foldOf: (part: Part) => Promise<Fold>,
+    private readonly limitMs = tellMs,
+  ) {}
+
+  /** To be called with every message from a worker. */
+  hear(from: number, message: unknown): void {
+    const words = wordsOf(message)
+    if (words?.kind === 'ask') {
+      void this.#gather(words.part).then(
+        (answers) => {
+          const asker = this.workers().get(from)
+          if (asker) say(asker, { kind: 'all', id: words.id, answers })
+        },
+        // The worker has its own limit.
+        () => undefined,
+      )
+    }
+    if (words?.kind === 'told') this.#told(from, words.id, words.answer)
+  }
+
+  /** To be called when a worker's channel has closed. */
+  lost(worker: number): void {
+    for (const part of ['metrics', 'page'] as const) {
+      const last = this.#last[part].get(worker)
+      const fold = this.#folds[part]
+      this.#last[part].delete(worker)
+      if (last === undefined || !fold) continue
+      const before = this.#remains[part]
+      this.#remains[part] = fold(before === undefined ? [last] : [before, last])
+    }
+    for (const round of this.#open.values()) {
+      if (round.pending.delete(worker) && round.pending.size === 0) round.end()
+    }
+  }
+
+  async #gather(part: Part): Promise<unknown[]> {
+    this.#folds[part] ??= await this.foldOf(part)
+    const id = ++this.#rounds
+    const workers = [...this.workers()].filter(([, worker]) => worker.isConnected())
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, this.limitMs)
+      const end = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+      this.#open.set(id, { part, pending: new Set(workers.map(([number]) => number)), end })
+      if (workers.length === 0) end()
+      for (const [, worker] of workers) say(worker, { kind: 'tell', id, part })
+    })
+    this.#open.delete(id)
+    const remains = this.#remains[part]
+    // Of a worker that has not answered in time this is what it said before: late, but nothing goes backwards.
+    return [...(remains === undefined ? [] : [remains]), ...this.#last[part].values()]
+  }
+
+  #told(worker: number, id: number, answer: unknown): void {
+    const round = this.#open.get(id)
+    // Too late, and what it said since may be newer.
+    if (!round?.pending.delete(worker)) return
+    this.#last[round.part].set(worker, answer)
+    if (round.pending.size === 0) round.end()
+  }
+}
+
+function say(to: Channel, words: Words): void {
+  try {
+    if (to.isConnected()) to.send({ clamav_stream_http: words } satisfies Envelope)
+  } catch {
+    // It is going down; whoever waits for an answer has a limit.
+  }
+}
+
+function wordsOf(message: unknown): Words | undefined {
+  return typeof message === 'object' && message !== null && 'clamav_stream_http' in message
+    ? (message as Envelope).clamav_stream_http
+    : undefined
+}

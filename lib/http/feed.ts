@@ -1,0 +1,82 @@
+/*
+ * Server-sent events for the page: one look at everything for all who watch, and none while nobody does.
+ */
+
+import type { ServerResponse } from 'node:http'
+
+const everyMs = 2000
+/** A browser that reads slower than this is passed over until it has caught up. */
+const mostUnreadBytes = 1024 * 1024
+const mostWatchers = 32
+
+interface Watcher {
+  readonly response: ServerResponse
+  readonly mayWatch: () => boolean
+  last: string
+}
+
+export class Feed {
+  readonly #watchers = new Set<Watcher>()
+  #timer: NodeJS.Timeout | null = null
+  #isLooking = false
+  #isOver = false
+
+  /** @param look at what is shown; rejects when that cannot be had at the moment */
+  constructor(private readonly look: () => Promise<unknown>) {}
+
+  get hasRoom(): boolean {
+    return !this.#isOver && this.#watchers.size < mostWatchers
+  }
+
+  /** Sends until the browser goes, or `mayWatch` says no. */
+  add(response: ServerResponse, mayWatch: () => boolean): void {
+    const watcher = { response, mayWatch, last: '' }
+    this.#watchers.add(watcher)
+    response.on('close', () => {
+      this.#watchers.delete(watcher)
+      if (this.#watchers.size === 0) this.#rest()
+    })
+    response.on('error', () => undefined)
+    response.writeHead(200, { 'Content-Type': 'text/event-stream; charset=utf-8', 'X-Accel-Buffering': 'no' })
+    response.write('retry: 3000\n\n')
+    this.#timer ??= setInterval(() => void this.#round(), everyMs)
+    void this.#round()
+  }
+
+  /** Nobody is served any more: an open response would keep the process from ending. */
+  end(): void {
+    this.#isOver = true
+    for (const { response } of this.#watchers) response.end()
+    this.#rest()
+  }
+
+  async #round(): Promise<void> {
+    if (this.#isLooking) return
+    this.#isLooking = true
+    try {
+      const text = JSON.stringify(await this.look())
+      for (const watcher of this.#watchers) send(watcher, text)
+    } catch {
+      for (const watcher of this.#watchers) send(watcher, watcher.last)
+    } finally {
+      this.#isLooking = false
+    }
+  }
+
+  #rest(): void {
+    if (this.#timer) clearInterval(this.#timer)
+    this.#timer = null
+  }
+}
+
+function send(watcher: Watcher, text: string): void {
+  const { response } = watcher
+  if (!watcher.mayWatch()) {
+    response.end()
+    return
+  }
+  if (response.writableLength > mostUnreadBytes) return
+  // A comment keeps proxies from taking the connection for dead.
+  response.write(text === watcher.last ? ':\n\n' : `data: ${text}\n\n`)
+  watcher.last = text
+}

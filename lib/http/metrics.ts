@@ -1,0 +1,184 @@
+/*
+ * The metrics of one process, kept with prom-client, and those of all processes as the text that Prometheus reads.
+ * What each means is in docs/monitoring.md. prom-client is handed in: who wants no metrics does not load it.
+ */
+
+import type {
+  Counter,
+  Histogram,
+  MetricObject,
+  MetricObjectWithValues,
+  MetricValue,
+  Registry,
+} from 'prom-client'
+import type { AddressState } from '../hosts'
+import type { Finding, Verdict } from '../verdict'
+
+export type Prom = typeof import('prom-client')
+
+/** All metrics of a process as plain JSON. */
+export type MetricsSnapshot = readonly MetricSnapshot[]
+type MetricSnapshot = Omit<MetricObject, 'collect'> & { readonly values: MetricValue<string>[] }
+
+/** What is done besides answering. */
+export type Deed = 'copy kept' | 'copy failed' | 'report sent' | 'report failed' | 'report withheld'
+
+/** More addresses than this share the label `other`. */
+const mostAddresses = 32
+
+const prefix = 'clamav_stream_'
+const messageLabels = ['outcome', 'reason', 'action', 'address', 'protocol'] as const
+
+export class Metrics {
+  readonly #registry: Registry
+  readonly #messages: Counter<(typeof messageLabels)[number]>
+  readonly #findings: Counter<'finding'>
+  readonly #copies: Counter<'result'>
+  readonly #reports: Counter<'result'>
+  readonly #seconds: Histogram<'address'>
+  readonly #bytes: Histogram
+  readonly #addresses = new Set<string>()
+
+  /** @param states is asked whenever the metrics are read */
+  constructor(prom: Prom, version: string, states: () => readonly AddressState[]) {
+    const registry = new prom.Registry()
+    const registers = [registry]
+    const counter = <L extends string>(name: string, help: string, labelNames: readonly L[]) =>
+      new prom.Counter({ name: `${prefix}${name}`, help, labelNames, registers })
+    this.#registry = registry
+    this.#messages = counter(
+      'messages_total',
+      'Messages judged, by verdict, by the action that the rules decided on, and by the clamd that was asked last.',
+      messageLabels,
+    )
+    this.#findings = counter('findings_total', 'Messages by what their attachments came to.', ['finding'])
+    this.#copies = counter('copies_total', 'Copies for the quarantine.', ['result'])
+    this.#reports = counter('reports_total', 'Reports to senders.', ['result'])
+    for (const finding of ['denied', 'unreadable']) this.#findings.inc({ finding }, 0)
+    for (const result of ['kept', 'failed']) this.#copies.inc({ result }, 0)
+    for (const result of ['sent', 'failed', 'withheld']) this.#reports.inc({ result }, 0)
+    this.#seconds = new prom.Histogram({
+      name: `${prefix}scan_seconds`,
+      help: 'Time from the first step to the verdict, waiting and all tries included, by the clamd that was asked last.',
+      labelNames: ['address'],
+      buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120],
+      registers,
+    })
+    this.#bytes = new prom.Histogram({
+      name: `${prefix}scan_bytes`,
+      help: 'Size of the messages that were sent to a clamd.',
+      buckets: [1e3, 1e4, 1e5, 1e6, 5e6, 1e7, 2.5e7, 5e7, 1e8],
+      registers,
+    })
+    this.#gauges(prom, version, states)
+  }
+
+  count(verdict: Verdict, finding: Finding, action: string): void {
+    const address = verdict.clamd === null ? 'none' : this.#addressLabel(verdict.clamd)
+    this.#messages.inc({
+      outcome: verdict.outcome,
+      reason: verdict.outcome === 'unscanned' ? verdict.reason : 'none',
+      action,
+      address,
+      protocol: verdict.protocol ?? 'none',
+    })
+    if (finding !== null) this.#findings.inc({ finding: 'denied' in finding ? 'denied' : 'unreadable' })
+    if (verdict.clamd === null) return
+    this.#seconds.observe({ address }, verdict.ms / 1000)
+    this.#bytes.observe(verdict.bytes)
+  }
+
+  did(deed: Deed): void {
+    const [what, result = ''] = deed.split(' ')
+    if (what === 'copy') this.#copies.inc({ result })
+    else this.#reports.inc({ result })
+  }
+
+  async snapshot(): Promise<MetricsSnapshot> {
+    return this.#registry.getMetricsAsJSON()
+  }
+
+  #gauges(prom: Prom, version: string, states: () => readonly AddressState[]): void {
+    const registers = [this.#registry]
+    const labelOf = (text: string) => this.#addressLabel(text)
+    new prom.Gauge({
+      name: `${prefix}address_state`,
+      help: 'Processes for which an address is up, resting after a failure, or untrusted.',
+      labelNames: ['address', 'state'],
+      registers,
+      collect() {
+        this.reset()
+        for (const { text, state } of states()) {
+          for (const one of ['up', 'resting', 'untrusted'] as const)
+            this.inc({ address: labelOf(text), state: one }, Number(one === state))
+        }
+      },
+    })
+    new prom.Gauge({
+      name: `${prefix}scans_in_flight`,
+      help: 'Scans under way.',
+      labelNames: ['address'],
+      registers,
+      collect() {
+        this.reset()
+        for (const { text, inFlight } of states()) this.inc({ address: labelOf(text) }, inFlight)
+      },
+    })
+    new prom.Gauge({
+      name: `${prefix}signatures_timestamp_seconds`,
+      help: 'When the signatures were made that an address works with, in seconds since the epoch.',
+      labelNames: ['address'],
+      registers,
+      aggregator: 'max',
+      collect() {
+        this.reset()
+        for (const { text, engine } of states()) {
+          const builtMs = engine?.signatures?.builtMs
+          if (builtMs !== undefined) this.set({ address: labelOf(text) }, builtMs / 1000)
+        }
+      },
+    })
+    new prom.Gauge({
+      name: `${prefix}processes`,
+      help: 'Processes of Haraka that these metrics are the sum of.',
+      registers,
+    }).set(1)
+    new prom.Gauge({
+      name: `${prefix}build_info`,
+      help: 'Always 1; the labels say what runs.',
+      labelNames: ['version', 'node'],
+      registers,
+      aggregator: 'max',
+    }).set({ version, node: process.version }, 1)
+  }
+
+  #addressLabel(text: string): string {
+    if (this.#addresses.has(text)) return text
+    if (this.#addresses.size >= mostAddresses) return 'other'
+    this.#addresses.add(text)
+    return text
+  }
+}
+
+/** All processes as one, in the text format of Prometheus. */
+export async function exposition(
+  prom: Prom,
+  snapshots: readonly MetricsSnapshot[],
+): Promise<{ readonly type: string; readonly text: string }> {
+  const registry = aggregated(prom, snapshots)
+  return { type: registry.contentType, text: await registry.metrics() }
+}
+
+/** What remains of processes that have ended: all that only ever grows. */
+export function remains(prom: Prom, snapshots: readonly MetricsSnapshot[]): MetricsSnapshot {
+  const lasting = snapshots.map((metrics) =>
+    metrics.filter(({ type }) => ['counter', 'histogram'].includes(String(type))),
+  )
+  const all = aggregated(prom, lasting).getMetricsAsArray() as MetricObjectWithValues<MetricValue<string>>[]
+  return all.map(({ name, help, type, values, aggregator }) => ({ name, help, type, values, aggregator }))
+}
+
+/** As the metrics themselves say how: most are summed. prom-client's type asks for more than it uses. */
+function aggregated(prom: Prom, snapshots: readonly MetricsSnapshot[]): Registry {
+  return prom.AggregatorRegistry.aggregate(snapshots as unknown as object[])
+}

@@ -1,0 +1,101 @@
+/*
+ * What one process has to tell of its messages: for metrics, for the page, for both or for neither, as the settings
+ * have it at the moment. The message path calls `tell` and nothing else here; no fault of this part reaches it.
+ */
+
+import type { HttpSettings } from '../config'
+import type { AddressState } from '../hosts'
+import type { Finding, Verdict } from '../verdict'
+import type { Part } from './crew'
+import { Metrics, type Deed, type MetricsSnapshot, type Prom } from './metrics'
+import { Tally, type Correspondence, type TallySnapshot } from './tally'
+
+/** What the page is made of; `tally` is null in a process that has just been told that there is a page. */
+export interface PageSnapshot {
+  readonly tally: TallySnapshot | null
+  readonly addresses: readonly AddressState[]
+  readonly processes: number
+}
+
+export interface Surroundings {
+  readonly settings: () => HttpSettings
+  readonly states: () => readonly AddressState[]
+  readonly version: string
+  readonly warn: (text: string) => void
+}
+
+const recorders = new WeakMap<object, Recorder>()
+
+/** From now on the plugin's messages are recorded. Without it `tell` does nothing. */
+export function record(plugin: object, recorder: Recorder): void {
+  recorders.set(plugin, recorder)
+}
+
+/** Never throws. */
+export function tell(plugin: object, what: (recorder: Recorder) => void): void {
+  const recorder = recorders.get(plugin)
+  if (!recorder) return
+  try {
+    what(recorder)
+  } catch (error) {
+    recorder.failed(error)
+  }
+}
+
+export class Recorder {
+  #tally: Tally | null = null
+  #metrics: Metrics | null = null
+  #loading: Promise<Metrics> | null = null
+  #hasFailed = false
+
+  constructor(private readonly surroundings: Surroundings) {
+    this.#fit()
+  }
+
+  /** @param correspondence is asked only for messages that the page will show */
+  judged(verdict: Verdict, finding: Finding, action: string, correspondence: () => Correspondence): void {
+    this.#fit()
+    // Counters that have begun go on also while nobody is to see them: they would jump otherwise.
+    this.#metrics?.count(verdict, finding, action)
+    this.#tally?.add(verdict, finding, action, correspondence)
+  }
+
+  did(deed: Deed): void {
+    this.#metrics?.did(deed)
+  }
+
+  /** Says it once: what fails for one message will fail for the next as well. */
+  failed(error: unknown): void {
+    if (this.#hasFailed) return
+    this.#hasFailed = true
+    this.surroundings.warn(`metrics and page miss messages: ${String(error)}`)
+  }
+
+  async snapshot(part: Part): Promise<MetricsSnapshot | PageSnapshot> {
+    this.#fit()
+    if (part === 'page') {
+      return { tally: this.#tally?.snapshot() ?? null, addresses: this.surroundings.states(), processes: 1 }
+    }
+    return (await this.#load()).snapshot()
+  }
+
+  /** Settings may have changed. What is not wanted any more is forgotten. */
+  #fit(): void {
+    const { metrics, page } = this.surroundings.settings()
+    if (!page) this.#tally = null
+    else this.#tally ??= new Tally(Date.now)
+    if (metrics && !this.#loading) this.#load().catch((error: unknown) => this.failed(error))
+  }
+
+  #load(): Promise<Metrics> {
+    this.#loading ??= loadProm().then((prom) => {
+      this.#metrics = new Metrics(prom, this.surroundings.version, this.surroundings.states)
+      return this.#metrics
+    })
+    return this.#loading
+  }
+}
+
+export function loadProm(): Promise<Prom> {
+  return import('prom-client')
+}

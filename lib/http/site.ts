@@ -1,0 +1,210 @@
+/*
+ * The answers to requests below /clamav-stream: metrics, page, its files, its events, and the way in where there is
+ * a token. Plain Node requests and responses; where the figures come from is recorder.ts, crew.ts and view.ts.
+ */
+
+import { readFileSync } from 'node:fs'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import path from 'node:path'
+import type { HttpSettings } from '../config'
+import { cookieFor, isSame, mayBrowser, mayProgram } from './access'
+import type { Gather } from './crew'
+import { Feed } from './feed'
+import type { Quarantine } from './kept'
+import { exposition, type MetricsSnapshot, type Prom } from './metrics'
+import type { PageSnapshot } from './recorder'
+import { viewOf } from './view'
+
+export interface SiteParts {
+  readonly settings: () => HttpSettings
+  readonly gather: Gather
+  readonly prom: () => Promise<Prom>
+  readonly quarantine: Pick<Quarantine, 'look'>
+  readonly warn: (text: string) => void
+}
+
+/** As express hands it on: `url` is below where the site is mounted, `originalUrl` is the whole. */
+export type SiteRequest = IncomingMessage & { readonly originalUrl?: string }
+
+const files = path.join(__dirname, 'page')
+const mostFormBytes = 4096
+
+/** Everything comes from here, and nothing in a string can become a script. */
+const policy = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "connect-src 'self'",
+  'img-src data:',
+  "form-action 'self'",
+  "frame-ancestors 'none'",
+  "base-uri 'none'",
+  "require-trusted-types-for 'script'",
+  "trusted-types 'none'",
+].join('; ')
+
+const headers = {
+  'Content-Security-Policy': policy,
+  'X-Content-Type-Options': 'nosniff',
+  'X-Frame-Options': 'DENY',
+  'Referrer-Policy': 'no-referrer',
+  'Cross-Origin-Resource-Policy': 'same-origin',
+  'Cross-Origin-Opener-Policy': 'same-origin',
+  'Cache-Control': 'no-store',
+}
+
+type Reply = (request: SiteRequest, response: ServerResponse) => void | Promise<void>
+
+export class Site {
+  readonly #feed: Feed
+  readonly #texts = new Map<string, string>()
+
+  constructor(private readonly parts: SiteParts) {
+    this.#feed = new Feed(async () => {
+      const [pages, kept] = await Promise.all([this.parts.gather('page'), this.parts.quarantine.look()])
+      return viewOf(pages as readonly PageSnapshot[], kept, Date.now())
+    })
+  }
+
+  /** What is switched off is not there: `next` answers. */
+  handle(request: SiteRequest, response: ServerResponse, next: () => void): void {
+    const reply = this.#replyTo(request)
+    if (!reply) {
+      next()
+      return
+    }
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
+    Promise.resolve()
+      .then(() => reply(request, response))
+      .catch((error: unknown) => {
+        this.parts.warn(`no answer to ${request.method ?? ''} ${placeOf(request)}: ${String(error)}`)
+        if (response.headersSent) response.destroy()
+        else answer(response, 503, 'text/plain', 'Not available at the moment\n')
+      })
+  }
+
+  end(): void {
+    this.#feed.end()
+  }
+
+  #replyTo(request: SiteRequest): Reply | undefined {
+    const { metrics, page } = this.parts.settings()
+    const place = placeOf(request)
+    if (place === '/metrics') return metrics ? only(['GET', 'HEAD'], this.#metrics) : undefined
+    const replies: Record<string, Reply> = {
+      '/': only(['GET', 'HEAD'], this.#page),
+      '/events': only(['GET'], this.#events),
+      '/session': only(['POST'], this.#session),
+      '/page.css': only(['GET', 'HEAD'], this.#file('page.css', 'text/css')),
+      '/page.js': only(['GET', 'HEAD'], this.#file('page.js', 'text/javascript')),
+    }
+    return page && Object.hasOwn(replies, place) ? replies[place] : undefined
+  }
+
+  readonly #metrics: Reply = async (request, response) => {
+    const { token } = this.parts.settings()
+    if (!mayProgram(token, request.headers)) {
+      refuse(response, 'text/plain', 'A token is needed\n')
+      return
+    }
+    const [prom, snapshots] = await Promise.all([this.parts.prom(), this.parts.gather('metrics')])
+    const { type, text } = await exposition(prom, snapshots as readonly MetricsSnapshot[])
+    answer(response, 200, type, text)
+  }
+
+  readonly #page: Reply = (request, response) => {
+    const { token } = this.parts.settings()
+    const url = request.originalUrl ?? request.url ?? ''
+    // The page's own addresses are relative, so that it works wherever a proxy puts it; they need this form.
+    if (/^[^?]*\/(\?|$)/.test(url) && request.originalUrl !== undefined) {
+      redirect(response, '../clamav-stream')
+      return
+    }
+    if (mayBrowser(token, request.headers)) answer(response, 200, 'text/html', this.#text('page.html'))
+    else
+      refuse(
+        response,
+        'text/html',
+        this.#text('login.html').replace('<!-- said -->', () => said(url)),
+      )
+  }
+
+  readonly #events: Reply = (request, response) => {
+    const { token } = this.parts.settings()
+    const mayWatch = () => {
+      const { page, token: current } = this.parts.settings()
+      return page && current === token
+    }
+    if (!mayBrowser(token, request.headers)) refuse(response, 'text/plain', 'A token is needed\n')
+    else if (!this.#feed.hasRoom) answer(response, 503, 'text/plain', 'Too many are watching\n')
+    else this.#feed.add(response, mayWatch)
+  }
+
+  readonly #session: Reply = async (request, response) => {
+    const { token } = this.parts.settings()
+    const form = new URLSearchParams(await bodyOf(request))
+    if (token === '' || !isSame(form.get('token') ?? '', token)) {
+      redirect(response, '../clamav-stream?wrong')
+      return
+    }
+    const isSecure = 'encrypted' in request.socket || request.headers['x-forwarded-proto'] === 'https'
+    response.setHeader('Set-Cookie', cookieFor(token, isSecure))
+    redirect(response, '../clamav-stream')
+  }
+
+  #file(name: string, type: string): Reply {
+    return (_request, response) => answer(response, 200, type, this.#text(name))
+  }
+
+  #text(name: string): string {
+    const known = this.#texts.get(name)
+    if (known !== undefined) return known
+    const text = readFileSync(path.join(files, name), 'utf8')
+    this.#texts.set(name, text)
+    return text
+  }
+}
+
+function said(url: string): string {
+  return url.endsWith('?wrong') ? '<p class="alert" role="alert">That is not the token.</p>' : ''
+}
+
+function placeOf({ url = '/' }: IncomingMessage): string {
+  return url.replace(/\?.*$/s, '')
+}
+
+function only(methods: readonly string[], reply: Reply): Reply {
+  return (request, response) => {
+    if (methods.includes(request.method ?? '')) return reply(request, response)
+    response.setHeader('Allow', methods.join(', '))
+    answer(response, 405, 'text/plain', 'Not here\n')
+  }
+}
+
+/** Node leaves out the text of an answer to HEAD by itself. */
+function answer(response: ServerResponse, code: number, type: string, text: string): void {
+  response.writeHead(code, { 'Content-Type': type.includes('charset') ? type : `${type}; charset=utf-8` })
+  response.end(text)
+}
+
+function refuse(response: ServerResponse, type: string, text: string): void {
+  response.setHeader('WWW-Authenticate', 'Bearer')
+  answer(response, 401, type, text)
+}
+
+function redirect(response: ServerResponse, to: string): void {
+  response.setHeader('Location', to)
+  answer(response, 303, 'text/plain', '')
+}
+
+/** @throws Error when it is longer than any form of ours */
+async function bodyOf(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.length
+    if (bytes > mostFormBytes) throw new Error('the form is too long')
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}

@@ -1,0 +1,248 @@
+/*
+ * What the page tells of the last day, counted in one process: verdicts by time, scans by address, signatures, the
+ * last messages that were infected or not scanned. Holds a fixed amount whatever comes in. Pure; the clock is handed in.
+ */
+
+import type { Finding, Verdict } from '../verdict'
+import { joinBuckets, Ring, type Bucket } from './ring'
+import { shown } from './text'
+
+export interface Counts {
+  clean: number
+  infected: number
+  /** By accident; exempt ones are not among them. */
+  unscanned: number
+  exempt: number
+  /** Messages with a denied attachment, which are counted above as well. */
+  denied: number
+}
+
+export interface Work {
+  scans: number
+  ms: number
+  slowestMs: number
+}
+
+/** Who sent a message to whom, as an administrator needs it to find that message again. */
+export interface Correspondence {
+  readonly uuid: string
+  readonly from: string
+  /** The first few. */
+  readonly to: readonly string[]
+  readonly recipients: number
+  readonly ip: string
+  readonly user: string | null
+  readonly subject: string
+}
+
+/** One message in the list of the last ones. Every string is bounded and fit to be shown. */
+export interface Sighting extends Correspondence {
+  /** Milliseconds since the epoch. */
+  readonly time: number
+  /** Signature name, or why there was no scan. */
+  readonly what: string
+  /** Of an unscanned one: address, step and cause. */
+  readonly why: string
+  readonly action: string
+  readonly clamd: string | null
+}
+
+export type Names = readonly (readonly [name: string, count: number])[]
+
+/** Plain JSON, for it travels between processes. */
+export interface TallySnapshot {
+  readonly minutes: readonly Bucket<Counts>[]
+  readonly quarters: readonly Bucket<Counts>[]
+  readonly addresses: readonly (readonly [text: string, work: readonly Bucket<Work>[]])[]
+  readonly signatures: readonly Bucket<Names>[]
+  /** Newest first, as is the next. */
+  readonly infected: readonly Sighting[]
+  readonly unscanned: readonly Sighting[]
+}
+
+const minuteMs = 60_000
+
+/** How far back each goes, and in how many steps. */
+export const windows = {
+  minutes: { widthMs: minuteMs, count: 60 },
+  quarters: { widthMs: 15 * minuteMs, count: 96 },
+  work: { widthMs: 5 * minuteMs, count: 12 },
+  signatures: { widthMs: 60 * minuteMs, count: 24 },
+} as const
+
+/** Most that is kept of each. */
+export const most = { messages: 50, addresses: 32, names: 30, recipients: 3 } as const
+
+const noCounts = (): Counts => ({ clean: 0, infected: 0, unscanned: 0, exempt: 0, denied: 0 })
+const noWork = (): Work => ({ scans: 0, ms: 0, slowestMs: 0 })
+
+export class Tally {
+  readonly #minutes = new Ring(windows.minutes.widthMs, windows.minutes.count, noCounts)
+  readonly #quarters = new Ring(windows.quarters.widthMs, windows.quarters.count, noCounts)
+  readonly #signatures = new Ring(
+    windows.signatures.widthMs,
+    windows.signatures.count,
+    () => new Map<string, number>(),
+  )
+  readonly #addresses = new Map<string, Ring<Work>>()
+  readonly #infected: Sighting[] = []
+  readonly #unscanned: Sighting[] = []
+
+  /** @param now milliseconds since the epoch */
+  constructor(private readonly now: () => number) {}
+
+  /** @param correspondence is asked only for messages that get into one of the lists */
+  add(verdict: Verdict, finding: Finding, action: string, correspondence: () => Correspondence): void {
+    const now = this.now()
+    const isExempt = verdict.outcome === 'unscanned' && verdict.reason === 'exempt'
+    for (const counts of [this.#minutes.at(now), this.#quarters.at(now)]) {
+      counts[isExempt ? 'exempt' : verdict.outcome]++
+      if (finding !== null && 'denied' in finding) counts.denied++
+    }
+    if (verdict.clamd !== null) this.#worked(verdict.clamd, verdict.ms, now)
+    if (verdict.outcome === 'infected') {
+      const name = shown(verdict.virus, 128)
+      addName(this.#signatures.at(now), name)
+      keep(this.#infected, {
+        ...seen(correspondence()),
+        ...common(verdict, now, action),
+        what: name,
+        why: '',
+      })
+    } else if (verdict.outcome === 'unscanned' && !isExempt) {
+      const why = shown(verdict.text, 300)
+      keep(this.#unscanned, {
+        ...seen(correspondence()),
+        ...common(verdict, now, action),
+        what: verdict.reason,
+        why,
+      })
+    }
+  }
+
+  snapshot(): TallySnapshot {
+    const now = this.now()
+    return {
+      minutes: this.#minutes.buckets(now),
+      quarters: this.#quarters.buckets(now),
+      addresses: [...this.#addresses].map(([text, ring]) => [text, ring.buckets(now)] as const),
+      signatures: this.#signatures.buckets(now).map(([index, names]) => [index, [...names]] as const),
+      infected: [...this.#infected],
+      unscanned: [...this.#unscanned],
+    }
+  }
+
+  #worked(text: string, ms: number, now: number): void {
+    let ring = this.#addresses.get(text)
+    // The one that was used last stands last.
+    this.#addresses.delete(text)
+    ring ??= new Ring(windows.work.widthMs, windows.work.count, noWork)
+    this.#addresses.set(text, ring)
+    if (this.#addresses.size > most.addresses) {
+      for (const [oldest] of this.#addresses) {
+        this.#addresses.delete(oldest)
+        break
+      }
+    }
+    const work = ring.at(now)
+    work.scans++
+    work.ms += ms
+    work.slowestMs = Math.max(work.slowestMs, ms)
+  }
+}
+
+/** Those of several processes as one. */
+export function joinTallies(all: readonly TallySnapshot[]): TallySnapshot {
+  const texts = new Set(all.flatMap(({ addresses }) => addresses.map(([text]) => text)))
+  return {
+    minutes: joinBuckets(
+      all.map(({ minutes }) => minutes),
+      sumCounts,
+    ),
+    quarters: joinBuckets(
+      all.map(({ quarters }) => quarters),
+      sumCounts,
+    ),
+    addresses: [...texts].slice(0, most.addresses).map((text) => {
+      const buckets = all.map(({ addresses }) => addresses.find(([other]) => other === text)?.[1] ?? [])
+      return [text, joinBuckets(buckets, sumWork)] as const
+    }),
+    signatures: joinBuckets(
+      all.map(({ signatures }) => signatures),
+      (lists) => sumNames(lists).slice(0, most.names),
+    ),
+    infected: newest(all.flatMap(({ infected }) => infected)),
+    unscanned: newest(all.flatMap(({ unscanned }) => unscanned)),
+  }
+}
+
+export function sumCounts(all: readonly Counts[]): Counts {
+  const sum = noCounts()
+  for (const counts of all) {
+    for (const kind of Object.keys(sum) as (keyof Counts)[]) sum[kind] += counts[kind]
+  }
+  return sum
+}
+
+export function sumWork(all: readonly Work[]): Work {
+  return all.reduce(
+    (sum, { scans, ms, slowestMs }) => ({
+      scans: sum.scans + scans,
+      ms: sum.ms + ms,
+      slowestMs: Math.max(sum.slowestMs, slowestMs),
+    }),
+    noWork(),
+  )
+}
+
+/** The most frequent first. */
+export function sumNames(lists: readonly Names[]): (readonly [string, number])[] {
+  const sum = new Map<string, number>()
+  for (const [name, count] of lists.flat()) sum.set(name, (sum.get(name) ?? 0) + count)
+  return [...sum].sort(([, a], [, b]) => b - a)
+}
+
+/**
+ * When there is no room, the new name takes the place and the count of the rarest one: frequent names are never
+ * pushed out by a flood of rare ones, and no count is too low (Metwally et al., "space-saving").
+ */
+function addName(names: Map<string, number>, name: string): void {
+  const count = names.get(name)
+  if (count !== undefined || names.size < most.names) {
+    names.set(name, (count ?? 0) + 1)
+    return
+  }
+  let rarest: [string, number] = ['', Infinity]
+  for (const entry of names) if (entry[1] < rarest[1]) rarest = entry
+  names.delete(rarest[0])
+  names.set(name, rarest[1] + 1)
+}
+
+function seen({ uuid, from, to, recipients, ip, user, subject }: Correspondence): Correspondence {
+  return {
+    uuid: shown(uuid, 64),
+    from: shown(from, 160),
+    to: to.slice(0, most.recipients).map((recipient) => shown(recipient, 160)),
+    recipients,
+    ip: shown(ip, 64),
+    user: user === null ? null : shown(user, 100),
+    subject: shown(subject, 160),
+  }
+}
+
+function common(
+  { clamd }: Verdict,
+  time: number,
+  action: string,
+): Pick<Sighting, 'time' | 'action' | 'clamd'> {
+  return { time, action, clamd }
+}
+
+function keep(list: Sighting[], sighting: Sighting): void {
+  list.unshift(sighting)
+  if (list.length > most.messages) list.pop()
+}
+
+function newest(list: readonly Sighting[]): Sighting[] {
+  return [...list].sort((a, b) => b.time - a.time).slice(0, most.messages)
+}

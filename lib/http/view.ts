@@ -1,0 +1,153 @@
+/*
+ * What the page shows, made of what the processes tell. Figures and strings only: how they look is page/page.js.
+ */
+
+import type { AddressState } from '../hosts'
+import type { Kept } from './kept'
+import type { PageSnapshot } from './recorder'
+import type { Bucket } from './ring'
+import {
+  joinTallies,
+  sumCounts,
+  sumNames,
+  sumWork,
+  windows,
+  type Counts,
+  type Sighting,
+  type TallySnapshot,
+} from './tally'
+
+export interface View {
+  readonly processes: number
+  readonly addresses: readonly AddressView[]
+  readonly hour: Counts
+  readonly day: Counts
+  /** Oldest first, one for each minute of the last hour. */
+  readonly minutes: readonly Counts[]
+  /** Oldest first, one for each quarter of an hour of the last day. */
+  readonly quarters: readonly Counts[]
+  /** Of the last day, the most frequent first. */
+  readonly signatures: readonly (readonly [name: string, count: number])[]
+  readonly infected: readonly Sighting[]
+  readonly unscanned: readonly Sighting[]
+  readonly kept: Kept | null
+}
+
+/** An address as all processes see it, with its scans of the last hour. */
+export interface AddressView {
+  readonly text: string
+  /** Processes by how they see it. */
+  readonly up: number
+  readonly resting: number
+  readonly untrusted: number
+  readonly inFlight: number
+  readonly protocol: string | null
+  readonly engine: string | null
+  readonly signatures: { readonly number: number; readonly builtMs: number } | null
+  readonly limitBytes: number | null
+  readonly scans: number
+  /** Of all scans, 0 to 1. */
+  readonly share: number
+  /** null: no scans. */
+  readonly meanMs: number | null
+  readonly slowestMs: number | null
+}
+
+const mostSignatures = 10
+
+/** Several processes as one; also what remains of those that have ended. */
+export function joinPages(pages: readonly PageSnapshot[]): PageSnapshot {
+  const tallies = pages.flatMap(({ tally }) => (tally ? [tally] : []))
+  return {
+    tally: joinTallies(tallies),
+    addresses: pages.flatMap(({ addresses }) => addresses),
+    processes: pages.reduce((sum, { processes }) => sum + processes, 0),
+  }
+}
+
+/** Of processes that have ended: what they counted lasts, what they saw does not. */
+export function remainsOfPages(pages: readonly PageSnapshot[]): PageSnapshot {
+  return { ...joinPages(pages), addresses: [], processes: 0 }
+}
+
+export function viewOf(pages: readonly PageSnapshot[], kept: Kept | null, nowMs: number): View {
+  const { tally, addresses, processes } = joinPages(pages)
+  const { minutes, quarters, signatures, infected, unscanned, addresses: work } = tally ?? joinTallies([])
+  const lastHour = series(minutes, windows.minutes, nowMs)
+  const lastDay = series(quarters, windows.quarters, nowMs)
+  return {
+    processes,
+    addresses: addressViews(addresses, work, nowMs),
+    hour: sumCounts(lastHour),
+    day: sumCounts(lastDay),
+    minutes: lastHour,
+    quarters: lastDay,
+    signatures: sumNames(inWindow(signatures, windows.signatures, nowMs).map(([, names]) => names)).slice(
+      0,
+      mostSignatures,
+    ),
+    infected,
+    unscanned,
+    kept,
+  }
+}
+
+/** In the order in which the processes list them, which is that of the ini. */
+function addressViews(
+  states: readonly AddressState[],
+  work: TallySnapshot['addresses'],
+  nowMs: number,
+): AddressView[] {
+  const scansOf = new Map(
+    work.map(([text, buckets]) => [
+      text,
+      sumWork(inWindow(buckets, windows.work, nowMs).map(([, one]) => one)),
+    ]),
+  )
+  const total = [...scansOf.values()].reduce((sum, { scans }) => sum + scans, 0)
+  return [...new Set(states.map(({ text }) => text))].map((text) => {
+    const seen = states.filter((state) => state.text === text)
+    const count = (wanted: AddressState['state']) => seen.filter(({ state }) => state === wanted).length
+    const engine = seen.find((state) => state.engine)?.engine ?? null
+    const { scans, ms, slowestMs } = scansOf.get(text) ?? sumWork([])
+    return {
+      text,
+      up: count('up'),
+      resting: count('resting'),
+      untrusted: count('untrusted'),
+      inFlight: seen.reduce((sum, { inFlight }) => sum + inFlight, 0),
+      protocol: seen.find(({ protocol }) => protocol)?.protocol ?? null,
+      engine: engine?.release ?? null,
+      signatures: engine?.signatures ?? null,
+      limitBytes: seen.find(({ limitBytes }) => limitBytes !== null)?.limitBytes ?? null,
+      scans,
+      share: total === 0 ? 0 : scans / total,
+      meanMs: scans === 0 ? null : Math.round(ms / scans),
+      slowestMs: scans === 0 ? null : slowestMs,
+    }
+  })
+}
+
+interface Window {
+  readonly widthMs: number
+  readonly count: number
+}
+
+function inWindow<T>(
+  buckets: readonly Bucket<T>[],
+  { widthMs, count }: Window,
+  nowMs: number,
+): readonly Bucket<T>[] {
+  const last = Math.floor(nowMs / widthMs)
+  return buckets.filter(([index]) => index <= last && index > last - count)
+}
+
+/** Every step of the window, empty ones too. */
+function series(buckets: readonly Bucket<Counts>[], { widthMs, count }: Window, nowMs: number): Counts[] {
+  const byIndex = new Map(buckets)
+  const last = Math.floor(nowMs / widthMs)
+  return Array.from({ length: count }, (_, step) => {
+    const counts = byIndex.get(last - count + 1 + step)
+    return sumCounts(counts ? [counts] : [])
+  })
+}

@@ -1,0 +1,93 @@
+// Metrics and page without a Haraka: lib/http/site.ts under express, on a free loopback port, with figures made up for
+// the test. All names and addresses in them are from the ranges for examples (RFC 2606, RFC 5737).
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import express from 'express'
+import type { HttpSettings } from '../../lib/config'
+import { Quarantine } from '../../lib/http/kept'
+import { loadProm, type PageSnapshot } from '../../lib/http/recorder'
+import { Site } from '../../lib/http/site'
+import { Tally, type Correspondence } from '../../lib/http/tally'
+import type { AddressState } from '../../lib/hosts'
+import type { Verdict } from '../../lib/verdict'
+
+export interface TestSite {
+  readonly origin: string
+  settings: HttpSettings
+  /** What the processes tell; may be changed at any time. */
+  pages: PageSnapshot[]
+  quarantine: Pick<Quarantine, 'look'>
+  stop(): Promise<void>
+}
+
+export async function startSite(settings: Partial<HttpSettings> = {}): Promise<TestSite> {
+  const app = express()
+  const server = createServer(app)
+  const warnings: string[] = []
+  const site = new Site({
+    settings: () => test.settings,
+    gather: (part) => Promise.resolve(part === 'page' ? test.pages : []),
+    prom: loadProm,
+    quarantine: { look: () => test.quarantine.look() },
+    warn: (text) => warnings.push(text),
+  })
+  app.use('/clamav-stream', (request, response, next) => site.handle(request, response, next))
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const test: TestSite = {
+    origin: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    settings: { metrics: true, page: true, token: '', ...settings },
+    pages: [],
+    quarantine: new Quarantine(() => null, Date.now),
+    async stop() {
+      site.end()
+      server.close()
+      server.closeAllConnections()
+      await once(server, 'close')
+      if (warnings.length > 0) throw new Error(warnings.join('\n'))
+    },
+  }
+  return test
+}
+
+export const someAddress: AddressState = {
+  text: '192.0.2.10:3310',
+  state: 'up',
+  inFlight: 0,
+  protocol: 'instream',
+  engine: null,
+  limitBytes: null,
+}
+
+export const somebody: Correspondence = {
+  uuid: '2F1C6A44-9E0B-4D55-8A7C-0D7E4C1B9A55.1',
+  from: 'sender@example.net',
+  to: ['recipient@example.com'],
+  recipients: 1,
+  ip: '198.51.100.7',
+  user: null,
+  subject: 'Hello',
+}
+
+export const clean: Verdict = {
+  outcome: 'clean',
+  clamd: someAddress.text,
+  protocol: 'instream',
+  bytes: 1000,
+  ms: 20,
+}
+
+export const infected = (virus: string): Verdict => ({ ...clean, outcome: 'infected', virus })
+
+export const unscanned = (text: string): Verdict => ({
+  ...clean,
+  outcome: 'unscanned',
+  reason: 'error',
+  text,
+})
+
+/** One process that has seen nothing yet. */
+export function pageOf(tally: Tally | null, ...addresses: AddressState[]): PageSnapshot {
+  return { tally: tally?.snapshot() ?? null, addresses, processes: 1 }
+}
