@@ -12,7 +12,7 @@ import { reportMs } from './actions/bounce'
 import { copyMs, type QuarantinePlugin } from './actions/quarantine'
 import { parseSettings, type Settings } from './config'
 import type { Plugin } from './haraka'
-import { Hosts } from './hosts'
+import { Hosts, type World } from './hosts'
 import { Scanner } from './scanner'
 import { checkAtStart } from './startup'
 
@@ -66,13 +66,26 @@ export function load(plugin: Plugin): void {
 }
 
 function read(plugin: Plugin, changed: () => void): Settings {
-  const ini = plugin.config.get('clamav-stream.ini', changed)
-  const iniLines = linesOf(plugin, 'clamav-stream.ini')
-  const signatures = plugin.config.get('clamav-stream.signatures', 'list', changed)
-  return parseSettings({ ini, iniLines, signatures, hasQuarantine: isListed(plugin, quarantineName) })
+  return readSettings(plugin.config, isListed(plugin, quarantineName), changed)
 }
 
-const quarantineName = 'queue/quarantine'
+/**
+ * The settings of a site, as the plugin and the command line read them.
+ * @param hasQuarantine queue/quarantine is listed in config/plugins
+ * @throws ConfigError
+ */
+export function readSettings(
+  config: Plugin['config'],
+  hasQuarantine: boolean,
+  changed?: () => void,
+): Settings {
+  const ini = config.get('clamav-stream.ini', changed)
+  const iniLines = linesOf(config, 'clamav-stream.ini')
+  const signatures = config.get('clamav-stream.signatures', 'list', changed)
+  return parseSettings({ ini, iniLines, signatures, hasQuarantine })
+}
+
+export const quarantineName = 'queue/quarantine'
 
 interface PluginsModule {
   readonly config?: { get(name: 'plugins', type: 'list'): string[] }
@@ -95,7 +108,7 @@ export function quarantinePlugin(plugin: Plugin): QuarantinePlugin | undefined {
  * The lines of a configuration file as they stand there. Not through Haraka's loader: it keeps one reading of
  * a file, and older ones hand the lines to whoever asks for the settings next.
  */
-function linesOf({ config }: Plugin, name: string): string[] {
+function linesOf(config: Plugin['config'], name: string): string[] {
   for (const directory of [config.overrides_path, config.root_path]) {
     try {
       if (directory) return readFileSync(join(directory, name), 'utf8').split(/\r\n|\r|\n/)
@@ -111,13 +124,21 @@ function liveOf(plugin: Plugin, settings: Settings, old: Live | undefined): Live
   const isSame = (part: 'hosts' | 'scan') =>
     old !== undefined && JSON.stringify(old.settings[part]) === JSON.stringify(settings[part])
   if (old && isSame('hosts') && isSame('scan')) return { ...old, settings }
-  const hosts = new Hosts(settings.hosts, {
+  const hosts = new Hosts(
+    settings.hosts,
+    world((text) => plugin.logwarn(text)),
+  )
+  return { settings, hosts, scanner: new Scanner(settings.scan, hosts, connect), check: null }
+}
+
+/** Names, time and chance as they are. */
+export function world(warn: (text: string) => void): World {
+  return {
     lookup: async (name) => (await lookup(name, { all: true, verbatim: true })).map(({ address }) => address),
     now: () => performance.now(),
     random: Math.random,
-    warn: (text) => plugin.logwarn(text),
-  })
-  return { settings, hosts, scanner: new Scanner(settings.scan, hosts, connect), check: null }
+    warn,
+  }
 }
 
 /** Begins the check of every address in the background. */
