@@ -18,7 +18,8 @@ export interface RunOptions {
   input?: Buffer | string
   /** The program; without it that of this checkout, from its sources. */
   program?: readonly string[]
-  /** Called with each piece of standard output, and able to end the process. */
+  onStart?: (kill: (signal: NodeJS.Signals) => void) => void
+  /** Called with each piece of standard output. */
   onOutput?: (text: string, kill: (signal: NodeJS.Signals) => void) => void
 }
 
@@ -37,6 +38,7 @@ export function clamavStream(args: readonly string[], options: RunOptions = {}):
     const env = { ...process.env, HARAKA: undefined, NODE_TEST_CONTEXT: undefined, ...options.env }
     const child = spawn(command, [...before, ...args], { cwd: options.cwd, env, stdio: 'pipe' })
     const forget = onProcessEnd(() => child.kill('SIGKILL'))
+    options.onStart?.((signal) => child.kill(signal))
     const out: Buffer[] = []
     const error: Buffer[] = []
     child.stdout.on('data', (chunk: Buffer) => {
