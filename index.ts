@@ -38,8 +38,7 @@ export function shutdown(this: Plugin): void {
 
 /** init_master, init_child: begins the check of every address and waits for nothing. */
 export function clamav_check(this: Plugin, next: Next, server: { cluster?: { isMaster: boolean } }): void {
-  // The master of a cluster sees no mail; its workers check for themselves.
-  if (!server.cluster?.isMaster) startCheck(this)
+  startCheck(this, server.cluster ? (server.cluster.isMaster ? 'master' : 'worker') : 'alone')
   next()
 }
 

@@ -63,6 +63,8 @@ export const schema = {
     resolve_interval: key('60s', duration(1, dayMs)),
     max_size: key('25M', size(1, 4 * 1024 ** 3)),
     max_concurrent: key('0', whole(0, 100_000)),
+    self_test: key('full', oneOf(['full', 'eicar', 'off'])),
+    max_signature_age: key('3d', duration(0, 365 * dayMs)),
     details_header: key('false', yesNo),
     debug: key('false', yesNo),
   },
@@ -108,6 +110,7 @@ export interface Settings {
   readonly scan: ScanSettings
   readonly hosts: HostSettings
   readonly startup: { readonly maxPings: number; readonly pingIntervalMs: number }
+  readonly proof: ProofSettings
   readonly rules: Rules
   readonly check: Check
   /** Text of the answer for an infected message. */
@@ -118,6 +121,12 @@ export interface Settings {
   readonly attachments: AttachmentSettings
   readonly detailsHeader: boolean
   readonly debug: boolean
+}
+
+export interface ProofSettings {
+  readonly selfTest: 'full' | 'eicar' | 'off'
+  /** Signatures older than this are worth a warning; 0: none are. */
+  readonly maxSignatureAgeMs: number
 }
 
 export interface AttachmentSettings {
@@ -198,6 +207,10 @@ export function parseSettings(sources: Sources): Settings {
     startup: {
       maxPings: read('main', 'max_pings', main.max_pings),
       pingIntervalMs: read('main', 'ping_interval', main.ping_interval),
+    },
+    proof: {
+      selfTest: read('main', 'self_test', main.self_test),
+      maxSignatureAgeMs: read('main', 'max_signature_age', main.max_signature_age),
     },
     rules: {
       infected: action,

@@ -4,6 +4,8 @@
  */
 
 import { addressText, type Address, type Host } from './address'
+import type { Engine } from './clamd/engine'
+import type { Proof } from './proof/prove'
 import type { Protocol } from './verdict'
 
 export interface HostSettings {
@@ -26,6 +28,34 @@ export interface World {
   /** 0 ≤ n < 1; where the rotation starts in this process. */
   readonly random: () => number
   readonly warn: (text: string) => void
+  /** Told when a failed address has worked again. */
+  readonly recovered?: (address: Address) => void
+}
+
+/** What is found out about an address besides its answers to mail; a part left out stays as it is. */
+export interface Findings {
+  readonly engine?: Engine | null
+  /** null: it could not be proven, for now. */
+  readonly proof?: Proof | null
+}
+
+/** An address at this moment, for whoever watches. */
+export interface AddressState {
+  /** `host:port`, `[v6]:port` or the path of a socket. */
+  readonly text: string
+  /** `resting`: failed, asked last. `untrusted`: it does not find the EICAR test file and gets no mail. */
+  readonly state: 'up' | 'resting' | 'untrusted'
+  readonly inFlight: number
+  readonly protocol: Protocol | null
+  readonly engine: Engine | null
+  /** Largest message it was proven to scan, in bytes; null: not proven. */
+  readonly limitBytes: number | null
+}
+
+/** The addresses that a message of some size is kept from, and why. */
+export interface PassedOver {
+  readonly untrusted: readonly string[]
+  readonly tooSmall: readonly { readonly text: string; readonly limitBytes: number }[]
 }
 
 /** An address with what is known of it. Forgotten when its name no longer resolves to it. */
@@ -36,6 +66,10 @@ interface Entry {
   restsUntil: number
   inFlight: number
   protocol: Protocol | null
+  engine: Engine | null
+  /** `awaited`: nobody has tried to prove it yet. */
+  trust: 'awaited' | 'unproven' | 'proven' | 'untrusted'
+  limitBytes: number | null
 }
 
 /** The right to use one address for one scan; ends with exactly one call of `done`. */
@@ -44,6 +78,8 @@ export interface Lease {
   readonly text: string
   /** What the daemon there was last seen to speak; set it when that is learnt. */
   protocol: Protocol | null
+  /** What the daemon was last seen to be. */
+  readonly engine: Engine | null
   /** `neither`: the scan ended for a reason that says nothing about the address. */
   done(outcome: 'worked' | 'failed' | 'neither'): void
 }
@@ -58,34 +94,74 @@ export class Hosts {
   #resolvedAt = -Infinity
   #resolving: Promise<void> | null = null
   #waiting: (() => void)[] = []
+  /** Until then proofs are waited for. */
+  readonly #proofsDueAt: number
 
+  /**
+   * @param proofMs milliseconds from now for which a message rather waits than goes to an address that nobody has
+   * tried to prove yet; 0: nobody does
+   */
   constructor(
     private readonly settings: HostSettings,
     private readonly world: World,
+    proofMs = 0,
   ) {
     this.#turn = Math.floor(world.random() * 2 ** 31)
+    this.#proofsDueAt = world.now() + proofMs
+  }
+
+  /** Every address now known, looking nothing up. */
+  states(): readonly AddressState[] {
+    const now = this.world.now()
+    return this.#entries.map(({ text, trust, restsUntil, inFlight, protocol, engine, limitBytes }) => ({
+      text,
+      state: trust === 'untrusted' ? 'untrusted' : restsUntil > now ? 'resting' : 'up',
+      inFlight,
+      protocol,
+      engine,
+      limitBytes,
+    }))
+  }
+
+  /** Smallest size in bytes that some address is proven to scan and no more; Infinity where none has such a limit. */
+  get leastLimitBytes(): number {
+    return this.#entries.reduce((least, { limitBytes }) => Math.min(least, limitBytes ?? Infinity), Infinity)
+  }
+
+  /** The addresses that get no message of so many bytes. */
+  passedOver(bytes: number): PassedOver {
+    const untrusted = this.#entries.filter(({ trust }) => trust === 'untrusted')
+    const tooSmall = this.#entries.filter((entry) => !untrusted.includes(entry) && !fits(entry, bytes))
+    return {
+      untrusted: untrusted.map(({ text }) => text),
+      tooSmall: tooSmall.map(({ text, limitBytes }) => ({ text, limitBytes: limitBytes ?? Infinity })),
+    }
   }
 
   /** Every address now known; looks the names up first if that has not been done. */
   async addresses(signal: AbortSignal): Promise<readonly Address[]> {
-    await this.#known(signal)
+    await this.#resolved(signal)
     if (this.#resolving) await within(this.#resolving, this.settings.connectMs, signal)
     return this.#entries.map((entry) => entry.address)
   }
 
   /**
-   * The next address that is not in `tried`, waiting for one to have room if need be.
+   * The next address that is not in `tried`, not untrusted, and not known to scan less than so many bytes, waiting for
+   * one to have room, or to be proven, if need be.
    * @returns null when there is none left. Rejects with the signal's reason.
    */
-  async take(tried: ReadonlySet<string>, signal: AbortSignal): Promise<Lease | null> {
-    await this.#known(signal)
+  async take(tried: ReadonlySet<string>, signal: AbortSignal, bytes = 0): Promise<Lease | null> {
+    await this.#resolved(signal)
     for (let lookedAgain = false; ;) {
       signal.throwIfAborted()
-      const left = this.#entries.filter((entry) => !tried.has(entry.text))
+      const left = this.#entries.filter(
+        (entry) => !tried.has(entry.text) && entry.trust !== 'untrusted' && fits(entry, bytes),
+      )
       if (left.length > 0) {
-        const entry = this.#choose(left)
+        const known = this.#known(left)
+        const entry = known && this.#choose(known)
         if (entry) return this.#lease(entry)
-        await new Promise<void>((resolve) => this.#wait(resolve, signal))
+        await this.#change(signal, known ? null : this.#proofsDueAt - this.world.now())
       } else if (this.#resolving && !lookedAgain) {
         lookedAgain = true
         await within(this.#resolving, this.settings.connectMs, signal)
@@ -95,12 +171,39 @@ export class Hosts {
     }
   }
 
-  /** Tells what somebody else found out about an address. */
+  /** Takes in what somebody found out about an address. */
+  learn(address: Address, { engine, proof }: Findings): void {
+    const entry = this.#entries.find(({ text }) => text === addressText(address))
+    if (!entry) return
+    if (engine !== undefined) entry.engine = engine
+    if (proof) {
+      entry.trust = proof.hasSignatures ? 'proven' : 'untrusted'
+      entry.limitBytes = proof.limitBytes
+    } else if (proof === null && entry.trust === 'awaited') {
+      entry.trust = 'unproven'
+    }
+    this.#wakeAll()
+  }
+
+  /** Tells what somebody else's attempt came to. */
   note(address: Address, outcome: 'worked' | 'failed', protocol: Protocol | null): void {
     const entry = this.#entries.find(({ text }) => text === addressText(address))
     if (!entry) return
     this.#judge(entry, outcome)
     if (outcome === 'worked') entry.protocol = protocol
+  }
+
+  /**
+   * Those of which something is known; all, when no more is to be waited for.
+   * @returns null when all that do not rest are still to be proven, and it is worth while to wait for that
+   */
+  #known(left: readonly Entry[]): readonly Entry[] | null {
+    const now = this.world.now()
+    if (now >= this.#proofsDueAt) return left
+    const awake = left.filter((entry) => entry.restsUntil <= now)
+    const known = awake.filter(({ trust }) => trust !== 'awaited')
+    if (known.length > 0) return known
+    return awake.length > 0 ? null : left
   }
 
   /** The next in turn of those with room; the ones that rest only when all do, the longest at rest first. */
@@ -126,6 +229,9 @@ export class Hosts {
     return {
       address: entry.address,
       text: entry.text,
+      get engine() {
+        return entry.engine
+      },
       get protocol() {
         return entry.protocol
       },
@@ -143,14 +249,25 @@ export class Hosts {
   }
 
   #judge(entry: Entry, outcome: 'worked' | 'failed'): void {
+    const isBack = entry.failed && outcome === 'worked'
     entry.failed = outcome === 'failed'
     entry.restsUntil = entry.failed ? this.world.now() + this.settings.restMs : 0
+    if (isBack) this.world.recovered?.(entry.address)
     if (!entry.failed) return
     // What comes back may be another release, and a name may stand for other addresses by now.
     entry.protocol = null
     if (this.world.now() - this.#resolvedAt >= Math.min(lookupPauseMs, this.settings.resolveMs)) {
       void this.#resolve()
     }
+  }
+
+  /** Waits until something is different, or for so long. */
+  async #change(signal: AbortSignal, ms: number | null): Promise<void> {
+    const over = new AbortController()
+    const timer = ms === null ? undefined : setTimeout(() => over.abort(), ms)
+    const ends = ms === null ? signal : AbortSignal.any([signal, over.signal])
+    await new Promise<void>((resolve) => this.#wait(resolve, ends))
+    clearTimeout(timer)
   }
 
   #wait(resolve: () => void, signal: AbortSignal): void {
@@ -171,7 +288,7 @@ export class Hosts {
     for (const wake of this.#waiting.splice(0)) wake()
   }
 
-  async #known(signal: AbortSignal): Promise<void> {
+  async #resolved(signal: AbortSignal): Promise<void> {
     if (this.#entries.length > 0 && this.world.now() - this.#resolvedAt < this.settings.resolveMs) return
     const resolving = this.#resolve()
     if (this.#entries.length > 0) return
@@ -219,8 +336,7 @@ export class Hosts {
     const entries = new Map<string, Entry>()
     for (const address of this.settings.hosts.flatMap((host) => this.#addressesOf(host))) {
       const text = addressText(address)
-      const fresh = { address, text, failed: false, restsUntil: 0, inFlight: 0, protocol: null }
-      entries.set(text, known.get(text) ?? fresh)
+      entries.set(text, known.get(text) ?? fresh(address))
     }
     this.#entries = [...entries.values()]
     if (this.#entries.length > 0) this.#wakeAll()
@@ -230,6 +346,24 @@ export class Hosts {
     if (!('name' in host)) return [host]
     return (this.#byName.get(host.name) ?? []).map((address) => ({ host: address, port: host.port }))
   }
+}
+
+function fresh(address: Address): Entry {
+  return {
+    address,
+    text: addressText(address),
+    failed: false,
+    restsUntil: 0,
+    inFlight: 0,
+    protocol: null,
+    engine: null,
+    trust: 'awaited',
+    limitBytes: null,
+  }
+}
+
+function fits({ limitBytes }: Entry, bytes: number): boolean {
+  return limitBytes === null || bytes <= limitBytes
 }
 
 /** Waits for `work`, but no longer than `ms`. Rejects with the signal's reason. */

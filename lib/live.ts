@@ -12,7 +12,10 @@ import { reportMs } from './actions/bounce'
 import { copyMs, type QuarantinePlugin } from './actions/quarantine'
 import { parseSettings, type Settings } from './config'
 import type { Plugin } from './haraka'
+import type { Address } from './address'
 import { Hosts, type World } from './hosts'
+import { patienceMs, Watch } from './proof/watch'
+import { followMaster, serveWorkers } from './proof/workers'
 import { Scanner } from './scanner'
 import { checkAtStart } from './startup'
 
@@ -21,9 +24,14 @@ export interface Live {
   readonly settings: Settings
   readonly hosts: Hosts
   readonly scanner: Scanner
-  /** Ends the check of the addresses; null: none has been asked for. */
+  /** Ends the check of the addresses and the watch over them; null: none has been asked for. */
   check: AbortController | null
+  /** Told when an address that had failed works again. */
+  recovered: ((address: Address) => void) | null
 }
+
+/** A process of a Haraka: the only one, or one of a cluster. The master takes no mail. */
+export type Role = 'alone' | 'master' | 'worker'
 
 /** Milliseconds for looking at the attachments; the work itself has a tighter limit of its own. */
 export const lookMs = 15_000
@@ -32,6 +40,7 @@ export const lookMs = 15_000
 const aroundMs = lookMs + copyMs + reportMs + 5000
 
 const lives = new WeakMap<Plugin, Live>()
+const roles = new WeakMap<Plugin, Role>()
 
 export function currentOf(plugin: Plugin): Live {
   const live = lives.get(plugin)
@@ -49,9 +58,10 @@ export function load(plugin: Plugin): void {
     // 0 is an administrator's "no timer".
     const needed = Math.ceil((settings.scan.scanMs + settings.scan.connectMs + aroundMs) / 1000)
     plugin.timeout = hookSeconds === 0 ? 0 : Math.max(hookSeconds, needed)
-    if (old?.check && old.hosts !== live.hosts) {
-      old.check.abort()
-      startCheck(plugin)
+    const role = roles.get(plugin)
+    if (role && old?.hosts !== live.hosts) {
+      old?.check?.abort()
+      startCheck(plugin, role)
     }
   }
   const reload = () => {
@@ -121,14 +131,17 @@ function linesOf(config: Plugin['config'], name: string): string[] {
 
 /** What is known of the addresses survives a reload that does not concern them. */
 function liveOf(plugin: Plugin, settings: Settings, old: Live | undefined): Live {
-  const isSame = (part: 'hosts' | 'scan') =>
-    old !== undefined && JSON.stringify(old.settings[part]) === JSON.stringify(settings[part])
-  if (old && isSame('hosts') && isSame('scan')) return { ...old, settings }
+  if (old && topicOf(plugin, old.settings) === topicOf(plugin, settings)) return { ...old, settings }
   const hosts = new Hosts(
     settings.hosts,
-    world((text) => plugin.logwarn(text)),
+    {
+      ...world((text) => plugin.logwarn(text)),
+      recovered: (address) => lives.get(plugin)?.recovered?.(address),
+    },
+    settings.startup.maxPings > 0 && settings.proof.selfTest !== 'off' ? patienceMs : 0,
   )
-  return { settings, hosts, scanner: new Scanner(settings.scan, hosts, connect), check: null }
+  const scanner = new Scanner(settings.scan, hosts, connect)
+  return { settings, hosts, scanner, check: null, recovered: null }
 }
 
 /** Names, time and chance as they are. */
@@ -141,21 +154,57 @@ export function world(warn: (text: string) => void): World {
   }
 }
 
-/** Begins the check of every address in the background. */
-export function startCheck(plugin: Plugin): void {
+/** What is found out about addresses holds for one plugin and these settings. */
+function topicOf({ name }: Plugin, { hosts, scan, proof }: Settings): string {
+  return JSON.stringify({ name, hosts, scan, proof })
+}
+
+/**
+ * Begins, in the background, the check of every address and the watch over them. In a cluster each worker checks what
+ * it can reach; the watch, with the self test, is the master's, who tells the workers.
+ */
+export function startCheck(plugin: Plugin, role: Role): void {
+  roles.set(plugin, role)
   const live = currentOf(plugin)
-  const { startup, scan, debug } = live.settings
-  live.check = new AbortController()
+  const { startup, scan, proof, debug } = live.settings
+  if (startup.maxPings === 0) return
+  const { signal } = (live.check = new AbortController())
   const log = {
     trace: (text: string) => plugin[debug ? 'loginfo' : 'logdebug'](text),
     info: (text: string) => plugin.loginfo(text),
     warn: (text: string) => plugin.logwarn(text),
     error: (text: string) => plugin.logerror(text),
   }
-  const settings = { ...startup, connectMs: scan.connectMs, protocol: scan.protocol }
-  checkAtStart(settings, live.hosts, connect, log, live.check.signal).catch((error: unknown) =>
-    plugin.logerror(`start-up check failed: ${String(error)}`),
+  const topic = topicOf(plugin, live.settings)
+  const learn: Hosts['learn'] = (address, findings) => live.hosts.learn(address, findings)
+  const check = (answered?: Watch['answered']) => {
+    const settings = { ...startup, connectMs: scan.connectMs, protocol: scan.protocol }
+    checkAtStart(settings, live.hosts, connect, log, signal, answered).catch((error: unknown) =>
+      plugin.logerror(`start-up check failed: ${String(error)}`),
+    )
+  }
+  if (role === 'worker') {
+    live.recovered = followMaster(topic, learn, signal)
+    check()
+    return
+  }
+  const watch: Watch = new Watch(
+    { ...scan, ...proof, pingIntervalMs: startup.pingIntervalMs },
+    {
+      connect,
+      now: () => performance.now(),
+      date: Date.now,
+      log,
+      addresses: (ends) => live.hosts.addresses(ends),
+      tell: role === 'alone' ? learn : (address, findings) => tellWorkers(address, findings),
+    },
+    signal,
   )
+  const recovered = (address: Address) => watch.recovered(address)
+  const tellWorkers = role === 'alone' ? learn : serveWorkers(topic, () => watch.known(), recovered, signal)
+  live.recovered = recovered
+  watch.run(role === 'master' ? 'at once' : 'after a pause')
+  if (role === 'alone') check((address, offer) => watch.answered(address, offer))
 }
 
 export function stop(plugin: Plugin): void {

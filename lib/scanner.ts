@@ -3,6 +3,7 @@
  * one fails. Knows neither Haraka nor headers nor rules; every end the world can bring about is a verdict.
  */
 
+import type { Engine } from './clamd/engine'
 import type { Connect, MessageSource } from './clamd/exchange'
 import { Failure, TooLarge, type Step } from './clamd/failure'
 import { instream } from './clamd/instream'
@@ -41,6 +42,7 @@ interface Course {
   readonly started: number
   readonly failures: string[]
   clamd: string | null
+  engine: Engine | null
   protocol: Protocol | null
   step: Step | null
   bytes: number
@@ -75,6 +77,7 @@ export class Scanner {
       started: performance.now(),
       failures: [],
       clamd: null,
+      engine: null,
       protocol: null,
       step: null,
       bytes: 0,
@@ -85,9 +88,9 @@ export class Scanner {
     signal.addEventListener('abort', onAbort)
     if (signal.aborted) onAbort()
     try {
-      const bytes = await this.#excess(course)
-      if (bytes > 0) throw new TooLarge(bytes)
-      return await this.#askInTurn(course)
+      const bytes = await this.#bytesOf(course)
+      if (bytes > this.settings.maxBytes) throw new TooLarge(bytes)
+      return await this.#askInTurn(course, bytes)
     } catch (error) {
       return this.#unscanned(error, course)
     } finally {
@@ -98,11 +101,11 @@ export class Scanner {
   }
 
   /** Each address once, until one has a verdict. */
-  async #askInTurn(course: Course): Promise<Verdict> {
+  async #askInTurn(course: Course, size: number): Promise<Verdict> {
     const tried = new Set<string>()
     let limits = 0
     for (;;) {
-      const lease = await this.hosts.take(tried, course.signal)
+      const lease = await this.hosts.take(tried, course.signal, size)
       if (!lease) break
       tried.add(lease.text)
       const { reply, step, bytes } = await this.#ask(course, lease)
@@ -118,15 +121,30 @@ export class Scanner {
       course.failures.push(text)
       course.log.warn(text)
     }
-    if (limits > 0 && limits === tried.size) {
-      return unscanned('too_large', `over StreamMaxLength: ${course.failures.join('; ')}`, course)
+    return this.#noneLeft(course, size, limits === tried.size)
+  }
+
+  /** @param areTooSmall every address that was asked has said that it is */
+  #noneLeft(course: Course, size: number, areTooSmall: boolean): Verdict {
+    const { untrusted, tooSmall } = this.hosts.passedOver(size)
+    const why = [
+      ...course.failures,
+      ...untrusted.map((text) => `${text} gets no mail, for it does not find the EICAR test file`),
+      ...tooSmall.map(({ text, limitBytes }) => `${text} scans ${limitBytes} bytes, this has ${size}`),
+    ].join('; ')
+    if (why === '') return unscanned('error', 'resolve: no address of a clamd is known', course)
+    if (areTooSmall && untrusted.length === 0) {
+      course.bytes = Math.max(course.bytes, size)
+      const what = tooSmall.length > 0 ? 'more than any clamd is proven to scan' : 'over StreamMaxLength'
+      return unscanned('too_large', `${what}: ${why}`, course)
     }
-    return unscanned('error', course.failures.join('; ') || 'resolve: no address of a clamd is known', course)
+    return unscanned('error', why, course)
   }
 
   /** One address. Resolves with a verdict or a reason to ask the next one. Rejects when there is to be no next. */
   async #ask(course: Course, lease: Lease): Promise<Attempt> {
     course.clamd = lease.text
+    course.engine = lease.engine
     let outcome: 'worked' | 'failed' | 'neither' = 'neither'
     try {
       const attempt = await this.#inSomeProtocol(course, lease)
@@ -198,12 +216,13 @@ export class Scanner {
     }
   }
 
-  /** Bytes of a message that is larger than maxBytes, else 0. Reads it only if that can make a difference. */
-  async #excess({ message, signal }: Course): Promise<number> {
-    const room = this.settings.maxBytes - headLine.length
-    if (message.most <= room) return 0
-    const bytes = message.least > room ? message.least : await measure(message, signal)
-    return bytes > room ? bytes + headLine.length : 0
+  /** Bytes to send, our own line included; at most so many, unless it can make a difference: then it is read. */
+  async #bytesOf({ message, signal }: Course): Promise<number> {
+    const least = message.least + headLine.length
+    const most = message.most + headLine.length
+    if (least > this.settings.maxBytes) return least
+    if (most <= Math.min(this.settings.maxBytes, this.hosts.leastLimitBytes)) return most
+    return (await measure(message, signal)) + headLine.length
   }
 
   #unscanned(error: unknown, course: Course): Verdict {
@@ -228,8 +247,8 @@ function textOf(reply: Reply): string {
   return 'text' in reply ? reply.text : reply.kind
 }
 
-function scanOf({ started, clamd, protocol, bytes }: Course) {
-  return { clamd, protocol, bytes, ms: Math.round(performance.now() - started) }
+function scanOf({ started, clamd, engine, protocol, bytes }: Course) {
+  return { clamd, engine, protocol, bytes, ms: Math.round(performance.now() - started) }
 }
 
 function unscanned(reason: Reason, text: string, course: Course): Verdict {

@@ -5,10 +5,10 @@
 
 import pRetry from 'p-retry'
 import { addressText, type Address } from './address'
-import { CommandConnection } from './clamd/connection'
 import type { Connect } from './clamd/exchange'
 import { Failure } from './clamd/failure'
-import { command, parseOffer, parseReply, printable, type Offer } from './clamd/protocol'
+import { inquire } from './clamd/inquiry'
+import type { Offer } from './clamd/protocol'
 import type { Hosts } from './hosts'
 import type { Protocol } from './verdict'
 
@@ -27,13 +27,17 @@ export interface StartupLog {
   error(text: string): void
 }
 
-/** Resolves when every address has answered or been given up, or the signal ended it; never rejects. */
+/**
+ * Resolves when every address has answered or been given up, or the signal ended it; never rejects.
+ * @param answered told of each address as it answers
+ */
 export async function checkAtStart(
   settings: StartupSettings,
   hosts: Hosts,
   connect: Connect,
   log: StartupLog,
   signal: AbortSignal,
+  answered: (address: Address, offer: Offer) => void = () => undefined,
 ): Promise<void> {
   if (settings.maxPings === 0) return
   const patiently = <T>(what: string, attempt: () => Promise<T>): Promise<T> =>
@@ -64,6 +68,7 @@ export async function checkAtStart(
           log[isMissing ? 'warn' : 'info'](
             `${name} answers: ${describe(offer, settings.protocol, isMissing)}`,
           )
+          answered(address, offer)
         } catch (error) {
           giveUp(`${name} does not answer`, error)
         }
@@ -80,7 +85,7 @@ async function known(hosts: Hosts, signal: AbortSignal): Promise<readonly Addres
   return addresses
 }
 
-/** PING, then what the daemon offers. Rejects with a Failure. */
+/** Asks, and tells the hosts how that went. Rejects with a Failure. */
 async function ask(
   address: Address,
   settings: StartupSettings,
@@ -89,41 +94,9 @@ async function ask(
   log: StartupLog,
   signal: AbortSignal,
 ): Promise<Offer> {
-  const one = async (words: Buffer): Promise<string> => {
-    const limit = new AbortController()
-    const end = () => limit.abort(new Failure('reply', `no reply within ${settings.connectMs} ms`))
-    const timer = setTimeout(end, settings.connectMs)
-    signal.addEventListener('abort', end)
-    try {
-      const line = await CommandConnection.open({
-        connect,
-        address,
-        connectMs: settings.connectMs,
-        signal: limit.signal,
-      })
-      try {
-        const reply = await line.ask(words, 'reply')
-        log.trace(`${addressText(address)} says ${printable(reply)}`)
-        return reply
-      } finally {
-        line.close()
-      }
-    } finally {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', end)
-    }
-  }
   try {
-    const pong = await one(command.ping)
-    if (parseReply(pong).kind !== 'pong') throw new Failure('reply', `not PONG but ${printable(pong)}`)
-    // Daemons before 0.95 refuse VERSIONCOMMANDS, or hang up on it.
-    const askedFor = async (words: Buffer): Promise<Offer> => {
-      const reply = await one(words).catch(() => '')
-      signal.throwIfAborted()
-      return parseOffer(reply)
-    }
-    const told = await askedFor(command.versionCommands)
-    const offer = told.version === null ? { ...told, ...(await askedFor(command.version)) } : told
+    const trace = (text: string) => log.trace(`${addressText(address)} ${text}`)
+    const offer = await inquire(address, { connect, connectMs: settings.connectMs, signal, trace })
     hosts.note(address, 'worked', protocolOf(offer))
     return offer
   } catch (error) {
@@ -133,7 +106,7 @@ async function ask(
 }
 
 /** What `auto` will speak; null: the daemon does not say, so the first message will show. */
-function protocolOf({ commands }: Offer): Protocol | null {
+export function protocolOf({ commands }: Offer): Protocol | null {
   if (commands === null) return null
   if (commands.includes('STREAM')) return 'stream'
   return commands.includes('INSTREAM') ? 'instream' : null
@@ -146,6 +119,6 @@ function describe(offer: Offer, configured: Protocol | 'auto', isMissing: boolea
   return `${version}, protocol ${protocol ?? 'not told, the first message will show'}`
 }
 
-function reasonOf(error: unknown): string {
+export function reasonOf(error: unknown): string {
   return error instanceof Failure ? `${error.step}: ${error.text}` : String(error)
 }

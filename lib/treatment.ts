@@ -9,6 +9,7 @@ import { composeReport, ReportLimiter, sendReport } from './actions/bounce'
 import { keepCopy } from './actions/quarantine'
 import { answerTo, notKept, type Answer } from './answer'
 import { inspect } from './attachments/inspect'
+import { tooOld } from './clamd/engine'
 import { recordOf, refusedOf, senderOf, userOf } from './client'
 import type { Outbound } from './haraka'
 import { mark } from './headers'
@@ -53,7 +54,8 @@ export async function examine(message: Message): Promise<Judgement> {
   const action = decision.action.text
   passage.judgement = judgement
   transaction.notes.clamav_stream = noteOf(verdict, action)
-  transaction.results.add(plugin, resultOf(verdict, finding))
+  const warning = tooOld(verdict.engine, Date.now(), passage.live.settings.proof.maxSignatureAgeMs)
+  transaction.results.add(plugin, resultOf(verdict, finding, warning))
   mark(transaction, verdict, detailsHeader)
   const isFine =
     verdict.outcome === 'clean' || (verdict.outcome === 'unscanned' && verdict.reason === 'exempt')

@@ -3,6 +3,8 @@
  * What is done about an outcome is decided in policy.ts; where the words go is treatment.ts' business.
  */
 
+import { engineText, type Engine } from './clamd/engine'
+
 export type Protocol = 'stream' | 'instream'
 
 /** Why a message was not scanned. `exempt`: by [check]; the others: by what happened. */
@@ -15,6 +17,8 @@ export type Finding =
 interface Scan {
   /** Address that gave the verdict, or that was asked last; null when none was. */
   readonly clamd: string | null
+  /** What that address was last seen to be. */
+  readonly engine: Engine | null
   readonly protocol: Protocol | null
   /** Bytes sent to clamd, our own Received line included; of a message that is too large, its size. */
   readonly bytes: number
@@ -50,6 +54,8 @@ export interface Note {
   reason: Reason | null
   /** `host:port`, `[v6]:port` or the path of a socket. */
   clamd: string | null
+  /** Release and signatures' number of that clamd, as in `ClamAV 1.4.6/27500`; null where it is not known. */
+  engine: string | null
   protocol: Protocol | null
   bytes: number
   ms: number
@@ -57,7 +63,7 @@ export interface Note {
   action: string
 }
 
-const noScan: Scan = { clamd: null, protocol: null, bytes: 0, ms: 0 }
+const noScan: Scan = { clamd: null, engine: null, protocol: null, bytes: 0, ms: 0 }
 
 /** For a message that [check] leaves alone. */
 export function exemptVerdict(): Verdict {
@@ -76,6 +82,7 @@ export function noteOf(verdict: Verdict, action: string): Note {
     virus: verdict.outcome === 'infected' ? verdict.virus : null,
     reason: verdict.outcome === 'unscanned' ? verdict.reason : null,
     clamd: verdict.clamd,
+    engine: engineText(verdict.engine),
     protocol: verdict.protocol,
     bytes: verdict.bytes,
     ms: verdict.ms,
@@ -83,10 +90,14 @@ export function noteOf(verdict: Verdict, action: string): Note {
   }
 }
 
-/** For `transaction.results`: Haraka's own vocabulary, so that karma and others can score it. */
+/**
+ * For `transaction.results`: Haraka's own vocabulary, so that karma and others can score it.
+ * @param warning about the scan itself, for people
+ */
 export function resultOf(
   verdict: Verdict,
   finding: Finding,
+  warning: string | null = null,
 ): Record<'pass' | 'fail' | 'skip' | 'err' | 'msg', string | string[] | undefined> {
   const failed =
     verdict.outcome === 'unscanned' && (verdict.reason === 'error' || verdict.reason === 'timeout')
@@ -94,12 +105,16 @@ export function resultOf(
     ...(verdict.outcome === 'infected' ? [verdict.virus] : []),
     ...(finding && 'denied' in finding ? [`attachment ${finding.denied}`] : []),
   ]
+  const messages = [
+    ...(finding && 'unreadable' in finding ? [`unreadable: ${finding.unreadable}`] : []),
+    ...(warning === null ? [] : [warning]),
+  ]
   return {
     pass: verdict.outcome === 'clean' ? 'clean' : undefined,
     fail: fails.length > 0 ? fails : undefined,
     skip: verdict.outcome === 'unscanned' ? verdict.reason : undefined,
     err: failed ? verdict.text : undefined,
-    msg: finding && 'unreadable' in finding ? `unreadable: ${finding.unreadable}` : undefined,
+    msg: messages.length > 0 ? messages : undefined,
   }
 }
 

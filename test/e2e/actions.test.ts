@@ -236,7 +236,7 @@ Win.Trojan.Late     tag
     }
     const clamd = await startFakeClamd()
     t.after(() => clamd.stop())
-    const haraka = await startLetters(`host=${addressText(clamd.address)}\n`, rules)
+    const haraka = await startLetters(`host=${addressText(clamd.address)}\nself_test=off\n`, rules)
     t.after(() => haraka.stop())
     for (const [name, action] of Object.entries(cases)) {
       await t.test(`${name}: ${action}`, async () => {
@@ -254,7 +254,10 @@ test('names that are no virus: limits', bounded, async (t) => {
   const clamd = await startFakeClamd()
   t.after(() => clamd.stop())
   // A rule must not make a virus of them, nor pass them.
-  const haraka = await startLetters(`host=${addressText(clamd.address)}\n`, 'Heuristics.* tag\n(null) tag\n')
+  const haraka = await startLetters(
+    `host=${addressText(clamd.address)}\nself_test=off\n`,
+    'Heuristics.* tag\n(null) tag\n',
+  )
   t.after(() => haraka.stop())
   for (const name of ['(null)', 'Heuristics.Limits.Exceeded', 'Heuristics.Limits.Exceeded.MaxScanTime']) {
     clamd.queue([{ at: 'reply', do: 'answer', text: `stream: ${name} FOUND` }])
@@ -302,7 +305,9 @@ for (const [message, text] of [
   test(`message = ${message}`, bounded, async (t) => {
     const clamd = await startFakeClamd()
     t.after(() => clamd.stop())
-    const haraka = await startLetters(`host=${addressText(clamd.address)}\n[infected]\nmessage=${message}\n`)
+    const haraka = await startLetters(
+      `host=${addressText(clamd.address)}\nself_test=off\n[infected]\nmessage=${message}\n`,
+    )
     t.after(() => haraka.stop())
     const { reply } = await post(haraka, mails.eicarBody())
     assert.deepEqual([reply.code, reply.text], [550, `5.7.1 ${text}`])

@@ -74,6 +74,7 @@ for (const { protocol, bufferBytes, spoolAfter } of sites) {
     const haraka = await startHaraka({
       ini: [
         `host=${addressText(clamd.address)}`,
+        'self_test=off',
         `protocol=${protocol.toLowerCase()}`,
         `stream_buffer_size=${bufferBytes}`,
         '[infected]',

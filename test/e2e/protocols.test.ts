@@ -94,7 +94,7 @@ test(
     if (!clamdOrSkip(t)) return
     const clamd = await realClamd(t)
     const daemon = await front(t, { clamd: { host: clamd.host, port: clamd.port }, instream: true })
-    const server = await haraka(t, `host=${addressText(daemon.address)}\n`)
+    const server = await haraka(t, `host=${addressText(daemon.address)}\nself_test=off\n`)
     assert.deepEqual(await verdicts(server), both(daemon.address, 'stream'))
     daemon.become({ stream: false, engine: '1.4.3' })
     assert.deepEqual(await verdicts(server), both(daemon.address, 'instream'))
@@ -179,7 +179,7 @@ test('STREAM over a unix socket and over IPv6', bounded, async (t) => {
   for (const options of [{ path: path.join(directory, 's') }, { host: '::1', dataHost: '::1' }]) {
     const clamd = await startFakeClamd({ ...options, protocols: ['STREAM'] })
     t.after(() => clamd.stop())
-    const server = await haraka(t, `host=${addressText(clamd.address)}\nprotocol=stream\n`)
+    const server = await haraka(t, `host=${addressText(clamd.address)}\nprotocol=stream\nself_test=off\n`)
     const clean = await post(server, mails.clean())
     assert.equal(clean.reply.code, 250, clean.reply.text)
     assert.deepEqual(askedOf(clean), { clamd: addressText(clamd.address), protocol: 'stream' })
@@ -195,7 +195,7 @@ test(
   async (t) => {
     const clamd = await startFakeClamd({ host: '::1' })
     t.after(() => clamd.stop())
-    const server = await haraka(t, `host=${addressText(clamd.address)}\n`)
+    const server = await haraka(t, `host=${addressText(clamd.address)}\nself_test=off\n`)
     for (let message = 0; message < 2; message++) {
       const clean = await post(server, mails.clean())
       assert.equal(clean.reply.code, 250, clean.reply.text)
@@ -253,7 +253,7 @@ for (const nodes of [0, 2]) {
     t.after(() => Promise.all(clamds.map((clamd) => clamd.stop())))
     const dead = `127.0.0.1:${await freePort()}`
     const texts = clamds.map(({ address }) => addressText(address))
-    const text = `host=${texts.join(' ')} ${dead}\nmax_pings=3\nping_interval=50ms\n`
+    const text = `host=${texts.join(' ')} ${dead}\nmax_pings=3\nping_interval=50ms\nself_test=off\n`
     const server = await haraka(t, text, { nodes })
 
     const processes = Math.max(nodes, 1)
@@ -291,7 +291,7 @@ test(
     const port = await freePort()
     const server = await haraka(
       t,
-      `host=127.0.0.1:${port}\nmax_pings=1000\nping_interval=100ms\n[unscanned]\nerror=accept\n`,
+      `host=127.0.0.1:${port}\nmax_pings=1000\nping_interval=100ms\nself_test=off\n[unscanned]\nerror=accept\n`,
     )
     const early = await post(server, mails.clean())
     assert.equal(early.reply.code, 250, early.reply.text)

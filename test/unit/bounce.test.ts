@@ -24,6 +24,7 @@ const refused: Refused = {
     outcome: 'infected',
     virus: 'Eicar',
     clamd: '127.0.0.1:3310',
+    engine: null,
     protocol: 'stream',
     bytes: 1,
     ms: 1,

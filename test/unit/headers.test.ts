@@ -14,7 +14,7 @@ const haraka = createRequire(__filename)('Haraka/transaction') as {
   createTransaction(): HarakaTransaction
 }
 
-const scan = { clamd: null, protocol: null, bytes: 0, ms: 0 } as const
+const scan = { clamd: null, protocol: null, engine: null, bytes: 0, ms: 0 } as const
 const clean: Verdict = { outcome: 'clean', ...scan }
 const infected: Verdict = { outcome: 'infected', virus: 'Eicar', ...scan }
 const failed: Verdict = { outcome: 'unscanned', reason: 'error', text: '', ...scan }

@@ -6,7 +6,7 @@ import { actionOf, parseAction, withoutReport, type Action } from '../../lib/act
 import { decide, isExempt, type Check, type Rules, type SenderFacts } from '../../lib/policy'
 import type { Finding, Reason, Verdict } from '../../lib/verdict'
 
-const scan = { clamd: '127.0.0.1:3310', protocol: 'instream', bytes: 1, ms: 1 } as const
+const scan = { clamd: '127.0.0.1:3310', engine: null, protocol: 'instream', bytes: 1, ms: 1 } as const
 const clean: Verdict = { outcome: 'clean', ...scan }
 const infected = (virus: string): Verdict => ({ outcome: 'infected', virus, ...scan })
 const unscanned = (reason: Reason): Verdict => ({ outcome: 'unscanned', reason, text: 'because', ...scan })

@@ -1,0 +1,52 @@
+/*
+ * Is it a clamd, which one, and what does it offer: PING and VERSIONCOMMANDS, each on a connection of its own.
+ */
+
+import type { Address } from '../address'
+import { CommandConnection } from './connection'
+import type { Connect } from './exchange'
+import { Failure } from './failure'
+import { command, parseOffer, parseReply, printable, type Offer } from './protocol'
+
+export interface Inquiry {
+  readonly connect: Connect
+  /** Milliseconds for each question, its connection included. */
+  readonly connectMs: number
+  readonly signal: AbortSignal
+  readonly trace?: (text: string) => void
+}
+
+/** PING, then what the daemon offers. Rejects with a Failure. */
+export async function inquire(address: Address, how: Inquiry): Promise<Offer> {
+  const pong = await ask(address, command.ping, how)
+  if (parseReply(pong).kind !== 'pong') throw new Failure('reply', `not PONG but ${printable(pong)}`)
+  // Daemons before 0.95 refuse VERSIONCOMMANDS, or hang up on it.
+  const askedFor = async (words: Buffer): Promise<Offer> => {
+    const reply = await ask(address, words, how).catch(() => '')
+    how.signal.throwIfAborted()
+    return parseOffer(reply)
+  }
+  const told = await askedFor(command.versionCommands)
+  return told.version === null ? { ...told, ...(await askedFor(command.version)) } : told
+}
+
+async function ask(address: Address, words: Buffer, how: Inquiry): Promise<string> {
+  const { connect, connectMs, signal } = how
+  const limit = new AbortController()
+  const end = () => limit.abort(new Failure('reply', `no reply within ${connectMs} ms`))
+  const timer = setTimeout(end, connectMs)
+  signal.addEventListener('abort', end)
+  try {
+    const line = await CommandConnection.open({ connect, address, connectMs, signal: limit.signal })
+    try {
+      const reply = await line.ask(words, 'reply')
+      how.trace?.(`says ${printable(reply)}`)
+      return reply
+    } finally {
+      line.close()
+    }
+  } finally {
+    clearTimeout(timer)
+    signal.removeEventListener('abort', end)
+  }
+}

@@ -1,0 +1,168 @@
+/*
+ * What one clamd is good for, found out by asking it: whether it finds the EICAR test file, and up to which size of
+ * message it still does. When that is done, and what follows from it, is watch.ts' and hosts.ts' business.
+ */
+
+import type { Address } from '../address'
+import type { Connect } from '../clamd/exchange'
+import { Failure, type Step } from '../clamd/failure'
+import { instream } from '../clamd/instream'
+import type { Reply } from '../clamd/protocol'
+import { stream } from '../clamd/stream'
+import type { Protocol } from '../verdict'
+import { leastProbeBytes, Probe } from './probe'
+
+export interface ProveSettings {
+  /** `eicar`: the test file alone; the size is not looked for. */
+  readonly selfTest: 'full' | 'eicar'
+  readonly protocol: Protocol
+  /** The size to prove, our Received line included. */
+  readonly maxBytes: number
+  readonly bufferBytes: number
+  readonly connectMs: number
+  /** Milliseconds for each probe. */
+  readonly scanMs: number
+  /** A limit found before: enough if it is still true, and maxBytes is still too much. */
+  readonly limitBefore?: number | null
+}
+
+/** Plain JSON, since it goes from one process of a cluster to the others. */
+export interface Proof {
+  /** The test file was found. False: no signatures, or attachments are not decoded. */
+  readonly hasSignatures: boolean
+  /** Largest message in bytes that was found scanned to its end, our Received line included; null: not looked for. */
+  readonly limitBytes: number | null
+  /** The limit is all that was asked for. */
+  readonly isWhole: boolean
+  /** What clamd said to the smallest probe in which it missed the test file; null: it missed none. */
+  readonly missed: string | null
+  readonly probes: number
+  /** Sent with all of them together. */
+  readonly sentBytes: number
+  readonly ms: number
+}
+
+const dialogue = { stream, instream }
+
+/** Probes between the largest proven and the smallest unproven size; each halves what is between. */
+const halvings = 10
+
+/** Steps at which a daemon that has read enough breaks off. */
+const afterSending: readonly Step[] = ['send', 'reply']
+
+/**
+ * Rejects with a Failure when the daemon cannot be asked, fails or takes too long: that proves nothing. Sends at most
+ * one probe of maxBytes and ten smaller ones, each at most twice.
+ */
+export async function prove(
+  address: Address,
+  settings: ProveSettings,
+  connect: Connect,
+  signal: AbortSignal,
+  trace: (text: string) => void = () => undefined,
+): Promise<Proof> {
+  const started = performance.now()
+  let probes = 0
+  let sentBytes = 0
+  let missed: string | null = null
+
+  const send = async (bytes: number): Promise<Reply> => {
+    probes++
+    sentBytes += bytes
+    const { reply, step } = await sendProbe(address, bytes, settings, connect, signal)
+    trace(`${settings.protocol}: test file at the end of ${bytes} bytes: ${said(reply)}`)
+    if (reply.kind === 'unknown_command') throw new Failure('command', reply.text)
+    if (reply.kind === 'error') throw new Inconclusive(step, reply.text)
+    return reply
+  }
+  const finds = async (bytes: number): Promise<boolean> => {
+    const reply = await send(bytes).catch((error: unknown) => {
+      // Some break off where they stop reading, and the reply is lost. Once more tells it from an accident.
+      if (bytes === leastProbeBytes || !isBreak(error)) throw error
+      return send(bytes).catch((again: unknown): Reply => {
+        if (!isBreak(again)) throw again
+        return { kind: 'limit', text: again.text }
+      })
+    })
+    if (reply.kind === 'found' && /eicar/i.test(reply.name)) return true
+    missed = said(reply)
+    return false
+  }
+  const proof = (hasSignatures: boolean, limitBytes: number | null): Proof => ({
+    hasSignatures,
+    limitBytes,
+    isWhole: hasSignatures && limitBytes !== null && limitBytes >= settings.maxBytes,
+    missed,
+    probes,
+    sentBytes,
+    ms: Math.round(performance.now() - started),
+  })
+
+  if (!(await finds(leastProbeBytes))) return proof(false, null)
+  if (settings.selfTest === 'eicar') return proof(true, null)
+  if (settings.maxBytes <= leastProbeBytes || (await finds(settings.maxBytes))) {
+    return proof(true, settings.maxBytes)
+  }
+  const { limitBefore } = settings
+  if (limitBefore && limitBefore < settings.maxBytes && (await finds(limitBefore))) {
+    return proof(true, limitBefore)
+  }
+  let [proven, unproven] = [leastProbeBytes, settings.maxBytes]
+  for (let i = 0; i < halvings && unproven - proven > 1; i++) {
+    const middle = Math.floor((proven + unproven) / 2)
+    if (await finds(middle)) proven = middle
+    else unproven = middle
+  }
+  return proof(true, proven)
+}
+
+async function sendProbe(
+  address: Address,
+  bytes: number,
+  settings: ProveSettings,
+  connect: Connect,
+  signal: AbortSignal,
+) {
+  const budget = new AbortController()
+  const { scanMs, bufferBytes, connectMs } = settings
+  const timer = setTimeout(() => budget.abort(new TooLong(`no verdict within ${scanMs} ms`)), scanMs)
+  const onAbort = () => budget.abort(signal.reason)
+  signal.addEventListener('abort', onAbort)
+  if (signal.aborted) onAbort()
+  try {
+    return await dialogue[settings.protocol](
+      {
+        connect,
+        address,
+        connectMs,
+        bufferBytes,
+        maxBytes: bytes,
+        signal: budget.signal,
+        at: () => undefined,
+      },
+      new Probe(bytes),
+    )
+  } catch (error) {
+    if (error instanceof TooLong) throw new Inconclusive('reply', error.message)
+    throw error
+  } finally {
+    clearTimeout(timer)
+    signal.removeEventListener('abort', onAbort)
+  }
+}
+
+class TooLong extends Error {
+  override readonly name = 'TooLong'
+}
+
+/** The daemon is busy or in trouble, which says nothing about a size. */
+class Inconclusive extends Failure {}
+
+function isBreak(error: unknown): error is Failure {
+  return error instanceof Failure && afterSending.includes(error.step) && !(error instanceof Inconclusive)
+}
+
+function said(reply: Reply): string {
+  if (reply.kind === 'clean') return 'stream: OK'
+  return reply.kind === 'found' ? `${reply.name} FOUND` : 'text' in reply ? reply.text : reply.kind
+}

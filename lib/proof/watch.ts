@@ -1,0 +1,277 @@
+/*
+ * Keeps true what is known of every clamd besides its answers to mail: which one it is, how old its signatures are,
+ * what it was proven to scan. Asks at start and every hour, sooner where there is a reason. Runs in the background,
+ * in one process of a Haraka; who is told is its owner's business.
+ */
+
+import bytes from 'bytes'
+import { addressText, type Address } from '../address'
+import { parseEngine, tooOld, type Engine } from '../clamd/engine'
+import type { Connect } from '../clamd/exchange'
+import { Failure } from '../clamd/failure'
+import { inquire } from '../clamd/inquiry'
+import type { Offer } from '../clamd/protocol'
+import type { Findings } from '../hosts'
+import { protocolOf, reasonOf, type StartupLog } from '../startup'
+import type { Protocol } from '../verdict'
+import { prove, type Proof } from './prove'
+
+export interface WatchSettings {
+  readonly selfTest: 'full' | 'eicar' | 'off'
+  /** 0: no signatures are too old. */
+  readonly maxSignatureAgeMs: number
+  /** Between two looks at an address that does not answer, or gets no mail. */
+  readonly pingIntervalMs: number
+  readonly protocol: Protocol | 'auto'
+  readonly maxBytes: number
+  readonly bufferBytes: number
+  readonly connectMs: number
+  readonly scanMs: number
+}
+
+export interface WatchWorld {
+  readonly connect: Connect
+  /** Milliseconds that never go backwards. */
+  readonly now: () => number
+  /** Unix time in milliseconds. */
+  readonly date: () => number
+  readonly log: StartupLog
+  readonly addresses: (signal: AbortSignal) => Promise<readonly Address[]>
+  readonly tell: (address: Address, findings: Findings) => void
+}
+
+/** What is known of one address. */
+interface Watched {
+  readonly address: Address
+  readonly name: string
+  isBusy: boolean
+  /** By `now`; an address is looked at when this is past. */
+  dueAt: number
+  seenAt: number
+  /** Looks in a row that came to nothing. */
+  failures: number
+  engine: Engine | null
+  proof: Proof | null
+  /** Unix time; once a day is enough. */
+  warnedAt: number
+}
+
+const hourMs = 60 * 60 * 1000
+const dayMs = 24 * hourMs
+
+/** Least milliseconds between two rounds. */
+const leastPauseMs = 1000
+
+/** Milliseconds after Haraka's start for which mail rather waits than goes to an address that is being proven. */
+export const patienceMs = 10_000
+
+export class Watch {
+  readonly #watched = new Map<string, Watched>()
+  readonly #pauseMs: number
+
+  /** @param everyMs between two looks at an address that is well */
+  constructor(
+    private readonly settings: WatchSettings,
+    private readonly world: WatchWorld,
+    private readonly signal: AbortSignal,
+    private readonly everyMs = hourMs,
+  ) {
+    this.#pauseMs = Math.max(leastPauseMs, Math.min(settings.pingIntervalMs, everyMs))
+  }
+
+  /** What was found out so far, for somebody who comes later. */
+  known(): readonly [Address, Findings][] {
+    return [...this.#watched.values()]
+      .filter(({ seenAt }) => seenAt > -Infinity)
+      .map(({ address, engine, proof }) => [address, { engine, proof }])
+  }
+
+  /** Looks at every address that is due, again and again until the signal ends it. To be called once. */
+  run(first: 'at once' | 'after a pause'): void {
+    let timer: NodeJS.Timeout | undefined
+    const round = () => {
+      void this.#round().finally(() => {
+        if (!this.signal.aborted) timer = setTimeout(round, this.#pauseMs).unref()
+      })
+    }
+    this.signal.addEventListener('abort', () => clearTimeout(timer), { once: true })
+    if (first === 'at once') round()
+    else timer = setTimeout(round, this.#pauseMs).unref()
+  }
+
+  /** For an address that has just answered, with what it offers. */
+  answered(address: Address, offer: Offer): void {
+    void this.#look(this.#of(address), offer)
+  }
+
+  /** An address that had failed works again: it may be another daemon by now. */
+  recovered(address: Address): void {
+    const watched = this.#of(address)
+    watched.dueAt = Math.min(watched.dueAt, watched.seenAt + this.#pauseMs)
+    if (watched.dueAt <= this.world.now()) void this.#look(watched)
+  }
+
+  get #isOver(): boolean {
+    return this.signal.aborted
+  }
+
+  async #round(): Promise<void> {
+    const addresses = await this.world.addresses(this.signal).catch(() => [])
+    if (this.signal.aborted || addresses.length === 0) return
+    const texts = new Set(addresses.map(addressText))
+    for (const text of this.#watched.keys()) if (!texts.has(text)) this.#watched.delete(text)
+    for (const address of addresses) {
+      const watched = this.#of(address)
+      if (watched.dueAt <= this.world.now()) void this.#look(watched)
+    }
+  }
+
+  #of(address: Address): Watched {
+    const text = addressText(address)
+    const known = this.#watched.get(text)
+    if (known) return known
+    const watched: Watched = {
+      address,
+      name: `clamd ${text}`,
+      isBusy: false,
+      dueAt: -Infinity,
+      seenAt: -Infinity,
+      failures: 0,
+      engine: null,
+      proof: null,
+      warnedAt: -Infinity,
+    }
+    this.#watched.set(text, watched)
+    return watched
+  }
+
+  async #look(watched: Watched, told?: Offer): Promise<void> {
+    if (watched.isBusy || this.signal.aborted) return
+    const { now, tell } = this.world
+    watched.isBusy = true
+    try {
+      const offer = told ?? (await this.#inquire(watched))
+      const engine = parseEngine(offer.version)
+      const isSame = engine?.line === watched.engine?.line
+      watched.engine = engine
+      tell(watched.address, { engine })
+      this.#warnOfAge(watched)
+      if (this.settings.selfTest !== 'off' && !(isSame && isWell(watched.proof))) {
+        await this.#prove(watched, offer, isSame)
+      }
+      watched.failures = 0
+      watched.dueAt = now() + (watched.proof?.hasSignatures === false ? this.#pauseMs : this.everyMs)
+    } catch (error) {
+      if (this.#isOver) return
+      if (!(error instanceof Failure)) this.world.log.error(`${watched.name}: ${String(error)}`)
+      // Whoever waits for a proof need not wait any more.
+      if (watched.proof === null) tell(watched.address, { proof: null })
+      watched.dueAt = now() + Math.min(this.everyMs, this.#pauseMs * 2 ** Math.min(watched.failures, 20))
+      watched.failures++
+    } finally {
+      watched.seenAt = now()
+      watched.isBusy = false
+    }
+  }
+
+  #inquire({ address, name }: Watched): Promise<Offer> {
+    const { connect, log } = this.world
+    const trace = (text: string) => log.trace(`${name} ${text}`)
+    return inquire(address, { connect, connectMs: this.settings.connectMs, signal: this.signal, trace })
+  }
+
+  async #prove(watched: Watched, offer: Offer, isSame: boolean): Promise<void> {
+    const { log, tell } = this.world
+    const { address, name } = watched
+    const slow = setTimeout(() => {
+      if (watched.proof === null) {
+        log.warn(`${name}: self test not finished after ${patienceMs / 1000} s, mail goes there all the same`)
+      }
+    }, patienceMs)
+    try {
+      const before = watched.proof
+      // A daemon as it was before needs no new search if neither more nor less is proven.
+      const limitBefore = isSame ? (before?.limitBytes ?? null) : null
+      const proof = await this.#proveInSomeProtocol(address, offer, limitBefore)
+      watched.proof = proof
+      tell(address, { proof })
+      if (proof.hasSignatures !== before?.hasSignatures || proof.limitBytes !== before.limitBytes) {
+        this.#report(name, proof)
+      } else {
+        log.trace(`${name}: self test as before`)
+      }
+    } catch (error) {
+      if (!this.signal.aborted) {
+        const text = `${name}: self test came to nothing, ${reasonOf(error)}`
+        if (watched.failures === 0) log.warn(`${text}; it will be tried again`)
+        else log.trace(text)
+      }
+      throw error
+    } finally {
+      clearTimeout(slow)
+    }
+  }
+
+  /** As mail does with `auto`: INSTREAM where STREAM is not to be had, or its ports are closed. */
+  async #proveInSomeProtocol(address: Address, offer: Offer, limitBefore: number | null): Promise<Proof> {
+    const { protocol: configured, selfTest } = this.settings
+    const { connect, log } = this.world
+    const trace = (text: string) => log.trace(`clamd ${addressText(address)} ${text}`)
+    const by = (protocol: Protocol) =>
+      prove(
+        address,
+        { ...this.settings, protocol, selfTest: selfTest === 'eicar' ? 'eicar' : 'full', limitBefore },
+        connect,
+        this.signal,
+        trace,
+      )
+    if (configured !== 'auto') return by(configured)
+    const usual = protocolOf(offer) ?? 'stream'
+    try {
+      return await by(usual)
+    } catch (error) {
+      const isUnsent = error instanceof Failure && ['command', 'port', 'data connect'].includes(error.step)
+      if (usual === 'instream' || !isUnsent) throw error
+      return by('instream')
+    }
+  }
+
+  #report(name: string, { hasSignatures, limitBytes, isWhole, missed, probes, sentBytes, ms }: Proof): void {
+    const { log } = this.world
+    const cost = `${probes} probes, ${sizeText(sentBytes)}, ${ms} ms`
+    if (!hasSignatures) {
+      log.error(
+        `${name} gets no mail: it does not find the EICAR test file (${missed ?? ''}). Are there signatures, ` +
+          `and ScanMail yes? It is tried again; self_test=off lets mail go there all the same`,
+      )
+    } else if (limitBytes === null) {
+      log.info(`${name} finds the EICAR test file (${cost})`)
+    } else if (isWhole) {
+      log.info(`${name} scans to the end: EICAR found in ${sizeText(limitBytes)} (${cost})`)
+    } else {
+      const { maxBytes } = this.settings
+      log.warn(
+        `${name} scans messages of up to ${limitBytes} bytes (${sizeText(limitBytes)}) to the end, max_size is ` +
+          `${sizeText(maxBytes)}: it gets no larger ones. Raise StreamMaxLength and MaxFileSize in its clamd.conf to ` +
+          `${maxBytes} or more, MaxScanSize to ${2 * maxBytes} or more; or lower max_size (${missed ?? ''}; ${cost})`,
+      )
+    }
+  }
+
+  #warnOfAge(watched: Watched): void {
+    const nowMs = this.world.date()
+    const text = tooOld(watched.engine, nowMs, this.settings.maxSignatureAgeMs)
+    if (text === null || nowMs - watched.warnedAt < dayMs) return
+    watched.warnedAt = nowMs
+    this.world.log.warn(`${watched.name}: ${text} (${watched.engine?.line ?? ''}); is freshclam running?`)
+  }
+}
+
+/** Nothing is left to be hoped for. */
+function isWell(proof: Proof | null): boolean {
+  return proof !== null && proof.hasSignatures && (proof.limitBytes === null || proof.isWhole)
+}
+
+function sizeText(size: number): string {
+  return bytes(size) ?? `${size} B`
+}
