@@ -5,6 +5,7 @@
 
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { version } from './package'
+import { check, type CheckOptions } from './check/command'
 import { remove } from './quarantine/delete'
 import type { ChangeOptions } from './quarantine/consent'
 import { list, show } from './quarantine/look'
@@ -32,9 +33,43 @@ export function program(done: Done): Command {
     .showHelpAfterError('(--help shows what there is)')
     .configureHelp({ helpWidth: 100, showGlobalOptions: false })
     .exitOverride()
+  addCheck(root, done)
   addScan(root, done)
   addQuarantine(root, done)
   return root
+}
+
+function addCheck(root: Command, done: Done): void {
+  root
+    .command('check')
+    .summary('is every message scanned, and to its end?')
+    .description(
+      `Asks each clamd of this site what the plugin depends on: connection, PING, version, number and age of the signatures,
+protocols, the STREAM data port, the EICAR test file in an attachment, and the largest message that is scanned to its
+end. Then looks at the site: limits of Haraka that have to fit, the quarantine, plugins that might pass the scan by.`,
+    )
+    .addOption(configOption())
+    .option('--host <hosts>', 'ask these instead: as [main] host')
+    .option(
+      '--quick',
+      'do not look for the largest size, which sends up to eleven messages of max_size',
+      false,
+    )
+    .addOption(jsonOption('one JSON object'))
+    .option('--nagios', 'one line, for Nagios and its like', false)
+    .addHelpText(
+      'after',
+      `
+Each line is ok, note, WARN or FAIL; the last one sums up.
+  0  all is well
+  1  warnings: mail is scanned, but not as it should be
+  2  mail would not be scanned, or the settings are wrong
+
+Examples:
+  clamav-stream check
+  clamav-stream check --config /etc/haraka --quick --nagios`,
+    )
+    .action(async (options: CheckOptions) => done(await check(options)))
 }
 
 function addScan(root: Command, done: Done): void {
