@@ -31,7 +31,7 @@ export function program(done: Done): Command {
     .helpOption('-h, --help', 'show this help')
     .helpCommand('help [command]', 'show the help of a command')
     .showHelpAfterError('(--help shows what there is)')
-    .configureHelp({ helpWidth: 100, showGlobalOptions: false })
+    .configureHelp({ helpWidth: 100, optionDescription })
     .exitOverride()
   addCheck(root, done)
   addScan(root, done)
@@ -39,14 +39,25 @@ export function program(done: Done): Command {
   return root
 }
 
+/** One paragraph, which commander wraps. */
+function paragraph(text: string): string {
+  return text.replace(/\n/g, ' ')
+}
+
+/** Commander says of every switch that it is off. */
+function optionDescription({ description, defaultValue }: Option): string {
+  const isWorthSaying = defaultValue !== undefined && typeof defaultValue !== 'boolean'
+  return isWorthSaying ? `${description} (default: ${String(defaultValue)})` : description
+}
+
 function addCheck(root: Command, done: Done): void {
   root
     .command('check')
     .summary('is every message scanned, and to its end?')
     .description(
-      `Asks each clamd of this site what the plugin depends on: connection, PING, version, number and age of the signatures,
+      paragraph(`Asks each clamd of this site what the plugin depends on: connection, PING, version, number and age of the signatures,
 protocols, the STREAM data port, the EICAR test file in an attachment, and the largest message that is scanned to its
-end. Then looks at the site: limits of Haraka that have to fit, the quarantine, plugins that might pass the scan by.`,
+end. Then looks at the site: limits of Haraka that have to fit, the quarantine, plugins that might pass the scan by.`),
     )
     .addOption(configOption())
     .option('--host <hosts>', 'ask these instead: as [main] host')
@@ -77,9 +88,9 @@ function addScan(root: Command, done: Done): void {
     .command('scan')
     .summary('scan messages, folders, Maildirs and mboxes')
     .description(
-      `Scans files through the clamd of this site, with its settings, as the plugin would scan them.
+      paragraph(`Scans files through the clamd of this site, with its settings, as the plugin would scan them.
 A message is sent as SMTP would carry it. A file that is no message is sent as an attachment of one.
-Folders are searched to the bottom; links in them are not followed.`,
+Folders are searched to the bottom; links in them are not followed.`),
     )
     .argument('<path...>', 'messages, folders, Maildirs, mboxes or any files; - for standard input')
     .addOption(configOption())
@@ -115,17 +126,18 @@ function addQuarantine(root: Command, done: Done): void {
     .command('quarantine')
     .summary('look after the messages that were kept')
     .description(
-      `Looks after the messages that the action "quarantine" has kept: below quarantine_path of quarantine.ini, in the
-folder of [quarantine] folder. Be root, or the user that Haraka runs as.`,
+      paragraph(`Looks after the messages that the action "quarantine" has kept: below quarantine_path of quarantine.ini, in the
+folder of [quarantine] folder. Be root, or the user that Haraka runs as.`),
     )
     .addHelpText(
       'after',
       `
-A message is named by its id, by the beginning of its UUID, which also is in Haraka's log, or by its file.
-Instead of ids, release, rescan and delete take filters. Those of text find any part, or with * and ? the whole.
+A message is named by its id, by the beginning of its UUID, which also is in Haraka's log, or by its
+file. Instead of ids, release, rescan and delete take filters. Those of text find any part, or with
+* and ? the whole.
 
-Every release and deletion is written to releases.log beside the messages: who, when, what, to whom, one JSON object
-a line.`,
+Every release and deletion is written to releases.log beside the messages: who, when, what, to whom,
+one JSON object a line.`,
     )
 
   withFilters(quarantine.command('list'))
@@ -135,7 +147,8 @@ a line.`,
     .addHelpText(
       'after',
       `
-States: kept, released, released to 1 of 2, in doubt (a release broke off and may have arrived), no message (the file is gone).
+States: kept, released, released to 1 of 2, in doubt (a release broke off and may have arrived), no
+message (the file is gone).
 
 Examples:
   clamav-stream quarantine list --newer-than 1d
@@ -172,10 +185,10 @@ Examples:
   withConsent(quarantine.command('release'))
     .summary('send on to the original recipients')
     .description(
-      `Sends messages on, as they are kept, from the original sender to those of the original recipients who do not have
+      paragraph(`Sends messages on, as they are kept, from the original sender to those of the original recipients who do not have
 them yet. Without --to to the next hop of this site: that of queue/smtp_forward or queue/smtp_proxy. The server must be
 one behind this Haraka; Haraka itself would scan the message and keep it again, and is refused.
-What is released stays in the quarantine until it is deleted.`,
+What is released stays in the quarantine until it is deleted.`),
     )
     .argument('[id...]')
     .option('--to <host:port>', 'SMTP server to hand it to')
@@ -183,8 +196,9 @@ What is released stays in the quarantine until it is deleted.`,
     .addHelpText(
       'after',
       `
-A release that breaks off can be repeated: it goes to those who do not have the message. Where the connection broke in
-the very moment in which the server may have taken it, the recipient is "in doubt" and is left out, unless --again.
+A release that breaks off can be repeated: it goes to those who do not have the message. Where the
+connection broke in the very moment in which the server may have taken it, the recipient is "in
+doubt" and is left out, unless --again.
 
 Exit codes: 0 all recipients have it, 1 some do not, 2 nothing was done
 
