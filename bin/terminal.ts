@@ -55,9 +55,9 @@ export function cut(text: string, width: number): string {
   return characters.length > width ? `${characters.slice(0, width - 1).join('')}…` : text
 }
 
-/** Columns of the terminal behind `output`; Infinity: it is none, and nothing is cut. */
+/** Columns of the terminal behind `output`; Infinity: it is none, and nothing is cut. Some say that they have none. */
 export function widthOf(output: { isTTY?: boolean; columns?: number }): number {
-  return output.isTTY ? (output.columns ?? 80) : Infinity
+  return output.isTTY ? Math.max(output.columns ?? 80, 20) : Infinity
 }
 
 /** `1 minute`, `3 days`: the largest unit that fits. */

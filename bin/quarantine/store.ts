@@ -182,9 +182,9 @@ export async function accessError(error: unknown, file: string): Promise<UserErr
   const { code, message } = error as NodeJS.ErrnoException
   if (code === 'ENOENT') return new UserError(`${file}: there is no quarantine here, or nothing was kept yet`)
   if (code !== 'EACCES' && code !== 'EPERM') return new UserError(message)
-  return new UserError(
-    `${file}: permission denied: be root, or ${await ownerOf(file)}, whose quarantine it is`,
-  )
+  const owner = await ownerOf(file)
+  const whom = owner === 'root' ? 'root' : `root, or ${owner}, whose quarantine it is`
+  return new UserError(`${file}: permission denied: be ${whom}`)
 }
 
 async function ownerOf(file: string): Promise<string> {

@@ -12,7 +12,7 @@ import { startFakeClamd } from '../support/fake-clamd'
 import * as mails from '../support/mails'
 import { TemporaryDirectory } from '../support/process'
 
-let clamd: RealClamd
+let clamd: RealClamd | undefined
 let host: string
 
 before(async () => {
@@ -125,11 +125,12 @@ test('names that would play with a terminal are made safe, and are exact in JSON
   ])
   const json = await clamavStream(['scan', '--host', host, '--json', site])
   const lines = jsonLines(json.text)
-  const [clean, virus] = [lines.find((one) => one.outcome === 'clean'), lines.find((one) => one.virus)]
+  const clean = lines.find((one) => one.outcome === 'clean')
+  const virus = lines.find((one) => one.outcome === 'infected')
   assert.equal(clean?.path, `${site}/${odd}`)
-  assert.equal('path_base64' in (clean ?? {}), false)
+  assert.equal('path_base64' in Object(clean), false)
   assert.deepEqual(Buffer.from(String(virus?.path_base64), 'base64'), latin1)
-  const { ms, bytes, ...rest } = virus ?? {}
+  const { ms, bytes, ...rest } = Object(virus) as Record<string, unknown>
   assert.ok(Number(ms) >= 0 && Number(bytes) > 100)
   assert.deepEqual(rest, {
     path: `${site}/caf\ufffd`,
