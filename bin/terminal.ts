@@ -57,7 +57,8 @@ export function cut(text: string, width: number): string {
 
 /** Columns of the terminal behind `output`; Infinity: it is none, and nothing is cut. Some say that they have none. */
 export function widthOf(output: { isTTY?: boolean; columns?: number }): number {
-  return output.isTTY ? Math.max(output.columns ?? 80, 20) : Infinity
+  const columns = output.columns ?? 0
+  return !output.isTTY ? Infinity : columns > 0 ? columns : 80
 }
 
 /** `1 minute`, `3 days`: the largest unit that fits. */
