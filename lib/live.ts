@@ -13,7 +13,7 @@ import { copyMs, type QuarantinePlugin } from './actions/quarantine'
 import { parseSettings, type Settings } from './config'
 import type { Plugin } from './haraka'
 import type { Address } from './address'
-import { Hosts } from './hosts'
+import { Hosts, type World } from './hosts'
 import { patienceMs, Watch } from './proof/watch'
 import { followMaster, serveWorkers } from './proof/workers'
 import { Scanner } from './scanner'
@@ -76,17 +76,29 @@ export function load(plugin: Plugin): void {
 }
 
 function read(plugin: Plugin, changed: () => void): Settings {
-  const ini = plugin.config.get('clamav-stream.ini', changed)
-  const iniLines = linesOf(plugin, 'clamav-stream.ini')
-  const signatures = plugin.config.get('clamav-stream.signatures', 'list', changed)
+  return readSettings(plugin.config, isListed(plugin, quarantineName), changed)
+}
+
+/**
+ * The settings of a site, as the plugin and the command line read them.
+ * @param hasQuarantine queue/quarantine is listed in config/plugins
+ * @throws ConfigError
+ */
+export function readSettings(
+  config: Plugin['config'],
+  hasQuarantine: boolean,
+  changed?: () => void,
+): Settings {
+  const ini = config.get('clamav-stream.ini', changed)
+  const iniLines = linesOf(config, 'clamav-stream.ini')
+  const signatures = config.get('clamav-stream.signatures', 'list', changed)
   // Watched by the loader, but read by ourselves: the loader keeps no line numbers.
-  plugin.config.get('clamav-stream.exempt', 'list', changed)
-  const exemptLines = linesOf(plugin, 'clamav-stream.exempt')
-  const hasQuarantine = isListed(plugin, quarantineName)
+  config.get('clamav-stream.exempt', 'list', changed)
+  const exemptLines = linesOf(config, 'clamav-stream.exempt')
   return parseSettings({ ini, iniLines, signatures, exemptLines, hasQuarantine })
 }
 
-const quarantineName = 'queue/quarantine'
+export const quarantineName = 'queue/quarantine'
 
 interface PluginsModule {
   readonly config?: { get(name: 'plugins', type: 'list'): string[] }
@@ -109,7 +121,7 @@ export function quarantinePlugin(plugin: Plugin): QuarantinePlugin | undefined {
  * The lines of a configuration file as they stand there. Not through Haraka's loader: it keeps one reading of
  * a file, and older ones hand the lines to whoever asks for the settings next.
  */
-function linesOf({ config }: Plugin, name: string): string[] {
+function linesOf(config: Plugin['config'], name: string): string[] {
   for (const directory of [config.overrides_path, config.root_path]) {
     try {
       if (directory) return readFileSync(join(directory, name), 'utf8').split(/\r\n|\r|\n/)
@@ -126,17 +138,23 @@ function liveOf(plugin: Plugin, settings: Settings, old: Live | undefined): Live
   const hosts = new Hosts(
     settings.hosts,
     {
-      lookup: async (name) =>
-        (await lookup(name, { all: true, verbatim: true })).map(({ address }) => address),
-      now: () => performance.now(),
-      random: Math.random,
-      warn: (text) => plugin.logwarn(text),
+      ...world((text) => plugin.logwarn(text)),
       recovered: (address) => lives.get(plugin)?.recovered?.(address),
     },
     settings.startup.maxPings > 0 && settings.proof.selfTest !== 'off' ? patienceMs : 0,
   )
   const scanner = new Scanner(settings.scan, hosts, connect)
   return { settings, hosts, scanner, check: null, recovered: null }
+}
+
+/** Names, time and chance as they are. */
+export function world(warn: (text: string) => void): World {
+  return {
+    lookup: async (name) => (await lookup(name, { all: true, verbatim: true })).map(({ address }) => address),
+    now: () => performance.now(),
+    random: Math.random,
+    warn,
+  }
 }
 
 /** What is found out about addresses holds for one plugin and these settings. */

@@ -73,6 +73,7 @@ export const somebody: Correspondence = {
 export const clean: Verdict = {
   outcome: 'clean',
   clamd: someAddress.text,
+  engine: null,
   protocol: 'instream',
   bytes: 1000,
   ms: 20,

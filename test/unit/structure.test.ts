@@ -106,3 +106,20 @@ test('sockets and Haraka stay in their rooms', () => {
     if (pure.includes(from) && !isType) assert.ok(to.startsWith('lib/'), `${from} imports ${to}`)
   }
 })
+
+test('the plugin loads nothing of the command line, and the command line nothing of the tests', () => {
+  const forPeople = [
+    'commander',
+    'haraka-config',
+    'haraka-config/lib/reader',
+    'nodemailer/lib/smtp-connection',
+  ]
+  for (const { from, to } of imports) {
+    assert.ok(!to.startsWith('bin/') && !forPeople.includes(to), `${from} imports ${to}`)
+  }
+  const commands = readdirSync(path.join(root, 'bin'), { recursive: true, encoding: 'utf8' })
+  for (const name of commands.filter((one) => one.endsWith('.ts'))) {
+    const source = readFileSync(path.join(root, 'bin', name), 'utf8')
+    assert.doesNotMatch(source, /from '[./]+\/(test|bench|scripts|index)\b/, name)
+  }
+})

@@ -1,0 +1,182 @@
+/*
+ * Each address of clamd: how fast, which one, what it finds, and how large a message may be. Asked with what
+ * the plugin itself asks with at start (lib/clamd/inquiry.ts, lib/proof/prove.ts).
+ */
+
+import { connect } from 'node:net'
+import bytes from 'bytes'
+import { addressText, type Address } from '../../lib/address'
+import { dial } from '../../lib/clamd/connection'
+import { ageMs, ageText, parseEngine, tooOld, type Engine } from '../../lib/clamd/engine'
+import { Failure } from '../../lib/clamd/failure'
+import { inquire } from '../../lib/clamd/inquiry'
+import type { Settings } from '../../lib/config'
+import { Hosts } from '../../lib/hosts'
+import { world } from '../../lib/live'
+import { prove, type Proof } from '../../lib/proof/prove'
+import { protocolOf, reasonOf } from '../../lib/startup'
+import type { Protocol } from '../../lib/verdict'
+import type { Finding } from './findings'
+
+/** What was found out about one address; null: not known, or not asked. */
+export interface Examined {
+  readonly address: string
+  readonly connectMs: number | null
+  readonly engine: Engine | null
+  readonly signatureAgeHours: number | null
+  /** Of STREAM and INSTREAM, what the daemon says it has. */
+  readonly protocols: readonly string[] | null
+  /** What the plugin speaks there. */
+  readonly protocol: Protocol | null
+  /** The STREAM data port could be reached; null: not needed. */
+  readonly dataPort: boolean | null
+  readonly findsTestFile: boolean | null
+  readonly provenBytes: number | null
+  readonly error: string | null
+}
+
+/** @param isQuick leave out the search for the largest size, which sends some times max_size */
+export async function examineAll(
+  settings: Settings,
+  isQuick: boolean,
+  signal: AbortSignal,
+): Promise<{ examined: Examined[]; findings: Finding[] }> {
+  const findings: Finding[] = []
+  const warn = (text: string) => void findings.push({ level: 'warning', about: 'host', text })
+  const hosts = new Hosts(settings.hosts, world(warn))
+  const addresses = await hosts.addresses(signal)
+  const examined = await Promise.all(addresses.map((address) => examine(address, settings, isQuick, signal)))
+  if (addresses.length === 0)
+    findings.push({ level: 'failure', about: 'host', text: 'no host resolves to an address' })
+  // While one works, another one that does not is no reason to fear for mail.
+  const isLost = !examined.some(works)
+  for (const one of examined) findings.push(...findingsOf(one, settings, isLost))
+  return { examined, findings }
+}
+
+function works({ error, findsTestFile }: Examined): boolean {
+  return error === null && findsTestFile === true
+}
+
+async function examine(
+  address: Address,
+  settings: Settings,
+  isQuick: boolean,
+  signal: AbortSignal,
+): Promise<Examined> {
+  const { scan } = settings
+  const nothing: Examined = {
+    address: addressText(address),
+    connectMs: null,
+    engine: null,
+    signatureAgeHours: null,
+    protocols: null,
+    protocol: null,
+    dataPort: null,
+    findsTestFile: null,
+    provenBytes: null,
+    error: null,
+  }
+  let known = nothing
+  try {
+    const began = performance.now()
+    const socket = await dial({ connect, connectMs: scan.connectMs, signal }, address, 'connect')
+    socket.destroy()
+    known = { ...known, connectMs: Math.round((performance.now() - began) * 10) / 10 }
+    const offer = await inquire(address, { connect, connectMs: scan.connectMs, signal })
+    const engine = parseEngine(offer.version)
+    const age = ageMs(engine, Date.now())
+    const spoken = scan.protocol === 'auto' ? (protocolOf(offer) ?? 'stream') : scan.protocol
+    known = {
+      ...known,
+      engine,
+      signatureAgeHours: age === null ? null : Math.floor(age / 3_600_000),
+      protocols: offer.commands?.filter((command) => /^(IN)?STREAM$/.test(command)) ?? null,
+      protocol: spoken,
+    }
+    const proving = (protocol: Protocol): Promise<Proof> =>
+      prove(address, { ...scan, protocol, selfTest: isQuick ? 'eicar' : 'full' }, connect, signal)
+    let proof: Proof
+    try {
+      proof = await proving(spoken)
+      if (spoken === 'stream') known = { ...known, dataPort: true }
+    } catch (error) {
+      const isClosed = error instanceof Failure && error.step === 'data connect'
+      if (isClosed) known = { ...known, dataPort: false }
+      const isElsewhere = scan.protocol === 'auto' && (isClosed || isUnknown(error))
+      if (!isElsewhere || spoken !== 'stream') throw error
+      known = { ...known, protocol: 'instream' }
+      proof = await proving('instream')
+    }
+    return { ...known, findsTestFile: proof.hasSignatures, provenBytes: proof.limitBytes }
+  } catch (error) {
+    return { ...known, error: reasonOf(error) }
+  }
+}
+
+function isUnknown(error: unknown): boolean {
+  return error instanceof Failure && error.step === 'command'
+}
+
+function findingsOf(one: Examined, { scan, proof }: Settings, isLost: boolean): Finding[] {
+  const about = one.address
+  const bad = isLost ? 'failure' : 'warning'
+  const engine = one.engine?.release ?? 'version not told'
+  const age = one.signatureAgeHours
+  const signatures = one.engine?.signatures
+  const facts = [
+    engine,
+    signatures && age !== null
+      ? `signatures ${signatures.number}, ${ageText(age * 3_600_000)} old`
+      : 'signatures without number or date',
+    ...(one.connectMs === null ? [] : [`connects in ${one.connectMs} ms`]),
+    ...(one.protocols ? [`has ${one.protocols.join(' and ') || 'neither STREAM nor INSTREAM'}`] : []),
+    ...(one.protocol ? [`spoken to in ${one.protocol.toUpperCase()}`] : []),
+  ]
+  if (one.error !== null)
+    return [
+      { level: bad, about, text: one.connectMs === null ? one.error : `${facts.join(', ')}: ${one.error}` },
+    ]
+  const found: Finding[] = [{ level: 'ok', about, text: facts.join(', ') }]
+  if (one.findsTestFile === false)
+    found.push({
+      level: bad,
+      about,
+      text: 'does not find the EICAR test file in an attachment',
+      remedy: 'look for signatures (freshclam) and ScanMail yes in clamd.conf',
+    })
+  if (one.findsTestFile === true)
+    found.push({
+      level: one.provenBytes !== null && one.provenBytes < scan.maxBytes ? 'warning' : 'ok',
+      about,
+      ...(one.provenBytes === null
+        ? { text: 'finds the EICAR test file' }
+        : one.provenBytes >= scan.maxBytes
+          ? { text: `finds the EICAR test file, also at the end of ${sizeText(one.provenBytes)} (max_size)` }
+          : {
+              text: `finds the EICAR test file up to ${sizeText(one.provenBytes)} only, max_size is ${sizeText(scan.maxBytes)}`,
+              remedy: `raise StreamMaxLength, MaxFileSize and MaxScanSize in clamd.conf, or lower max_size`,
+            }),
+    })
+  const old = tooOld(one.engine, Date.now(), proof.maxSignatureAgeMs)
+  if (old !== null)
+    found.push({
+      level: 'warning',
+      about,
+      text: `${old} (max_signature_age)`,
+      remedy: 'look after freshclam',
+    })
+  if (one.dataPort === true) found.push({ level: 'ok', about, text: 'the STREAM data port can be reached' })
+  if (one.dataPort === false)
+    found.push({
+      level: 'warning',
+      about,
+      text: 'the STREAM data port cannot be reached; INSTREAM is used instead',
+      remedy: 'open StreamMinPort to StreamMaxPort, or set protocol=instream',
+    })
+  return found
+}
+
+function sizeText(size: number): string {
+  return bytes(size, { unitSeparator: ' ' }) ?? `${size} bytes`
+}

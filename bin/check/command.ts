@@ -1,0 +1,57 @@
+/*
+ * `clamav-stream check`: each clamd, then the site, as a table, as JSON, or as one line for monitoring.
+ */
+
+import { ConfigError } from '../../lib/config'
+import { interruptedCode, interruption } from '../scanning'
+import { openSite, settingsOf } from '../site'
+import { examineAll } from './addresses'
+import { asTable, exitCode, summary, type Finding } from './findings'
+import { examineSite } from './site'
+
+export interface CheckOptions {
+  readonly config?: string
+  readonly host?: string
+  readonly quick: boolean
+  readonly json: boolean
+  readonly nagios: boolean
+}
+
+/** @returns the exit code: 0 all is well, 1 warnings, 2 mail would not be scanned */
+export async function check(options: CheckOptions): Promise<number> {
+  const { signal, forget } = interruption()
+  try {
+    const { addresses, findings } = await examined(options, signal)
+    if (signal.aborted) return interruptedCode
+    const code = exitCode(findings)
+    const line = summary(findings)
+    if (options.json) write(`${JSON.stringify({ summary: line, code, addresses, findings }, null, 2)}\n`)
+    else if (options.nagios) write(`${line.replaceAll('|', '/')}\n`)
+    else write(`${asTable(findings)}\n${line}\n`)
+    return code
+  } finally {
+    forget()
+  }
+}
+
+async function examined({ config, host, quick }: CheckOptions, signal: AbortSignal) {
+  const site = openSite(config)
+  try {
+    const settings = settingsOf(site, host)
+    const { examined: addresses, findings } = await examineAll(settings, quick, signal)
+    return { addresses, findings: [...findings, ...(await examineSite(site, settings))] }
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    const [first = '', ...more] = error.message.split(/\n\s*/)
+    const findings: Finding[] = (more.length > 0 ? more : [first]).map((text) => ({
+      level: 'failure',
+      about: 'settings',
+      text,
+    }))
+    return { addresses: [], findings }
+  }
+}
+
+function write(text: string): void {
+  process.stdout.write(text)
+}

@@ -1,0 +1,43 @@
+/*
+ * What a check comes to: findings with a level each, and how they are told to people and to monitoring.
+ */
+
+import { shown, table, widthOf } from '../terminal'
+
+/** `warning`: mail is scanned, but not as it should be. `failure`: mail would not be scanned. */
+export type Level = 'ok' | 'note' | 'warning' | 'failure'
+
+export interface Finding {
+  readonly level: Level
+  /** An address, or a part of the site. */
+  readonly about: string
+  readonly text: string
+  /** What to write where, if that is known. */
+  readonly remedy?: string
+}
+
+/** Exit codes, which also are those of Nagios' plugins. */
+export function exitCode(findings: readonly Finding[]): 0 | 1 | 2 {
+  if (findings.some(({ level }) => level === 'failure')) return 2
+  return findings.some(({ level }) => level === 'warning') ? 1 : 0
+}
+
+/** One line: the state, and what is wrong. */
+export function summary(findings: readonly Finding[]): string {
+  const state = (['OK', 'WARNING', 'CRITICAL'] as const)[exitCode(findings)]
+  const wrong = (['failure', 'warning'] as const).flatMap((level) =>
+    findings.filter((one) => one.level === level).map(({ about, text }) => `${about}: ${text}`),
+  )
+  const words = wrong.length > 0 ? wrong.join('; ') : 'every message is scanned'
+  return shown(`CLAMAV-STREAM ${state}: ${words}`)
+}
+
+const marks: Record<Level, string> = { ok: 'ok', note: 'note', warning: 'WARN', failure: 'FAIL' }
+
+export function asTable(findings: readonly Finding[]): string {
+  const rows = findings.flatMap(({ level, about, text, remedy }) => [
+    [marks[level], shown(about), shown(text)],
+    ...(remedy === undefined ? [] : [['', '', `-> ${shown(remedy)}`]]),
+  ])
+  return table(rows, widthOf({}))
+}

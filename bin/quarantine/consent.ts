@@ -1,0 +1,44 @@
+/*
+ * Before something is changed for good: which messages, shown, and a word of consent.
+ */
+
+import { confirm, shown, table, widthOf } from '../terminal'
+import { UserError } from '../user-error'
+import { write, type CommonOptions } from './scene'
+import { hasFilters, reasonFor, type Kept } from './store'
+
+export interface ChangeOptions extends CommonOptions {
+  readonly all: boolean
+  readonly yes: boolean
+}
+
+/** What is changed for good is named, or asked for in so many words. */
+export function mustChoose(ids: readonly string[], options: ChangeOptions): void {
+  if (ids.length === 0 && !hasFilters(options) && !options.all)
+    throw new UserError('which messages? Give ids, filters, or --all')
+}
+
+export async function mustAgree(question: string, { yes }: ChangeOptions): Promise<void> {
+  if (yes) return
+  if (!process.stdin.isTTY) throw new UserError('nobody is there to be asked: --yes does it without asking')
+  if (!(await confirm(question))) throw new UserError('nothing was done')
+}
+
+export function describe(messages: readonly Kept[]): void {
+  const rows = messages.map((one) => [
+    one.id,
+    shown(reasonFor(one.record)),
+    shown(one.record.envelope.mail_from) || '<>',
+    one.record.envelope.rcpt_to.map(shown).join(' '),
+  ])
+  process.stderr.write(table(rows, widthOf(process.stderr)))
+}
+
+export function say({ json }: CommonOptions, one: Kept | null, text: string): void {
+  if (json) process.stderr.write(`${one ? `${one.id} ` : ''}${shown(text)}\n`)
+  else write(`${one ? `${one.id} ` : ''}${shown(text)}\n`)
+}
+
+export function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`
+}

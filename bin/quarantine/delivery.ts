@@ -1,0 +1,150 @@
+/*
+ * One message to some recipients over SMTP, with nodemailer's connection: dots stuffed, 8BITMIME and SMTPUTF8
+ * where they are needed, each recipient answered for by itself. The copy is sent as it is; its lines get CRLF.
+ */
+
+import { createReadStream } from 'node:fs'
+import SMTPConnection from 'nodemailer/lib/smtp-connection'
+import { SmtpLines } from '../scan/lines'
+import { through } from '../scan/message'
+import type { Outcome } from './journal'
+import { hopText, loopText, type Hop } from './route'
+import { UserError } from '../user-error'
+
+export interface Letter {
+  readonly file: string
+  readonly from: string
+  readonly to: readonly string[]
+}
+
+/** Limits in milliseconds; the last is for the answer to a message's end, which RFC 5321 wants to be ten minutes. */
+const limits = { connectionTimeout: 30_000, greetingTimeout: 60_000, socketTimeout: 600_000 }
+
+/**
+ * Resolves with what became of each recipient, whatever the server says or does.
+ * @param me our name, which the server behind us must not have
+ * @param onSending is waited for before anything can arrive
+ * @throws UserError when it is our own Haraka that answers there
+ */
+export async function deliver(
+  hop: Hop,
+  letter: Letter,
+  me: string,
+  onSending: () => Promise<void>,
+): Promise<Outcome> {
+  const connection = new SMTPConnection({
+    host: hop.host,
+    port: hop.port,
+    secure: false,
+    name: me,
+    ignoreTLS: hop.tls === 'never',
+    opportunisticTLS: true,
+    tls: { rejectUnauthorized: false },
+    ...limits,
+  })
+  // Every end of it arrives at whoever waits; what comes later concerns nobody.
+  connection.on('error', () => undefined)
+  try {
+    await connected(connection)
+    const greeting = connection.lastServerResponse || ''
+    if (nameIn(greeting) === me.toLowerCase() && /haraka/i.test(greeting)) throw new UserError(loopText(hop))
+    const { login } = hop
+    if (login)
+      await new Promise<void>((resolve, reject) =>
+        connection.login(
+          { user: login.user, pass: login.pass, ...(login.method && { method: login.method }) },
+          (error) => (error ? reject(error) : resolve()),
+        ),
+      )
+    await onSending()
+    return await send(connection, letter)
+  } catch (error) {
+    if (error instanceof UserError) throw error
+    return refusedAll(letter.to, `${hopText(hop)}: ${answerIn(error)}`)
+  } finally {
+    connection.close()
+  }
+}
+
+function connected(connection: SMTPConnection): Promise<void> {
+  return new Promise((resolve, reject) => {
+    connection.once('error', reject)
+    connection.connect((error) => (error ? reject(error) : resolve()))
+  })
+}
+
+async function send(connection: SMTPConnection, { file, from, to }: Letter): Promise<Outcome> {
+  const { bytes, isEightBit } = await measured(file)
+  const message = through(createReadStream(file), new SmtpLines(false))
+  let isSent = false
+  message.once('end', () => (isSent = true))
+  return new Promise((resolve) => {
+    const broken = (error: unknown) => {
+      const { rejectedErrors = [], responseCode } = error as SmtpError
+      const own = new Map(rejectedErrors.map((one) => [one.recipient ?? '', one.response ?? '']))
+      // A refusal is one. Without it (354 was about DATA) what was sent to its end may have arrived.
+      const isInDoubt = isSent && (responseCode ?? 0) < 400
+      const answer = answerIn(error)
+      if (isInDoubt) resolve({ delivered: [], refused: [], in_doubt: to, response: answer })
+      else
+        resolve({
+          delivered: [],
+          refused: to.map((recipient) => ({ recipient, response: own.get(recipient) ?? answer })),
+          in_doubt: [],
+          response: answer,
+        })
+    }
+    connection.once('error', broken)
+    connection.send({ from, to: [...to], size: bytes, use8BitMime: isEightBit }, message, (error, result) => {
+      if (error) {
+        broken(error)
+        return
+      }
+      const refused: SmtpError[] = result.rejectedErrors ?? []
+      resolve({
+        delivered: result.accepted,
+        refused: refused.map(({ recipient = '', response = '' }) => ({ recipient, response })),
+        in_doubt: [],
+        response: result.response,
+      })
+    })
+  })
+}
+
+interface SmtpError extends Error {
+  readonly response?: string | undefined
+  readonly responseCode?: number | undefined
+  readonly recipient?: string | undefined
+  readonly rejectedErrors?: readonly SmtpError[] | undefined
+}
+
+/** The server's words if there are any. */
+function answerIn(error: unknown): string {
+  const { response, message } = error as SmtpError
+  return (response ?? message).trim()
+}
+
+function refusedAll(recipients: readonly string[], response: string): Outcome {
+  return {
+    delivered: [],
+    refused: recipients.map((recipient) => ({ recipient, response })),
+    in_doubt: [],
+    response,
+  }
+}
+
+/** In the answer to EHLO: `250-mx.example.com Hello …`. */
+function nameIn(answer: string): string {
+  return /^250[- ](\S+)/.exec(answer)?.[1]?.toLowerCase() ?? ''
+}
+
+async function measured(file: string): Promise<{ bytes: number; isEightBit: boolean }> {
+  let bytes = 0
+  let isEightBit = false
+  for await (const chunk of through(createReadStream(file), new SmtpLines(false))) {
+    const piece = chunk as Buffer
+    bytes += piece.length
+    isEightBit ||= piece.some((byte) => byte > 0x7f)
+  }
+  return { bytes, isEightBit }
+}

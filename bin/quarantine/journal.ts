@@ -1,0 +1,273 @@
+/*
+ * releases.log beside the quarantine: what was done with a message, by whom and when, one JSON object a
+ * line, only ever added to, and on disk before the next step. It also is the lock: whoever begins writes so
+ * first, and whoever finds an earlier beginning without an end stands back.
+ */
+
+import { randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { open, readFile, stat, type FileHandle } from 'node:fs/promises'
+import { hostname, userInfo } from 'node:os'
+import path from 'node:path'
+import { accessError } from './store'
+import { UserError } from '../user-error'
+
+export const journalName = 'releases.log'
+
+/** Whom a line is by. */
+export interface By {
+  readonly user: string
+  readonly uid: number
+  /** Who became that user with sudo. */
+  readonly sudo_user: string | null
+}
+
+interface Line {
+  /** ISO 8601, UTC. */
+  readonly time: string
+  readonly uuid: string
+  /** One try, from its `begin` to its `end`. */
+  readonly attempt: string
+  readonly by: By
+}
+
+/** What can stand in a line. */
+export type Entry = Line &
+  (
+    | { readonly event: 'begin'; readonly action: Action; readonly process: Process }
+    /** From here on the message may arrive. */
+    | { readonly event: 'sending'; readonly to: string; readonly recipients: readonly string[] }
+    | ({ readonly event: 'sent'; readonly to: string } & Outcome)
+    | { readonly event: 'deleting'; readonly about: object }
+    | { readonly event: 'end' }
+  )
+
+export type Action = 'release' | 'delete'
+
+/** What became of each recipient of one transaction. */
+export interface Outcome {
+  readonly delivered: readonly string[]
+  /** Certainly not delivered. */
+  readonly refused: readonly { readonly recipient: string; readonly response: string }[]
+  /** The connection broke after the message's end was sent, and before the answer. */
+  readonly in_doubt: readonly string[]
+  readonly response: string
+}
+
+interface Process {
+  readonly host: string
+  readonly pid: number
+  /** When it started, in the kernel's ticks since boot; null: not known. Tells it from a later one of that number. */
+  readonly start: string | null
+}
+
+/** Milliseconds for which a beginning on another machine counts; no release lasts so long. */
+const elsewhereMs = 60 * 60 * 1000
+
+/** A recipient's share in what was done so far. */
+export interface Share {
+  readonly state: 'delivered' | 'refused' | 'in_doubt'
+  readonly time: string
+  readonly by: By
+  readonly response: string
+}
+
+export class Journal {
+  readonly #file: string
+
+  constructor(private readonly directory: string) {
+    this.#file = path.join(directory, journalName)
+  }
+
+  async entries(): Promise<Entry[]> {
+    try {
+      return parse(await readFile(this.#file, 'utf8'))
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+      throw await accessError(error, this.#file)
+    }
+  }
+
+  /**
+   * Begins to do something with a message that nobody else does at this moment.
+   * @throws UserError when somebody does
+   */
+  async begin(uuid: string, action: Action): Promise<Attempt> {
+    const attempt = new Attempt(this, { uuid, attempt: randomUUID(), by: whoAmI() })
+    await attempt.write({ event: 'begin', action, process: thisProcess() })
+    const other = unfinished(await this.entries(), uuid).find(({ attempt: id }) => id !== attempt.id)
+    // Of two that began at the same time, the first in the file goes on.
+    if (other && (await this.#isBefore(other.attempt, attempt.id))) {
+      await attempt.end()
+      throw new UserError(underWayText(other))
+    }
+    return attempt
+  }
+
+  async #isBefore(one: string, other: string): Promise<boolean> {
+    const order = (await this.entries()).map(({ attempt }) => attempt)
+    return order.indexOf(one) < order.indexOf(other)
+  }
+
+  /** On disk when it resolves. */
+  async append(entry: Entry): Promise<void> {
+    let file: FileHandle
+    try {
+      file = await open(this.#file, 'a+', 0o600)
+    } catch (error) {
+      throw await accessError(error, this.#file)
+    }
+    try {
+      await this.#giveToOwner(file)
+      // Whoever died in the middle of a line shall not spoil this one.
+      const { size } = await file.stat()
+      const last = Buffer.alloc(1)
+      if (size > 0) await file.read(last, 0, 1, size - 1)
+      const isTorn = size > 0 && last[0] !== 0x0a
+      // In one write, so that lines of two processes do not mix.
+      await file.appendFile(`${isTorn ? '\n' : ''}${JSON.stringify(entry)}\n`)
+      await file.sync()
+      if (size === 0) await syncDirectory(this.directory)
+    } finally {
+      await file.close()
+    }
+  }
+
+  /** Root's log would keep Haraka's own user out. */
+  async #giveToOwner(file: FileHandle): Promise<void> {
+    if (process.getuid?.() !== 0) return
+    const { uid, gid } = await stat(this.directory)
+    await file.chown(uid, gid)
+  }
+}
+
+async function syncDirectory(directory: string): Promise<void> {
+  const handle = await open(directory, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+type Event<T> = T extends unknown ? Omit<T, keyof Line> : never
+
+/** One try with one message. */
+export class Attempt {
+  constructor(
+    private readonly journal: Journal,
+    private readonly line: Omit<Line, 'time'>,
+  ) {}
+
+  get id(): string {
+    return this.line.attempt
+  }
+
+  write(event: Event<Entry>): Promise<void> {
+    return this.journal.append({ time: new Date().toISOString(), ...this.line, ...event })
+  }
+
+  end(): Promise<void> {
+    return this.write({ event: 'end' })
+  }
+}
+
+/** Lines that are none, such as the last one of a process that was killed, are passed over. */
+function parse(text: string): Entry[] {
+  return text.split('\n').flatMap((line) => {
+    try {
+      const value = JSON.parse(line) as Partial<Entry> | null
+      return typeof value?.event === 'string' && typeof value.uuid === 'string' ? [value as Entry] : []
+    } catch {
+      return []
+    }
+  })
+}
+
+type Begin = Entry & { event: 'begin' }
+
+/** Tries with a message that have begun, have not ended, and whose process lives. */
+function unfinished(entries: readonly Entry[], uuid: string): Begin[] {
+  const ended = new Set(entries.filter(({ event }) => event === 'end').map(({ attempt }) => attempt))
+  return entries.filter(
+    (entry): entry is Begin =>
+      entry.event === 'begin' && entry.uuid === uuid && !ended.has(entry.attempt) && lives(entry),
+  )
+}
+
+/** @throws UserError when somebody is at work on the message */
+export function mustBeFree(entries: readonly Entry[], uuid: string): void {
+  const [other] = unfinished(entries, uuid)
+  if (other) throw new UserError(underWayText(other))
+}
+
+function underWayText({ uuid, action, by, time, process: { pid, host } }: Begin): string {
+  return `${uuid}: ${action} by ${nameOf(by)} is under way since ${time} (process ${pid} on ${host})`
+}
+
+function lives({ process: its, time }: Begin): boolean {
+  if (its.host !== hostname()) return Date.now() - Date.parse(time) < elsewhereMs
+  try {
+    process.kill(its.pid, 0)
+  } catch (error) {
+    // EPERM: it is somebody else's.
+    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false
+  }
+  return its.start === startOf(its.pid)
+}
+
+function thisProcess(): Process {
+  return { host: hostname(), pid: process.pid, start: startOf(process.pid) }
+}
+
+/** Field 22 of Linux' /proc/PID/stat; the name in field 2 may hold anything. */
+function startOf(pid: number): string | null {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    return text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? null
+  } catch {
+    return null
+  }
+}
+
+/** What is known of each recipient of a message. */
+export function sharesOf(entries: readonly Entry[], uuid: string): Map<string, Share> {
+  const shares = new Map<string, Share>()
+  const own = entries.filter((entry) => entry.uuid === uuid)
+  /** Who has it has it, whatever comes of sending it again. */
+  const set = (recipient: string, share: Share) => {
+    if (shares.get(recipient)?.state !== 'delivered') shares.set(recipient, share)
+  }
+  for (const entry of own) {
+    const share = (state: Share['state'], response: string): Share => ({
+      state,
+      time: entry.time,
+      by: entry.by,
+      response,
+    })
+    if (entry.event === 'sending') {
+      for (const one of entry.recipients)
+        shares.set(one, share('in_doubt', 'the outcome was not written down'))
+    } else if (entry.event === 'sent') {
+      for (const one of entry.delivered) set(one, share('delivered', entry.response))
+      for (const { recipient, response } of entry.refused) set(recipient, share('refused', response))
+      for (const one of entry.in_doubt) set(one, share('in_doubt', entry.response))
+    }
+  }
+  return shares
+}
+
+export function nameOf({ user, sudo_user: sudo }: By): string {
+  return sudo === null ? user : `${sudo} (as ${user})`
+}
+
+function whoAmI(): By {
+  const uid = process.getuid?.() ?? -1
+  let user = String(uid)
+  try {
+    user = userInfo().username
+  } catch {
+    // No name for that number.
+  }
+  return { user, uid, sudo_user: process.env.SUDO_USER ?? null }
+}

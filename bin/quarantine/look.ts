@@ -1,0 +1,131 @@
+/*
+ * `clamav-stream quarantine list` and `show`: what is kept, told so that no stranger's text plays with a terminal.
+ */
+
+import { createReadStream } from 'node:fs'
+import { pipeline } from 'node:stream/promises'
+import libmime from 'libmime'
+import { ago, shown, table, widthOf } from '../terminal'
+import { UserError } from '../user-error'
+import { nameOf, sharesOf, type Share } from './journal'
+import {
+  asJson,
+  mustBeReadable,
+  sceneOf,
+  stateOf,
+  write,
+  writeJson,
+  type CommonOptions,
+  type Scene,
+} from './scene'
+import { hasFilters, reasonFor, type Kept } from './store'
+
+export async function list(options: CommonOptions): Promise<number> {
+  const { messages, entries, directory } = await sceneOf([], options)
+  if (options.json) {
+    for (const one of messages) writeJson(asJson(one, sharesOf(entries, one.record.uuid)))
+    return 0
+  }
+  if (messages.length === 0) {
+    write(`nothing${hasFilters(options) ? ' of that kind' : ''} in ${directory}\n`)
+    return 0
+  }
+  const rows = messages.map((one) => {
+    const { envelope } = one.record
+    const [first = '', ...others] = envelope.rcpt_to
+    return [
+      one.id,
+      localTime(one.keptMs),
+      stateOf(one, sharesOf(entries, one.record.uuid)),
+      shown(reasonFor(one.record)),
+      shown(envelope.mail_from) || '<>',
+      shown(first) + (others.length > 0 ? ` +${others.length}` : ''),
+    ]
+  })
+  write(table([['ID', 'KEPT', 'STATE', 'WHY', 'FROM', 'TO'], ...rows], widthOf(process.stdout)))
+  return 0
+}
+
+function localTime(ms: number): string {
+  const time = new Date(ms)
+  const two = (n: number) => String(n).padStart(2, '0')
+  const day = `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())}`
+  return `${day} ${two(time.getHours())}:${two(time.getMinutes())}`
+}
+
+/** The most of a header section that is shown. */
+const headersBytes = 64 * 1024
+
+export async function show(id: string, options: CommonOptions & { raw: boolean }): Promise<number> {
+  const scene = await sceneOf([id], options)
+  const one = theOne(scene)
+  const shares = sharesOf(scene.entries, one.record.uuid)
+  if (options.raw) {
+    if (process.stdout.isTTY)
+      throw new UserError('--raw writes the message as it is, virus and all: send it to a file or a program')
+    await mustBeReadable(one)
+    await pipeline(createReadStream(one.file), process.stdout, { end: false })
+    return 0
+  }
+  const headers = one.bytes === null ? [] : await headersOf(one)
+  if (options.json) {
+    writeJson({ ...asJson(one, shares), headers })
+    return 0
+  }
+  const { record } = one
+  const { client, verdict } = record
+  const recipients = [...new Set(record.envelope.rcpt_to)]
+  const subject = headers.find((line) => /^subject\s*:/i.test(line))
+  write(
+    table([
+      ['id', one.id],
+      ['uuid', shown(record.uuid)],
+      ['file', shown(one.file)],
+      ['kept', `${localTime(one.keptMs)}, ${ago(Date.now() - one.keptMs)} ago`],
+      ['size', one.bytes === null ? 'the message is gone' : `${one.bytes} bytes`],
+      ['why', shown(reasonFor(record))],
+      ['action', shown(verdict.action)],
+      ['clamd', shown(verdict.clamd ?? '-')],
+      ['client', shown(`${client.ip} ${client.host ?? ''} helo=${client.helo ?? ''}`)],
+      ['user', shown(record.user ?? '-')],
+      ['message-id', shown(record.message_id ?? '-')],
+      ['from', shown(record.envelope.mail_from) || '<>'],
+      ...recipients.map((to, index) => [index === 0 ? 'to' : '', shown(to) + shareText(shares.get(to))]),
+      ...(subject === undefined ? [] : [['subject', shown(decoded(subject))]]),
+    ]),
+  )
+  write(`\n${headers.map((line) => `${line.split(/\r?\n/).map(shown).join('\n')}\n`).join('')}`)
+  return 0
+}
+
+function theOne({ messages }: Scene): Kept {
+  const [one] = messages
+  if (one === undefined) throw new UserError('no message passes these filters')
+  return one
+}
+
+function shareText(share: Share | undefined): string {
+  if (!share) return ''
+  const words = { delivered: 'released', refused: 'refused', in_doubt: 'in doubt' }
+  return `  (${words[share.state]} ${share.time} by ${shown(nameOf(share.by))}: ${shown(share.response)})`
+}
+
+function decoded(line: string): string {
+  const value = line.slice(line.indexOf(':') + 1).replace(/\r?\n[ \t]*/g, ' ')
+  try {
+    return libmime.decodeWords(value).trim()
+  } catch {
+    return value.trim()
+  }
+}
+
+/** Raw header lines, each with its continuations. */
+async function headersOf(one: Kept): Promise<string[]> {
+  await mustBeReadable(one)
+  const parts: Buffer[] = []
+  for await (const chunk of createReadStream(one.file, { end: headersBytes - 1 })) parts.push(chunk as Buffer)
+  const [head = ''] = Buffer.concat(parts)
+    .toString()
+    .split(/\r?\n\r?\n/, 1)
+  return head.split(/\r?\n(?![ \t])/).filter(Boolean)
+}

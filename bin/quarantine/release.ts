@@ -1,0 +1,128 @@
+/*
+ * `clamav-stream quarantine release`: the message as it is kept, to those of its recipients who do not have it.
+ * Each step is written down before the next one, so that whatever breaks off, nobody gets it twice.
+ */
+
+import { interruptedCode, interruption } from '../scanning'
+import type { Site } from '../site'
+import { shown } from '../terminal'
+import { counted, describe, mustAgree, mustChoose, say, type ChangeOptions } from './consent'
+import { deliver } from './delivery'
+import { mustBeFree, sharesOf, type Outcome } from './journal'
+import { hopText, mustLeadAway, parseHop, routesOf, type Hop } from './route'
+import { mustBe, mustBeReadable, sceneOf, write, writeJson, type CommonOptions, type Scene } from './scene'
+import type { Kept } from './store'
+
+export interface ReleaseOptions extends ChangeOptions {
+  readonly to?: string
+  readonly again: boolean
+}
+
+/** What is to be sent of one message. */
+interface Plan {
+  readonly one: Kept
+  readonly routes: Map<Hop, string[]>
+  readonly left: readonly string[]
+}
+
+export async function release(ids: readonly string[], options: ReleaseOptions): Promise<number> {
+  mustChoose(ids, options)
+  const scene = await sceneOf(ids, options)
+  const named = options.to === undefined ? null : parseHop(options.to)
+  for (const { record } of scene.messages) mustBeFree(scene.entries, record.uuid)
+  const plans = scene.messages.map((one) => planFor(scene, one, named, options.again))
+  const due = plans.filter(({ routes }) => routes.size > 0)
+  for (const { one, left } of plans) for (const text of left) say(options, one, text)
+  const hasLeft = plans.some(({ left }) => left.length > 0)
+  if (due.length === 0) {
+    if (!hasLeft) say(options, null, 'nothing to release')
+    return hasLeft ? 1 : 0
+  }
+  const hops = new Map(due.flatMap(({ routes }) => [...routes.keys()]).map((hop) => [hopText(hop), hop]))
+  for (const hop of hops.values()) await mustLeadAway(scene.site, hop)
+  for (const { one } of due) await mustBeReadable(one)
+
+  const recipients = due.flatMap(({ routes }) => [...routes.values()].flat())
+  describe(due.map(({ one }) => one))
+  const count = `${counted(due.length, 'message')} to ${counted(recipients.length, 'recipient')}`
+  await mustAgree(`Release ${count} through ${[...hops.keys()].join(', ')}?`, options)
+
+  let isComplete = !hasLeft
+  // Ctrl-C lets the message under way come to its end.
+  const { signal, forget } = interruption()
+  for (const { one } of due) {
+    if (signal.aborted) break
+    const outcome = await releaseOne(scene, one, named, options)
+    if (outcome.some(({ refused, in_doubt }) => refused.length > 0 || in_doubt.length > 0)) isComplete = false
+  }
+  forget()
+  if (signal.aborted) return interruptedCode
+  return isComplete ? 0 : 1
+}
+
+/** Who does not have it yet, and where that goes; those of whom it is not known are left, unless `again`. */
+function planFor(
+  { site, entries }: Pick<Scene, 'site' | 'entries'>,
+  one: Kept,
+  named: Hop | null,
+  again: boolean,
+): Plan {
+  const shares = sharesOf(entries, one.record.uuid)
+  const all = [...new Set(one.record.envelope.rcpt_to)]
+  const due = all.filter((to) => again || (shares.get(to)?.state ?? 'refused') === 'refused')
+  const left = all
+    .filter((to) => !again && shares.get(to)?.state === 'in_doubt')
+    .map(
+      (to) =>
+        `${to}: a release of ${shares.get(to)?.time ?? ''} may have arrived or not: look for ` +
+        `${one.record.message_id ?? 'it'} in the log of the next hop; --again sends it anyway`,
+    )
+  if (due.length === 0) return { one, routes: new Map(), left }
+  const routes = named ? new Map([[named, due]]) : routesOf(mustBe(site), one.record, due)
+  return { one, routes, left }
+}
+
+async function releaseOne(
+  scene: Scene,
+  one: Kept,
+  named: Hop | null,
+  options: ReleaseOptions,
+): Promise<Outcome[]> {
+  const { journal, site } = scene
+  const attempt = await journal.begin(one.record.uuid, 'release')
+  const outcomes: Outcome[] = []
+  try {
+    // Somebody else may have released it since we looked.
+    const { routes } = planFor({ site, entries: await journal.entries() }, one, named, options.again)
+    for (const [hop, recipients] of routes) {
+      const to = hopText(hop)
+      const letter = { file: one.file, from: one.record.envelope.mail_from, to: recipients }
+      const outcome = await deliver(hop, letter, nameOfSite(site), () =>
+        attempt.write({ event: 'sending', to, recipients }),
+      )
+      await attempt.write({ event: 'sent', to, ...outcome })
+      tellOutcome(one, to, outcome, options)
+      outcomes.push(outcome)
+    }
+  } finally {
+    await attempt.end()
+  }
+  return outcomes
+}
+
+function nameOfSite(site: Site | null): string {
+  const me = site?.haraka.get('me', 'value')
+  return typeof me === 'string' && me !== '' ? me : 'localhost'
+}
+
+function tellOutcome(one: Kept, to: string, outcome: Outcome, { json }: CommonOptions): void {
+  if (json) {
+    writeJson({ id: one.id, uuid: one.record.uuid, to, ...outcome })
+    return
+  }
+  const { delivered, refused, in_doubt: inDoubt, response } = outcome
+  for (const recipient of delivered) write(`${one.id} ${shown(recipient)}: released (${shown(response)})\n`)
+  for (const { recipient, response: why } of refused)
+    write(`${one.id} ${shown(recipient)}: not released, ${shown(why)}\n`)
+  for (const recipient of inDoubt) write(`${one.id} ${shown(recipient)}: in doubt, ${shown(response)}\n`)
+}

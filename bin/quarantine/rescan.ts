@@ -1,0 +1,55 @@
+/*
+ * `clamav-stream quarantine rescan`: what today's signatures say of what is kept.
+ */
+
+import { asMessage } from '../scan/content'
+import { resultOf, wordsFor } from '../scan/command'
+import { Desk, interruptedCode, interruption, severally } from '../scanning'
+import { settingsOf } from '../site'
+import { shown } from '../terminal'
+import { sharesOf } from './journal'
+import { asJson, mustBe, sceneOf, write, writeJson, type CommonOptions } from './scene'
+import { reasonFor, type Kept } from './store'
+
+export interface RescanOptions extends CommonOptions {
+  readonly host?: string
+  readonly jobs: number
+  readonly verbose: boolean
+}
+
+export async function rescan(ids: readonly string[], options: RescanOptions): Promise<number> {
+  const { messages, site, entries } = await sceneOf(ids, options)
+  const desk = new Desk(settingsOf(mustBe(site), options.host), options.verbose)
+  const { signal, forget } = interruption()
+  let found = 0
+  let failed = 0
+  try {
+    await severally(each(messages), options.jobs, signal, async (one) => {
+      if (one.bytes === null) {
+        failed++
+        tell(one, { outcome: 'failed', text: 'the message is gone' })
+        return
+      }
+      const verdict = await desk.scan(asMessage(one.file, { start: 0, end: one.bytes }, null), signal)
+      if (signal.aborted) return
+      if (verdict.outcome === 'infected') found++
+      if (verdict.outcome === 'unscanned') failed++
+      tell(one, verdict)
+    })
+  } finally {
+    forget()
+  }
+  function tell(one: Kept, verdict: Parameters<typeof wordsFor>[0]): void {
+    const was = reasonFor(one.record)
+    if (options.json)
+      writeJson({ ...asJson(one, sharesOf(entries, one.record.uuid)), rescan: resultOf(verdict) })
+    else write(`${one.id}: ${wordsFor(verdict)} (was ${shown(was)})\n`)
+  }
+  if (signal.aborted) return interruptedCode
+  return found > 0 ? 1 : failed > 0 ? 2 : 0
+}
+
+// eslint-disable-next-line @typescript-eslint/require-await -- `severally` takes what comes one after the other
+async function* each<T>(all: readonly T[]): AsyncGenerator<T> {
+  yield* all
+}

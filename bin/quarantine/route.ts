@@ -1,0 +1,153 @@
+/*
+ * Where a released message goes: what was named, or the site's own next hop as queue/smtp_forward and
+ * queue/smtp_proxy read it. Never this Haraka itself, which would keep the message again.
+ */
+
+import { lookup } from 'node:dns/promises'
+import { isIP } from 'node:net'
+import { networkInterfaces } from 'node:os'
+import type { QuarantineRecord } from '../../lib/client'
+import type { Site } from '../site'
+import { UserError } from '../user-error'
+
+export interface Hop {
+  readonly host: string
+  readonly port: number
+  /** STARTTLS: `offered`, when the server has it, whatever its certificate; `never`. */
+  readonly tls: 'offered' | 'never'
+  readonly login: { readonly user: string; readonly pass: string; readonly method: string } | null
+}
+
+export function hopText({ host, port }: Hop): string {
+  return `${isIP(host) === 6 ? `[${host}]` : host}:${port}`
+}
+
+/** `host`, `host:port`, `[v6]:port`. @throws UserError */
+export function parseHop(text: string): Hop {
+  const match =
+    /^(?:\[(?<v6>[^\]]+)\]|(?<name>[^:[\]/\s]+)|(?<bare>[0-9a-f:.]+))(?::(?<port>\d{1,5}))?$/i.exec(text)
+  const { v6, name, bare, port = '25' } = match?.groups ?? {}
+  const host = v6 ?? name ?? bare
+  const isRight =
+    host !== undefined && (v6 === undefined || isIP(v6) === 6) && (bare === undefined || isIP(bare) === 6)
+  if (!isRight || Number(port) < 1 || Number(port) > 65535)
+    throw new UserError(`--to ${text}: it has to be host:port, such as mail.example.com:25 or [::1]:2525`)
+  return { host, port: Number(port), tls: 'offered', login: null }
+}
+
+type Ini = Record<string, Record<string, unknown> | undefined>
+
+/** The queue plugins that hand a message on over SMTP, and their files. */
+const forwarders: Record<string, string> = {
+  'queue/smtp_forward': 'smtp_forward.ini',
+  smtp_forward: 'smtp_forward.ini',
+  'queue/smtp_proxy': 'smtp_proxy.ini',
+  smtp_proxy: 'smtp_proxy.ini',
+}
+
+const booleans = ['-main.enable_tls', '-main.enable_outbound', '*.enable_tls', '*.enable_outbound']
+
+/**
+ * Which recipients of a message go where, without `--to`.
+ * @throws UserError when the site's files do not tell
+ */
+export function routesOf(
+  site: Site,
+  record: QuarantineRecord,
+  recipients: readonly string[],
+): Map<Hop, string[]> {
+  const plugin = site.plugins.find((name) => name in forwarders)
+  const file = forwarders[plugin ?? '']
+  if (plugin === undefined || file === undefined)
+    throw new UserError(
+      'config/plugins lists neither queue/smtp_forward nor queue/smtp_proxy: say where with --to host:port',
+    )
+  const ini: Ini = site.haraka.get(file, { booleans })
+  const routes = new Map<string, { hop: Hop; recipients: string[] }>()
+  for (const recipient of recipients) {
+    const section = sectionFor(ini, record, recipient)
+    if (record.user !== null && (section.enable_outbound ?? ini.main?.enable_outbound) !== true) {
+      throw new UserError(
+        `${recipient}: ${record.user} sent this message out, and ${file} is for what comes in: say where with --to host:port`,
+      )
+    }
+    const hop = hopOf(section, file, site)
+    const known = routes.get(JSON.stringify(hop))
+    if (known) known.recipients.push(recipient)
+    else routes.set(JSON.stringify(hop), { hop, recipients: [recipient] })
+  }
+  return new Map([...routes.values()].map((route) => [route.hop, route.recipients]))
+}
+
+/** As smtp_forward chooses: by the domain, of the recipient or, if so configured, the sender. */
+function sectionFor(ini: Ini, { envelope }: QuarantineRecord, recipient: string): Record<string, unknown> {
+  const main = ini.main ?? {}
+  const isBySender = main.domain_selector === 'mail_from'
+  const address = isBySender ? envelope.mail_from : recipient
+  const domain = address.slice(address.lastIndexOf('@') + 1).toLowerCase()
+  return (isBySender ? ini[address] : undefined) ?? ini[domain] ?? main
+}
+
+function hopOf(section: Record<string, unknown>, file: string, site: Site): Hop {
+  const host = text(section.host)
+  if (host === '')
+    throw new UserError(
+      section.forwarding_host_pool === undefined && site.harakaPackage !== null
+        ? `${file} names no host: say where with --to host:port`
+        : `${file} names no single host: say where with --to host:port`,
+    )
+  const user = text(section.auth_user)
+  return {
+    host,
+    port: Number(section.port ?? 25),
+    tls: section.enable_tls === true ? 'offered' : 'never',
+    login:
+      user === ''
+        ? null
+        : { user, pass: text(section.auth_pass), method: text(section.auth_type).toUpperCase() },
+  }
+}
+
+function text(value: unknown): string {
+  return typeof value === 'string' || typeof value === 'number' ? String(value) : ''
+}
+
+/** @throws UserError when somebody listens there who is this site's Haraka */
+export async function mustLeadAway(site: Site | null, hop: Hop): Promise<void> {
+  if (site === null) return
+  const addresses = isIP(hop.host)
+    ? [hop.host]
+    : (await lookup(hop.host, { all: true }).catch(() => [])).map((one) => one.address)
+  const own = listensAt(site).filter(({ port }) => port === hop.port)
+  const isOurs = addresses.some(
+    (address) => isLocal(address) && own.some(({ host }) => isAny(host) || host === address),
+  )
+  if (isOurs) throw new UserError(loopText(hop))
+}
+
+export function loopText(hop: Hop): string {
+  return `${hopText(hop)} is this Haraka itself, which would scan the message and keep it again: name the server behind it with --to`
+}
+
+/** As Haraka reads smtp.ini. */
+function listensAt(site: Site): { host: string; port: number }[] {
+  const main = site.haraka.get('smtp.ini').main ?? {}
+  const listeners = text(main.listen)
+    .split(/\s*,\s*/)
+    .filter(Boolean)
+  if (text(main.port) !== '') listeners.push(`${text(main.listen_host) || '[::0]'}:${text(main.port)}`)
+  if (listeners.length === 0) listeners.push('[::0]:25')
+  return listeners.map((listener) => {
+    const { host = '', port = '25' } = /^\[?(?<host>.*?)\]?(?::(?<port>\d+))?$/.exec(listener)?.groups ?? {}
+    return /^\d+$/.test(listener) ? { host: '::', port: Number(listener) } : { host, port: Number(port) }
+  })
+}
+
+function isAny(host: string): boolean {
+  return ['::', '::0', '0.0.0.0', ''].includes(host)
+}
+
+function isLocal(address: string): boolean {
+  if (/^(127\.|::1$|::ffff:127\.)/.test(address)) return true
+  return Object.values(networkInterfaces()).some((all) => all?.some((one) => one.address === address))
+}

@@ -1,0 +1,93 @@
+/*
+ * What every command of the quarantine begins with: which site, which messages, what was done with them so
+ * far; and the words that they share.
+ */
+
+import { open } from 'node:fs/promises'
+import path from 'node:path'
+import { openSite, type Site } from '../site'
+import { shown } from '../terminal'
+import { UserError } from '../user-error'
+import { Journal, type Entry, type Share } from './journal'
+import { accessError, chosen, openStore, quarantineOf, type Filters, type Kept } from './store'
+
+export interface CommonOptions extends Filters {
+  readonly config?: string
+  /** The quarantine's folder, where it is not the site's. */
+  readonly dir?: string
+  readonly json: boolean
+}
+
+/** What a command works on. */
+export interface Scene {
+  /** null: there is none, `--dir` says where the messages are. */
+  readonly site: Site | null
+  readonly directory: string
+  readonly messages: readonly Kept[]
+  readonly journal: Journal
+  readonly entries: readonly Entry[]
+}
+
+export async function sceneOf(ids: readonly string[], options: CommonOptions): Promise<Scene> {
+  const site = siteOf(options)
+  const directory = options.dir === undefined ? quarantineOf(mustBe(site)) : path.resolve(options.dir)
+  const store = await openStore(directory)
+  for (const text of store.odd) process.stderr.write(`${shown(text)}\n`)
+  const journal = new Journal(directory)
+  return {
+    site,
+    directory,
+    messages: chosen(store, ids, options, Date.now()),
+    journal,
+    entries: await journal.entries(),
+  }
+}
+
+/** With `--dir` a site is welcome, and not needed. */
+function siteOf({ config, dir }: CommonOptions): Site | null {
+  try {
+    return openSite(config)
+  } catch (error) {
+    if (dir !== undefined && config === undefined) return null
+    throw error
+  }
+}
+
+export function mustBe(site: Site | null): Site {
+  return site ?? openSite()
+}
+
+export function write(text: string): void {
+  process.stdout.write(text)
+}
+
+export function writeJson(value: object): void {
+  write(`${JSON.stringify(value)}\n`)
+}
+
+/** What can be said of a message in one object, the same for all commands. */
+export function asJson({ id, file, record, bytes }: Kept, shares: Map<string, Share>): object {
+  return { id, file, bytes, ...record, released: Object.fromEntries(shares) }
+}
+
+/** How far a message is on its way back. */
+export function stateOf({ record, bytes }: Kept, shares: Map<string, Share>): string {
+  if (bytes === null) return 'no message'
+  const recipients = [...new Set(record.envelope.rcpt_to)]
+  const states = recipients.map((one) => shares.get(one)?.state)
+  const delivered = states.filter((one) => one === 'delivered').length
+  if (states.includes('in_doubt')) return 'in doubt'
+  if (delivered === 0) return 'kept'
+  return delivered === recipients.length ? 'released' : `released to ${delivered} of ${recipients.length}`
+}
+
+/** @throws UserError when the message may not be read, or is gone */
+export async function mustBeReadable(one: Kept): Promise<void> {
+  try {
+    await (await open(one.file, 'r')).close()
+  } catch (error) {
+    throw one.bytes === null
+      ? new UserError(`${one.file}: the message is gone`)
+      : await accessError(error, one.file)
+  }
+}

@@ -1,0 +1,206 @@
+/*
+ * `clamav-stream scan`: files through the site's clamd, with the words and exit codes of clamdscan.
+ */
+
+import type { Verdict } from '../../lib/verdict'
+import { Desk, interruptedCode, interruption, severally } from '../scanning'
+import { openSite, settingsOf, settingsWithoutSite } from '../site'
+import { Progress, shown } from '../terminal'
+import { contentsOf, type Content } from './content'
+import { reasonOf, spool, walk, type Found, type Path } from './walk'
+
+export interface ScanOptions {
+  readonly config?: string
+  readonly host?: string
+  readonly jobs: number
+  readonly infected: boolean
+  readonly summary: boolean
+  readonly json: boolean
+  readonly verbose: boolean
+}
+
+/** What became of one file or message. */
+interface Report {
+  readonly path: Path
+  readonly number: number | null
+  readonly verdict: Verdict | { readonly outcome: 'skipped' | 'failed'; readonly text: string }
+}
+
+interface Counts {
+  scanned: number
+  infected: number
+  errors: number
+  skipped: number
+}
+
+/** @returns the exit code: 0 clean, 1 a virus was found, 2 something could not be scanned */
+export async function scan(paths: readonly string[], options: ScanOptions): Promise<number> {
+  const { host, config } = options
+  const settings =
+    host !== undefined && config === undefined
+      ? settingsWithoutSite(host)
+      : settingsOf(openSite(config), host)
+  const desk = new Desk(settings, options.verbose)
+  const { signal, forget } = interruption()
+  const began = new Date()
+  const counts: Counts = { scanned: 0, infected: 0, errors: 0, skipped: 0 }
+  const standardInput = paths.includes('-') ? await spooled(signal) : null
+  try {
+    const named = paths.map((one) => (one === '-' ? (standardInput?.file ?? one) : one))
+    const label = (file: Path) => (file === standardInput?.file ? 'stdin' : file)
+    const progress = new Progress(process.stderr, process.stderr.isTTY ? await bytesBelow(named, signal) : 0)
+    const report = (one: Report) => {
+      progress.clear()
+      count(one, counts)
+      tell({ ...one, path: label(one.path) }, options)
+    }
+    let doneBytes = 0
+    const done = (bytes: number) => {
+      doneBytes += bytes
+      progress.draw(
+        doneBytes,
+        `${counts.scanned} scanned, ${counts.infected} infected, ${counts.errors} errors`,
+      )
+    }
+    await severally(messagesBelow(named), options.jobs, signal, async (one) => {
+      if (!('content' in one)) {
+        report(one)
+        return
+      }
+      const { path, content } = one
+      const verdict = await desk.scan(content, signal)
+      if (!signal.aborted) report({ path, number: content.number, verdict })
+      done(content.bytes)
+    })
+    progress.clear()
+    if (options.summary) summarize(counts, began, options.json, signal.aborted)
+  } finally {
+    forget()
+    await standardInput?.remove()
+  }
+  if (signal.aborted) return interruptedCode
+  return counts.infected > 0 ? 1 : counts.errors > 0 ? 2 : 0
+}
+
+async function spooled(signal: AbortSignal) {
+  return spool(process.stdin, signal)
+}
+
+/** For the bar: a first walk, by names and sizes alone. */
+async function bytesBelow(paths: readonly string[], signal: AbortSignal): Promise<number> {
+  let bytes = 0
+  let files = 0
+  for await (const found of walk(paths)) {
+    if (signal.aborted) break
+    if (found.kind !== 'file') continue
+    bytes += found.bytes
+    files++
+  }
+  return files > 1 || bytes > 10 * 1024 ** 2 ? bytes : 0
+}
+
+async function* messagesBelow(
+  paths: readonly string[],
+): AsyncGenerator<{ path: Path; content: Content } | Report> {
+  for await (const found of walk(paths)) {
+    if (found.kind === 'file') yield* messagesIn(found)
+    else yield outside(found)
+  }
+}
+
+async function* messagesIn({
+  path,
+  isMail,
+}: Found & { kind: 'file' }): AsyncGenerator<{ path: Path; content: Content } | Report> {
+  try {
+    for await (const content of contentsOf(path, isMail)) yield { path, content }
+  } catch (error) {
+    yield { path, number: null, verdict: { outcome: 'failed', text: reasonOf(error) } }
+  }
+}
+
+function outside({ path, kind, why }: Found & { kind: 'skipped' | 'error' }): Report {
+  return { path, number: null, verdict: { outcome: kind === 'error' ? 'failed' : 'skipped', text: why } }
+}
+
+function count({ verdict }: Report, counts: Counts): void {
+  if (verdict.outcome === 'skipped') counts.skipped++
+  else if (verdict.outcome === 'clean' || verdict.outcome === 'infected') counts.scanned++
+  else counts.errors++
+  if (verdict.outcome === 'infected') counts.infected++
+}
+
+function tell(report: Report, { json, infected }: ScanOptions): void {
+  if (json) process.stdout.write(`${JSON.stringify(asJson(report))}\n`)
+  else if (!infected || (report.verdict.outcome !== 'clean' && report.verdict.outcome !== 'skipped'))
+    process.stdout.write(`${nameOf(report)}: ${wordsFor(report.verdict)}\n`)
+}
+
+function nameOf({ path, number }: Report): string {
+  return `${shown(path.toString())}${number === null ? '' : `#${number}`}`
+}
+
+/** As clamdscan says it. */
+export function wordsFor(verdict: Report['verdict']): string {
+  switch (verdict.outcome) {
+    case 'clean':
+      return 'OK'
+    case 'infected':
+      return `${verdict.virus} FOUND`
+    case 'unscanned':
+      return `${verdict.reason}: ${shown(verdict.text)} ERROR`
+    case 'failed':
+      return `${shown(verdict.text)} ERROR`
+    case 'skipped':
+      return verdict.text
+  }
+}
+
+function asJson({ path, number, verdict }: Report): object {
+  return {
+    path: path.toString(),
+    // What is no UTF-8 cannot stand in JSON as it is.
+    ...(Buffer.isBuffer(path) && { path_base64: path.toString('base64') }),
+    message: number,
+    ...resultOf(verdict),
+  }
+}
+
+/** The fields of a verdict as `--json` writes them, for all commands. */
+export function resultOf(verdict: Report['verdict']): object {
+  const isScan = 'clamd' in verdict
+  return {
+    outcome: verdict.outcome,
+    virus: verdict.outcome === 'infected' ? verdict.virus : null,
+    reason: verdict.outcome === 'unscanned' ? verdict.reason : null,
+    text: 'text' in verdict ? verdict.text : null,
+    clamd: isScan ? verdict.clamd : null,
+    protocol: isScan ? verdict.protocol : null,
+    bytes: isScan ? verdict.bytes : null,
+    ms: isScan ? verdict.ms : null,
+  }
+}
+
+function summarize(counts: Counts, began: Date, json: boolean, isInterrupted: boolean): void {
+  const seconds = (Date.now() - began.getTime()) / 1000
+  if (json) {
+    process.stdout.write(
+      `${JSON.stringify({ summary: { ...counts, seconds, interrupted: isInterrupted } })}\n`,
+    )
+    return
+  }
+  const minutes = Math.floor(seconds / 60)
+  process.stdout.write(
+    [
+      '',
+      '----------- SCAN SUMMARY -----------',
+      ...(isInterrupted ? ['Interrupted: not everything was scanned'] : []),
+      `Scanned files: ${counts.scanned}`,
+      `Infected files: ${counts.infected}`,
+      ...(counts.errors > 0 ? [`Total errors: ${counts.errors}`] : []),
+      ...(counts.skipped > 0 ? [`Skipped: ${counts.skipped}`] : []),
+      `Time: ${seconds.toFixed(3)} sec (${minutes} m ${Math.floor(seconds % 60)} s)`,
+      '',
+    ].join('\n'),
+  )
+}

@@ -1,0 +1,112 @@
+/*
+ * A Haraka site as the command line sees it: where its config directory is, and its files as Haraka itself
+ * reads them, with haraka-config. What the files mean is the caller's business.
+ */
+
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import path from 'node:path'
+import harakaConfig from 'haraka-config'
+import reader from 'haraka-config/lib/reader'
+import type { Settings } from '../lib/config'
+import { quarantineName, readSettings } from '../lib/live'
+import { ownPackage } from './package'
+import { UserError } from './user-error'
+
+// No command outlives a change of the files, and a word about one would stand in the middle of its output.
+reader.watch_files = false
+
+type Config = typeof harakaConfig
+
+export interface Site {
+  readonly configDirectory: string
+  /** The Haraka folder, which holds config/. */
+  readonly directory: string
+  /** config/plugins without comments, in its order. */
+  readonly plugins: readonly string[]
+  /** Files of config/ above those that come with this package. */
+  readonly own: Config
+  /** Files of config/ above those that come with Haraka, where Haraka was found. */
+  readonly haraka: Config
+  /** The directory of the Haraka package; null: not found, so its defaults are not known. */
+  readonly harakaPackage: string | null
+}
+
+/** Files that show that a directory is the config directory of a Haraka. */
+const marks = ['plugins', 'smtp.ini', 'clamav-stream.ini', 'connection.ini']
+
+/**
+ * @param given a Haraka folder or its config directory; without it the current directory has to be one
+ * @throws UserError when there is none
+ */
+export function openSite(given?: string): Site {
+  const start = path.resolve(given ?? process.env.HARAKA ?? '.')
+  const candidates = [path.join(start, 'config'), start]
+  const configDirectory = candidates.find((one) => marks.some((mark) => existsSync(path.join(one, mark))))
+  if (configDirectory === undefined) {
+    throw new UserError(
+      given === undefined
+        ? `${start} is no Haraka folder: go to the one that holds config/plugins, or name it with --config DIR`
+        : `${given} has no configuration of a Haraka in it`,
+    )
+  }
+  const directory = path.dirname(configDirectory)
+  const harakaPackage = findHaraka(directory)
+  const haraka = configOf(harakaPackage ?? configDirectory, configDirectory)
+  return {
+    configDirectory,
+    directory,
+    plugins: haraka.get('plugins', 'list'),
+    own: configOf(ownPackage(), configDirectory),
+    haraka,
+    harakaPackage,
+  }
+}
+
+/**
+ * The plugin's settings at this site.
+ * @param host takes the place of `[main] host`
+ * @throws ConfigError
+ */
+export function settingsOf(site: Site, host?: string): Settings {
+  return readSettings(withHost(site.own, host), site.plugins.includes(quarantineName))
+}
+
+/** The plugin's settings as shipped, for a clamd that is named on the command line. @throws ConfigError */
+export function settingsWithoutSite(host: string): Settings {
+  return readSettings(withHost(configOf(ownPackage(), null), host), false)
+}
+
+function withHost(config: Config, host: string | undefined): Parameters<typeof readSettings>[0] {
+  return {
+    ...(config.overrides_path !== undefined && { overrides_path: config.overrides_path }),
+    root_path: config.root_path,
+    get: ((name: string, ...rest: never[]) => {
+      const value: unknown = config.get(name, ...rest)
+      if (host === undefined || name !== 'clamav-stream.ini') return value
+      const ini = value as Record<string, Record<string, unknown>>
+      return { ...ini, main: { ...ini.main, host } }
+    }) as Parameters<typeof readSettings>[0]['get'],
+  }
+}
+
+/** Files of a package, and above them those of the site. */
+function configOf(packageDirectory: string, configDirectory: string | null): Config {
+  const config = harakaConfig.module_config(packageDirectory)
+  if (configDirectory !== null) config.overrides_path = configDirectory
+  return config
+}
+
+/** Where the site's Haraka most likely is: beside the site, beside this package, or where the shell finds it. */
+function findHaraka(site: string): string | null {
+  const folders = (process.env.PATH ?? '').split(path.delimiter).filter(Boolean)
+  const places = [site, ownPackage(), ...folders.map((folder) => path.join(folder, '..', 'lib'))]
+  for (const place of places) {
+    try {
+      return path.dirname(createRequire(path.join(place, 'x.js')).resolve('Haraka/package.json'))
+    } catch {
+      // Not there.
+    }
+  }
+  return null
+}

@@ -1,0 +1,230 @@
+// `clamav-stream check`: what it says of real and scripted clamds, and of sites with something wrong in them.
+import assert from 'node:assert/strict'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { after, before, test } from 'node:test'
+import { addressText } from '../../lib/address'
+import { clamdOrSkip, findClamd, freePort, startClamd, type RealClamd } from '../support/clamd'
+import { clamavStream, type Ran } from '../support/command'
+import { startFakeClamd } from '../support/fake-clamd'
+import { TemporaryDirectory } from '../support/process'
+
+let clamd: RealClamd | undefined
+let host = ''
+const sites = new TemporaryDirectory('check-command')
+let count = 0
+
+before(async () => {
+  if (!findClamd()) return
+  clamd = await startClamd({ config: { MaxFileSize: '40M', MaxScanSize: '80M', StreamMaxLength: '40M' } })
+  host = `127.0.0.1:${clamd.port}`
+})
+after(async () => {
+  await clamd?.stop()
+  sites.remove()
+})
+
+/** A folder of a Haraka with these files of config/. */
+function site(files: Record<string, string>): string {
+  const directory = path.join(sites.path, String(++count))
+  mkdirSync(path.join(directory, 'config'), { recursive: true })
+  mkdirSync(path.join(directory, 'plugins'))
+  const all = { plugins: 'clamav-stream\nqueue/smtp_forward\n', ...files }
+  for (const [name, text] of Object.entries(all))
+    writeFileSync(path.join(directory, name.includes('/') ? '' : 'config', name), text)
+  return directory
+}
+
+const check = (directory: string, ...args: string[]): Promise<Ran> =>
+  clamavStream(['check', ...args], { cwd: directory })
+
+test('all is well', async (t) => {
+  if (!clamdOrSkip(t)) return
+  const ran = await check(site({ 'clamav-stream.ini': `host=${host}\nmax_size=25M\n` }))
+  assert.equal(ran.error, '')
+  assert.match(ran.text, new RegExp(`^ok +${host} +ClamAV \\d.*, has INSTREAM, spoken to in INSTREAM$`, 'm'))
+  assert.match(ran.text, /^ok .* finds the EICAR test file, also at the end of 25 MB \(max_size\)$/m)
+  assert.match(ran.text, /^ok +size +Haraka takes up to 25 MB, max_size is 25 MB$/m)
+  assert.match(ran.text, /^ok +quarantine +no rule keeps messages$/m)
+  assert.match(ran.text, /\n\nCLAMAV-STREAM OK: every message is scanned\n$/)
+  assert.equal(ran.code, 0)
+})
+
+test('one dead address is a warning, none alive a failure', async (t) => {
+  if (!clamdOrSkip(t)) return
+  const dead = `127.0.0.1:${await freePort()}`
+  const one = await check(site({ 'clamav-stream.ini': `host=${host} ${dead}\n` }), '--quick')
+  assert.match(one.text, new RegExp(`^WARN +${dead} +connect: no connection \\(ECONNREFUSED\\)$`, 'm'))
+  assert.match(one.text, /\nCLAMAV-STREAM WARNING: 127[^;]*ECONNREFUSED\)\n$/)
+  assert.equal(one.code, 1)
+  const none = await check(site({ 'clamav-stream.ini': `host=${dead}\n` }), '--nagios')
+  assert.match(none.text, /^CLAMAV-STREAM CRITICAL: 127.*ECONNREFUSED\)\n$/)
+  assert.equal(none.code, 2)
+})
+
+test('a limit below max_size, signatures that are old, EICAR that is not found', async (t) => {
+  if (!clamdOrSkip(t)) return
+  const directory = site({
+    'clamav-stream.ini': `host=${host}\nmax_size=60M\nscan_timeout=2m\n`,
+    'connection.ini': '[max]\nbytes=1000\n',
+  })
+  const ran = await check(directory, '--json')
+  const { addresses, findings, code } = JSON.parse(ran.text) as {
+    addresses: { provenBytes: number; findsTestFile: boolean; protocols: string[] }[]
+    findings: { level: string; text: string; remedy?: string }[]
+    code: number
+  }
+  assert.equal(addresses[0]?.findsTestFile, true)
+  assert.deepEqual(addresses[0].protocols, ['INSTREAM'])
+  const mega = 1024 * 1024
+  assert.ok(addresses[0].provenBytes > 20 * mega && addresses[0].provenBytes <= 40 * mega)
+  const warning = findings.find(({ level }) => level === 'warning')
+  assert.match(warning?.text ?? '', /only, max_size is 60 MB$/)
+  assert.match(warning?.remedy ?? '', /StreamMaxLength, MaxFileSize/)
+  assert.deepEqual([code, ran.code], [1, 1])
+
+  const fake = await startFakeClamd({
+    protocols: ['INSTREAM'],
+    version: 'ClamAV 1.4.6/27500/Sat Nov 22 09:00:00 2014',
+  })
+  t.after(() => fake.stop())
+  await fake.play([{ at: 'reply', do: 'answer', text: 'stream: OK' }])
+  const blind = await check(site({ 'clamav-stream.ini': `host=${addressText(fake.address)}\n` }))
+  assert.match(blind.text, /^ok .*ClamAV 1\.4\.6, signatures 27500, \d{4} days old/m)
+  assert.match(blind.text, /^FAIL .*does not find the EICAR test file in an attachment$/m)
+  assert.match(blind.text, /^WARN .*signatures 27500 are \d+ days old \(max_signature_age\)$/m)
+  assert.equal(blind.code, 2)
+})
+
+test('STREAM: the data port', async (t) => {
+  const fake = await startFakeClamd()
+  t.after(() => fake.stop())
+  await fake.play((scan) =>
+    scan === 0
+      ? [{ at: 'dataConnect', do: 'refuse' }]
+      : [{ at: 'reply', do: 'answer', text: 'stream: Eicar FOUND' }],
+  )
+  const directory = site({ 'clamav-stream.ini': `host=${addressText(fake.address)}\nmax_signature_age=0\n` })
+  const closed = await check(directory, '--quick')
+  assert.match(
+    closed.text,
+    /^WARN .*the STREAM data port cannot be reached; INSTREAM is used instead\n.*-> open StreamMinPort/m,
+  )
+  assert.equal(closed.code, 1)
+  await fake.play([{ at: 'reply', do: 'answer', text: 'stream: Eicar FOUND' }])
+  const open = await check(directory, '--quick')
+  assert.match(open.text, /has STREAM and INSTREAM, spoken to in STREAM$/m)
+  assert.match(open.text, /^ok .*the STREAM data port can be reached$/m)
+  assert.equal(open.code, 0)
+})
+
+test('the site: what is wrong, and the line to add', async (t) => {
+  const fake = await startFakeClamd({ protocols: ['INSTREAM'] })
+  t.after(() => fake.stop())
+  await fake.play([{ at: 'reply', do: 'answer', text: 'stream: Eicar FOUND' }])
+  const ini = `host=${addressText(fake.address)}\nmax_signature_age=0\n`
+  const told = async (files: Record<string, string>, ...expected: RegExp[]) => {
+    const ran = await check(site({ 'clamav-stream.ini': ini, ...files }), '--quick')
+    for (const pattern of expected) assert.match(ran.text, pattern)
+    return ran.code
+  }
+  assert.equal(
+    await told(
+      { plugins: 'queue/smtp_forward\n' },
+      /^FAIL +config\/plugins +clamav-stream is not listed.*\n.*-> config\/plugins: /m,
+    ),
+    2,
+  )
+  assert.equal(
+    await told(
+      { 'connection.ini': '[max]\nbytes=50000000\n' },
+      /^WARN +size +Haraka takes up to 47\.68 MB, max_size is 25 MB.*too_large=reject\)\n +-> connection\.ini: \[max\] bytes=26214400/m,
+    ),
+    1,
+  )
+  assert.equal(
+    await told(
+      { 'smtp.ini': 'inactivity_timeout=45\n' },
+      /^WARN +time +inactivity_timeout is 45 s.*\n.*-> smtp\.ini: inactivity_timeout=120/m,
+    ),
+    1,
+  )
+  assert.equal(await told({ plugin_timeout: '0\n' }, /^note +time +the hook timer is switched off/m), 0)
+  assert.equal(
+    await told(
+      { plugins: 'karma\nclamav-stream\n' },
+      /^note +karma .*ours are final before.*\n.*-> .*karma\.ini: \[deny_excludes\] plugins=access, .*, clamav-stream$/m,
+    ),
+    0,
+  )
+  assert.equal(
+    await told(
+      { plugins: 'karma\nclamav-stream\n', 'karma.ini': '[deny_excludes]\nplugins=tls, clamav-stream\n' },
+      /^ok +karma +leaves our rejections alone$/m,
+    ),
+    0,
+  )
+  const hook = (name: string, priority: number) =>
+    `exports.register = function () { this.register_hook('${name}', 'x', ${priority}) }\n`
+  assert.equal(
+    await told(
+      { plugins: 'early\nclamav-stream\n', 'plugins/early.js': hook('queue', -100) },
+      /^FAIL +early +has priority -100 on the hook queue .*\n.*-> config\/plugins: clamav-stream above early/m,
+    ),
+    2,
+  )
+  assert.equal(
+    await told(
+      { plugins: 'clamav-stream\nlate\n', 'plugins/late.js': hook('queue', -100) },
+      /none of them is known/,
+    ),
+    0,
+  )
+  assert.equal(
+    await told(
+      { plugins: 'early\nclamav-stream\n', 'plugins/early.js': hook('data_post', -100) },
+      /^note +early +has priority -100 on data_post/m,
+    ),
+    0,
+  )
+  assert.equal(
+    await told(
+      { plugins: 'clamav-stream\nodd\n', 'plugins/odd.js': 'txn.notes.skip_plugins = []' },
+      /^WARN +odd +writes notes\.skip_plugins/m,
+    ),
+    1,
+  )
+  const keeping = `${ini}[infected]\naction=quarantine reject\n`
+  const plugins = 'clamav-stream\nqueue/quarantine\n'
+  assert.equal(
+    await told(
+      { 'clamav-stream.ini': keeping, plugins, 'quarantine.ini': `quarantine_path=${sites.path}/none\n` },
+      /^WARN +quarantine .*\/none does not exist/m,
+    ),
+    1,
+  )
+  assert.equal(
+    await told(
+      { 'clamav-stream.ini': keeping, plugins, 'quarantine.ini': `quarantine_path=${sites.path}\n` },
+      /^ok +quarantine .* can be written to$/m,
+    ),
+    0,
+  )
+  // The settings themselves.
+  assert.equal(
+    await told(
+      { 'clamav-stream.ini': keeping },
+      /^FAIL +settings .*queue\/quarantine/m,
+      /^CLAMAV-STREAM CRITICAL: settings: /m,
+    ),
+    2,
+  )
+  assert.equal(
+    await told(
+      { 'clamav-stream.ini': 'hots=1\nport=x\n' },
+      /^FAIL +settings .*hots is no key; did you mean host\?$/m,
+      /^FAIL +settings .*port = x/m,
+    ),
+    2,
+  )
+})

@@ -1,0 +1,80 @@
+// Runs the command line of this checkout as a process of its own, the way a shell does: with output that is no
+// terminal, or with one of a given width that `script` makes.
+import { spawn } from 'node:child_process'
+import path from 'node:path'
+import { onProcessEnd, run } from './process'
+
+export interface Ran {
+  code: number | null
+  out: Buffer
+  /** Of `out`, as text. */
+  text: string
+  error: string
+}
+
+export interface RunOptions {
+  cwd?: string
+  env?: NodeJS.ProcessEnv
+  input?: Buffer | string
+  /** The program; without it that of this checkout, from its sources. */
+  program?: readonly string[]
+  onStart?: (kill: (signal: NodeJS.Signals) => void) => void
+  /** Called with each piece of standard output. */
+  onOutput?: (text: string, kill: (signal: NodeJS.Signals) => void) => void
+}
+
+const repository = path.resolve(__dirname, '..', '..')
+const fromSources = [
+  process.execPath,
+  '--import',
+  path.join(repository, 'node_modules/tsx/dist/loader.mjs'),
+  path.join(repository, 'bin/clamav-stream.ts'),
+]
+
+/** Runs `clamav-stream` to its end. */
+export function clamavStream(args: readonly string[], options: RunOptions = {}): Promise<Ran> {
+  const [command = '', ...before] = options.program ?? fromSources
+  return new Promise((resolve, reject) => {
+    const env = { ...process.env, HARAKA: undefined, NODE_TEST_CONTEXT: undefined, ...options.env }
+    const child = spawn(command, [...before, ...args], { cwd: options.cwd, env, stdio: 'pipe' })
+    const forget = onProcessEnd(() => child.kill('SIGKILL'))
+    options.onStart?.((signal) => child.kill(signal))
+    const out: Buffer[] = []
+    const error: Buffer[] = []
+    child.stdout.on('data', (chunk: Buffer) => {
+      out.push(chunk)
+      options.onOutput?.(chunk.toString(), (signal) => child.kill(signal))
+    })
+    child.stderr.on('data', (chunk: Buffer) => error.push(chunk))
+    child.stdin.on('error', () => undefined)
+    child.stdin.end(options.input ?? '')
+    child.once('error', reject)
+    child.once('close', (code) => {
+      forget()
+      const all = Buffer.concat(out)
+      resolve({ code, out: all, text: all.toString(), error: Buffer.concat(error).toString() })
+    })
+  })
+}
+
+/**
+ * The program of this checkout for somebody who may not read everything: root without that privilege. Without setpriv
+ * the test is skipped.
+ */
+export async function unprivileged(t: { skip(message?: string): void }): Promise<readonly string[] | null> {
+  if (process.getuid?.() !== 0) return fromSources
+  const capabilities = '-dac_override,-dac_read_search'
+  const program = ['setpriv', `--bounding-set=${capabilities}`, `--inh-caps=${capabilities}`]
+  const { code } = await run('setpriv', [...program.slice(1), 'true'])
+  if (code === 0) return [...program, ...fromSources]
+  t.skip('there is no setpriv to give up privileges with')
+  return null
+}
+
+/** The objects of `--json`, one a line. */
+export function jsonLines(text: string): Record<string, unknown>[] {
+  return text
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+}

@@ -1,0 +1,96 @@
+// The command line's help, which is its documentation; what it shows of strangers' texts; and that it stays out of
+// the plugin's way.
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
+import { test } from 'node:test'
+import { fits } from '../../bin/quarantine/store'
+import { parseHop } from '../../bin/quarantine/route'
+import { cut, Progress, shown, table } from '../../bin/terminal'
+import { exitCode, summary } from '../../bin/check/findings'
+import { PassThrough } from 'node:stream'
+import { commandsPage } from '../../scripts/commands-page'
+
+const root = path.resolve(__dirname, '..', '..')
+
+test('docs/commands.md is what --help says (npm run docs)', () => {
+  assert.equal(readFileSync(path.join(root, 'docs/commands.md'), 'utf8'), commandsPage())
+})
+
+test('texts of strangers: nothing moves a cursor, hides or turns round', () => {
+  for (const [text, expected] of [
+    ['plain text, na\u00efve \u65e5\u672c \u{1f600}', 'plain text, na\u00efve \u65e5\u672c \u{1f600}'],
+    ['\x1b[2J\r\n\t\x7f\x9b', '\\x1b[2J\\x0d\\x0a\\x09\\x7f\\x9b'],
+    ['a\u202eb\u2066c\u200dd\ufeffe', 'a\\u202eb\\u2066c\\u200dd\\ufeffe'],
+    ['\u2028\u2029\u00ad\u{e0041}', '\\u2028\\u2029\\xad\\u{e0041}'],
+    ['\ud800', '\\ud800'],
+    ['\ufffd', '?'],
+  ] as const)
+    assert.equal(shown(text), expected)
+})
+
+test('columns, and what does not fit', () => {
+  assert.equal(
+    table([
+      ['A', 'BB', 'C'],
+      ['aaa', 'b', 'c c'],
+    ]),
+    'A    BB  C\naaa  b   c c\n',
+  )
+  assert.equal(table([['a', 'bcdef']], 5), 'a  b…\n')
+  assert.equal(cut('e\u0301e\u0301e\u0301', 3), 'e\u0301e\u0301e\u0301')
+})
+
+test('a bar for a terminal, nothing for anything else', () => {
+  const terminal = Object.assign(new PassThrough(), { isTTY: true, columns: 60 })
+  const bar = new Progress(terminal, 200)
+  bar.draw(100, '5 scanned')
+  bar.clear()
+  assert.equal(String(terminal.read()), `\r\x1b[K[${'#'.repeat(12)}${'.'.repeat(12)}] 50 % 5 scanned\r\x1b[K`)
+  const file = new PassThrough()
+  const none = new Progress(file, 200)
+  none.draw(100, '5 scanned')
+  none.clear()
+  assert.equal(file.read(), null)
+})
+
+test('filters: any part, or the whole with wildcards', () => {
+  for (const [pattern, text, is] of [
+    ['ann', 'Ann@example.com', true],
+    ['@example.com', 'ann@example.com', true],
+    ['*@example.com', 'ann@example.com', true],
+    ['*@example', 'ann@example.com', false],
+    ['a?n@*', 'ann@x', true],
+    ['a.n*', 'ann', false],
+    ['(', 'a(b', true],
+  ] as const)
+    assert.equal(fits(pattern)(text), is, `${pattern} ${text}`)
+})
+
+test('--to', () => {
+  const where = (text: string) => {
+    const { host, port } = parseHop(text)
+    return [host, port]
+  }
+  assert.deepEqual(where('mail.example.com'), ['mail.example.com', 25])
+  assert.deepEqual(where('192.0.2.1:2525'), ['192.0.2.1', 2525])
+  assert.deepEqual(where('[::1]:2525'), ['::1', 2525])
+  for (const wrong of ['', 'a:b', 'a:0', 'a:70000', '[x]:1', 'a b:25', 'http://x'])
+    assert.throws(() => parseHop(wrong), /--to .*host:port/, wrong)
+})
+
+test('the line for monitoring', () => {
+  const of = (level: 'ok' | 'note' | 'warning' | 'failure') => ({ level, about: 'x', text: `a ${level}` })
+  assert.deepEqual(
+    [
+      [of('ok'), of('note')],
+      [of('ok'), of('warning')],
+      [of('warning'), of('failure')],
+    ].map((all) => [exitCode(all), summary(all)]),
+    [
+      [0, 'CLAMAV-STREAM OK: every message is scanned'],
+      [1, 'CLAMAV-STREAM WARNING: x: a warning'],
+      [2, 'CLAMAV-STREAM CRITICAL: x: a failure; x: a warning'],
+    ],
+  )
+})
