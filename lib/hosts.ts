@@ -35,6 +35,8 @@ interface Entry {
   failed: boolean
   restsUntil: number
   inFlight: number
+  /** Scans that came to their end there. */
+  finished: number
   protocol: Protocol | null
 }
 
@@ -44,8 +46,11 @@ export interface Lease {
   readonly text: string
   /** What the daemon there was last seen to speak; set it when that is learnt. */
   protocol: Protocol | null
-  /** `neither`: the scan ended for a reason that says nothing about the address. */
-  done(outcome: 'worked' | 'failed' | 'neither'): void
+  /**
+   * `late`: no verdict in time, which is a failure only if the address has finished no other scan since this one
+   * began. `neither`: the scan ended for a reason that says nothing about the address.
+   */
+  done(outcome: 'worked' | 'failed' | 'late' | 'neither'): void
 }
 
 /** Least milliseconds between two look-ups that failures ask for. */
@@ -122,6 +127,7 @@ export class Hosts {
     entry.inFlight++
     // After its rest one scan finds out whether the address is back; the others go on without it meanwhile.
     if (entry.failed) entry.restsUntil = this.world.now() + this.settings.restMs
+    const { finished } = entry
     let open = true
     return {
       address: entry.address,
@@ -136,7 +142,9 @@ export class Hosts {
         if (!open) return
         open = false
         entry.inFlight--
-        if (outcome !== 'neither') this.#judge(entry, outcome)
+        if (outcome === 'worked' || outcome === 'failed') this.#judge(entry, outcome)
+        // One that is at work and has too much of it, or met a message that takes for ever, is no dead one.
+        if (outcome === 'late' && entry.finished === finished) this.#judge(entry, 'failed')
         this.#wakeAll()
       },
     }
@@ -144,6 +152,7 @@ export class Hosts {
 
   #judge(entry: Entry, outcome: 'worked' | 'failed'): void {
     entry.failed = outcome === 'failed'
+    if (!entry.failed) entry.finished++
     entry.restsUntil = entry.failed ? this.world.now() + this.settings.restMs : 0
     if (!entry.failed) return
     // What comes back may be another release, and a name may stand for other addresses by now.
@@ -219,7 +228,7 @@ export class Hosts {
     const entries = new Map<string, Entry>()
     for (const address of this.settings.hosts.flatMap((host) => this.#addressesOf(host))) {
       const text = addressText(address)
-      const fresh = { address, text, failed: false, restsUntil: 0, inFlight: 0, protocol: null }
+      const fresh = { address, text, failed: false, restsUntil: 0, inFlight: 0, finished: 0, protocol: null }
       entries.set(text, known.get(text) ?? fresh)
     }
     this.#entries = [...entries.values()]

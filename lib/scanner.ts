@@ -40,6 +40,8 @@ interface Course {
   readonly log: ScanLog
   readonly started: number
   readonly failures: string[]
+  /** For an address that has room. */
+  isWaiting: boolean
   clamd: string | null
   protocol: Protocol | null
   step: Step | null
@@ -74,6 +76,7 @@ export class Scanner {
       log,
       started: performance.now(),
       failures: [],
+      isWaiting: false,
       clamd: null,
       protocol: null,
       step: null,
@@ -102,7 +105,9 @@ export class Scanner {
     const tried = new Set<string>()
     let limits = 0
     for (;;) {
+      course.isWaiting = true
       const lease = await this.hosts.take(tried, course.signal)
+      course.isWaiting = false
       if (!lease) break
       tried.add(lease.text)
       const { reply, step, bytes } = await this.#ask(course, lease)
@@ -127,14 +132,16 @@ export class Scanner {
   /** One address. Resolves with a verdict or a reason to ask the next one. Rejects when there is to be no next. */
   async #ask(course: Course, lease: Lease): Promise<Attempt> {
     course.clamd = lease.text
-    let outcome: 'worked' | 'failed' | 'neither' = 'neither'
+    const began = performance.now()
+    let outcome: Parameters<Lease['done']>[0] = 'neither'
     try {
       const attempt = await this.#inSomeProtocol(course, lease)
       outcome = hasVerdict(attempt) ? 'worked' : 'failed'
       return attempt
     } catch (error) {
-      // A scan time-out is not retried: the next daemon would be as long over it. But this one rests.
-      if (error instanceof TimedOut) outcome = 'failed'
+      // A scan time-out is not retried: the next daemon would be as long over it. But this one rests, if it was the
+      // address that took the time and not the wait for it.
+      if (error instanceof TimedOut && performance.now() - began > this.settings.scanMs / 2) outcome = 'late'
       throw error
     } finally {
       lease.done(outcome)
@@ -211,8 +218,9 @@ export class Scanner {
       course.bytes = error.bytes
       return unscanned('too_large', error.message, course)
     }
-    const where =
-      course.clamd === null ? '' : `${course.clamd} ${course.protocol ?? ''}: ${course.step ?? ''}: `
+    const { clamd, protocol, step, isWaiting } = course
+    const asked = clamd === null ? '' : `${clamd} ${protocol ?? ''}: ${step ?? ''}: `
+    const where = isWaiting ? 'waiting for an address with room: ' : asked
     const before = course.failures.map((text) => `; before that ${text}`).join('')
     if (error instanceof TimedOut) return unscanned('timeout', where + error.message + before, course)
     if (error instanceof Failure) return unscanned('error', `${error.step}: ${error.text}${before}`, course)

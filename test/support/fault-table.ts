@@ -36,6 +36,8 @@ export interface Row {
   readonly scanner?: ScanningOptions
   /** Says more than its verdict, too late to be noticed. */
   readonly talksOn?: boolean
+  /** Says OK of its own accord, whatever the message. */
+  readonly lies?: boolean
   /** Listens on a port of its own and is no clamd. */
   readonly stranger?: (socket: Socket) => void
 }
@@ -183,7 +185,7 @@ for (const [name, act] of Object.entries({
 }
 
 for (const when of untilSent) {
-  const more = { bytes: large }
+  const more = { bytes: large, lies: true }
   add(when, 'OK before the data, and goes on', [{ do: 'say', text: 'stream: OK' }], 'error', more)
   add(when, 'OK before the data, and hangs up', [{ do: 'answer', text: 'stream: OK' }], 'error', more)
   const virus: Act = { do: 'answer', text: 'stream: Early.Test FOUND' }
@@ -192,6 +194,17 @@ for (const when of untilSent) {
     when === 'first' || when === 'middle' || when === 'dataConnect' ? ['found', 'error'] : ['error', 'found']
   add(when, 'FOUND before the data', [virus], when === 'port' ? 'error' : early, more)
 }
+
+// More than the kernel takes off our hands, so that the message cannot have been sent.
+add(
+  'first',
+  'OK before the data, and reads no more',
+  [{ do: 'say', text: 'stream: OK' }, { do: 'freeze' }],
+  'error',
+  {
+    bytes: 8 * large,
+  },
+)
 
 rows.push(
   {
