@@ -142,7 +142,7 @@ for (const on of ['command', 'data', 'both'] as const) {
       // It has every byte; whether our end of the data was sent before its own is a matter of luck.
       else if (on === 'data' && when === 'lastByte') end = ['verdict', 'unclean']
       // It reads on, and we may have sent everything by then.
-      else if (on === 'data' && act === 'halfClose' && when !== 'dataConnect') end = ['verdict', 'error']
+      else if (on === 'data' && act === 'halfClose') end = ['verdict', 'error']
       const row: Partial<Row> = { bytes: large, scanner: on === 'command' ? {} : { connectMs: patienceMs } }
       const ends = endsAt(when, end)
       if (on !== 'command') delete ends.instream
