@@ -29,6 +29,9 @@ export interface ScanLog {
 
 const dialogue = { stream, instream }
 
+/** Whoever has waited for so much of the budget does not begin to scan any more. */
+const mostOfBudget = 0.9
+
 class TimedOut extends Error {
   override readonly name = 'TimedOut'
 }
@@ -105,9 +108,7 @@ export class Scanner {
     const tried = new Set<string>()
     let limits = 0
     for (;;) {
-      course.isWaiting = true
-      const lease = await this.hosts.take(tried, course.signal)
-      course.isWaiting = false
+      const lease = await this.#takeInTime(course, tried)
       if (!lease) break
       tried.add(lease.text)
       const { reply, step, bytes } = await this.#ask(course, lease)
@@ -127,6 +128,20 @@ export class Scanner {
       return unscanned('too_large', `over StreamMaxLength: ${course.failures.join('; ')}`, course)
     }
     return unscanned('error', course.failures.join('; ') || 'resolve: no address of a clamd is known', course)
+  }
+
+  /** A scan that begins when its time is nearly up would be given up at once, and clamd would do it all the same. */
+  async #takeInTime(course: Course, tried: ReadonlySet<string>): Promise<Lease | null> {
+    const began = performance.now()
+    course.isWaiting = true
+    const lease = await this.hosts.take(tried, course.signal)
+    const waitedMs = performance.now() - began
+    if (lease && waitedMs > this.settings.scanMs * mostOfBudget) {
+      lease.done('neither')
+      throw new TimedOut(`none within ${Math.round(waitedMs)} ms`)
+    }
+    course.isWaiting = false
+    return lease
   }
 
   /** One address. Resolves with a verdict or a reason to ask the next one. Rejects when there is to be no next. */

@@ -9,7 +9,7 @@ import { ensureBuild, ensureClamd, ensurePackages, handOver, repository, runStep
 const checks = ['types', 'lint', 'prettier']
 
 function testFiles() {
-  return ['unit', 'integration', 'e2e'].flatMap((kind) => {
+  return ['unit', 'integration', 'e2e', 'faults'].flatMap((kind) => {
     const directory = path.join('test', kind)
     const names = readdirSync(path.join(repository, directory)).sort()
     return names.filter((name) => name.endsWith('.test.ts')).map((name) => path.join(directory, name))

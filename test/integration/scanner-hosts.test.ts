@@ -197,6 +197,19 @@ test('a time-out while waiting for room says so, and not that an address was slo
   assert.equal(verdict.clamd, null)
 })
 
+test('a message whose turn comes when its time is nearly up gives clamd no work', async (t) => {
+  const [daemon, ...none] = await daemons(t, {})
+  assert.ok(daemon)
+  const scanning = scanningOf([daemon, ...none], { protocol: 'instream', scanMs: 1000, maxConcurrent: 1 })
+  const lease = await scanning.hosts.take(new Set(), AbortSignal.timeout(1000))
+  setTimeout(() => lease?.done('worked'), 950)
+  const verdict = await scanning.scan(clean())
+  assert.match(textOf(verdict), /^waiting for an address with room: (none|no verdict) within \d+ ms$/)
+  assert.equal(daemon.connections, 0)
+  assert.equal((await scanning.scan(clean())).outcome, 'clean')
+  assert.deepEqual(scanning.leftovers(), [])
+})
+
 test('the budget spans all tries', async (t) => {
   const list = await daemons(t, { host: '127.0.9.1' }, { host: '127.0.9.2' }, { host: '127.0.9.3' })
   for (const daemon of list) await daemon.play([{ at: 'connect', do: 'blackHole' }])

@@ -120,8 +120,8 @@ export class FaultSite {
     assert.equal(scans.length, 1, story)
     assert.ok(ms < this.settings.scanMs + slackMs, `${ms} ms: ${story}`)
     const isTimeout = note?.reason === 'timeout'
-    // Timers may be early by a part of a millisecond.
-    if (isTimeout) assert.ok(ms > this.settings.scanMs - 2, `a time-out after ${ms} ms: ${story}`)
+    // Who has waited for room so long does not begin to scan (scanner.ts).
+    if (isTimeout) assert.ok(ms > this.settings.scanMs * 0.9 - 2, `a time-out after ${ms} ms: ${story}`)
     assert.equal(reply.code, codeOf(seen), story)
   }
 
