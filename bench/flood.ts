@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs'
 import { startClamd } from '../test/support/clamd'
 import { keepRecord } from '../test/support/fault-record'
+import type { Haraka } from '../test/support/haraka'
 import { big } from '../test/support/mails'
 import { sendMessage } from '../test/support/smtp'
 import { startContender, type Name } from './contenders'
@@ -21,17 +22,18 @@ async function peakMiB(name: Name, messages: number): Promise<number> {
   const clamd = await startClamd({
     config: { StreamMaxLength: '100M', MaxFileSize: '100M', MaxScanSize: '400M' },
   })
-  const haraka = await startContender(name, clamd)
+  let haraka: Haraka | undefined
   try {
+    const { port, pid } = (haraka = await startContender(name, clamd))
     const send = async () => {
-      const reply = await sendMessage(haraka.port, { data: big(megabytes * 1e6), timeoutMs: 300_000 })
+      const reply = await sendMessage(port, { data: big(megabytes * 1e6), timeoutMs: 300_000 })
       if (reply.code !== 250) throw new Error(`${name}: ${reply.code} ${reply.text}`)
     }
     await Promise.all(Array.from({ length: messages }, send))
-    const status = readFileSync(`/proc/${haraka.pid}/status`, 'utf8')
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8')
     return Math.round(Number(/^VmHWM:\s*(\d+) kB/m.exec(status)?.[1]) / 1024)
   } finally {
-    await haraka.stop()
+    await haraka?.stop()
     await clamd.stop()
   }
 }

@@ -13,16 +13,16 @@ const page = path.join(repository, 'docs', 'reliability.md')
 
 /** Reads what keepRecord() left in the directory, and puts it between the page's marks. */
 export function writeReliability(record: string): void {
-  const read = <T>(name: string) => JSON.parse(readFileSync(path.join(record, `${name}.json`), 'utf8')) as T
-  const dialogue = read<Cell[]>('dialogue')
-  const daemon = read<Cell[]>('daemon')
+  const read = (name: string): unknown => JSON.parse(readFileSync(path.join(record, `${name}.json`), 'utf8'))
+  const dialogue = read('dialogue') as Cell[]
+  const daemon = read('daemon') as Cell[]
   const blocks: Record<string, string> = {
-    sum: sum([...dialogue, ...daemon], read<Flood[]>('overload')),
+    sum: sum([...dialogue, ...daemon], read('overload') as Flood[]),
     steps: steps(dialogue),
     others: lines(dialogue.filter(({ place }) => !place)),
     daemon: lines(daemon),
-    overload: overload(read<Flood[]>('overload')),
-    memory: memory(read<FloodMemory[]>('flood')),
+    overload: overload(read('overload') as Flood[]),
+    memory: memory(read('flood') as FloodMemory[]),
   }
   let text = readFileSync(page, 'utf8')
   for (const [name, block] of Object.entries(blocks)) {
