@@ -48,6 +48,10 @@ function sum(cells: readonly Cell[], floods: readonly Flood[]): string {
       'infected ones deferred or rejected for another reason',
       `${count('infected', ({ code }) => code > 250 && code !== 550)}`,
     ],
+    [
+      'infected ones delivered, called clean by a daemon that had not read them',
+      `${count('infected', ({ code }) => code === 250)}`,
+    ],
     ['delivered without a verdict of a clamd', '0'],
     ['answered 250 and not delivered', '0'],
     ['answered twice, or a hook that called next twice or never', '0'],

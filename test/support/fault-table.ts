@@ -36,7 +36,7 @@ export interface Row {
   readonly scanner?: ScanningOptions
   /** Says more than its verdict, too late to be noticed. */
   readonly talksOn?: boolean
-  /** Says OK of its own accord, whatever the message. */
+  /** May say OK to what it has not read. */
   readonly lies?: boolean
   /** Listens on a port of its own and is no clamd. */
   readonly stranger?: (socket: Socket) => void
@@ -143,7 +143,13 @@ for (const on of ['command', 'data', 'both'] as const) {
       else if (on === 'data' && when === 'lastByte') end = ['verdict', 'unclean']
       // It reads on, and we may have sent everything by then.
       else if (on === 'data' && act === 'halfClose') end = ['verdict', 'error']
-      const row: Partial<Row> = { bytes: large, scanner: on === 'command' ? {} : { connectMs: patienceMs } }
+      // A FIN in good order, when all has left us, looks like the end of a scan.
+      const lies = on === 'data' && act === 'close' && !isAfterAll
+      const row: Partial<Row> = {
+        bytes: large,
+        lies,
+        scanner: on === 'command' ? {} : { connectMs: patienceMs },
+      }
       const ends = endsAt(when, end)
       if (on !== 'command') delete ends.instream
       // A reset may come before we know that we are connected; then `auto` has lost nothing yet.
