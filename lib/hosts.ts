@@ -67,6 +67,8 @@ interface Entry {
   failed: boolean
   restsUntil: number
   inFlight: number
+  /** Scans that came to their end there. */
+  finished: number
   protocol: Protocol | null
   hasSessions: boolean
   engine: Engine | null
@@ -85,8 +87,11 @@ export interface Lease {
   hasSessions: boolean
   /** What the daemon was last seen to be. */
   readonly engine: Engine | null
-  /** `neither`: the scan ended for a reason that says nothing about the address. */
-  done(outcome: 'worked' | 'failed' | 'neither'): void
+  /**
+   * `late`: no verdict in time, which is a failure only if the address has finished no other scan since this one
+   * began. `neither`: the scan ended for a reason that says nothing about the address.
+   */
+  done(outcome: 'worked' | 'failed' | 'late' | 'neither'): void
 }
 
 /** Least milliseconds between two look-ups that failures ask for. */
@@ -235,6 +240,7 @@ export class Hosts {
     entry.inFlight++
     // After its rest one scan finds out whether the address is back; the others go on without it meanwhile.
     if (entry.failed) entry.restsUntil = this.world.now() + this.settings.restMs
+    const { finished } = entry
     let open = true
     return {
       address: entry.address,
@@ -258,7 +264,9 @@ export class Hosts {
         if (!open) return
         open = false
         entry.inFlight--
-        if (outcome !== 'neither') this.#judge(entry, outcome)
+        if (outcome === 'worked' || outcome === 'failed') this.#judge(entry, outcome)
+        // One that is at work and has too much of it, or met a message that takes for ever, is no dead one.
+        if (outcome === 'late' && entry.finished === finished) this.#judge(entry, 'failed')
         this.#wakeAll()
       },
     }
@@ -267,6 +275,7 @@ export class Hosts {
   #judge(entry: Entry, outcome: 'worked' | 'failed'): void {
     const isBack = entry.failed && outcome === 'worked'
     entry.failed = outcome === 'failed'
+    if (!entry.failed) entry.finished++
     entry.restsUntil = entry.failed ? this.world.now() + this.settings.restMs : 0
     if (isBack) this.world.recovered?.(entry.address)
     if (!entry.failed) return
@@ -375,6 +384,7 @@ function fresh(address: Address): Entry {
     failed: false,
     restsUntil: 0,
     inFlight: 0,
+    finished: 0,
     protocol: null,
     hasSessions: false,
     engine: null,

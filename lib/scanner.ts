@@ -31,6 +31,9 @@ export interface ScanLog {
 
 const dialogue = { stream, instream }
 
+/** Whoever has waited for so much of the budget does not begin to scan any more. */
+const mostOfBudget = 0.9
+
 class TimedOut extends Error {
   override readonly name = 'TimedOut'
 }
@@ -42,6 +45,8 @@ interface Course {
   readonly log: ScanLog
   readonly started: number
   readonly failures: string[]
+  /** For an address that has room. */
+  isWaiting: boolean
   clamd: string | null
   engine: Engine | null
   protocol: Protocol | null
@@ -79,6 +84,7 @@ export class Scanner {
       log,
       started: performance.now(),
       failures: [],
+      isWaiting: false,
       clamd: null,
       engine: null,
       protocol: null,
@@ -108,7 +114,7 @@ export class Scanner {
     const tried = new Set<string>()
     let limits = 0
     for (;;) {
-      const lease = await this.hosts.take(tried, course.signal, size)
+      const lease = await this.#takeInTime(course, tried, size)
       if (!lease) break
       tried.add(lease.text)
       const { reply, step, bytes } = await this.#ask(course, lease)
@@ -144,18 +150,34 @@ export class Scanner {
     return unscanned('error', why, course)
   }
 
+  /** A scan that begins when its time is nearly up would be given up at once, and clamd would do it all the same. */
+  async #takeInTime(course: Course, tried: ReadonlySet<string>, size: number): Promise<Lease | null> {
+    const began = performance.now()
+    course.isWaiting = true
+    const lease = await this.hosts.take(tried, course.signal, size)
+    const waitedMs = performance.now() - began
+    if (lease && waitedMs > this.settings.scanMs * mostOfBudget) {
+      lease.done('neither')
+      throw new TimedOut(`none within ${Math.round(waitedMs)} ms`)
+    }
+    course.isWaiting = false
+    return lease
+  }
+
   /** One address. Resolves with a verdict or a reason to ask the next one. Rejects when there is to be no next. */
   async #ask(course: Course, lease: Lease): Promise<Attempt> {
     course.clamd = lease.text
     course.engine = lease.engine
-    let outcome: 'worked' | 'failed' | 'neither' = 'neither'
+    const began = performance.now()
+    let outcome: Parameters<Lease['done']>[0] = 'neither'
     try {
       const attempt = await this.#inSomeProtocol(course, lease)
       outcome = hasVerdict(attempt) ? 'worked' : 'failed'
       return attempt
     } catch (error) {
-      // A scan time-out is not retried: the next daemon would be as long over it. But this one rests.
-      if (error instanceof TimedOut) outcome = 'failed'
+      // A scan time-out is not retried: the next daemon would be as long over it. But this one rests, if it was the
+      // address that took the time and not the wait for it.
+      if (error instanceof TimedOut && performance.now() - began > this.settings.scanMs / 2) outcome = 'late'
       throw error
     } finally {
       lease.done(outcome)
@@ -244,8 +266,9 @@ export class Scanner {
       course.bytes = error.bytes
       return unscanned('too_large', error.message, course)
     }
-    const where =
-      course.clamd === null ? '' : `${course.clamd} ${course.protocol ?? ''}: ${course.step ?? ''}: `
+    const { clamd, protocol, step, isWaiting } = course
+    const asked = clamd === null ? '' : `${clamd} ${protocol ?? ''}: ${step ?? ''}: `
+    const where = isWaiting ? 'waiting for an address with room: ' : asked
     const before = course.failures.map((text) => `; before that ${text}`).join('')
     if (error instanceof TimedOut) return unscanned('timeout', where + error.message + before, course)
     if (error instanceof Failure) return unscanned('error', `${error.step}: ${error.text}${before}`, course)

@@ -18,7 +18,7 @@ import {
 const checks = ['types', 'lint', 'prettier']
 
 function testFiles() {
-  return ['unit', 'fuzz', 'integration', 'e2e'].flatMap((kind) => {
+  return ['unit', 'fuzz', 'integration', 'e2e', 'faults'].flatMap((kind) => {
     const directory = path.join('test', kind)
     const names = readdirSync(path.join(repository, directory)).sort()
     return names.filter((name) => name.endsWith('.test.ts')).map((name) => path.join(directory, name))

@@ -5,9 +5,11 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, test, type TestContext } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { addressText } from '../../lib/address'
 import { Failure } from '../../lib/clamd/failure'
 import type { Verdict } from '../../lib/verdict'
+import { eicar } from '../support/eicar'
 import { startFakeClamd, type FakeClamd, type FakeClamdOptions } from '../support/fake-clamd'
 import { clean, eicarBody } from '../support/mails'
 import {
@@ -138,6 +140,74 @@ test('a scan time-out is not taken to another address, and the address rests', a
   assert.deepEqual(await scanAll(scanning, 3), [second, second, second])
   assert.deepEqual(scanning.leftovers(), [])
   await Promise.all(list.map((daemon) => daemon.idle()))
+})
+
+/** Scans one message at a time, each for so long; the verdicts are the usual ones. */
+function slowly(ms: number): FakeClamdOptions {
+  let turn: Promise<unknown> = Promise.resolve()
+  const judge = (bytes: Buffer) => {
+    const mine = turn
+      .then(() => delay(ms))
+      .then(() => `stream: ${bytes.includes(eicar()) ? 'Eicar FOUND' : 'OK'}`)
+    turn = mine
+    return mine
+  }
+  return { judge }
+}
+
+test('more than a daemon can do in time: what it cannot do times out, and it does not rest for that', async (t) => {
+  const list = await daemons(t, slowly(150), slowly(150), {})
+  const scanning = scanningOf(list, { protocol: 'instream', scanMs: 1500 })
+  const flood = await Promise.all(Array.from({ length: 54 }, () => scanning.scan(clean())))
+  const reasons = new Set(flood.map(reason))
+  assert.deepEqual([...reasons].sort(), ['clean', 'timeout'], flood.map(textOf).join('\n'))
+  // All are in turn at once; of those that rest none would be.
+  const signal = AbortSignal.timeout(1000)
+  const leases = [
+    await scanning.hosts.take(new Set(), signal),
+    await scanning.hosts.take(new Set(), signal),
+    await scanning.hosts.take(new Set(), signal),
+  ]
+  const places = list.map(({ address }) => addressText(address))
+  assert.deepEqual(leases.map((lease) => lease?.text).sort(), places.sort())
+  assert.deepEqual(scanning.leftovers(), [])
+})
+
+test('a message that waited most of its budget for room says nothing about the address it came to', async (t) => {
+  const list = await daemons(t, slowly(700), {})
+  const [slow, other] = list
+  await other?.play([{ at: 'first', do: 'stall' }])
+  const scanning = scanningOf(list, { protocol: 'instream', scanMs: 1000, maxConcurrent: 1 })
+  // The first is finished; the second holds the other address until its time is up; the third comes late to the first.
+  const verdicts = await Promise.all([scanning.scan(clean()), scanning.scan(clean()), scanning.scan(clean())])
+  assert.deepEqual(verdicts.map(reason), ['clean', 'timeout', 'timeout'])
+  assert.equal(verdicts[2].clamd, slow && addressText(slow.address))
+  const lease = await scanning.hosts.take(new Set(), AbortSignal.timeout(1000))
+  assert.equal(lease?.text, slow && addressText(slow.address))
+  const another = await scanning.hosts.take(new Set([lease?.text ?? '']), AbortSignal.timeout(1000))
+  assert.equal(another?.text, other && addressText(other.address))
+  assert.deepEqual(scanning.leftovers(), [])
+})
+
+test('a time-out while waiting for room says so, and not that an address was slow', async (t) => {
+  const scanning = scanningOf(await daemons(t, {}), { scanMs: 300, maxConcurrent: 1 })
+  await scanning.hosts.take(new Set(), AbortSignal.timeout(1000))
+  const verdict = await scanning.scan(clean())
+  assert.equal(textOf(verdict), 'waiting for an address with room: no verdict within 300 ms')
+  assert.equal(verdict.clamd, null)
+})
+
+test('a message whose turn comes when its time is nearly up gives clamd no work', async (t) => {
+  const [daemon, ...none] = await daemons(t, {})
+  assert.ok(daemon)
+  const scanning = scanningOf([daemon, ...none], { protocol: 'instream', scanMs: 1000, maxConcurrent: 1 })
+  const lease = await scanning.hosts.take(new Set(), AbortSignal.timeout(1000))
+  setTimeout(() => lease?.done('worked'), 950)
+  const verdict = await scanning.scan(clean())
+  assert.match(textOf(verdict), /^waiting for an address with room: (none|no verdict) within \d+ ms$/)
+  assert.equal(daemon.connections, 0)
+  assert.equal((await scanning.scan(clean())).outcome, 'clean')
+  assert.deepEqual(scanning.leftovers(), [])
 })
 
 test('the budget spans all tries', async (t) => {

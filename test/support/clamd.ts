@@ -37,6 +37,13 @@ export function clamdOrSkip(t: { skip(message?: string): void }): boolean {
   return false
 }
 
+/** The same for a whole suite: what its `skip` is to be. */
+export function skipWithoutClamd(): string | false {
+  let reason: string | false = false
+  clamdOrSkip({ skip: (message) => (reason = message ?? 'skipped') })
+  return reason
+}
+
 export class RealClamd {
   readonly host: string
   readonly socketPath: string
@@ -58,6 +65,19 @@ export class RealClamd {
 
   log(): string {
     return this.#process?.log ?? ''
+  }
+
+  /** Its reply to a message over INSTREAM, without the terminator; empty if it gives none. */
+  scan(message: Buffer): Promise<string> {
+    const length = Buffer.alloc(4)
+    length.writeUInt32BE(message.length)
+    const chunks = message.length === 0 ? [length] : [length, message, Buffer.alloc(4)]
+    return this.ask(Buffer.concat([Buffer.from('zINSTREAM\0'), ...chunks]))
+  }
+
+  /** What it says to these bytes, without the terminator; empty if it says nothing. */
+  ask(bytes: Buffer | string): Promise<string> {
+    return converse(this.host, this.port, bytes)
   }
 
   /** Resolves when it answers PING. Another program may take the free port first: then another one is tried. */
@@ -165,14 +185,18 @@ export async function freePort(host = '127.0.0.1'): Promise<number> {
 }
 
 async function ping(host: string, port: number): Promise<boolean> {
+  return (await converse(host, port, 'zPING\0')) === 'PONG'
+}
+
+/** Every end of it, a refused connection and five seconds of silence included, is an answer. */
+function converse(host: string, port: number, bytes: Buffer | string): Promise<string> {
   return new Promise((resolve) => {
     const socket = net.connect({ host, port })
     let reply = ''
     socket.setTimeout(5_000, () => socket.destroy())
-    socket.on('connect', () => socket.write('zPING\0'))
+    socket.on('connect', () => socket.write(bytes))
     socket.on('data', (chunk: Buffer) => (reply += chunk.toString('latin1')))
-    // Every end of it, a refused connection included, arrives as 'close'.
     socket.on('error', () => undefined)
-    socket.on('close', () => resolve(reply.startsWith('PONG')))
+    socket.on('close', () => resolve(reply.replace(/[\0\n]$/, '')))
   })
 }

@@ -1,12 +1,13 @@
 // A scriptable clamd: speaks STREAM and INSTREAM strictly, keeps what it was sent, and misbehaves as its script says
 // (clamd-script.ts) at any step of the dialogue. Left alone it answers like the real thing: OK, or FOUND when the
-// bytes hold the EICAR string. Real verdicts come from clamd.ts and stream-front.ts.
+// bytes hold the EICAR string; given a `judge`, it is a front whose verdicts are that one's.
 import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Address } from '../../lib/address'
 import { openBlackHole, type BlackHole } from './black-hole'
 import { Observations, type Protocol } from './clamd-observations'
 import type { Act, ConnectDeadEnd, Script, Step } from './clamd-script'
+import { eicar } from './eicar'
 import { converse, type Daemon } from './fake-dialogue'
 import type { Command, Peer } from './peer'
 
@@ -27,6 +28,8 @@ export interface FakeClamdOptions {
   streamMaxLength?: number
   /** How long a STREAM waits for its data connection. Default 30 s, as clamd's CommandReadTimeout. */
   acceptMs?: number
+  /** Where the verdicts come from, such as a real clamd's `scan`. Default: FOUND for what holds the EICAR string. */
+  judge?: (message: Buffer) => Promise<string>
   /** Where the data port listens. Default: where the command came to if that is IPv4, else 127.0.0.1. */
   dataHost?: string
 }
@@ -42,6 +45,7 @@ export class FakeClamd extends Observations implements Daemon {
   acceptMs: number
   version: string
   readonly dataHost: string | undefined
+  readonly judge: (message: Buffer) => Promise<string>
   /** What is said, or done, about commands that are no scans; may be changed at any time. */
   readonly answers: Partial<Record<Asked, Answer>> = {}
   readonly #options: FakeClamdOptions
@@ -63,6 +67,7 @@ export class FakeClamd extends Observations implements Daemon {
     this.streamMaxLength = options.streamMaxLength ?? 0
     this.acceptMs = options.acceptMs ?? 30_000
     this.dataHost = options.dataHost
+    this.judge = options.judge ?? judgeByItself
     this.#port = options.port ?? 0
   }
 
@@ -179,6 +184,10 @@ export class FakeClamd extends Observations implements Daemon {
       .then(() => void this.#dialogues.delete(dialogue))
     this.#dialogues.add(dialogue)
   }
+}
+
+function judgeByItself(message: Buffer): Promise<string> {
+  return Promise.resolve(message.includes(eicar()) ? 'stream: Eicar-Test-Signature FOUND' : 'stream: OK')
 }
 
 /** A running fake; the caller stops it. */

@@ -18,6 +18,8 @@ export interface Daemon extends Observations {
   readonly acceptMs: number
   readonly dataHost: string | undefined
   readonly stopped: AbortSignal
+  /** The reply to a message, without its terminator. */
+  judge(message: Buffer): Promise<string>
   /** What is done about a command that is no scan; undefined: UNKNOWN COMMAND. */
   otherCommand(command: Command): readonly Act[] | undefined
   /** The script of the next scan. It stays the next one until it is taken. */
@@ -27,7 +29,7 @@ export interface Daemon extends Observations {
 
 export async function converse(daemon: Daemon, socket: Socket): Promise<void> {
   const peer = daemon.track(new Peer(socket))
-  const stage = new Stage(peer, daemon, daemon.stopped)
+  const stage = new Stage(peer, daemon, daemon.stopped, (message) => daemon.judge(message))
   const isEarly = daemon.upcomingScript().some((step) => step.at === 'accept')
   if (isEarly) stage.script = daemon.takeScript()
   if (!(await stage.reach('accept'))) return
@@ -98,7 +100,7 @@ class ScanDialogue {
       if (!(await stage.reach('command'))) return
       if (!(await (this.protocol === 'STREAM' ? this.#receiveStream() : this.#receiveInstream()))) return
       if (!(await stage.reach('terminator')) || !(await stage.reach('reply'))) return
-      if (!stage.spoke) await stage.sayLine(stage.verdict)
+      if (!stage.spoke) await stage.sayLine(await stage.verdict())
       if (await stage.reach('close')) await stage.hangUp()
     } finally {
       this.daemon.noteFinished(this.#scan)

@@ -2,7 +2,6 @@
 // When which moment comes is the dialogue's business (fake-dialogue.ts).
 import type { Observations, Scan } from './clamd-observations'
 import { garbage, isAct, pieces, type Act, type Moment, type Script, type Which } from './clamd-script'
-import { eicar } from './eicar'
 import type { Peer } from './peer'
 
 export class Stage {
@@ -15,11 +14,13 @@ export class Stage {
   /** Whether the script said something at the latest moment. */
   spoke = false
   readonly #performed = new Set<Act>()
+  #verdict: Promise<string> | undefined
 
   constructor(
     readonly command: Peer,
     private readonly observations: Observations,
     private readonly stopped: AbortSignal,
+    private readonly judge: (message: Buffer) => Promise<string>,
   ) {}
 
   get goesOn(): boolean {
@@ -53,7 +54,7 @@ export class Stage {
       case 'say':
       case 'answer': {
         this.spoke = true
-        const line = this.#fillIn(act.text) + (act.end ?? this.end)
+        const line = (await this.#fillIn(act.text)) + (act.end ?? this.end)
         await this.say(Buffer.from(line, 'latin1'), act.split, act.everyMs)
         if (act.do === 'answer') for (const peer of this.#peers('both')) peer.close()
         return this.goesOn
@@ -105,8 +106,10 @@ export class Stage {
     this.command.close()
   }
 
-  get verdict(): string {
-    return this.scan?.bytes.includes(eicar()) ? 'stream: Eicar-Test-Signature FOUND' : 'stream: OK'
+  /** Of the message as far as it has come when this is first asked. */
+  verdict(): Promise<string> {
+    this.#verdict ??= this.judge(this.scan?.bytes ?? Buffer.alloc(0))
+    return this.#verdict
   }
 
   /** False if `until` came first, or the daemon was stopped. */
@@ -134,7 +137,8 @@ export class Stage {
     return this.data && ofMessage.includes(moment) ? 'data' : 'command'
   }
 
-  #fillIn(text: string): string {
-    return text.replaceAll('{port}', String(this.dataPort)).replaceAll('{verdict}', () => this.verdict)
+  async #fillIn(text: string): Promise<string> {
+    const verdict = text.includes('{verdict}') ? await this.verdict() : ''
+    return text.replaceAll('{port}', String(this.dataPort)).replaceAll('{verdict}', () => verdict)
   }
 }

@@ -37,7 +37,7 @@ function setUp(hosts: readonly Host[], settings: Partial<HostSettings> = {}, sta
     return lease
   }
   /** Takes an address for one message and says how that went. */
-  const use = async (outcome: 'worked' | 'failed' | 'neither' = 'worked'): Promise<string> => {
+  const use = async (outcome: Parameters<Lease['done']>[0] = 'worked'): Promise<string> => {
     const lease = await take()
     lease.done(outcome)
     return lease.text.replace(/:3310$/, '')
@@ -117,6 +117,15 @@ test('an end that says nothing about the address leaves it as it was', async () 
   const { use } = setUp(three)
   const order = [await use('neither'), await use(), await use(), await use()]
   assert.equal(order[3], '10.0.0.1')
+})
+
+test('a scan that was too long in coming counts against an address that finished none meanwhile', async () => {
+  const { take, use } = setUp(three.slice(0, 2))
+  const [silent, busy, quick] = [await take(), await take(), await take(['10.0.0.1:3310'])]
+  quick.done('worked')
+  busy.done('late')
+  silent.done('late')
+  assert.deepEqual([await use(), await use()], ['10.0.0.2', '10.0.0.2'])
 })
 
 test('max_concurrent: the next address with room, else wait for room', async () => {

@@ -1,0 +1,64 @@
+// `npm run bench:flood`: what a flood of large messages does to Haraka's memory, with this plugin and without any
+// scanning: the most the process ever held (VmHWM), a process of its own for each. Prints the two and their ratio.
+import { readFileSync } from 'node:fs'
+import { startClamd } from '../test/support/clamd'
+import { keepRecord } from '../test/support/fault-record'
+import type { Haraka } from '../test/support/haraka'
+import { big } from '../test/support/mails'
+import { sendMessage } from '../test/support/smtp'
+import { startContender, type Name } from './contenders'
+
+export interface FloodMemory {
+  messages: number
+  megabytes: number
+  withoutMiB: number
+  withMiB: number
+}
+
+const megabytes = 25
+const rounds = 3
+
+async function peakMiB(name: Name, messages: number): Promise<number> {
+  const clamd = await startClamd({
+    config: { StreamMaxLength: '100M', MaxFileSize: '100M', MaxScanSize: '400M' },
+  })
+  let haraka: Haraka | undefined
+  try {
+    const { port, pid } = (haraka = await startContender(name, clamd))
+    const send = async () => {
+      const reply = await sendMessage(port, { data: big(megabytes * 1e6), timeoutMs: 300_000 })
+      if (reply.code !== 250) throw new Error(`${name}: ${reply.code} ${reply.text}`)
+    }
+    await Promise.all(Array.from({ length: messages }, send))
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+    return Math.round(Number(/^VmHWM:\s*(\d+) kB/m.exec(status)?.[1]) / 1024)
+  } finally {
+    await haraka?.stop()
+    await clamd.stop()
+  }
+}
+
+async function median(name: Name, messages: number): Promise<number> {
+  const peaks = []
+  for (let round = 0; round < rounds; round++) peaks.push(await peakMiB(name, messages))
+  return peaks.sort((a, b) => a - b)[Math.floor(rounds / 2)] ?? NaN
+}
+
+async function main(): Promise<void> {
+  const seen: FloodMemory[] = []
+  for (const messages of [1, 8]) {
+    const withoutMiB = await median('no scanning', messages)
+    const withMiB = await median('clamav-stream', messages)
+    seen.push({ messages, megabytes, withoutMiB, withMiB })
+    const ratio = (withMiB / withoutMiB).toFixed(2)
+    console.log(
+      `${messages} of ${megabytes} MB at once: ${withoutMiB} MiB without, ${withMiB} MiB with, ratio ${ratio}`,
+    )
+  }
+  keepRecord('flood', seen)
+}
+
+main().catch((error: unknown) => {
+  console.error(error)
+  process.exitCode = 1
+})

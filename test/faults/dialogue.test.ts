@@ -1,0 +1,177 @@
+// The table of faults (fault-table.ts) against the packed plugin in a real Haraka: a front with a real clamd's verdicts
+// that fails as the table says, alone and before two good ones. Each row is met by a clean and by an infected message.
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { addressText } from '../../lib/address'
+import { skipWithoutClamd, startClamd, type RealClamd } from '../support/clamd'
+import { startFakeClamd, type FakeClamd, type FakeClamdOptions } from '../support/fake-clamd'
+import { keepRecord, type Cell } from '../support/fault-record'
+import { FaultSite, type Fate } from '../support/fault-site'
+import {
+  labelOf,
+  rows,
+  usual,
+  withStranger,
+  type Content,
+  type Row,
+  type Setting,
+} from '../support/fault-table'
+import { startStreamFront, type StreamFront } from '../support/stream-front'
+
+/** The fuller form has `auto` as well, which asks a daemon in both protocols, and all of three addresses. */
+const isFull = process.env.FAULTS_FULL === '1'
+const settings: readonly Setting[] = isFull ? ['stream', 'instream', 'auto'] : ['stream', 'instream']
+
+const seen: Cell[] = []
+let clamd: RealClamd
+let sites = 0
+
+/** A Haraka with one faulty address, or with two good ones behind it. */
+class Lab {
+  private constructor(
+    readonly site: FaultSite,
+    readonly faulty: FakeClamd,
+    readonly host: string,
+    readonly fronts: readonly StreamFront[],
+  ) {}
+
+  static async start(protocol: Setting, addresses: 1 | 3, scanMs: number): Promise<Lab> {
+    // Nobody else's, so that the port of a dead end stays one.
+    const host = `127.0.9.${++sites}`
+    const faulty = await startFakeClamd({ host, judge: (message) => clamd.scan(message) })
+    const front = () => startStreamFront({ clamd: { host: clamd.host, port: clamd.port }, instream: true })
+    const fronts = addresses === 3 ? [await front(), await front()] : []
+    const hosts = [faulty, ...fronts].map(({ address }) => addressText(address)).join(' ')
+    const site = await FaultSite.start({ host: hosts, protocol, scanMs, connectMs: 2000 })
+    return new Lab(site, faulty, host, fronts)
+  }
+
+  /** What is left open later is more than after this. */
+  async begin(): Promise<void> {
+    for (const content of ['clean', 'infected'] as const) {
+      let fate = await this.site.send(content, usual)
+      // A process is slow at its first message, and a short budget may not be enough for that.
+      for (let tries = 1; fate.seen.note?.reason === 'timeout' && tries < 20; tries++) {
+        fate = await this.site.send(content, usual)
+      }
+      assert.equal(fate.seen.note?.outcome, content, JSON.stringify(fate.seen))
+    }
+    await this.site.settle()
+  }
+
+  /** Until the faulty address is the first in turn; the messages before that are scanned by the others. */
+  async meet(content: Content, bytes: number, lies = false): Promise<Fate> {
+    const faulty = addressText(this.faulty.address)
+    for (let tries = 1; ; tries++) {
+      const fate = await this.site.send(content, bytes, lies)
+      if (fate.addresses[0] === faulty) return fate
+      const outcome = fate.seen.note?.outcome
+      const isSlow = this.site.settings.scanMs < 2000 && fate.seen.note?.reason === 'timeout'
+      if (!isSlow) assert.equal(outcome, content, JSON.stringify(fate.seen))
+      assert.ok(tries < 20, 'the faulty address is never asked')
+    }
+  }
+
+  async idle(): Promise<void> {
+    await this.faulty.idle()
+    assert.equal(this.faulty.open, 0)
+    assert.deepEqual(this.faulty.violations, [])
+    await Promise.all(this.fronts.map((front) => front.idle()))
+    await this.site.assertNothingLeft()
+  }
+
+  async stop(): Promise<void> {
+    await this.site.stop()
+    await this.faulty.stop()
+    await Promise.all(this.fronts.map((front) => front.stop()))
+  }
+}
+
+/** The row's own ways of the daemon, for as long as the row is run. */
+async function withDaemon<T>(
+  faulty: FakeClamd,
+  ways: FakeClamdOptions = {},
+  run: () => Promise<T>,
+): Promise<T> {
+  const usualWays = { protocols: faulty.protocols, acceptMs: faulty.acceptMs }
+  const { protocols = usualWays.protocols, acceptMs = usualWays.acceptMs } = ways
+  Object.assign(faulty, { protocols, acceptMs })
+  try {
+    return await run()
+  } finally {
+    Object.assign(faulty, usualWays)
+    await faulty.play([])
+  }
+}
+
+async function runRow(row: Row, lab: Lab): Promise<void> {
+  const { protocol, scanMs } = lab.site.settings
+  const { faulty } = lab
+  const bytes = row.bytes ?? usual
+  const addresses = lab.fronts.length > 0 ? 3 : 1
+  const meet = async (content: Content) => {
+    const fate = await lab.meet(content, bytes, row.lies)
+    const { note, log } = fate.seen
+    const isNeighbour = note?.clamd !== addressText(faulty.address)
+    const got = `${note?.reason ?? note?.outcome ?? 'no note'}${isNeighbour ? ' by a neighbour' : ''}`
+    const ends = [row.ends[protocol] ?? []].flat().map((end) => labelOf(end, content, addresses === 3))
+    // Whether every byte had left us when the lie came, or the second reply was late, is a matter of luck.
+    if (row.lies || (row.talksOn && content === 'clean')) ends.push('clean')
+    assert.ok(ends.includes(got), `${content}: ${got}, not ${ends.join(' or ')}:\n${log.join('\n')}`)
+    const { name, place } = row
+    seen.push({
+      row: name,
+      ...(place && { place }),
+      protocol,
+      addresses,
+      content,
+      code: fate.reply.code,
+      ms: fate.ms,
+      budgetMs: scanMs,
+    })
+  }
+  const run = async (port: number) => {
+    await faulty.play(row.script(bytes, port))
+    await Promise.all([meet('clean'), meet('infected')])
+  }
+  await withDaemon(faulty, row.daemon, () => withStranger(row.stranger, run, lab.host))
+  await lab.idle()
+}
+
+const shortMs = 700
+const longMs = 20_000
+
+describe('faults in a real Haraka', { concurrency: 4, skip: skipWithoutClamd() }, () => {
+  before(async () => {
+    clamd = await startClamd()
+  })
+  after(async () => {
+    await clamd.stop()
+    keepRecord('dialogue', seen)
+  })
+  for (const protocol of settings) {
+    for (const addresses of [1, 3] as const) {
+      for (const scanMs of [longMs, shortMs]) {
+        const ofSite = rows.filter(
+          (row, index) =>
+            row.ends[protocol] !== undefined &&
+            (row.scanner?.scanMs !== undefined) === (scanMs === shortMs) &&
+            (isFull || addresses === 1 || index % 3 === 0),
+        )
+        describe(
+          `${protocol}, ${addresses === 1 ? 'one address' : 'three'}, ${scanMs} ms`,
+          { concurrency: 1 },
+          () => {
+            let lab: Lab
+            before(async () => {
+              lab = await Lab.start(protocol, addresses, scanMs)
+            })
+            after(() => lab.stop())
+            test('no fault', () => lab.begin())
+            for (const row of ofSite) test(row.name, () => runRow(row, lab))
+          },
+        )
+      }
+    }
+  }
+})

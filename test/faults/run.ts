@@ -1,0 +1,41 @@
+// `npm run test:faults`: the fault tests in their fuller form. With --write, what was seen goes into
+// docs/reliability.md, the flood of bench/flood.ts included; with --quick, it is the form that `npm test` runs.
+import { spawnSync } from 'node:child_process'
+import { readdirSync } from 'node:fs'
+import path from 'node:path'
+import { writeReliability } from '../support/fault-page'
+import { repository } from '../support/haraka-install'
+import { TemporaryDirectory } from '../support/process'
+
+function runNode(args: readonly string[], env: NodeJS.ProcessEnv): boolean {
+  const options = { cwd: repository, stdio: 'inherit', env: { ...process.env, ...env } } as const
+  return spawnSync(process.execPath, ['--import', 'tsx', ...args], options).status === 0
+}
+
+function main(flags: readonly string[]): void {
+  const unknown = flags.find((flag) => flag !== '--write' && flag !== '--quick')
+  if (unknown !== undefined) throw new Error(`${unknown}: only --write and --quick are known`)
+  const record = new TemporaryDirectory('faults')
+  const tests = readdirSync(__dirname).filter((name) => name.endsWith('.test.ts'))
+  const files = tests.map((name) => path.join(__dirname, name))
+  const env = {
+    ...(flags.includes('--quick') ? {} : { FAULTS_FULL: '1' }),
+    ...(flags.includes('--write') ? { FAULTS_RECORD: record.path } : {}),
+  }
+  // One file after the other: each starts several servers.
+  const isWell = runNode(['--test', '--test-reporter=spec', '--test-concurrency=1', ...files], env)
+  if (!isWell) throw new Error('some of it failed')
+  if (!flags.includes('--write')) return
+  // The flood is measured on this checkout as built.
+  const build = spawnSync('npm', ['run', '--silent', 'build'], { cwd: repository, stdio: 'inherit' })
+  if (build.status !== 0 || !runNode([path.join(repository, 'bench', 'flood.ts')], env))
+    throw new Error('the flood failed')
+  writeReliability(record.path)
+}
+
+try {
+  main(process.argv.slice(2))
+} catch (error) {
+  console.error(`npm run test:faults: ${(error as Error).message}`)
+  process.exitCode = 1
+}
