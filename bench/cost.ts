@@ -1,68 +1,52 @@
 // What one message costs: time on the clock and on the processors, contender by contender in turn.
+import type { Contender } from './contenders'
 import { cpuMsBetween, cpuSnapshot } from './cpu'
-import type { Contender, ContenderName } from './contenders'
-import type { LoadClient } from './load'
+import type { Load, LoadClient } from './load'
+import type { Cost, Rounds } from './results'
 
-/** Milliseconds per message. */
-export interface Cost {
-  wall: number
-  /** CPU of the mail server, all processes and threads. */
-  server: number
-  clamd: number
-  /** CPU of the STREAM front, which no installation has. */
-  front: number
-}
-
-export const costKinds = ['wall', 'server', 'clamd', 'front'] as const
-
-export interface Size {
-  label: string
-  bytes: number
-  /** Messages per contender and round. */
-  count: number
-}
-
-export interface CostOptions {
-  sizes: readonly Size[]
-  rounds: number
-  sessions: number
-}
-
-/** By size label, then by contender, one entry a round. */
-export type Costs = Map<string, Map<ContenderName, Cost[]>>
+export const costKinds = ['wall', 'server', 'clamd', 'front'] as const satisfies readonly (keyof Cost)[]
 
 /** So many small messages, and V8 has compiled what it will. */
-const warmUp = { bytes: 5_000, count: 400 }
+const warmUpLoad: Load = { bytes: 5_000, count: 400, sessions: 4 }
 
-export async function measureCosts(
-  contenders: readonly Contender[],
-  clamdPid: number,
+export async function warmUp(
   client: LoadClient,
-  options: CostOptions,
-): Promise<Costs> {
-  const { sizes, rounds, sessions } = options
-  for (const contender of contenders) await send(client, contender, { ...warmUp, sessions })
-  const costs: Costs = new Map()
-  for (const { label, bytes, count } of sizes) {
-    const ofSize = new Map(contenders.map(({ name }) => [name, [] as Cost[]]))
-    costs.set(label, ofSize)
-    // The order turns round each time, so that a drift of the machine hits all alike; the first is warm-up.
-    for (let round = -1; round < rounds; round++) {
-      for (const contender of round % 2 === 0 ? contenders : [...contenders].reverse()) {
-        const load = { bytes, count: round < 0 ? Math.ceil(count / 4) : count, sessions }
-        const cost = await measureOnce(client, contender, clamdPid, load)
-        if (round >= 0) ofSize.get(contender.name)?.push(cost)
-      }
-    }
+  contenders: readonly Contender<string>[],
+  load: Pick<Load, 'kind' | 'expected'> = {},
+): Promise<void> {
+  for (const contender of contenders) {
+    await client.prepare(contender.target, { ...warmUpLoad, ...load })
+    await client.send()
+    await contender.settled()
   }
-  return costs
 }
 
-async function measureOnce(
+/**
+ * Calls `measure` for each contender in each round. The order turns round each time, so that a drift of the machine hits
+ * all alike; one round more comes first, with a quarter of the messages, and is not counted.
+ */
+export async function inTurn<Name extends string, Value, L extends Pick<Load, 'count'>>(
+  contenders: readonly Contender<Name>[],
+  rounds: number,
+  load: L,
+  measure: (contender: Contender<Name>, load: L) => Promise<Value>,
+): Promise<Rounds<Name, Value>> {
+  const values = new Map(contenders.map(({ name }) => [name, [] as Value[]]))
+  for (let round = -1; round < rounds; round++) {
+    const count = round < 0 ? Math.ceil(load.count / 4) : load.count
+    for (const contender of round % 2 === 0 ? contenders : [...contenders].reverse()) {
+      const value = await measure(contender, { ...load, count })
+      if (round >= 0) values.get(contender.name)?.push(value)
+    }
+  }
+  return Object.fromEntries(values) as Rounds<Name, Value>
+}
+
+export async function costOf(
   client: LoadClient,
-  contender: Contender,
+  contender: Contender<string>,
   clamdPid: number,
-  load: { bytes: number; count: number; sessions: number },
+  load: Load,
 ): Promise<Cost> {
   await client.prepare(contender.target, load)
   const look = () => ({
@@ -71,18 +55,9 @@ async function measureOnce(
     front: cpuSnapshot(contender.frontPids),
   })
   const before = look()
-  const { wallMs, refused } = await client.send()
-  if (refused[0] !== undefined) throw new Error(`${contender.name}: ${refused.length} refused, ${refused[0]}`)
+  const { wallMs } = await client.send()
+  await contender.settled()
   const after = look()
-  const per = (what: 'server' | 'clamd' | 'front') => cpuMsBetween(before[what], after[what]) / load.count
+  const per = (whose: 'server' | 'clamd' | 'front') => cpuMsBetween(before[whose], after[whose]) / load.count
   return { wall: wallMs / load.count, server: per('server'), clamd: per('clamd'), front: per('front') }
-}
-
-async function send(
-  client: LoadClient,
-  contender: Contender,
-  load: { bytes: number; count: number; sessions: number },
-): Promise<void> {
-  await client.prepare(contender.target, load)
-  await client.send()
 }

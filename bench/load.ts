@@ -1,11 +1,9 @@
-// The client's side, in a process of its own, so that none of its work is counted as a server's. What is sent is made
-// before the clock starts. The other end of this is load-process.ts.
-import { fork, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
-import path from 'node:path'
-import { onProcessEnd } from '../test/support/process'
+// The client's side, in a process of its own. What is sent is made before the clock starts. The other end of this is
+// load-process.ts.
+import { Child } from './child'
+import type { Kind } from './messages'
 
-/** Where messages go: to a mail server, or straight to a clamd. */
+/** Where messages go: to a mail server, or straight to a clamd, by its port on loopback. */
 export type Target = { smtp: number } | { instream: number } | { stream: number }
 
 export interface Load {
@@ -13,41 +11,33 @@ export interface Load {
   count: number
   /** Connections at the same time, or for a clamd as many scans. */
   sessions: number
-  attachmentName?: string
+  /** Default 'plain'. */
+  kind?: Kind
+  /** The reply code that is expected from a mail server. Default 250. */
+  expected?: number
 }
 
 export interface Sent {
   /** From the first message's start to the last one's answer. */
   wallMs: number
-  /** Of each message from MAIL FROM, or from the connect to clamd, to the answer. */
+  /** Of each message: from its first byte, or from the connect to clamd, to the answer. */
   latenciesMs: number[]
-  /** Answers that were no 250, or for a clamd not clean. */
-  refused: string[]
+  /** When each message was answered, since the start. */
+  answeredMs: number[]
 }
 
 export type Order = { do: 'prepare'; load: Load; target: Target } | { do: 'send' }
 export type Report = { is: 'ready' } | ({ is: 'sent' } & Sent) | { is: 'failed'; error: string }
 
 export class LoadClient {
-  readonly #child: ChildProcess
-  readonly #forget: () => void
-
-  private constructor(child: ChildProcess) {
-    this.#child = child
-    this.#forget = onProcessEnd(() => child.kill('SIGKILL'))
-  }
-
-  static start(): LoadClient {
-    const child = fork(path.join(__dirname, 'load-process.ts'), { execArgv: ['--import', 'tsx'] })
-    return new LoadClient(child)
-  }
+  readonly #child = new Child<Order, Report>('load-process.ts')
 
   /** Makes the messages and opens the sessions. */
   async prepare(target: Target, load: Load): Promise<void> {
     await this.#ask({ do: 'prepare', load, target })
   }
 
-  /** Sends what was prepared. */
+  /** Sends what was prepared. Rejects if any answer was not the expected one. */
   async send(): Promise<Sent> {
     const report = await this.#ask({ do: 'send' })
     if (report.is !== 'sent') throw new Error(`the client said ${report.is}`)
@@ -55,25 +45,11 @@ export class LoadClient {
   }
 
   async stop(): Promise<void> {
-    this.#forget()
-    this.#child.disconnect()
-    await once(this.#child, 'exit')
+    await this.#child.stop()
   }
 
   async #ask(order: Order): Promise<Report> {
-    const answer = new Promise<Report>((resolve, reject) => {
-      const onMessage = (report: Report) => {
-        this.#child.off('exit', onExit)
-        resolve(report)
-      }
-      const onExit = () => {
-        this.#child.off('message', onMessage)
-        reject(new Error('the client ended'))
-      }
-      this.#child.once('message', onMessage).once('exit', onExit)
-    })
-    this.#child.send(order)
-    const report = await answer
+    const report = await this.#child.ask(order)
     if (report.is === 'failed') throw new Error(`the client failed: ${report.error}`)
     return report
   }
