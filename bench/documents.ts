@@ -21,11 +21,12 @@ const marks = {
 export const resultsFile = 'bench/results.json'
 
 /** By file name, relative to the repository: what it would contain. */
-export async function documents(results: Results): Promise<Record<string, string>> {
+export async function documents(measured: Results): Promise<Record<string, string>> {
+  const results = rounded(measured)
   const plot = costPlot(results)
   const plan = planningTable(results)
   return {
-    [resultsFile]: await pretty(resultsFile, JSON.stringify(rounded(results))),
+    [resultsFile]: await pretty(resultsFile, JSON.stringify(results)),
     'docs/benchmarks.md': await pretty('docs/benchmarks.md', benchmarksPage(results)),
     ...(plot && { 'docs/benchmarks.svg': drawPlot(plot) }),
     'README.md': await withFigures('README.md', summary(results)),

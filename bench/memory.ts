@@ -11,7 +11,7 @@ const bytes = 10_000_000
 const busySessions = 20
 const stalledSessions = 40
 /** A server that has taken no more memory for so long has all of every message. */
-const quietMs = 2_000
+const quietMs = 3_000
 const growthSteps = [500, 1_000, 2_000, 4_000]
 
 export async function measureMemory(clamd: RealClamd, repeats: number): Promise<Memory> {
