@@ -41,7 +41,7 @@ exports.register = function () {
     gc()
     gc()
     const { heapUsed, external } = process.memoryUsage()
-    console.log('[NOTICE] [-] [gauge] retained ' + (heapUsed + external))
+    this.lognotice('retained ' + (heapUsed + external))
   })
 }
 `
