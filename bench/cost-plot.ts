@@ -22,11 +22,11 @@ export function costPlot(results: Results): Plot | undefined {
     panels: [
       {
         title: 'CPU added to the mail server',
-        series: seriesOf(table, ['clamd', 'milter', 'instream', 'stream', 'null'], 'server'),
+        series: seriesOf(table, ['clamd', 'milter', 'stream', 'instream', 'null'], 'server'),
       },
       {
         title: 'Time added',
-        series: seriesOf(table, ['clamd', 'milter', 'instream', 'stream', 'bare'], 'wall'),
+        series: seriesOf(table, ['clamd', 'milter', 'stream', 'instream', 'bare'], 'wall'),
       },
     ],
     xTitle: 'size of the message',
