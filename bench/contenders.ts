@@ -1,39 +1,131 @@
-// What is compared: the same Haraka without scanning, with haraka-plugin-clamd, and with this plugin.
+// What is compared: who takes mail, who scans it on the way, and whose CPU time is whose.
 import type { RealClamd } from '../test/support/clamd'
-import { checkoutHaraka, startHaraka, type Haraka } from '../test/support/haraka'
+import { FrontProcess } from './front'
+import type { Target } from './load'
+import { Postfix } from './postfix'
+import {
+  startSite,
+  withClamavStream,
+  withHarakaPluginClamd,
+  withNullSink,
+  withoutScanning,
+  type Site,
+} from './sites'
 
-export const names = ['no scanning', 'haraka-plugin-clamd', 'clamav-stream'] as const
-export type Name = (typeof names)[number]
+export const contenderNames = [
+  'none',
+  'null',
+  'clamd',
+  'instream',
+  'stream',
+  'postfix',
+  'milter',
+  'bare',
+  'bare-stream',
+] as const
+export type ContenderName = (typeof contenderNames)[number]
 
-/** Takes every message and keeps nothing, so that delivery costs the same nothing everywhere. */
-const swallow = `
-exports.register = function () {
-  this.register_hook('queue', 'swallow')
+export const titles: Record<ContenderName, string> = {
+  none: 'Haraka without scanning',
+  null: 'Haraka, null sink',
+  clamd: 'Haraka, haraka-plugin-clamd',
+  instream: 'Haraka, this plugin, INSTREAM',
+  stream: 'Haraka, this plugin, STREAM',
+  postfix: 'Postfix without scanning',
+  milter: 'Postfix, clamav-milter',
+  bare: 'bare client, INSTREAM',
+  'bare-stream': 'bare client, STREAM',
 }
-exports.swallow = function (next) {
-  next(OK)
-}
-`
 
-export async function startContender(name: Name, clamd: RealClamd): Promise<Haraka> {
+/** The same server without scanning. The bare clients have no server, and add all they cost. */
+export const baselines: Partial<Record<ContenderName, ContenderName>> = {
+  null: 'none',
+  clamd: 'none',
+  instream: 'none',
+  stream: 'none',
+  milter: 'postfix',
+}
+
+export interface Contender<Name extends string = ContenderName> {
+  name: Name
+  target: Target
+  /** Roots of the mail server's processes. */
+  serverPids: number[]
+  /** The test front's, which is neither the server's nor clamd's. */
+  frontPids: number[]
+  /** Resolves when nothing of what was sent is still being worked on. */
+  settled(): Promise<void>
+  stop(): Promise<void>
+}
+
+/** Rejects with the reason in words where a program is not there. */
+export async function startContender(name: ContenderName, clamd: RealClamd): Promise<Contender> {
   const address = `${clamd.host}:${clamd.port}`
-  const setUps = {
-    'no scanning': { plugins: ['swallow'] },
-    'haraka-plugin-clamd': {
-      plugins: ['clamd', 'swallow'],
-      files: { 'clamd.ini': `clamd_socket=${address}\nmax_size=104857600\n` },
-    },
-    'clamav-stream': {
-      plugins: ['clamav-stream', 'swallow'],
-      ini: `[main]\nhost=${address}\nmax_size=100M\n`,
+  switch (name) {
+    case 'none':
+      return harakaContender(name, withoutScanning())
+    case 'null':
+      return harakaContender(name, withNullSink())
+    case 'clamd':
+      return harakaContender(name, withHarakaPluginClamd([address]))
+    case 'instream':
+      return harakaContender(name, withClamavStream([address]))
+    case 'stream': {
+      const front = await FrontProcess.start(clamd.port)
+      const site = withClamavStream([`127.0.0.1:${front.port}`], 'protocol=stream')
+      return withFront(await harakaContender(name, site), front)
+    }
+    case 'postfix':
+      return postfixContender(name)
+    case 'milter':
+      return postfixContender(name, clamd.port)
+    case 'bare':
+      return bareContender(name, { instream: clamd.port })
+    case 'bare-stream': {
+      const front = await FrontProcess.start(clamd.port)
+      return withFront(bareContender(name, { stream: front.port }), front)
+    }
+  }
+}
+
+export async function harakaContender<Name extends string>(name: Name, site: Site): Promise<Contender<Name>> {
+  const server = await startSite(site)
+  return {
+    name,
+    target: { smtp: server.port },
+    serverPids: [server.pid],
+    frontPids: [],
+    settled: () => Promise.resolve(),
+    stop: async () => {
+      await server.stop()
     },
   }
-  return startHaraka({
-    ...setUps[name],
-    sources: { swallow },
-    deliver: false,
-    haraka: checkoutHaraka(),
-    loglevel: 'NOTICE',
-    connection: { bytes: 0 },
-  })
+}
+
+async function postfixContender(name: ContenderName, clamdPort?: number): Promise<Contender> {
+  const server = await Postfix.start(clamdPort)
+  return {
+    name,
+    target: { smtp: server.port },
+    serverPids: server.pids,
+    frontPids: [],
+    settled: () => server.idle(),
+    stop: () => server.stop(),
+  }
+}
+
+function bareContender(name: ContenderName, target: Target): Contender {
+  const nothing = () => Promise.resolve()
+  return { name, target, serverPids: [], frontPids: [], settled: nothing, stop: nothing }
+}
+
+function withFront(contender: Contender, front: FrontProcess): Contender {
+  return {
+    ...contender,
+    frontPids: [front.pid],
+    stop: async () => {
+      await contender.stop()
+      await front.stop()
+    },
+  }
 }

@@ -77,9 +77,13 @@ export function ensureHaraka({ node = process.execPath, env = process.env } = {}
 
 /** The path of an installed clamd, or undefined. */
 export function findClamd() {
+  return findProgram('clamd')
+}
+
+function findProgram(name) {
   const folders = (process.env.PATH ?? '').split(path.delimiter).filter(Boolean)
   return [...folders, '/usr/sbin', '/usr/local/sbin']
-    .map((folder) => path.join(folder, 'clamd'))
+    .map((folder) => path.join(folder, name))
     .find((file) => isExecutable(file))
 }
 
@@ -112,15 +116,30 @@ export function ensureClamd({ testfiles = false } = {}) {
 export function ensureTestTools() {
   if (!process.env.CI) return
   const packages = [
-    ...(isOnPath(['chromium', 'chromium-browser', 'google-chrome']) ? [] : ['chromium']),
-    ...(isOnPath(['promtool']) ? [] : ['prometheus']),
+    ...(['chromium', 'chromium-browser', 'google-chrome'].some(findProgram) ? [] : ['chromium']),
+    ...(findProgram('promtool') ? [] : ['prometheus']),
   ]
   if (packages.length > 0) installDebian(packages)
 }
 
-function isOnPath(names) {
-  const folders = (process.env.PATH ?? '').split(path.delimiter).filter(Boolean)
-  return names.some((name) => folders.some((folder) => isExecutable(path.join(folder, name))))
+/**
+ * Installs Postfix and clamav-milter where that cannot disturb anybody: in a container, as root, and if no other mail
+ * server is there, which Postfix would replace. The bench does without them otherwise.
+ */
+export function ensurePostfix() {
+  const missing = [!findProgram('postfix') && 'postfix', !findProgram('clamav-milter') && 'clamav-milter']
+  const packages = missing.filter(Boolean)
+  if (packages.length === 0) return
+  const hasInit = existsSync('/run/systemd/system')
+  const hasOther = missing[0] && findProgram('sendmail')
+  if (hasInit || hasOther || process.getuid?.() !== 0 || !succeeds('apt-get', ['--version'])) {
+    console.log(`Not installed: ${packages.join(' ')}. Without them, Postfix is left out.`)
+    return
+  }
+  // Without a configuration, the package's own Postfix cannot be started, by whomever.
+  const answer = 'postfix postfix/main_mailer_type select No configuration\n'
+  quietly('debconf-set-selections', [], { input: answer, stdio: 'pipe' })
+  installDebian(packages)
 }
 
 function installDebian(packages) {
@@ -159,12 +178,12 @@ function succeeds(command, args) {
   return quietly(command, args).status === 0
 }
 
-function quietly(command, args) {
-  const stdio = ['ignore', 'pipe', 'pipe']
+function quietly(command, args, options = {}) {
   return spawnSync(command, args, {
-    stdio,
+    stdio: ['ignore', 'pipe', 'pipe'],
     encoding: 'utf8',
     timeout: tenMinutesMs,
     maxBuffer: 64 * 1024 * 1024,
+    ...options,
   })
 }

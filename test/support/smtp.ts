@@ -195,8 +195,8 @@ export class SmtpClient {
 }
 
 function shown(bytes: Buffer | string): string {
-  const text = bytes.toString('latin1').trimEnd()
-  return text.length > 200 ? `${text.slice(0, 200)}... (${bytes.length} bytes)` : text
+  const text = bytes.slice(0, 201).toString('latin1').trimEnd()
+  return bytes.length > 200 ? `${text.slice(0, 200)}... (${bytes.length} bytes)` : text
 }
 
 /** Resolves with the greeting read. */

@@ -1,0 +1,63 @@
+// What one message costs: time on the clock and on the processors, contender by contender in turn.
+import type { Contender } from './contenders'
+import { cpuMsBetween, cpuSnapshot } from './cpu'
+import type { Load, LoadClient } from './load'
+import type { Cost, Rounds } from './results'
+
+export const costKinds = ['wall', 'server', 'clamd', 'front'] as const satisfies readonly (keyof Cost)[]
+
+/** So many small messages, and V8 has compiled what it will. */
+const warmUpLoad: Load = { bytes: 5_000, count: 400, sessions: 4 }
+
+export async function warmUp(
+  client: LoadClient,
+  contenders: readonly Contender<string>[],
+  load: Pick<Load, 'kind' | 'expected'> = {},
+): Promise<void> {
+  for (const contender of contenders) {
+    await client.prepare(contender.target, { ...warmUpLoad, ...load })
+    await client.send()
+    await contender.settled()
+  }
+}
+
+/**
+ * Calls `measure` for each contender in each round. The order turns round each time, so that a drift of the machine hits
+ * all alike; one round more comes first, with a quarter of the messages, and is not counted.
+ */
+export async function inTurn<Name extends string, Value, L extends Pick<Load, 'count'>>(
+  contenders: readonly Contender<Name>[],
+  rounds: number,
+  load: L,
+  measure: (contender: Contender<Name>, load: L) => Promise<Value>,
+): Promise<Rounds<Name, Value>> {
+  const values = new Map(contenders.map(({ name }) => [name, [] as Value[]]))
+  for (let round = -1; round < rounds; round++) {
+    const count = round < 0 ? Math.ceil(load.count / 4) : load.count
+    for (const contender of round % 2 === 0 ? contenders : [...contenders].reverse()) {
+      const value = await measure(contender, { ...load, count })
+      if (round >= 0) values.get(contender.name)?.push(value)
+    }
+  }
+  return Object.fromEntries(values) as Rounds<Name, Value>
+}
+
+export async function costOf(
+  client: LoadClient,
+  contender: Contender<string>,
+  clamdPid: number,
+  load: Load,
+): Promise<Cost> {
+  await client.prepare(contender.target, load)
+  const look = () => ({
+    server: cpuSnapshot(contender.serverPids),
+    clamd: cpuSnapshot([clamdPid]),
+    front: cpuSnapshot(contender.frontPids),
+  })
+  const before = look()
+  const { wallMs } = await client.send()
+  await contender.settled()
+  const after = look()
+  const per = (whose: 'server' | 'clamd' | 'front') => cpuMsBetween(before[whose], after[whose]) / load.count
+  return { wall: wallMs / load.count, server: per('server'), clamd: per('clamd'), front: per('front') }
+}

@@ -1,0 +1,79 @@
+// What two features cost on top of a scan: looking at the names of attachments, and keeping a copy of an infected message.
+import type { RealClamd } from '../test/support/clamd'
+import { TemporaryDirectory } from '../test/support/process'
+import { harakaContender } from './contenders'
+import { costOf, inTurn, warmUp } from './cost'
+import type { Load, LoadClient } from './load'
+import type { Extra, ExtraName } from './results'
+import { withClamavStream, type Site } from './sites'
+
+const loads = [
+  { label: '100 kB', bytes: 100_000, count: 60, sessions: 1 },
+  { label: '1 MB', bytes: 1_000_000, count: 10, sessions: 1 },
+]
+
+interface Pair {
+  without: Site
+  with: Site
+  load: Pick<Load, 'kind' | 'expected'>
+}
+
+export async function measureExtras(client: LoadClient, clamd: RealClamd, rounds: number): Promise<Extra[]> {
+  const kept = new TemporaryDirectory('quarantine')
+  const extras: Extra[] = []
+  try {
+    for (const [name, pair] of Object.entries(pairs(clamd, kept.path)) as [ExtraName, Pair][]) {
+      extras.push(...(await measurePair(client, clamd.pid, rounds, name, pair)))
+    }
+    return extras
+  } finally {
+    kept.remove()
+  }
+}
+
+function pairs(clamd: RealClamd, folder: string): Record<ExtraName, Pair> {
+  const addresses = [`${clamd.host}:${clamd.port}`]
+  const plain = withClamavStream(addresses)
+  const deny = withClamavStream(
+    addresses,
+    '',
+    '[attachments]\ndeny=*.exe *.com *.bat *.cmd *.pif *.scr *.vbs\n',
+  )
+  const copy = withClamavStream(addresses, '', '[infected]\naction=quarantine reject\n')
+  return {
+    names: { without: plain, with: deny, load: { kind: 'plain' } },
+    'names in a zip': { without: plain, with: deny, load: { kind: 'zip' } },
+    'quarantine copy': {
+      without: plain,
+      with: {
+        ...copy,
+        plugins: ['clamav-stream', 'queue/quarantine', 'swallow'],
+        files: { 'quarantine.ini': `quarantine_path=${folder}\n` },
+      },
+      load: { kind: 'infected', expected: 550 },
+    },
+  }
+}
+
+async function measurePair(
+  client: LoadClient,
+  clamdPid: number,
+  rounds: number,
+  name: ExtraName,
+  pair: Pair,
+): Promise<Extra[]> {
+  const both = [await harakaContender('without', pair.without), await harakaContender('with', pair.with)]
+  const extras: Extra[] = []
+  try {
+    await warmUp(client, both, pair.load)
+    for (const { label, ...load } of loads) {
+      const costs = await inTurn(both, rounds, { ...load, ...pair.load }, (contender, each) =>
+        costOf(client, contender, clamdPid, each),
+      )
+      extras.push({ name, label, without: costs.without ?? [], with: costs.with ?? [] })
+    }
+    return extras
+  } finally {
+    for (const contender of both) await contender.stop()
+  }
+}

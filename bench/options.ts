@@ -1,0 +1,103 @@
+// The command line: which parts run, and of what.
+import { parseArgs } from 'node:util'
+import { contenderNames, type ContenderName } from './contenders'
+
+export const partNames = ['cpu', 'latency', 'memory', 'throughput', 'fail-over', 'extras'] as const
+export type PartName = (typeof partNames)[number]
+
+export interface Size {
+  label: string
+  bytes: number
+  /** Messages per contender and round; with one session at a time, half as many. */
+  count: number
+}
+
+const sizes: Record<string, Size> = {
+  '5k': { label: '5 kB', bytes: 5_000, count: 300 },
+  '100k': { label: '100 kB', bytes: 100_000, count: 100 },
+  '1M': { label: '1 MB', bytes: 1_000_000, count: 16 },
+  '10M': { label: '10 MB', bytes: 10_000_000, count: 4 },
+}
+const sizeNames = Object.keys(sizes)
+
+export const usage = `Usage: npm run bench -- [options]
+
+Measures what scanning costs, prints it, and writes docs/benchmarks.md, its plot and the figures in README.md and
+docs/operations.md. With a choice of parts, sizes or contenders it only prints.
+
+  --only PARTS        of ${partNames.join(', ')}
+  --sizes SIZES       of ${sizeNames.join(', ')} (part cpu)
+  --contenders NAMES  of ${contenderNames.join(', ')} (parts cpu and latency)
+  --sessions N,M      sessions at the same time, one table each (part cpu; default 4,1)
+  --rounds N          rounds that count (default 5)
+  --scale X           times as many messages in each round (part cpu; default 1)
+  --database DIR      signatures for clamd instead of the small test set, such as /var/lib/clamav
+  --render            no measuring: writes the files again from the figures of the last run (bench/results.json)
+  --help              this text`
+
+export interface Options {
+  help: boolean
+  render: boolean
+  parts: PartName[]
+  sizes: Size[]
+  contenders: ContenderName[]
+  rounds: number
+  /** The first is the one that targets are about. */
+  sessions: number[]
+  database: string | undefined
+  /** Nothing was left out by choice, so what is found belongs into the documents. */
+  complete: boolean
+}
+
+/** Throws an Error in words for a person. */
+export function readOptions(args: readonly string[]): Options {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      only: { type: 'string' },
+      sizes: { type: 'string' },
+      contenders: { type: 'string' },
+      rounds: { type: 'string', default: '5' },
+      sessions: { type: 'string', default: '4,1' },
+      scale: { type: 'string', default: '1' },
+      database: { type: 'string' },
+      render: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  })
+  const scale = positive('scale', values.scale)
+  return {
+    help: values.help,
+    render: values.render,
+    parts: chosen('only', values.only, partNames),
+    sizes: chosen('sizes', values.sizes, sizeNames)
+      .flatMap((name) => sizes[name] ?? [])
+      .map((size) => ({ ...size, count: Math.ceil(size.count * scale) })),
+    contenders: chosen('contenders', values.contenders, contenderNames),
+    rounds: whole('rounds', values.rounds),
+    sessions: values.sessions.split(',').map((text) => whole('sessions', text)),
+    database: values.database,
+    complete: [values.only, values.sizes, values.contenders].every((value) => value === undefined),
+  }
+}
+
+function positive(name: string, text: string): number {
+  const value = Number(text)
+  if (!(value > 0 && value < Infinity)) throw new Error(`--${name} ${text}: a number above 0 is needed`)
+  return value
+}
+
+function whole(name: string, text: string): number {
+  const value = positive(name, text)
+  if (!Number.isInteger(value)) throw new Error(`--${name} ${text}: a whole number is needed`)
+  return value
+}
+
+/** In the order of `allowed`, whatever the order asked for; all of them if nothing was asked for. */
+function chosen<T extends string>(name: string, text: string | undefined, allowed: readonly T[]): T[] {
+  if (text === undefined) return [...allowed]
+  const words = text.split(',').map((word) => word.trim())
+  const unknown = words.find((word) => !allowed.some((each) => each === word))
+  if (unknown !== undefined) throw new Error(`--${name} ${unknown}: allowed are ${allowed.join(', ')}`)
+  return allowed.filter((each) => words.includes(each))
+}

@@ -1,0 +1,225 @@
+// The run in words and tables: the same sections for the terminal and for docs/benchmarks.md.
+import { contenderNames, titles } from './contenders'
+import { added, addedLatency, costSpread, middle } from './figures'
+import { memoryNames, type Cost, type CostTable, type Results, type SizeCosts } from './results'
+import { spread, type Spread } from './statistics'
+import { costTargets, paidPerRest, retainedPerMessage, targets, type Target } from './targets'
+import type { Table } from './table'
+
+export interface Section {
+  title: string
+  /** Paragraphs in front of the table. */
+  text: string[]
+  table?: Table
+}
+
+export function sections(results: Results): Section[] {
+  return [
+    ...targetSection(results),
+    ...results.costs.flatMap(costSection),
+    ...oneSessionSection(results),
+    ...latencySection(results),
+    ...memorySection(results),
+    ...throughputSection(results),
+    ...failOverSection(results),
+    ...extrasSection(results),
+  ]
+}
+
+function targetSection(results: Results): Section[] {
+  const all = targets(results)
+  if (all.length === 0) return []
+  const measured = all.filter(({ reached }) => reached !== undefined)
+  const reached = measured.filter((each) => each.reached)
+  return [
+    {
+      title: 'Targets',
+      text: [`${reached.length} of ${measured.length} reached, with this plugin by INSTREAM.`],
+      table: { head: ['', '', 'Target', 'Measured', ''], rows: targetRows(all) },
+    },
+  ]
+}
+
+function targetRows(all: readonly Target[]): string[][] {
+  return all.map(({ group, what, is, limit, value, reached }, index) => [
+    all[index - 1]?.group === group ? '' : group,
+    what,
+    `${is} ${short(limit)}`,
+    value === undefined ? 'not measured' : short(value),
+    reached === undefined ? '' : reached ? 'reached' : 'not reached',
+  ])
+}
+
+function costSection({ sessions, sizes }: CostTable): Section[] {
+  const few = sessions === 1 ? 'one session' : `${sessions} sessions at a time`
+  return sizes.map((size) => ({
+    title: `${size.label}, ${few}`,
+    text: [],
+    table: {
+      head: ['ms per message', 'time', 'added', 'CPU of the server', 'added', 'CPU of clamd'],
+      rows: contenderNames
+        .filter((name) => size.rounds[name])
+        .map((name) => [
+          titles[name],
+          range(costSpread(size, name, 'wall')),
+          range(added(size, name, 'wall')),
+          cpu(size, name, 'server'),
+          name.startsWith('bare') ? '' : range(added(size, name, 'server')),
+          cpu(size, name, 'clamd'),
+        ]),
+    },
+  }))
+}
+
+function cpu(size: SizeCosts, name: (typeof contenderNames)[number], kind: keyof Cost): string {
+  const found = costSpread(size, name, kind)
+  return found && found.max > 0 ? range(found) : ''
+}
+
+/** The ratios of the further tables; the targets are about the first. */
+function oneSessionSection({ costs }: Results): Section[] {
+  return costs.slice(1).map((table) => ({
+    title: table.sessions === 1 ? 'Ratios with one session' : `Ratios with ${table.sessions} sessions`,
+    text: [],
+    table: {
+      head: ['', ...table.sizes.map(({ label }) => label)],
+      rows: byGroup(costTargets(table), table),
+    },
+  }))
+}
+
+function byGroup(all: readonly Target[], table: CostTable): string[][] {
+  return [...new Set(all.map(({ group }) => group))].map((group) => [
+    group,
+    ...table.sizes.map(({ label }) => {
+      const found = all.find((each) => each.group === group && each.what === label)
+      return found?.value === undefined ? '' : short(found.value)
+    }),
+  ])
+}
+
+function latencySection({ latency }: Results): Section[] {
+  if (!latency) return []
+  return [
+    {
+      title: 'Latency of a 5 kB message, one session',
+      text: [],
+      table: {
+        head: ['ms', 'p50', 'p50 of each round', 'p99', 'added p50', 'added p99'],
+        rows: contenderNames.flatMap((name) => {
+          const own = latency[name]
+          if (!own) return []
+          const extra = name.startsWith('bare') ? undefined : addedLatency(latency, name)
+          return [
+            [
+              titles[name],
+              short(own.p50Ms),
+              range(spread(own.p50sMs)),
+              short(own.p99Ms),
+              extra && extra.p50Ms !== 0 ? short(extra.p50Ms) : '',
+              extra && extra.p50Ms !== 0 ? short(extra.p99Ms) : '',
+            ],
+          ]
+        }),
+      },
+    },
+  ]
+}
+
+function memorySection({ memory }: Results): Section[] {
+  if (!memory) return []
+  const { busy, stalled, growth } = memory
+  return [
+    {
+      title: 'Memory of the Haraka process',
+      text: [],
+      table: {
+        head: [
+          'peak, MiB',
+          `${busy.sessions} at a time`,
+          `${stalled.sessions} at a time, clamd stalled`,
+          'bytes kept per message that is done',
+          'open files after the first and the last',
+        ],
+        rows: memoryNames.map((name) => {
+          const looks = growth[name]
+          return [
+            titles[name],
+            whole(busy.peakMiB[name]),
+            whole(stalled.peakMiB[name]),
+            short(retainedPerMessage(looks) ?? NaN),
+            `${looks?.[0]?.files ?? ''}, ${looks?.at(-1)?.files ?? ''}`,
+          ]
+        }),
+      },
+    },
+  ]
+}
+
+function throughputSection({ throughput }: Results): Section[] {
+  if (!throughput) return []
+  const { scanMs, perSecond } = throughput
+  return [
+    {
+      title: `Throughput with clamds that take ${scanMs} ms for a scan`,
+      text: [],
+      table: {
+        head: ['messages a second', ...perSecond.instream.map(({ clamds }) => `${clamds}`)],
+        rows: (['clamd', 'instream'] as const).map((name) => [
+          titles[name],
+          ...perSecond[name].map(({ rounds }) => range(spread(rounds))),
+        ]),
+      },
+    },
+  ]
+}
+
+function failOverSection({ failOver }: Results): Section[] {
+  if (!failOver) return []
+  const { messages, sessions, wallMs, hostRestMs, connectMs, paid } = failOver
+  const times = `host_rest=${hostRestMs}ms and connect_timeout=${connectMs}ms`
+  return [
+    {
+      title: 'One of three addresses swallows connections',
+      text: [
+        `${messages} messages of 5 kB over ${sessions} sessions in ${short(wallMs / 1000)} s, with ${times}: ` +
+          `${paid} of them paid the connect limit, ${short(paidPerRest(failOver))} per host_rest. All were scanned.`,
+      ],
+    },
+  ]
+}
+
+function extrasSection({ extras }: Results): Section[] {
+  if (!extras || extras.length === 0) return []
+  return [
+    {
+      title: 'What two features add',
+      text: [],
+      table: {
+        head: ['ms per message', '', 'time', 'CPU of the server'],
+        rows: extras.map(({ name, label, without, with: using }) => {
+          const more = (kind: keyof Cost) =>
+            range(spread(using.map((cost, round) => cost[kind] - (without[round]?.[kind] ?? NaN))))
+          return [name, label, more('wall'), more('server')]
+        }),
+      },
+    },
+  ]
+}
+
+/** Three digits that count, at most two behind the point. */
+export function short(value: number): string {
+  if (Number.isNaN(value)) return ''
+  const digits = Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2
+  return value.toFixed(digits).replace(/^-(0(?:\.0+)?)$/, '$1')
+}
+
+function range(found: Spread | undefined): string {
+  return found ? `${short(found.median)} (${short(found.min)} to ${short(found.max)})` : ''
+}
+
+function whole(values: readonly number[] | undefined): string {
+  if (!values) return ''
+  const { min, max } = spread(values)
+  return `${Math.round(middle(values) ?? NaN)} (${Math.round(min)} to ${Math.round(max)})`
+}

@@ -1,0 +1,81 @@
+// The Harakas that are compared: the same server each time, with one plugin more or less. None delivers anything.
+import { checkoutHaraka, startHaraka, type Haraka, type HarakaOptions } from '../test/support/haraka'
+
+/** The largest message anybody takes, in bytes: 100 MiB. */
+export const maxBytes = 104_857_600
+
+export type Site = Pick<HarakaOptions, 'plugins' | 'files' | 'ini'>
+
+/** Takes every message and keeps nothing, so that delivery costs the same nothing everywhere. */
+const swallow = `
+exports.register = function () {
+  this.register_hook('queue', 'swallow')
+}
+exports.swallow = function (next) {
+  next(OK)
+}
+`
+
+/** Reads every message the way a scanner does and forgets it, with the least that a pipe needs to write to. */
+const nullSink = `
+const { EventEmitter } = require('node:events')
+exports.register = function () {
+  this.register_hook('data_post', 'read')
+}
+exports.read = function (next, connection) {
+  const sink = new EventEmitter()
+  sink.write = () => true
+  sink.end = () => next()
+  connection.transaction.message_stream.pipe(sink)
+}
+`
+
+/** On SIGUSR2 collects all garbage and logs how many bytes are left. */
+const gauge = `
+const v8 = require('node:v8')
+const vm = require('node:vm')
+exports.register = function () {
+  v8.setFlagsFromString('--expose-gc')
+  const gc = vm.runInNewContext('gc')
+  process.on('SIGUSR2', () => {
+    gc()
+    gc()
+    const { heapUsed, external } = process.memoryUsage()
+    this.lognotice('retained ' + (heapUsed + external))
+  })
+}
+`
+
+export function withoutScanning(): Site {
+  return { plugins: ['swallow'] }
+}
+
+export function withNullSink(): Site {
+  return { plugins: ['null_sink', 'swallow'] }
+}
+
+/** With haraka-plugin-clamd, for `host:port` of one or more. */
+export function withHarakaPluginClamd(addresses: readonly string[], main = ''): Site {
+  return {
+    plugins: ['clamd', 'swallow'],
+    files: { 'clamd.ini': `clamd_socket=${addresses.join(' ')}\nmax_size=${maxBytes}\n${main}` },
+  }
+}
+
+/** With this plugin, for `host:port` of one or more; further lines of [main], and sections. */
+export function withClamavStream(addresses: readonly string[], main = '', sections = ''): Site {
+  const ini = `[main]\nhost=${addresses.join(' ')}\nmax_size=100M\n${main}\n${sections}`
+  return { plugins: ['clamav-stream', 'swallow'], ini }
+}
+
+export async function startSite(site: Site, more: readonly string[] = []): Promise<Haraka> {
+  return startHaraka({
+    ...site,
+    plugins: [...more, ...(site.plugins ?? [])],
+    sources: { swallow, gauge, null_sink: nullSink },
+    deliver: false,
+    haraka: checkoutHaraka(),
+    loglevel: 'NOTICE',
+    connection: { bytes: 0 },
+  })
+}

@@ -1,0 +1,164 @@
+// What the plugin is meant to reach, as ratios within one run, and whether it does.
+import type { ContenderName } from './contenders'
+import { added, addedLatency, costSpread, middle, primaryTable, ratio } from './figures'
+import type { CostTable, Results, SizeCosts } from './results'
+
+export interface Target {
+  /** A heading, the same for targets that belong together. */
+  group: string
+  what: string
+  limit: number
+  is: 'at most' | 'at least'
+  /** Undefined if it was not measured. */
+  value: number | undefined
+  reached: boolean | undefined
+}
+
+type Limits = Record<string, number>
+
+const ofServerCpu: Limits = { '5 kB': 0.65, '100 kB': 0.4, '1 MB': 0.25, '10 MB': 0.25 }
+const ofNullSink: Limits = { '1 MB': 1.6, '10 MB': 1.6 }
+const ofWall: Limits = { '5 kB': 0.7, '100 kB': 0.55, '1 MB': 0.55, '10 MB': 0.55 }
+const ofMilter: Limits = { '5 kB': 1, '100 kB': 1, '1 MB': 1, '10 MB': 1 }
+const ofBareClamd: Limits = { '5 kB': 1.05, '100 kB': 1.05, '1 MB': 1.05, '10 MB': 1.05 }
+
+const latencyLimits = { p50: 1.25, p99: 2 }
+const memoryLimit = 1.1
+/** Of what each clamd more should add. */
+const throughputShare = 0.95
+/** Bytes that stay of a message that is done, more than Haraka itself keeps; a collector's noise is below it. */
+const retainedLimit = 100
+
+/** Of this plugin by INSTREAM, in the order of the document. */
+export function targets(results: Results): Target[] {
+  const table = primaryTable(results)
+  return [
+    ...(table ? costTargets(table) : []),
+    ...latencyTargets(results),
+    ...memoryTargets(results),
+    ...throughputTargets(results),
+    ...failOverTargets(results),
+  ]
+}
+
+export function costTargets({ sizes }: CostTable, name: ContenderName = 'instream'): Target[] {
+  const perSize = (group: string, limits: Limits, value: (size: SizeCosts) => number | undefined) =>
+    sizes.flatMap((size) => {
+      const limit = limits[size.label]
+      return limit === undefined ? [] : [target(group, size.label, 'at most', limit, value(size))]
+    })
+  const against = (other: ContenderName, kind: 'wall' | 'server') => (size: SizeCosts) =>
+    ratio(added(size, name, kind), added(size, other, kind))
+  return [
+    ...perSize('CPU added to the server / haraka-plugin-clamd', ofServerCpu, against('clamd', 'server')),
+    ...perSize('CPU added to the server / null sink', ofNullSink, against('null', 'server')),
+    ...perSize('Time added / haraka-plugin-clamd', ofWall, against('clamd', 'wall')),
+    ...perSize('Time added / what clamav-milter adds to Postfix', ofMilter, against('milter', 'wall')),
+    ...perSize("clamd's CPU / bare client", ofBareClamd, (size) =>
+      ratio(costSpread(size, name, 'clamd'), costSpread(size, 'bare', 'clamd')),
+    ),
+  ]
+}
+
+function latencyTargets({ latency }: Results): Target[] {
+  if (!latency) return []
+  const ours = addedLatency(latency, 'instream')
+  const bare = addedLatency(latency, 'bare')
+  const group = 'Added latency, one session, 5 kB'
+  return [
+    target(
+      group,
+      'p50 / p50 of the bare client',
+      'at most',
+      latencyLimits.p50,
+      ours && bare && ours.p50Ms / bare.p50Ms,
+    ),
+    target(group, 'p99 / p50', 'at most', latencyLimits.p99, ours && ours.p99Ms / ours.p50Ms),
+  ]
+}
+
+function memoryTargets({ memory }: Results): Target[] {
+  if (!memory) return []
+  const peaks = [memory.busy, memory.stalled].map(({ sessions, peakMiB }) => {
+    const [ours, without] = [middle(peakMiB.instream), middle(peakMiB.none)]
+    const what = `${sessions} at a time${sessions === memory.stalled.sessions ? ', clamd stalled' : ''}`
+    return target(
+      'Peak memory, 10 MB messages / without scanning',
+      what,
+      'at most',
+      memoryLimit,
+      ours && without && ours / without,
+    )
+  })
+  const [kept, keptWithout] = [memory.growth.instream, memory.growth.none].map(retainedPerMessage)
+  return [
+    ...peaks,
+    target(
+      'Memory kept of messages that are done',
+      'bytes per message, more than without scanning',
+      'at most',
+      retainedLimit,
+      kept === undefined || keptWithout === undefined ? undefined : kept - keptWithout,
+    ),
+  ]
+}
+
+/** Bytes per message between the first and the last look. */
+export function retainedPerMessage(
+  looks: readonly { messages: number; retainedBytes: number }[] | undefined,
+): number | undefined {
+  const [first, last] = [looks?.[0], looks?.at(-1)]
+  if (!first || !last || first === last) return undefined
+  return (last.retainedBytes - first.retainedBytes) / (last.messages - first.messages)
+}
+
+function throughputTargets({ throughput }: Results): Target[] {
+  const ours = throughput?.perSecond.instream ?? []
+  const one = middle(ours.find(({ clamds }) => clamds === 1)?.rounds)
+  return ours
+    .filter(({ clamds }) => clamds > 1)
+    .map(({ clamds, rounds }) => {
+      const rate = middle(rounds)
+      return target(
+        'Throughput / one slowed clamd',
+        `${clamds} clamds`,
+        'at least',
+        throughputShare * clamds,
+        rate !== undefined && one !== undefined ? rate / one : undefined,
+      )
+    })
+}
+
+function failOverTargets({ failOver }: Results): Target[] {
+  if (!failOver) return []
+  return [
+    target(
+      'One of three addresses black-holed',
+      'messages that pay, per host_rest',
+      'at most',
+      1,
+      paidPerRest(failOver),
+    ),
+  ]
+}
+
+/** An address that has rested is due again, so a run that takes two rests may see three such messages. */
+export function paidPerRest({
+  paid,
+  wallMs,
+  hostRestMs,
+  connectMs,
+}: NonNullable<Results['failOver']>): number {
+  return paid / (Math.floor(wallMs / (hostRestMs + connectMs)) + 1)
+}
+
+function target(
+  group: string,
+  what: string,
+  is: Target['is'],
+  limit: number,
+  value: number | undefined,
+): Target {
+  const reached = value === undefined ? undefined : is === 'at most' ? value <= limit : value >= limit
+  return { group, what, is, limit, value, reached }
+}
