@@ -3,10 +3,9 @@
 import { readFileSync } from 'node:fs'
 import { startClamd } from '../test/support/clamd'
 import { keepRecord } from '../test/support/fault-record'
-import type { Haraka } from '../test/support/haraka'
 import { big } from '../test/support/mails'
 import { sendMessage } from '../test/support/smtp'
-import { startContender, type Name } from './contenders'
+import { startSite, withClamavStream, withoutScanning, type Site } from './sites'
 
 export interface FloodMemory {
   messages: number
@@ -18,16 +17,19 @@ export interface FloodMemory {
 const megabytes = 25
 const rounds = 3
 
-async function peakMiB(name: Name, messages: number): Promise<number> {
+type Kind = 'without' | 'with'
+
+async function peakMiB(kind: Kind, messages: number): Promise<number> {
   const clamd = await startClamd({
     config: { StreamMaxLength: '100M', MaxFileSize: '100M', MaxScanSize: '400M' },
   })
-  let haraka: Haraka | undefined
+  const site: Site = kind === 'with' ? withClamavStream([`${clamd.host}:${clamd.port}`]) : withoutScanning()
+  let haraka: Awaited<ReturnType<typeof startSite>> | undefined
   try {
-    const { port, pid } = (haraka = await startContender(name, clamd))
+    const { port, pid } = (haraka = await startSite(site))
     const send = async () => {
       const reply = await sendMessage(port, { data: big(megabytes * 1e6), timeoutMs: 300_000 })
-      if (reply.code !== 250) throw new Error(`${name}: ${reply.code} ${reply.text}`)
+      if (reply.code !== 250) throw new Error(`${kind}: ${reply.code} ${reply.text}`)
     }
     await Promise.all(Array.from({ length: messages }, send))
     const status = readFileSync(`/proc/${pid}/status`, 'utf8')
@@ -38,17 +40,17 @@ async function peakMiB(name: Name, messages: number): Promise<number> {
   }
 }
 
-async function median(name: Name, messages: number): Promise<number> {
+async function median(kind: Kind, messages: number): Promise<number> {
   const peaks = []
-  for (let round = 0; round < rounds; round++) peaks.push(await peakMiB(name, messages))
+  for (let round = 0; round < rounds; round++) peaks.push(await peakMiB(kind, messages))
   return peaks.sort((a, b) => a - b)[Math.floor(rounds / 2)] ?? NaN
 }
 
 async function main(): Promise<void> {
   const seen: FloodMemory[] = []
   for (const messages of [1, 8]) {
-    const withoutMiB = await median('no scanning', messages)
-    const withMiB = await median('clamav-stream', messages)
+    const withoutMiB = await median('without', messages)
+    const withMiB = await median('with', messages)
     seen.push({ messages, megabytes, withoutMiB, withMiB })
     const ratio = (withMiB / withoutMiB).toFixed(2)
     console.log(

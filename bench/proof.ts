@@ -3,7 +3,7 @@
 import { connect } from 'node:net'
 import { prove } from '../lib/proof/prove'
 import { startClamd } from '../test/support/clamd'
-import { cpuMs } from './cpu'
+import { cpuMsBetween, cpuSnapshot } from './cpu'
 
 const MiB = 1024 * 1024
 const usual = { StreamMaxLength: '25M', MaxFileSize: '25M', MaxScanSize: '100M' }
@@ -18,7 +18,7 @@ async function main(): Promise<void> {
   for (const [name, config] of cases) {
     const clamd = await startClamd({ config })
     try {
-      const before = { clamd: cpuMs(clamd.pid), own: process.cpuUsage() }
+      const before = { clamd: cpuSnapshot([clamd.pid]), own: process.cpuUsage() }
       const proof = await prove(
         { host: clamd.host, port: clamd.port },
         {
@@ -37,7 +37,7 @@ async function main(): Promise<void> {
         `${proof.probes} probes`,
         `${(proof.sentBytes / MiB).toFixed(1)} MiB`,
         `${proof.ms} ms`,
-        `clamd CPU ${Math.round(cpuMs(clamd.pid) - before.clamd)} ms`,
+        `clamd CPU ${Math.round(cpuMsBetween(before.clamd, cpuSnapshot([clamd.pid])))} ms`,
         `own CPU ${Math.round((own.user + own.system) / 1000)} ms`,
       ]
       console.log(`${name}: proven ${((proof.limitBytes ?? 0) / MiB).toFixed(2)} MiB; ${cost.join(', ')}`)
