@@ -100,7 +100,9 @@ export class FaultSite {
     const ms = performance.now() - begin
     const seen = await testimonyOf(client, id)
     this.#clients.push(client)
-    const addresses = seen.log.flatMap((line) => /^(\S+) \w+: connect(?:: (?:kept|anew).*)?$/.exec(line)?.[1] ?? [])
+    const addresses = seen.log.flatMap(
+      (line) => /^(\S+) \w+: connect(?:: (?:kept|anew).*)?$/.exec(line)?.[1] ?? [],
+    )
     const fate = { content, reply, seen, ms, addresses: [...new Set(addresses)] }
     this.#check(fate, sent, lies)
     return fate
