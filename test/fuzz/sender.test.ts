@@ -53,9 +53,17 @@ class MoodySocket extends EventEmitter {
     return this.#mood()
   }
 
-  end(bytes: Buffer, taken?: Taken): void {
-    this.write(bytes, taken)
+  end(taken: Taken): void {
+    this.write(Buffer.alloc(0), taken)
     this.writableEnded = true
+  }
+
+  cork(): void {
+    // Only about system calls, which nobody sees here.
+  }
+
+  uncork(): void {
+    // As cork.
   }
 
   /** True: there is room. */
