@@ -53,17 +53,9 @@ class MoodySocket extends EventEmitter {
     return this.#mood()
   }
 
-  end(taken: Taken): void {
-    this.write(Buffer.alloc(0), taken)
+  end(bytes: Buffer, taken?: Taken): void {
+    this.write(bytes, taken)
     this.writableEnded = true
-  }
-
-  cork(): void {
-    // Only about system calls, which nobody sees here.
-  }
-
-  uncork(): void {
-    // As cork.
   }
 
   /** True: there is room. */
