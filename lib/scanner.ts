@@ -64,12 +64,11 @@ interface Attempt {
 }
 
 export class Scanner {
-  readonly #sessions = new Sessions()
-
   constructor(
     private readonly settings: ScanSettings,
     private readonly hosts: Hosts,
     private readonly connect: Connect,
+    private readonly sessions = new Sessions(),
   ) {}
 
   /**
@@ -226,7 +225,7 @@ export class Scanner {
     const exchange = {
       connect: this.connect,
       address: lease.address,
-      sessions: protocol === 'instream' && lease.hasSessions ? this.#sessions : null,
+      sessions: protocol === 'instream' && lease.hasSessions ? this.sessions : null,
       connectMs,
       bufferBytes,
       maxBytes,

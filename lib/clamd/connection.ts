@@ -63,7 +63,6 @@ export class CommandConnection {
   #isClosed = false
   #broken: Failure | null = null
   #signal: AbortSignal | null = null
-  #isSilent = true
   #waiting: { step: Step; resolve: (line: string) => void; reject: (reason: Error) => void } | null = null
 
   private constructor(readonly socket: Socket) {
@@ -87,8 +86,8 @@ export class CommandConnection {
   /** Begins another exchange. */
   attach(signal: AbortSignal): void {
     this.#signal = signal
-    this.#isSilent = true
     signal.addEventListener('abort', this.#onAbort)
+    if (signal.aborted) this.#onAbort()
   }
 
   detach(): void {
@@ -96,14 +95,9 @@ export class CommandConnection {
     this.#signal = null
   }
 
-  /** Nothing has come in this exchange. */
-  get isSilent(): boolean {
-    return this.#isSilent
-  }
-
   /** Open, and nothing has come that was not asked for. */
   get isQuiet(): boolean {
-    return !this.#isClosed && this.#ended === null && this.#received === ''
+    return !this.socket.destroyed && !this.#isClosed && this.#ended === null && this.#received === ''
   }
 
   /** What has come behind the last reply. */
@@ -191,7 +185,6 @@ export class CommandConnection {
   }
 
   #receive(text: string): void {
-    this.#isSilent = false
     this.#received = (this.#received + text).slice(0, maxReplyBytes + 1)
     if (this.#received.length > maxReplyBytes) {
       this.fail(

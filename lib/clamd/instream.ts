@@ -24,16 +24,19 @@ export async function instream(how: Exchange, message: MessageSource): Promise<A
 
 async function inSession(how: Exchange, message: MessageSource, sessions: Sessions): Promise<Answer> {
   const kept = sessions.take(how.address, how.signal)
+  let why: string | undefined
   if (kept) {
-    how.at('connect', 'kept from the message before')
+    how.at('connect', 'kept from a message before')
     try {
       return await converse(how, message, sessions, kept)
     } catch (error) {
+      if (how.signal.aborted || !(error instanceof Failure) || error.step === 'read message') throw error
       // clamd may close what is idle, or have been restarted; that is no fault of the address.
-      if (how.signal.aborted || !(error instanceof Failure) || !kept.line.isSilent) throw error
+      sessions.drop(how.address)
+      why = `anew, the kept one was no good: ${error.text}`
     }
   }
-  how.at('connect')
+  how.at('connect', why)
   return converse(how, message, sessions, await sessions.open(how))
 }
 
@@ -50,12 +53,8 @@ async function converse(
     isDone = kind === 'clean' || kind === 'found'
     return answer
   } finally {
-    if (isDone) {
-      sessions.keep(how.address, session)
-    } else {
-      session.line.close()
-      sessions.drop(how.address)
-    }
+    if (isDone) sessions.keep(how.address, session)
+    else session.line.close()
   }
 }
 

@@ -9,7 +9,7 @@ import { Failure } from './failure'
 import { command, numbered, parseReply, printable, type Reply } from './protocol'
 
 /** clamd closes after CommandReadTimeout, which some distributions ship as 3 s; ours is the first to go. */
-const idleMs = 2000
+export const usualIdleMs = 2000
 
 /** As many as a clamd has threads by default. */
 const mostIdle = 10
@@ -19,30 +19,33 @@ export class Session {
 
   constructor(readonly line: CommandConnection) {}
 
-  /** True when it has carried a scan before: clamd may be about to close it. */
-  get isUsed(): boolean {
-    return this.#scans > 1
-  }
-
   /** What goes in front of the next message. */
   begin(): Buffer {
     return this.#scans++ === 0 ? command.sessionInstream : command.instream
   }
 
   /**
-   * The reply to the message that was begun last. Clean only after a completely sent message, under the number that
-   * clamd gives it, and with nothing behind it.
+   * The reply to the message that was begun last. A verdict only after a completely sent message, under the number
+   * that clamd gives it, and with nothing behind it. Rejects with a Failure where connection and message do not belong
+   * together; what says that on a connection that has carried a scan before, says nothing of the daemon.
    */
   async reply(sent: { readonly complete: boolean; readonly bytes: number }): Promise<Reply> {
     const text = await this.line.reply('reply')
     const own = numbered(text, this.#scans)
     const reply = parseReply(own ?? text)
-    if (reply.kind !== 'clean' && reply.kind !== 'found') return reply
-    if (own === null) return { kind: 'error', text: `reply to another message: ${printable(text)}` }
-    if (reply.kind === 'clean' && !sent.complete)
-      throw new Failure('reply', `OK before the end of the message, after ${sent.bytes} bytes`)
+    const isVerdict = reply.kind === 'clean' || reply.kind === 'found'
+    // A daemon that does not have IDSESSION says so without a number.
+    if (own === null && (isVerdict || this.#scans > 1))
+      throw new Failure('reply', `not the reply to this message: ${printable(text)}`)
+    if (!isVerdict) return reply
+    if (!sent.complete)
+      throw new Failure(
+        'reply',
+        `${printable(text)} before the end of the message, after ${sent.bytes} bytes`,
+      )
     const more = this.line.unread
-    return more === '' ? reply : { kind: 'error', text: `${reply.kind}, and then: ${printable(more)}` }
+    if (more !== '') throw new Failure('reply', `${printable(text)}, and then: ${printable(more)}`)
+    return reply
   }
 }
 
@@ -50,21 +53,34 @@ export class Sessions {
   /** By the very object, of which `Hosts` has one for each address. */
   readonly #idle = new Map<Address, Session[]>()
 
+  /** @param idleMs for how many milliseconds a connection is kept */
+  constructor(private readonly idleMs = usualIdleMs) {}
+
   /** One that was kept, the latest first, or null. It obeys the signal from now on. */
   take(address: Address, signal: AbortSignal): Session | null {
-    const session = this.#idle.get(address)?.pop()
-    if (!session) return null
-    session.line.socket.setTimeout(0).ref()
-    session.line.attach(signal)
-    return session
+    for (;;) {
+      const session = this.#idle.get(address)?.pop()
+      if (!session) return null
+      const { line } = session
+      // What has come unasked must not be read as the reply to the next message.
+      if (!line.isQuiet) {
+        line.close()
+        continue
+      }
+      line.socket.setTimeout(0).ref()
+      line.attach(signal)
+      return session
+    }
   }
 
   /** A new one. Rejects as `CommandConnection.open` does. */
   async open(how: Dialling & { readonly address: Address }): Promise<Session> {
     const session = new Session(await CommandConnection.open(how))
     const { socket } = session.line
+    // Not `how`: by way of it, the first message would live as long as the connection.
+    const { address } = how
     socket.on('timeout', () => socket.destroy())
-    socket.on('close', () => this.#forget(how.address, session))
+    socket.on('close', () => this.#forget(address, session))
     return session
   }
 
@@ -76,11 +92,11 @@ export class Sessions {
       return
     }
     session.line.detach()
-    session.line.socket.setTimeout(idleMs).unref()
+    session.line.socket.setTimeout(this.idleMs).unref()
     this.#idle.set(address, [...idle, session])
   }
 
-  /** Closes what was kept to an address where something has gone wrong. */
+  /** Closes what is kept to an address where one of them was no good any more. */
   drop(address: Address): void {
     for (const { line } of this.#idle.get(address) ?? []) line.close()
     this.#idle.delete(address)

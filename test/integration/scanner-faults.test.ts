@@ -19,7 +19,7 @@ import {
   type Row,
   type Setting,
 } from '../support/fault-table'
-import { runningTimers, Scanning } from '../support/scanning'
+import { runningTimers, Scanning, until } from '../support/scanning'
 
 function label(verdict: Verdict, faulty: string): string {
   const what = verdict.outcome === 'unscanned' ? verdict.reason : verdict.outcome
@@ -46,7 +46,7 @@ async function checkInvariants(
     assert.ok(scan, 'clean, and nobody has scanned')
     assert.ok(scan.bytes.equals(Buffer.concat([headLine, sent])), 'clean, but not all of it was sent')
     const end = talksOn ? '' : '$'
-    assert.match(scan.reply.toString('latin1'), new RegExp(`^(PORT \\d+\n)?stream: OK[\\0\n]${end}`))
+    assert.match(scan.reply.toString('latin1'), new RegExp(`^(PORT \\d+\n|1: )?stream: OK[\\0\n]${end}`))
     assert.equal(verdict.bytes, sent.length + headLine.length)
   }
   for (const daemon of daemons) {
@@ -74,11 +74,20 @@ function ownHost(): string {
   return `127.0.${3 + (ownHosts >> 7)}.${1 + (ownHosts & 127)}`
 }
 
-async function runCell(row: Row, setting: Setting, content: Content, hasNeighbours: boolean): Promise<void> {
-  const faulty = await startFakeClamd({ ...row.daemon, ...(row.hasOwnHost ? { host: ownHost() } : {}) })
+/** @param where null: INSTREAM in a session, of which this is the first message */
+async function runCell(
+  row: Row,
+  where: Setting | null,
+  content: Content,
+  hasNeighbours: boolean,
+): Promise<void> {
+  const setting = where ?? 'instream'
+  const sessions = where === null
+  const host = row.hasOwnHost ? { host: ownHost() } : {}
+  const faulty = await startFakeClamd({ ...row.daemon, ...host, sessions })
   const healthy = hasNeighbours ? [await startFakeClamd(), await startFakeClamd()] : []
   const daemons = [faulty, ...healthy]
-  const limits = { maxConcurrent: 1, ...row.scanner }
+  const limits = { maxConcurrent: 1, sessions, idleMs: 1, ...row.scanner }
   const scanning = new Scanning(
     daemons.map(({ address }) => address),
     { protocol: setting, ...limits },
@@ -93,23 +102,28 @@ async function runCell(row: Row, setting: Setting, content: Content, hasNeighbou
       const ms = performance.now() - begin
       assert.ok(ms < (limits.scanMs ?? 20_000) + 2000, `${ms} ms`)
 
-      const where = addressText(faulty.address)
-      const possible = [row.ends[setting] ?? []].flat().map((end) => labelOf(end, content, hasNeighbours))
-      const got = label(verdict, where)
+      const address = addressText(faulty.address)
+      const allowed = [row.ends[setting] ?? []].flat()
+      const possible = allowed.map((end) => labelOf(end, content, hasNeighbours))
+      // Nobody finds anything before the end of a message, and no end of the connection shows what comes behind it.
+      if (sessions && allowed.some((end) => end === 'found' || end === 'unclean')) possible.push('error')
+      if (sessions && row.talksOn) possible.push('clean')
+      const got = label(verdict, address)
       const why = verdict.outcome === 'unscanned' ? verdict.text : ''
       assert.ok(possible.includes(got), `${got} (${why}), not ${possible.join(' or ')}`)
       if (verdict.outcome === 'unscanned' && verdict.reason !== 'timeout') {
         assertTold(verdict.text, row.text)
-        if (verdict.reason === 'error') assertTold(verdict.text, `${where} `)
+        if (verdict.reason === 'error') assertTold(verdict.text, `${address} `)
       }
       if (got.endsWith('by a neighbour')) {
         assertTold(scanning.log.warnings[0] ?? '', row.text)
-        assertTold(scanning.log.warnings[0] ?? '', where)
+        assertTold(scanning.log.warnings[0] ?? '', address)
         assert.equal(scanning.log.warnings.length, 1)
       }
       if (verdict.outcome === 'infected' && !got.endsWith('by a neighbour')) {
         assert.match(verdict.virus, /^(Eicar-Test-Signature|\w+\.Test)$/)
       }
+      if (sessions) await until(() => scanning.open === 0)
       await checkInvariants(scanning, verdict, sent, daemons, row.talksOn ?? false)
     })
   } finally {
@@ -124,18 +138,23 @@ after(() => assert.equal(runningTimers(), timersBefore, 'a timer was left runnin
 describe('faults', { concurrency: 4 }, () => {
   for (const row of rows) {
     test(row.name, async () => {
-      const cells = (Object.keys(row.ends) as Setting[]).flatMap((setting) =>
+      const cells = (Object.keys(row.ends) as (Setting | null)[]).flatMap((setting) =>
         (['clean', 'infected'] as const).flatMap((content) =>
           [false, true].map((hasNeighbours) => ({ setting, content, hasNeighbours })),
         ),
       )
+      // A daemon that has no INSTREAM has no sessions.
+      const inSession = row.ends.instream !== undefined && row.daemon?.protocols === undefined && !row.hangsUp
+      for (const content of inSession ? (['clean', 'infected'] as const) : []) {
+        cells.push({ setting: null, content, hasNeighbours: false })
+      }
       const ends = await Promise.allSettled(
         cells.map(({ setting, content, hasNeighbours }) => runCell(row, setting, content, hasNeighbours)),
       )
       const failed = ends.flatMap((end, index) => {
         if (end.status === 'fulfilled') return []
         const { setting, content, hasNeighbours } = cells[index] ?? {}
-        const name = `${setting}, ${content}, ${hasNeighbours ? 'three addresses' : 'one address'}`
+        const name = `${setting ?? 'session'}, ${content}, ${hasNeighbours ? 'three addresses' : 'one address'}`
         return [`${name}: ${(end.reason as Error).message}`]
       })
       assert.ok(failed.length === 0, `\n${failed.join('\n')}`)

@@ -8,6 +8,8 @@ export type Protocol = 'STREAM' | 'INSTREAM'
 export class Scan {
   /** How the message ended: 'none' until it has, and if the client or a script broke off before its end. */
   end: 'none' | 'fin' | 'reset' | 'terminator' = 'none'
+  /** The number of its command in a session; null outside of one. */
+  inSession: number | null = null
   /** Announced length of each INSTREAM chunk. */
   frames: readonly number[] = []
   /** What was written on the command connection, everything said in this scan together. */

@@ -13,6 +13,7 @@
  * - terminator: our side of the data connection is closed as well
  * - reply: instead of the verdict, if something is said; otherwise just before it
  * - close: the reply was written, the command connection is still open
+ * In a session `accept` belongs to the first scan alone, and what follows `close` is the next command.
  */
 export type Moment =
   | 'accept'
@@ -41,6 +42,8 @@ interface Words extends Pace {
   text: string
   /** Default: as the command was ended; LF where there was no command yet. */
   end?: '\0' | '\n' | ''
+  /** In a session, the number in front of it; null: none. Default: that of the command. */
+  number?: number | null
 }
 
 interface Garbage extends Pace {

@@ -1,4 +1,4 @@
-// A scriptable clamd: speaks STREAM and INSTREAM strictly, keeps what it was sent, and misbehaves as its script says
+// A scriptable clamd: speaks STREAM, INSTREAM and IDSESSION strictly, keeps what it was sent, and misbehaves as its script says
 // (clamd-script.ts) at any step of the dialogue. Left alone it answers like the real thing: OK, or FOUND when the
 // bytes hold the EICAR string; given a `judge`, it is a front whose verdicts are that one's.
 import { once } from 'node:events'
@@ -22,6 +22,8 @@ export interface FakeClamdOptions {
   path?: string
   /** Default both. */
   protocols?: readonly Protocol[]
+  /** Whether it has IDSESSION. Default false. */
+  sessions?: boolean
   /** What VERSION says. */
   version?: string
   /** Like the setting: STREAM is cut there in silence, INSTREAM is refused beyond. Default 0: unlimited. */
@@ -41,6 +43,7 @@ type Answer = string | readonly Act[] | undefined
 export class FakeClamd extends Observations implements Daemon {
   /** May be changed at any time, as by an upgrade. */
   protocols: readonly Protocol[]
+  sessions: boolean
   streamMaxLength: number
   acceptMs: number
   version: string
@@ -63,6 +66,7 @@ export class FakeClamd extends Observations implements Daemon {
     super()
     this.#options = options
     this.protocols = options.protocols ?? ['STREAM', 'INSTREAM']
+    this.sessions = options.sessions ?? false
     this.version = options.version ?? 'ClamAV 1.4.6/27500/Sat Nov 22 09:00:00 2025'
     this.streamMaxLength = options.streamMaxLength ?? 0
     this.acceptMs = options.acceptMs ?? 30_000
@@ -108,6 +112,13 @@ export class FakeClamd extends Observations implements Daemon {
     this.#queue.push(...scripts)
   }
 
+  /** As when the daemon is restarted: every connection is reset, and new ones are served. */
+  async resetAll(): Promise<void> {
+    const peers = [...this.peers]
+    for (const peer of peers) peer.reset()
+    await Promise.all(peers.map((peer: Peer) => peer.closed))
+  }
+
   /** Ends everything; rejects if the fake itself failed on the way. */
   async stop(): Promise<void> {
     this.#stop.abort()
@@ -149,6 +160,7 @@ export class FakeClamd extends Observations implements Daemon {
   #commandList(): string {
     return `${this.version}| COMMANDS: SCAN QUIT RELOAD PING CONTSCAN VERSIONCOMMANDS VERSION END SHUTDOWN MULTISCAN ${[
       ...this.protocols,
+      ...(this.sessions ? ['IDSESSION'] : []),
       'STATS',
     ].join(' ')}`
   }

@@ -13,6 +13,8 @@ import { Peer, readCommand, type Command } from './peer'
 /** The daemon behind a dialogue, as far as the dialogue needs it. */
 export interface Daemon extends Observations {
   readonly protocols: readonly Protocol[]
+  /** Whether it has IDSESSION. */
+  readonly sessions: boolean
   /** 0: unlimited. */
   readonly streamMaxLength: number
   readonly acceptMs: number
@@ -43,11 +45,40 @@ export async function converse(daemon: Daemon, socket: Socket): Promise<void> {
   daemon.commands.push(command.name)
   daemon.note(command.name)
   const protocol = scanProtocol(daemon, command)
-  if (protocol) {
+  if (command.name === 'IDSESSION' && command.prefix !== '' && daemon.sessions) {
+    await converseInSession(daemon, peer, isEarly ? stage.script : undefined)
+  } else if (protocol) {
     if (!isEarly) stage.script = daemon.takeScript()
     await new ScanDialogue(daemon, stage, protocol).run()
   } else {
     await answerOther(daemon, stage, command)
+  }
+}
+
+/** One numbered command after the other, until somebody has had enough. STREAM and unknown ones end it. */
+async function converseInSession(daemon: Daemon, peer: Peer, early: Script | undefined): Promise<void> {
+  for (let number = 1; peer.isOpen; number++) {
+    const command = await readCommand(peer)
+    if (!command || command.name === 'END') {
+      peer.close()
+      return
+    }
+    const stage = new Stage(peer, daemon, daemon.stopped, (message) => daemon.judge(message))
+    stage.end = command.end
+    stage.number = number
+    daemon.commands.push(command.name)
+    daemon.note(command.name)
+    if (scanProtocol(daemon, command) === 'INSTREAM') {
+      stage.script = number === 1 && early ? early : daemon.takeScript()
+      await new ScanDialogue(daemon, stage, 'INSTREAM').run()
+      continue
+    }
+    if (command.name !== 'PING' && command.name !== 'VERSION')
+      daemon.violations.push(`${command.name} in a session`)
+    const acts = daemon.otherCommand(command) ?? [
+      { do: 'answer', text: 'Command invalid inside IDSESSION. ERROR' },
+    ]
+    for (const act of acts) if (!(await stage.perform(act, 'reply'))) return
   }
 }
 
@@ -90,6 +121,7 @@ class ScanDialogue {
     private readonly protocol: Protocol,
   ) {
     this.#scan = new Scan(daemon.scans.length, protocol)
+    this.#scan.inSession = stage.number
     stage.scan = this.#scan
     daemon.scans.push(this.#scan)
   }
@@ -101,7 +133,7 @@ class ScanDialogue {
       if (!(await (this.protocol === 'STREAM' ? this.#receiveStream() : this.#receiveInstream()))) return
       if (!(await stage.reach('terminator')) || !(await stage.reach('reply'))) return
       if (!stage.spoke) await stage.sayLine(await stage.verdict())
-      if (await stage.reach('close')) await stage.hangUp()
+      if ((await stage.reach('close')) && stage.number === null) await stage.hangUp()
     } finally {
       this.daemon.noteFinished(this.#scan)
     }
@@ -182,7 +214,8 @@ class ScanDialogue {
     }
     this.#scan.end = 'terminator'
     stage.command.putBack(frames.rest)
-    watchCommand(daemon, stage, 'after the terminator')
+    if (stage.number === null) watchCommand(daemon, stage, 'after the terminator')
+    else if (frames.rest.length > 0) daemon.violations.push('bytes before the reply, in a session')
     return stage.reach('last')
   }
 

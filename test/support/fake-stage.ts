@@ -11,6 +11,8 @@ export class Stage {
   /** How the command was ended, and so a reply by default. */
   end: '\0' | '\n' = '\n'
   dataPort = 0
+  /** Of the command, in a session; null outside of one. */
+  number: number | null = null
   /** Whether the script said something at the latest moment. */
   spoke = false
   readonly #performed = new Set<Act>()
@@ -54,7 +56,7 @@ export class Stage {
       case 'say':
       case 'answer': {
         this.spoke = true
-        const line = (await this.#fillIn(act.text)) + (act.end ?? this.end)
+        const line = this.#numbered(await this.#fillIn(act.text), act.number) + (act.end ?? this.end)
         await this.say(Buffer.from(line, 'latin1'), act.split, act.everyMs)
         if (act.do === 'answer') for (const peer of this.#peers('both')) peer.close()
         return this.goesOn
@@ -97,7 +99,7 @@ export class Stage {
   }
 
   async sayLine(text: string): Promise<void> {
-    await this.say(Buffer.from(text + this.end, 'latin1'))
+    await this.say(Buffer.from(this.#numbered(text) + this.end, 'latin1'))
   }
 
   async hangUp(): Promise<void> {
@@ -135,6 +137,10 @@ export class Stage {
   #where(moment: Moment): Which {
     const ofMessage: Moment[] = ['dataConnect', 'first', 'middle', 'last']
     return this.data && ofMessage.includes(moment) ? 'data' : 'command'
+  }
+
+  #numbered(text: string, number = this.number): string {
+    return this.number === null || number === null ? text : `${number}: ${text}`
   }
 
   async #fillIn(text: string): Promise<string> {

@@ -18,6 +18,8 @@ export interface SiteSettings {
   connectMs: number
   restMs?: number
   maxConcurrent?: number
+  /** Has it find out at start, and again after a failure, whether the daemons have IDSESSION. */
+  sessions?: boolean
   /** What looking up a name comes to in this Haraka. */
   lookup?: 'unknown' | 'empty' | 'silent'
 }
@@ -33,9 +35,12 @@ export interface Fate {
   addresses: string[]
 }
 
-/** The only place where the fault tests write an ini. No check at start: it would be a scan's neighbour. */
+/**
+ * The only place where the fault tests write an ini. No check at start, which would be a scan's neighbour, except
+ * where IDSESSION is to be found out.
+ */
 function iniOf(settings: SiteSettings): string {
-  const { host, protocol, scanMs, connectMs, restMs = 0, maxConcurrent = 0 } = settings
+  const { host, protocol, scanMs, connectMs, restMs = 0, maxConcurrent = 0, sessions = false } = settings
   return [
     '[main]',
     `host=${host}`,
@@ -44,7 +49,7 @@ function iniOf(settings: SiteSettings): string {
     `connect_timeout=${connectMs}ms`,
     `host_rest=${restMs}ms`,
     `max_concurrent=${maxConcurrent}`,
-    'max_pings=0',
+    ...(sessions ? ['max_pings=1', 'ping_interval=1s', 'self_test=off'] : ['max_pings=0']),
     'debug=true',
     '',
   ].join('\n')
@@ -95,7 +100,9 @@ export class FaultSite {
     const ms = performance.now() - begin
     const seen = await testimonyOf(client, id)
     this.#clients.push(client)
-    const addresses = seen.log.flatMap((line) => /^(\S+) \w+: connect$/.exec(line)?.[1] ?? [])
+    const addresses = seen.log.flatMap(
+      (line) => /^(\S+) \w+: connect(?:: (?:kept|anew).*)?$/.exec(line)?.[1] ?? [],
+    )
     const fate = { content, reply, seen, ms, addresses: [...new Set(addresses)] }
     this.#check(fate, sent, lies)
     return fate

@@ -38,6 +38,8 @@ export interface Row {
   readonly talksOn?: boolean
   /** May say OK to what it has not read. */
   readonly lies?: boolean
+  /** Depends on clamd's hanging up after it, which it does not do in a session. */
+  readonly hangsUp?: boolean
   /** Listens on a port of its own and is no clamd. */
   readonly stranger?: (socket: Socket) => void
 }
@@ -171,7 +173,8 @@ for (const when of moments) {
   add(when, 'freeze', [{ do: 'freeze' }], 'timeout', shortBudget)
   add(when, 'dribble', [{ do: 'garbage', bytes: 2000, split: 'bytes', everyMs: 20 }], 'timeout', shortBudget)
   const some: Act = { do: 'garbage', bytes: 100 }
-  add(when, 'garbage', [some], when === 'port' ? 'timeout' : 'error', when === 'port' ? shortBudget : {})
+  const more = when === 'port' ? shortBudget : { hangsUp: when === 'reply' }
+  add(when, 'garbage', [some], when === 'port' ? 'timeout' : 'error', more)
   add(when, 'garbage with line ends', [{ ...some, bytes: 1000, terminators: true }], 'error')
   const lot: Act = { do: 'garbage', bytes: 1024 * 1024 }
   add(when, '1 MB of garbage', [lot], 'error')
@@ -217,7 +220,7 @@ rows.push(
     name: 'two replies in one write',
     script: () => [{ at: 'reply', do: 'answer', text: '{verdict}\0{verdict}' }],
     ends: same('unclean'),
-    text: /OK, and then: stream: OK/,
+    text: /(OK|FOUND), and then: stream: /,
   },
   {
     name: 'OK and FOUND in one write',
@@ -260,7 +263,7 @@ rows.push(
     name: 'OK without an end, and a close',
     script: () => [{ at: 'reply', do: 'answer', text: 'stream: OK', end: '' }],
     ends: same('error'),
-    text: /closed in the middle of a reply: stream: OK/,
+    text: /closed in the middle of a reply: (1: )?stream: OK/,
   },
   {
     name: 'OK without an end, and a reset',

@@ -5,6 +5,7 @@ import { connect, type Socket } from 'node:net'
 import type { Host } from '../../lib/address'
 import type { Connect, MessageSource, Sink } from '../../lib/clamd/exchange'
 import { Failure } from '../../lib/clamd/failure'
+import { Sessions } from '../../lib/clamd/sessions'
 import { Hosts, type HostSettings, type World } from '../../lib/hosts'
 import { Scanner, type ScanLog, type ScanSettings } from '../../lib/scanner'
 import type { Verdict } from '../../lib/verdict'
@@ -75,7 +76,12 @@ export class CollectedLog implements ScanLog {
 
 export type ScanningOptions = Partial<ScanSettings> &
   Partial<Omit<HostSettings, 'hosts' | 'connectMs'>> &
-  Partial<Pick<World, 'lookup' | 'now'>>
+  Partial<Pick<World, 'lookup' | 'now'>> & {
+    /** Has the addresses among the hosts learnt to have IDSESSION. Default false. */
+    readonly sessions?: boolean
+    /** For which a connection is kept. */
+    readonly idleMs?: number
+  }
 
 /** One scanner with its hosts; the rotation begins with the first address. */
 export class Scanning {
@@ -90,7 +96,16 @@ export class Scanning {
   readonly #signals: AbortSignal[] = []
 
   constructor(hosts: readonly Host[], options: ScanningOptions = {}) {
-    const { restMs = 30_000, resolveMs = 60_000, maxConcurrent = 0, lookup, now, ...scan } = options
+    const {
+      restMs = 30_000,
+      resolveMs = 60_000,
+      maxConcurrent = 0,
+      lookup,
+      now,
+      sessions,
+      idleMs,
+      ...scan
+    } = options
     const settings: ScanSettings = {
       protocol: 'auto',
       bufferBytes: 8192,
@@ -108,7 +123,10 @@ export class Scanning {
         warn: (text) => this.warnings.push(text),
       },
     )
-    this.scanner = new Scanner(settings, this.hosts, this.connect)
+    for (const host of sessions ? hosts : []) {
+      if (!('name' in host)) this.hosts.learn(host, { hasSessions: true })
+    }
+    this.scanner = new Scanner(settings, this.hosts, this.connect, new Sessions(idleMs))
   }
 
   readonly connect: Connect = (options) => {
@@ -124,6 +142,11 @@ export class Scanning {
     return this.scanner.scan(source, signal, this.log)
   }
 
+  /** Sockets that are open, kept ones included. */
+  get open(): number {
+    return this.sockets.filter((socket) => !socket.destroyed).length
+  }
+
   /** Ends what should not be there any more, so that a failed test does not keep its process going. */
   destroy(): void {
     for (const socket of this.sockets) socket.destroy()
@@ -133,7 +156,7 @@ export class Scanning {
   leftovers(): string[] {
     const count = (number: number, what: string) => (number === 0 ? [] : [`${number} ${what}`])
     return [
-      ...count(this.sockets.filter((socket) => !socket.destroyed).length, 'sockets'),
+      ...count(this.open, 'sockets'),
       ...count(this.#messages.filter((message) => message.isOpen).length, 'readings of a message'),
       ...count(
         this.#signals.filter((signal) => getEventListeners(signal, 'abort').length > 0).length,

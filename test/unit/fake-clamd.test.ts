@@ -134,6 +134,52 @@ for (const place of places) {
   })
 }
 
+test('speaks IDSESSION: numbered replies, several scans, and nothing but that', async (t) => {
+  const clamd = await fake(t, { sessions: true })
+  assert.match(await (await ask(clamd, 'nVERSIONCOMMANDS\n')).rest(), / IDSESSION/)
+  const client = await ask(clamd, 'zIDSESSION\0zINSTREAM\0', frames('x'))
+  assert.equal(await client.until(/\0/), '1: stream: OK\0')
+  client.socket.write(Buffer.concat([Buffer.from('nINSTREAM\n'), frames('half', eicar())]))
+  assert.equal(await client.until(/\n/), '1: stream: OK\x002: stream: Eicar-Test-Signature FOUND\n')
+  client.socket.write('zPING\0')
+  await client.until(/3: PONG\0$/)
+  client.socket.write('zEND\0')
+  await client.rest()
+  assert.deepEqual(clamd.violations, [])
+  assert.deepEqual(
+    clamd.scans.map(({ inSession, complete }) => [inSession, complete]),
+    [
+      [1, true],
+      [2, true],
+    ],
+  )
+
+  const refused = await (await ask(clamd, 'zIDSESSION\0zSTREAM\0')).rest()
+  assert.equal(refused, '1: Command invalid inside IDSESSION. ERROR\0')
+  assert.deepEqual(clamd.violations, ['STREAM in a session'])
+  await (
+    await ask(clamd, 'zIDSESSION\0zINSTREAM\0', Buffer.concat([frames('x'), Buffer.from('more')]))
+  ).until(/OK/)
+  assert.deepEqual(clamd.violations.slice(1), ['bytes before the reply, in a session'])
+  assert.equal(await (await ask(clamd, 'IDSESSION\n')).rest(), 'UNKNOWN COMMAND\n')
+  clamd.sessions = false
+  assert.equal(await (await ask(clamd, 'zIDSESSION\0')).rest(), 'UNKNOWN COMMAND\0')
+})
+
+test('scripts what a session does while it is idle', async (t) => {
+  const clamd = await fake(t, { sessions: true })
+  await clamd.play([
+    { at: 'reply', do: 'say', text: '{verdict}', number: 7 },
+    { at: 'close', do: 'say', text: 'COMMAND READ TIMED OUT', end: '\n', number: null },
+    { at: 'close', do: 'close' },
+  ])
+  const client = await ask(clamd, 'zIDSESSION\0zINSTREAM\0', frames('x'))
+  assert.equal(await client.rest(), '7: stream: OK\0COMMAND READ TIMED OUT\n')
+  const other = await ask(clamd, 'zIDSESSION\0')
+  await clamd.resetAll()
+  await other.closed
+})
+
 test('records breaches of the protocol', async (t) => {
   const clamd = await fake(t)
   await clamd.play([{ at: 'reply', do: 'wait', ms: 20 }])

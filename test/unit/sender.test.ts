@@ -1,6 +1,6 @@
 // What the sender puts on a socket: the frames, the limits, and no faster than the other side reads.
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { test, type TestContext } from 'node:test'
 import type { TooLarge } from '../../lib/clamd/failure'
@@ -290,3 +290,120 @@ for (const [protocol, prologue] of [
     assert.ok((await received).length >= message.length)
   })
 }
+
+/** Notes each write, the very buffer, and takes no more at once than it is told to. */
+class NotedSocket extends EventEmitter {
+  readonly writes: Buffer[] = []
+  hasRoom = true
+  cork(): void {
+    // What is corked together makes one system call; here each write is seen.
+  }
+  uncork(): void {
+    // As cork.
+  }
+  write(bytes: Buffer, done?: () => void): boolean {
+    this.writes.push(bytes)
+    if (done) setImmediate(done)
+    return this.hasRoom
+  }
+  drain(): void {
+    this.hasRoom = true
+    this.emit('drain')
+  }
+}
+
+function noted(bufferBytes = 8192) {
+  const socket = new NotedSocket()
+  const { made } = sender(socket as unknown as Socket, { bufferBytes, prologue: command.instream })
+  return { socket, made }
+}
+
+/** The message as the stream cuts it: each line a view of one large buffer. */
+function linesOf(message: Buffer, bytes: number): Buffer[] {
+  const lines: Buffer[] = []
+  for (let at = 0; at < message.length; at += bytes) lines.push(message.subarray(at, at + bytes))
+  return lines
+}
+
+function contentOf(writes: readonly Buffer[]): Buffer {
+  const bytes = Buffer.concat(writes)
+  const frames = new FrameReader()
+  const content = Buffer.concat(frames.push(bytes.subarray(command.instream.length)))
+  assert.equal(frames.state, 'done')
+  return content.subarray(headLine.length)
+}
+
+for (const lineBytes of [1, 76, 998]) {
+  test(`lines of ${lineBytes} bytes that lie one behind the other are sent where they lie`, async () => {
+    const { socket, made } = noted()
+    const message = Buffer.from(new Uint8Array(text(200_000)).buffer)
+    for (const line of linesOf(message, lineBytes)) made.write(line)
+    made.end()
+    await handedOver(made)
+    const views = socket.writes.filter(({ buffer }) => buffer === message.buffer)
+    // All but the chunk that our own line begins, where it is copied together with command and line.
+    const viewed = views.reduce((sum, { length }) => sum + length, 0)
+    assert.ok(viewed >= message.length - 8192, `${message.length - viewed} bytes were copied`)
+    assert.ok(views.length <= Math.ceil(message.length / 8192) + 1, `${views.length} pieces`)
+    assert.ok(contentOf(socket.writes).equals(message))
+  })
+}
+
+test('lines with a gap between them, out of order, or twice, are what they are', async () => {
+  const { socket, made } = noted(1000)
+  const message = text(50_000)
+  const from = [0, 100, 300, 200, 200, 40_000, 40_100, 40_050, 49_900]
+  for (const at of from) made.write(message.subarray(at, at + 100))
+  made.write(Buffer.alloc(0))
+  made.end()
+  await handedOver(made)
+  const expected = Buffer.concat(from.map((at) => message.subarray(at, at + 100)))
+  assert.ok(contentOf(socket.writes).equals(expected))
+})
+
+test('small pieces of many buffers are gathered, with no write for each of them', async () => {
+  const { socket, made } = noted()
+  const message = text(500_000)
+  for (const line of linesOf(message, 76)) {
+    const own = Buffer.allocUnsafeSlow(line.length)
+    line.copy(own)
+    made.write(own)
+  }
+  made.end()
+  await handedOver(made)
+  // One for every 64 KiB.
+  assert.ok(socket.writes.length <= Math.ceil(message.length / 65_536) + 1, `${socket.writes.length} writes`)
+  assert.ok(contentOf(socket.writes).equals(message))
+})
+
+test('a full socket stops the source at 256 KiB, and it goes on when half of that has gone', async () => {
+  const { socket, made } = noted()
+  const message = Buffer.from(new Uint8Array(text(2_000_000)).buffer)
+  const lines = linesOf(message, 76)
+  socket.hasRoom = false
+  const isFullAt = lines.findIndex((line) => !made.write(line))
+  assert.notEqual(isFullAt, -1, 'it is never full')
+  const sent = () => socket.writes.reduce((sum, { length }) => sum + length, 0)
+  // Besides what waits to be sent, a parcel that is being filled.
+  const waiting = () => made.bytes - sent()
+  assert.ok(waiting() >= 250_000 && waiting() <= 256 * 1024 + 65_536 + 8192, `${waiting()} bytes`)
+  let drains = 0
+  made.on('drain', () => drains++)
+  let turns = 0
+  for (; drains === 0; turns++) {
+    assert.ok(waiting() > 64 * 1024 - 8192, 'it could have gone on by now')
+    socket.drain()
+    socket.hasRoom = false
+    const before = socket.writes.length
+    await until(() => drains > 0 || socket.writes.length > before)
+  }
+  assert.ok(turns >= 2, 'a source that goes on at every parcel is stopped at every parcel')
+  assert.ok(waiting() <= 128 * 1024 + 65_536 + 8192, `${waiting()} bytes still wait`)
+  for (const line of lines.slice(isFullAt + 1)) made.write(line)
+  made.end()
+  await until(() => {
+    socket.drain()
+    return made.complete
+  })
+  assert.ok(contentOf(socket.writes).equals(message))
+})
