@@ -170,6 +170,7 @@ export class Sender extends EventEmitter implements Sink {
   }
 
   readonly #onDrain = (): void => {
+    if (this.#turn) return
     this.#isBusy = false
     if (this.#outbox.length > 0) this.#awaitTurn()
     if (!this.#isFull || this.#outboxBytes > drainedBytes) return

@@ -17,13 +17,15 @@ const kinds: Record<string, RegExp> = {
   'the manifest': /^package\.json$/,
   'texts for whoever opens the folder': /^(README|CHANGELOG|SECURITY)\.md$|^LICENSE$/,
   'the program': /^dist\/(index|lib\/[\w/-]+)\.js$/,
-  'its types': /^dist\/(index|lib\/[\w/-]+)\.d\.ts$/,
+  'the command': /^dist\/bin\/[\w/-]+\.js$/,
+  'its types': /^dist\/(index|(lib|bin)\/[\w/-]+)\.d\.ts$/,
+  'the page': /^dist\/lib\/http\/page\/\w+\.(html|css|js)$/,
   'settings as shipped': /^config\/clamav-stream\.(ini|signatures|exempt)$/,
   'the manual': /^docs\/[\w/.-]+\.(md|svg|png)$/,
   'an example': /^examples\/[\w/.-]+$/,
 }
-/** What the manual or a command may bring besides; it need not be there. */
-const more = /^(bin\/|dist\/bin\/|docs\/)[\w/.-]+$/
+/** What the manual may bring besides; it need not be there. */
+const more = /^docs\/[\w/.-]+$/
 
 // ES modules alone, so not for a static import from here.
 const attw = import('@arethetypeswrong/core')
@@ -123,7 +125,9 @@ test('it names every package it requires, and requires every package it names', 
   const required = filesOf(pack)
     .filter((file) => file.endsWith('.js'))
     .flatMap((file) => [
-      ...pack.readFile(`/node_modules/${name}/${file}`).matchAll(/(?:require|import)\("([^".][^"]*)"\)/g),
+      ...pack
+        .readFile(`/node_modules/${name}/${file}`)
+        .matchAll(/\b(?:require|import)\(["']([^"'.][^"']*)["']\)/g),
     ])
     .map(([, module = '']) => module)
     .filter((module) => !module.startsWith('node:') && !builtinModules.includes(module))

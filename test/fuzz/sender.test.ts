@@ -35,6 +35,7 @@ class MoodySocket extends EventEmitter {
   #queue: { bytes: Buffer; taken: Taken | undefined }[] = []
   #moods = 0
   #pumping = false
+  #isCorked = false
   /** Writes after which it fails. */
   #left: number
 
@@ -53,9 +54,18 @@ class MoodySocket extends EventEmitter {
     return this.#mood()
   }
 
-  end(bytes: Buffer, taken?: Taken): void {
-    this.write(bytes, taken)
+  end(taken: Taken): void {
+    this.write(Buffer.alloc(0), taken)
     this.writableEnded = true
+  }
+
+  cork(): void {
+    this.#isCorked = true
+  }
+
+  uncork(): void {
+    this.#isCorked = false
+    void this.#pump()
   }
 
   /** True: there is room. */
@@ -64,7 +74,7 @@ class MoodySocket extends EventEmitter {
   }
 
   async #pump(): Promise<void> {
-    if (this.#pumping) return
+    if (this.#pumping || this.#isCorked) return
     this.#pumping = true
     while (this.#queue.length > 0) {
       await turn()
@@ -141,9 +151,11 @@ async function sent(how: Sending, message: Buffer, maxBytes: number): Promise<Se
     if (!goOn && how.isPatient) await once(sender, 'drain')
   }
   sender.end()
-  await socket.idle()
-  for (let i = 0; i < 20; i++) await turn()
-  await socket.idle()
+  for (let seen = -1; seen !== socket.arrived.length;) {
+    seen = socket.arrived.length
+    await socket.idle()
+    for (let i = 0; i < 20; i++) await turn()
+  }
   const counted = sender.bytes
   sender.stop()
   assert.equal(socket.listenerCount('drain'), 0)
