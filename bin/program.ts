@@ -90,7 +90,8 @@ function addScan(root: Command, done: Done): void {
     .description(
       paragraph(`Scans files through the clamd of this site, with its settings, as the plugin would scan them.
 A message is sent as SMTP would carry it. A file that is no message is sent as an attachment of one.
-Folders are searched to the bottom; links in them are not followed.`),
+Folders are searched to the bottom; links in them are not followed. First each clamd is tried as the plugin tries it
+(self_test), with a message as large as the ones to be scanned, so that OK never means that it has not looked.`),
     )
     .argument('<path...>', 'messages, folders, Maildirs, mboxes or any files; - for standard input')
     .addOption(configOption())
@@ -169,7 +170,8 @@ Examples:
   withFilters(quarantine.command('rescan'))
     .summary('scan again, with the signatures of today')
     .description(
-      'Scans what is kept once more, with the signatures of today. Without ids and filters, all of it. Changes nothing.',
+      paragraph(`Scans what is kept once more, with the signatures of today, as clamav-stream scan does. Without ids and filters, all
+of it. Changes nothing.`),
     )
     .argument('[id...]')
     .option('--host <hosts>', 'ask this clamd instead: as [main] host')
