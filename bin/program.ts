@@ -233,9 +233,9 @@ function withFilters(command: Command): Command {
   return withPlace(command)
     .addOption(new Option('--older-than <time>', 'kept for at least so long: 30m, 12h, 7d').argParser(age))
     .addOption(new Option('--newer-than <time>', 'kept for less').argParser(age))
-    .option('--virus <pattern>', 'why it is kept: virus, attachment mask or reason')
-    .option('--sender <pattern>', 'envelope sender')
-    .option('--recipient <pattern>', 'one of the envelope recipients')
+    .option('--virus <pattern>', 'why it is kept: virus, attachment mask or reason', pattern)
+    .option('--sender <pattern>', 'envelope sender', pattern)
+    .option('--recipient <pattern>', 'one of the envelope recipients', pattern)
 }
 
 function withConsent(command: Command): Command {
@@ -256,6 +256,12 @@ function age(text: string): number {
   const ms = agesOfMail.parse(text)
   if (ms instanceof Wrong) throw new InvalidArgumentError(`It has to be ${agesOfMail.allowed}.`)
   return ms
+}
+
+/** Nothing at all would fit everything, and in a script it is a variable that was not set. */
+function pattern(text: string): string {
+  if (text.trim() === '') throw new InvalidArgumentError('It has to be a pattern.')
+  return text
 }
 
 function wholeNumber(least: number, most: number): (text: string) => number {

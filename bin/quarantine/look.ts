@@ -94,8 +94,15 @@ export async function show(id: string, options: CommonOptions & { raw: boolean }
       ...(subject === undefined ? [] : [['subject', shown(decoded(subject))]]),
     ]),
   )
-  write(`\n${headers.map((line) => `${line.split(/\r?\n/).map(shown).join('\n')}\n`).join('')}`)
+  write(`\n${headers.map((header) => `${linesOf(header).join('\n')}\n`).join('')}`)
   return 0
+}
+
+/** A folded header on the lines that it has; a tab is what most of them are folded with. */
+function linesOf(header: string): string[] {
+  return header
+    .split(/\r?\n/)
+    .map((line) => shown(line.replace(/^\t+/, (tabs) => '    '.repeat(tabs.length))))
 }
 
 function theOne({ messages }: Scene): Kept {
