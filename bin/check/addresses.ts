@@ -4,7 +4,6 @@
  */
 
 import { connect } from 'node:net'
-import bytes from 'bytes'
 import { addressText, type Address } from '../../lib/address'
 import { dial } from '../../lib/clamd/connection'
 import { ageMs, ageText, parseEngine, tooOld, type Engine } from '../../lib/clamd/engine'
@@ -16,6 +15,7 @@ import { world } from '../../lib/live'
 import { proveAsMail } from '../../lib/proof/prove'
 import { protocolOf, reasonOf } from '../../lib/startup'
 import type { Protocol } from '../../lib/verdict'
+import { sizeText } from '../terminal'
 import type { Finding } from './findings'
 
 /** What was found out about one address; null: not known, or not asked. */
@@ -178,8 +178,4 @@ function findingsOf(one: Examined, { scan, proof }: Settings, isLost: boolean): 
       remedy: "look into clamd's log, or set protocol=instream",
     })
   return found
-}
-
-function sizeText(size: number): string {
-  return bytes(size, { unitSeparator: ' ' }) ?? `${size} bytes`
 }

@@ -5,6 +5,7 @@
 import { createReadStream } from 'node:fs'
 import { pipeline } from 'node:stream/promises'
 import libmime from 'libmime'
+import { reasonFor } from '../../lib/record'
 import { ago, shown, table, widthOf } from '../terminal'
 import { UserError } from '../user-error'
 import { nameOf, sharesOf, type Share } from './journal'
@@ -18,7 +19,7 @@ import {
   type CommonOptions,
   type Scene,
 } from './scene'
-import { hasFilters, reasonFor, type Kept } from './store'
+import { hasFilters, type Kept } from './store'
 
 export async function list(options: CommonOptions): Promise<number> {
   const { messages, entries, directory } = await sceneOf([], options)

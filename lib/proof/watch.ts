@@ -225,7 +225,7 @@ export class Watch {
 
   #report(name: string, { hasSignatures, limitBytes, isWhole, missed, probes, sentBytes, ms }: Proof): void {
     const { log } = this.world
-    const cost = `${probes} probes, ${sizeText(sentBytes)}, ${ms} ms`
+    const cost = `${probes} probe${probes === 1 ? '' : 's'}, ${sizeText(sentBytes)}, ${ms} ms`
     if (!hasSignatures) {
       log.error(
         `${name} gets no mail: it does not find the EICAR test file (${missed ?? ''}). Are there signatures, ` +
