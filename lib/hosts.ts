@@ -104,10 +104,8 @@ const mostOthers = 1000
 export class Hosts {
   #entries: Entry[] = []
   #byName = new Map<string, readonly string[]>()
-  /**
-   * Addresses that are not in the list, or not at the moment: some name servers tell of a few at a time, and one that
-   * comes back must not get what it is known not to scan. The one that left last stands last.
-   */
+  // Some name servers tell of a few at a time, and what comes back must not get what it is known not to scan.
+  /** Addresses that are not in the list, or not at the moment. */
   readonly #others = new Map<string, Entry>()
   #turn: number
   #resolvedAt = -Infinity
