@@ -91,7 +91,7 @@ function addScan(root: Command, done: Done): void {
       paragraph(`Scans files through the clamd of this site, with its settings, as the plugin would scan them.
 A message is sent as SMTP would carry it. A file that is no message is sent as an attachment of one.
 Folders are searched to the bottom; links in them are not followed. First each clamd is tried as the plugin tries it
-(self_test), with a message as large as the ones to be scanned, so that OK never means that it has not looked.`),
+(self_test), with a message as large as the ones to be scanned: clamd says OK to what lies beyond its limits.`),
     )
     .argument('<path...>', 'messages, folders, Maildirs, mboxes or any files; - for standard input')
     .addOption(configOption())
