@@ -13,11 +13,14 @@ import { chunkHeader, endOfChunks, headLine } from './protocol'
 const parcelBytes = 64 * 1024
 
 /**
- * Where a message stops being read because so much of it waits for the socket, and where it goes on. Every stop
- * makes the message stream keep some hundred lines as objects, which the collector then has to carry along.
+ * What the senders of this process hold together before they stop their sources, save one parcel each. Every stop makes
+ * the message stream keep hundreds of lines as objects, which the collector then has to carry along; but twenty large
+ * messages at once must not hold as much as one may.
  */
-const fullBytes = 256 * 1024
-const drainedBytes = fullBytes / 2
+const mostHeldBytes = 2 * 1024 * 1024
+
+/** Bytes in the outboxes of all senders. */
+let held = 0
 
 /** Pieces shorter than this on average are cheaper copied into one than handed to the system one by one. */
 const pieceBytes = 1024
@@ -48,7 +51,6 @@ export class Sender extends EventEmitter implements Sink {
   #chunk: Parcel = { pieces: [], bytes: 0 }
   #parcel: Parcel = { pieces: [], bytes: 0 }
   readonly #outbox: Parcel[] = []
-  #outboxBytes = 0
   /** A parcel is under way, or waits for its turn of the event loop. */
   #isBusy = false
   #turn: NodeJS.Immediate | null = null
@@ -106,7 +108,7 @@ export class Sender extends EventEmitter implements Sink {
   /** Takes and sends nothing more, and forgets the socket. */
   stop(): void {
     this.#stopped = true
-    this.#outbox.length = 0
+    for (const { bytes } of this.#outbox.splice(0)) held -= bytes
     this.socket.off('drain', this.#onDrain)
     if (this.#turn) clearImmediate(this.#turn)
   }
@@ -143,7 +145,7 @@ export class Sender extends EventEmitter implements Sink {
    */
   #ship(): void {
     this.#outbox.push(this.#parcel)
-    this.#outboxBytes += this.#parcel.bytes
+    held += this.#parcel.bytes
     this.#parcel = { pieces: [], bytes: 0 }
     if (!this.#hasWritten) {
       this.#hasWritten = true
@@ -151,7 +153,7 @@ export class Sender extends EventEmitter implements Sink {
     } else if (!this.#isBusy) {
       this.#awaitTurn()
     }
-    this.#isFull ||= this.#outboxBytes >= fullBytes
+    this.#isFull ||= this.#outbox.length > 0 && held >= mostHeldBytes
   }
 
   #awaitTurn(): void {
@@ -163,7 +165,7 @@ export class Sender extends EventEmitter implements Sink {
     this.#turn = null
     const parcel = this.#outbox.shift()
     if (!parcel) return
-    this.#outboxBytes -= parcel.bytes
+    held -= parcel.bytes
     const isLast = this.#hasEnded && this.#outbox.length === 0
     this.#isBusy = !this.#write(parcel, isLast)
     if (!this.#isBusy) this.#onDrain()
@@ -172,10 +174,12 @@ export class Sender extends EventEmitter implements Sink {
   readonly #onDrain = (): void => {
     if (this.#turn) return
     this.#isBusy = false
-    if (this.#outbox.length > 0) this.#awaitTurn()
-    if (!this.#isFull || this.#outboxBytes > drainedBytes) return
-    this.#isFull = false
-    this.emit('drain')
+    if (this.#outbox.length > 0) {
+      this.#awaitTurn()
+    } else if (this.#isFull) {
+      this.#isFull = false
+      this.emit('drain')
+    }
   }
 
   /** @returns false if the socket wants to be left alone until it drains */
