@@ -90,7 +90,8 @@ function addScan(root: Command, done: Done): void {
     .description(
       paragraph(`Scans files through the clamd of this site, with its settings, as the plugin would scan them.
 A message is sent as SMTP would carry it. A file that is no message is sent as an attachment of one.
-Folders are searched to the bottom; links in them are not followed.`),
+Folders are searched to the bottom; links in them are not followed. First each clamd is tried as the plugin tries it
+(self_test), with a message as large as the ones to be scanned: clamd says OK to what lies beyond its limits.`),
     )
     .argument('<path...>', 'messages, folders, Maildirs, mboxes or any files; - for standard input')
     .addOption(configOption())
@@ -169,7 +170,8 @@ Examples:
   withFilters(quarantine.command('rescan'))
     .summary('scan again, with the signatures of today')
     .description(
-      'Scans what is kept once more, with the signatures of today. Without ids and filters, all of it. Changes nothing.',
+      paragraph(`Scans what is kept once more, with the signatures of today, as clamav-stream scan does. Without ids and filters, all
+of it. Changes nothing.`),
     )
     .argument('[id...]')
     .option('--host <hosts>', 'ask this clamd instead: as [main] host')
@@ -231,9 +233,9 @@ function withFilters(command: Command): Command {
   return withPlace(command)
     .addOption(new Option('--older-than <time>', 'kept for at least so long: 30m, 12h, 7d').argParser(age))
     .addOption(new Option('--newer-than <time>', 'kept for less').argParser(age))
-    .option('--virus <pattern>', 'why it is kept: virus, attachment mask or reason')
-    .option('--sender <pattern>', 'envelope sender')
-    .option('--recipient <pattern>', 'one of the envelope recipients')
+    .option('--virus <pattern>', 'why it is kept: virus, attachment mask or reason', pattern)
+    .option('--sender <pattern>', 'envelope sender', pattern)
+    .option('--recipient <pattern>', 'one of the envelope recipients', pattern)
 }
 
 function withConsent(command: Command): Command {
@@ -254,6 +256,12 @@ function age(text: string): number {
   const ms = agesOfMail.parse(text)
   if (ms instanceof Wrong) throw new InvalidArgumentError(`It has to be ${agesOfMail.allowed}.`)
   return ms
+}
+
+/** Nothing at all would fit everything, and in a script it is a variable that was not set. */
+function pattern(text: string): string {
+  if (text.trim() === '') throw new InvalidArgumentError('It has to be a pattern.')
+  return text
 }
 
 function wholeNumber(least: number, most: number): (text: string) => number {

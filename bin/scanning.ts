@@ -4,24 +4,41 @@
  */
 
 import { connect } from 'node:net'
+import { addressText } from '../lib/address'
+import { inquire } from '../lib/clamd/inquiry'
+import { headLine } from '../lib/clamd/protocol'
 import type { Settings } from '../lib/config'
 import { Hosts } from '../lib/hosts'
 import { world } from '../lib/live'
+import { proveAsMail } from '../lib/proof/prove'
 import { Scanner, type ScanLog } from '../lib/scanner'
+import { protocolOf, reasonOf } from '../lib/startup'
 import type { Verdict } from '../lib/verdict'
 import type { Content } from './scan/content'
 import { shown } from './terminal'
 
+/** Messages up to so many bytes are proven together. */
+const leastProvenBytes = 1024 * 1024
+
 export class Desk {
+  readonly #hosts: Hosts
   readonly #scanner: Scanner
   readonly #log: ScanLog
+  /** Messages of so many bytes are scanned to their end, or go elsewhere. */
+  #provenBytes = 0
+  /** One after the other, so that no smaller proof follows a larger one. */
+  #proofs = Promise.resolve()
 
   /** @param isVerbose tell the steps of each scan on standard error, and what clamd or the network spoil */
-  constructor(settings: Settings, isVerbose: boolean) {
+  constructor(
+    private readonly settings: Settings,
+    isVerbose: boolean,
+  ) {
     const tell = (text: string) => void process.stderr.write(`${shown(text)}\n`)
     const say = isVerbose ? tell : () => undefined
     this.#log = { trace: say, warn: say }
-    this.#scanner = new Scanner(settings.scan, new Hosts(settings.hosts, world(say)), connect)
+    this.#hosts = new Hosts(settings.hosts, world(say))
+    this.#scanner = new Scanner(settings.scan, this.#hosts, connect)
   }
 
   /** Resolves with a verdict, `unscanned` where the file itself cannot be read. */
@@ -32,10 +49,40 @@ export class Desk {
       reason ??= error
       broken.abort()
     })
+    await (this.#proofs = this.#proofs.then(() => this.#prove(message.most + headLine.length, signal)))
     const verdict = await this.#scanner.scan(message, AbortSignal.any([signal, broken.signal]), this.#log)
     const failed = reason as Error | null
     if (failed === null) return verdict
     return { ...verdict, outcome: 'unscanned', reason: 'error', text: `read: ${failed.message}` }
+  }
+
+  /**
+   * The plugin's self test, for as large a message as is to be scanned: clamd says OK without looking to what lies
+   * beyond its limits. What cannot be proven is asked all the same, as by the plugin.
+   */
+  async #prove(bytes: number, signal: AbortSignal): Promise<void> {
+    const { scan, startup } = this.settings
+    const { selfTest } = this.settings.proof
+    const isEnough = this.#provenBytes >= Math.min(bytes, scan.maxBytes)
+    if (isEnough || selfTest === 'off' || startup.maxPings === 0) return
+    const maxBytes = Math.min(scan.maxBytes, Math.max(leastProvenBytes, 2 ** Math.ceil(Math.log2(bytes))))
+    const addresses = await this.#hosts.addresses(signal).catch(() => [])
+    await Promise.all(
+      addresses.map(async (address) => {
+        const name = addressText(address)
+        const trace = (text: string) => this.#log.trace(`${name} ${text}`)
+        try {
+          const how = { connect, connectMs: scan.connectMs, signal, trace }
+          const offered = protocolOf(await inquire(address, how))
+          const settings = { ...scan, maxBytes, selfTest }
+          const { proof } = await proveAsMail(address, settings, offered, connect, signal, trace)
+          this.#hosts.learn(address, { proof })
+        } catch (error) {
+          this.#log.warn(`${name}: not proven: ${reasonOf(error)}`)
+        }
+      }),
+    )
+    this.#provenBytes = maxBytes
   }
 }
 

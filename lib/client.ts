@@ -9,22 +9,8 @@ import type { Connection, Transaction } from './haraka'
 import { isNamed } from './headers'
 import type { Correspondence } from './http/tally'
 import type { SenderFacts } from './policy'
+import type { QuarantineRecord } from './record'
 import type { Finding, Note } from './verdict'
-
-/** Beside the copy of a quarantined message, as JSON. */
-export interface QuarantineRecord {
-  readonly uuid: string
-  /** ISO 8601, UTC. */
-  readonly time: string
-  readonly envelope: { readonly mail_from: string; readonly rcpt_to: readonly string[] }
-  readonly client: { readonly ip: string; readonly host: string | null; readonly helo: string | null }
-  /** Who has logged in. */
-  readonly user: string | null
-  readonly message_id: string | null
-  readonly verdict: Note
-  /** What the attachments came to, where they are looked at. */
-  readonly attachment: Finding
-}
 
 export function senderOf(connection: Connection, transaction: Transaction): SenderFacts {
   const { relaying, remote } = connection

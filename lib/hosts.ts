@@ -7,6 +7,7 @@ import { addressText, type Address, type Host } from './address'
 import type { Engine } from './clamd/engine'
 import type { Proof } from './proof/prove'
 import type { Protocol } from './verdict'
+import { Waiting, within } from './waiting'
 
 export interface HostSettings {
   readonly hosts: readonly Host[]
@@ -60,7 +61,7 @@ export interface PassedOver {
   readonly tooSmall: readonly { readonly text: string; readonly limitBytes: number }[]
 }
 
-/** An address with what is known of it. Forgotten when its name no longer resolves to it. */
+/** An address with what is known of it. */
 interface Entry {
   readonly address: Address
   readonly text: string
@@ -97,18 +98,19 @@ export interface Lease {
 /** Least milliseconds between two look-ups that failures ask for. */
 const lookupPauseMs = 1000
 
-/** Most addresses outside the list of which something is kept. */
-const mostForeknown = 1000
+/** Most addresses outside the list of which something is kept; names may stand for ever new ones. */
+const mostOthers = 1000
 
 export class Hosts {
   #entries: Entry[] = []
   #byName = new Map<string, readonly string[]>()
-  /** What was learnt of addresses that are not in the list, or not yet. */
-  readonly #foreknown = new Map<string, Findings>()
+  // Some name servers tell of a few at a time, and what comes back must not get what it is known not to scan.
+  /** Addresses that are not in the list, or not at the moment. */
+  readonly #others = new Map<string, Entry>()
   #turn: number
   #resolvedAt = -Infinity
   #resolving: Promise<void> | null = null
-  #waiting: (() => void)[] = []
+  readonly #waiting = new Waiting()
   /** Until then proofs are waited for. */
   readonly #proofsDueAt: number
 
@@ -176,7 +178,7 @@ export class Hosts {
         const known = this.#known(left)
         const entry = known && this.#choose(known)
         if (entry) return this.#lease(entry)
-        await this.#change(signal, known ? null : this.#proofsDueAt - this.world.now())
+        await this.#waiting.wait(signal, this.#changeMs(left))
       } else if (this.#resolving && !lookedAgain) {
         lookedAgain = true
         await within(this.#resolving, this.settings.connectMs, signal)
@@ -192,12 +194,12 @@ export class Hosts {
     const entry = this.#entries.find((one) => one.text === text)
     if (entry) {
       takeIn(entry, findings)
-      this.#wakeAll()
+      this.#waiting.wakeAll()
       return
     }
-    // Names that stand for ever new addresses must not fill the memory.
-    if (this.#foreknown.size >= mostForeknown) this.#foreknown.clear()
-    this.#foreknown.set(text, { ...this.#foreknown.get(text), ...findings })
+    const other = this.#others.get(text) ?? fresh(address)
+    takeIn(other, findings)
+    this.#keep(other)
   }
 
   /** Tells what somebody else's attempt came to. */
@@ -267,7 +269,7 @@ export class Hosts {
         if (outcome === 'worked' || outcome === 'failed') this.#judge(entry, outcome)
         // One that is at work and has too much of it, or met a message that takes for ever, is no dead one.
         if (outcome === 'late' && entry.finished === finished) this.#judge(entry, 'failed')
-        this.#wakeAll()
+        this.#waiting.wakeAll()
       },
     }
   }
@@ -287,31 +289,13 @@ export class Hosts {
     }
   }
 
-  /** Waits until something is different, or for so long. */
-  async #change(signal: AbortSignal, ms: number | null): Promise<void> {
-    const over = new AbortController()
-    const timer = ms === null ? undefined : setTimeout(() => over.abort(), ms)
-    const ends = ms === null ? signal : AbortSignal.any([signal, over.signal])
-    await new Promise<void>((resolve) => this.#wait(resolve, ends))
-    clearTimeout(timer)
-  }
-
-  #wait(resolve: () => void, signal: AbortSignal): void {
-    const go = () => {
-      signal.removeEventListener('abort', onAbort)
-      resolve()
-    }
-    const onAbort = () => {
-      this.#waiting = this.#waiting.filter((other) => other !== go)
-      go()
-    }
-    signal.addEventListener('abort', onAbort, { once: true })
-    this.#waiting.push(go)
-  }
-
-  /** All, since whoever is first may have tried the address that got free; they queue again in the same order. */
-  #wakeAll(): void {
-    for (const wake of this.#waiting.splice(0)) wake()
+  /** Milliseconds until something is different for these by itself: a rest is over, or the time for proofs. */
+  #changeMs(left: readonly Entry[]): number | null {
+    const now = this.world.now()
+    const times = [this.#proofsDueAt, ...left.map(({ restsUntil }) => restsUntil)].filter(
+      (time) => time > now,
+    )
+    return times.length === 0 ? null : Math.min(...times) - now
   }
 
   async #resolved(signal: AbortSignal): Promise<void> {
@@ -319,7 +303,7 @@ export class Hosts {
     const resolving = this.#resolve()
     if (this.#entries.length > 0) return
     const first = new AbortController()
-    const found = new Promise<void>((resolve) => this.#wait(resolve, first.signal))
+    const found = this.#waiting.wait(first.signal)
     try {
       await within(Promise.race([resolving, found]), this.settings.connectMs, signal)
     } finally {
@@ -362,13 +346,19 @@ export class Hosts {
     const entries = new Map<string, Entry>()
     for (const address of this.settings.hosts.flatMap((host) => this.#addressesOf(host))) {
       const text = addressText(address)
-      const entry = known.get(text) ?? fresh(address)
-      takeIn(entry, this.#foreknown.get(text) ?? {})
-      this.#foreknown.delete(text)
-      entries.set(text, entry)
+      if (entries.has(text)) continue
+      entries.set(text, known.get(text) ?? this.#others.get(text) ?? fresh(address))
+      this.#others.delete(text)
     }
+    for (const entry of this.#entries) if (!entries.has(entry.text)) this.#keep(entry)
     this.#entries = [...entries.values()]
-    if (this.#entries.length > 0) this.#wakeAll()
+    if (this.#entries.length > 0) this.#waiting.wakeAll()
+  }
+
+  #keep(entry: Entry): void {
+    const [oldest = ''] = this.#others.size < mostOthers ? [] : this.#others.keys()
+    this.#others.delete(oldest)
+    this.#others.set(entry.text, entry)
   }
 
   #addressesOf(host: Host): Address[] {
@@ -406,22 +396,4 @@ function takeIn(entry: Entry, { engine, hasSessions, proof }: Findings): void {
 
 function fits({ limitBytes }: Entry, bytes: number): boolean {
   return limitBytes === null || bytes <= limitBytes
-}
-
-/** Waits for `work`, but no longer than `ms`. Rejects with the signal's reason. */
-async function within(work: Promise<void>, ms: number, signal: AbortSignal): Promise<void> {
-  signal.throwIfAborted()
-  let timer: NodeJS.Timeout | undefined
-  let onAbort: (() => void) | undefined
-  const limit = new Promise<void>((resolve, reject) => {
-    timer = setTimeout(resolve, ms)
-    onAbort = () => reject(signal.reason as Error)
-    signal.addEventListener('abort', onAbort)
-  })
-  try {
-    await Promise.race([work, limit])
-  } finally {
-    clearTimeout(timer)
-    if (onAbort) signal.removeEventListener('abort', onAbort)
-  }
 }

@@ -4,7 +4,6 @@
  */
 
 import { connect } from 'node:net'
-import bytes from 'bytes'
 import { addressText, type Address } from '../../lib/address'
 import { dial } from '../../lib/clamd/connection'
 import { ageMs, ageText, parseEngine, tooOld, type Engine } from '../../lib/clamd/engine'
@@ -13,9 +12,10 @@ import { inquire } from '../../lib/clamd/inquiry'
 import type { Settings } from '../../lib/config'
 import { Hosts } from '../../lib/hosts'
 import { world } from '../../lib/live'
-import { prove, type Proof } from '../../lib/proof/prove'
+import { proveAsMail } from '../../lib/proof/prove'
 import { protocolOf, reasonOf } from '../../lib/startup'
 import type { Protocol } from '../../lib/verdict'
+import { sizeText } from '../terminal'
 import type { Finding } from './findings'
 
 /** What was found out about one address; null: not known, or not asked. */
@@ -30,6 +30,8 @@ export interface Examined {
   readonly protocol: Protocol | null
   /** The STREAM data port could be reached; null: not needed. */
   readonly dataPort: boolean | null
+  /** Why mail does not go by STREAM, which the daemon says it has; null: it does, or need not. */
+  readonly streamFailure: string | null
   readonly findsTestFile: boolean | null
   readonly provenBytes: number | null
   readonly error: string | null
@@ -73,6 +75,7 @@ async function examine(
     protocols: null,
     protocol: null,
     dataPort: null,
+    streamFailure: null,
     findsTestFile: null,
     provenBytes: null,
     error: null,
@@ -94,28 +97,21 @@ async function examine(
       protocols: offer.commands?.filter((command) => /^(IN)?STREAM$/.test(command)) ?? null,
       protocol: spoken,
     }
-    const proving = (protocol: Protocol): Promise<Proof> =>
-      prove(address, { ...scan, protocol, selfTest: isQuick ? 'eicar' : 'full' }, connect, signal)
-    let proof: Proof
-    try {
-      proof = await proving(spoken)
-      if (spoken === 'stream') known = { ...known, dataPort: true }
-    } catch (error) {
-      const isClosed = error instanceof Failure && error.step === 'data connect'
-      if (isClosed) known = { ...known, dataPort: false }
-      const isElsewhere = scan.protocol === 'auto' && (isClosed || isUnknown(error))
-      if (!isElsewhere || spoken !== 'stream') throw error
-      known = { ...known, protocol: 'instream' }
-      proof = await proving('instream')
+    const selfTest = isQuick ? 'eicar' : 'full'
+    const proven = await proveAsMail(address, { ...scan, selfTest }, protocolOf(offer), connect, signal)
+    const { proof, protocol, streamFailure } = proven
+    return {
+      ...known,
+      protocol,
+      dataPort: protocol === 'stream' ? true : streamFailure?.step === 'data connect' ? false : null,
+      streamFailure: offer.commands?.includes('STREAM') && streamFailure ? reasonOf(streamFailure) : null,
+      findsTestFile: proof.hasSignatures,
+      provenBytes: proof.limitBytes,
     }
-    return { ...known, findsTestFile: proof.hasSignatures, provenBytes: proof.limitBytes }
   } catch (error) {
-    return { ...known, error: reasonOf(error) }
+    const isClosed = error instanceof Failure && error.step === 'data connect'
+    return { ...known, ...(isClosed && { dataPort: false }), error: reasonOf(error) }
   }
-}
-
-function isUnknown(error: unknown): boolean {
-  return error instanceof Failure && error.step === 'command'
 }
 
 function findingsOf(one: Examined, { scan, proof }: Settings, isLost: boolean): Finding[] {
@@ -174,9 +170,12 @@ function findingsOf(one: Examined, { scan, proof }: Settings, isLost: boolean): 
       text: 'the STREAM data port cannot be reached; INSTREAM is used instead',
       remedy: 'open StreamMinPort to StreamMaxPort, or set protocol=instream',
     })
+  else if (one.streamFailure !== null)
+    found.push({
+      level: 'warning',
+      about,
+      text: `STREAM comes to nothing (${one.streamFailure}); INSTREAM is used instead`,
+      remedy: "look into clamd's log, or set protocol=instream",
+    })
   return found
-}
-
-function sizeText(size: number): string {
-  return bytes(size, { unitSeparator: ' ' }) ?? `${size} bytes`
 }

@@ -7,11 +7,11 @@ import { access, constants, stat } from 'node:fs/promises'
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
-import bytes from 'bytes'
 import ms from 'ms'
 import type { Settings } from '../../lib/config'
 import { quarantineOf } from '../quarantine/store'
 import type { Site } from '../site'
+import { sizeText } from '../terminal'
 import type { Finding } from './findings'
 
 const ours = ['clamav-stream', 'haraka-plugin-clamav-stream']
@@ -260,8 +260,4 @@ function resolved(root: string, name: string): string | null {
   } catch {
     return null
   }
-}
-
-function sizeText(size: number): string {
-  return bytes(size, { unitSeparator: ' ' }) ?? `${size} bytes`
 }

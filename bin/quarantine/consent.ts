@@ -2,10 +2,11 @@
  * Before something is changed for good: which messages, shown, and a word of consent.
  */
 
+import { reasonFor } from '../../lib/record'
 import { confirm, shown, table, widthOf } from '../terminal'
 import { UserError } from '../user-error'
 import { write, type CommonOptions } from './scene'
-import { hasFilters, reasonFor, type Kept } from './store'
+import { hasFilters, type Kept } from './store'
 
 export interface ChangeOptions extends CommonOptions {
   readonly all: boolean

@@ -3,10 +3,11 @@
  */
 
 import { rm } from 'node:fs/promises'
+import { reasonFor } from '../../lib/record'
 import { counted, describe, mustAgree, mustChoose, say, type ChangeOptions } from './consent'
 import { sharesOf, type Attempt } from './journal'
 import { sceneOf, stateOf, write, writeJson } from './scene'
-import { accessError, reasonFor, type Kept } from './store'
+import { accessError, type Kept } from './store'
 
 export async function remove(ids: readonly string[], options: ChangeOptions): Promise<number> {
   mustChoose(ids, options)

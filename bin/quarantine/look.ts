@@ -5,6 +5,7 @@
 import { createReadStream } from 'node:fs'
 import { pipeline } from 'node:stream/promises'
 import libmime from 'libmime'
+import { reasonFor } from '../../lib/record'
 import { ago, shown, table, widthOf } from '../terminal'
 import { UserError } from '../user-error'
 import { nameOf, sharesOf, type Share } from './journal'
@@ -18,7 +19,7 @@ import {
   type CommonOptions,
   type Scene,
 } from './scene'
-import { hasFilters, reasonFor, type Kept } from './store'
+import { hasFilters, type Kept } from './store'
 
 export async function list(options: CommonOptions): Promise<number> {
   const { messages, entries, directory } = await sceneOf([], options)
@@ -94,8 +95,15 @@ export async function show(id: string, options: CommonOptions & { raw: boolean }
       ...(subject === undefined ? [] : [['subject', shown(decoded(subject))]]),
     ]),
   )
-  write(`\n${headers.map((line) => `${line.split(/\r?\n/).map(shown).join('\n')}\n`).join('')}`)
+  write(`\n${headers.map((header) => `${linesOf(header).join('\n')}\n`).join('')}`)
   return 0
+}
+
+/** A folded header on the lines that it has; a tab is what most of them are folded with. */
+function linesOf(header: string): string[] {
+  return header
+    .split(/\r?\n/)
+    .map((line) => shown(line.replace(/^\t+/, (tabs) => '    '.repeat(tabs.length))))
 }
 
 function theOne({ messages }: Scene): Kept {

@@ -2,6 +2,7 @@
  * `clamav-stream quarantine rescan`: what today's signatures say of what is kept.
  */
 
+import { reasonFor } from '../../lib/record'
 import { asMessage } from '../scan/content'
 import { resultOf, wordsFor } from '../scan/command'
 import { Desk, interruptedCode, interruption, severally } from '../scanning'
@@ -9,7 +10,7 @@ import { settingsOf } from '../site'
 import { shown } from '../terminal'
 import { sharesOf } from './journal'
 import { asJson, mustBe, sceneOf, write, writeJson, type CommonOptions } from './scene'
-import { reasonFor, type Kept } from './store'
+import type { Kept } from './store'
 
 export interface RescanOptions extends CommonOptions {
   readonly host?: string

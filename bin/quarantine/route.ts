@@ -6,7 +6,7 @@
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
-import type { QuarantineRecord } from '../../lib/client'
+import type { QuarantineRecord } from '../../lib/record'
 import type { Site } from '../site'
 import { UserError } from '../user-error'
 

@@ -7,7 +7,7 @@ import { existsSync } from 'node:fs'
 import { readdir, readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { settingsOf, type Site } from '../site'
-import type { QuarantineRecord } from '../../lib/client'
+import { parseRecord, reasonFor, type QuarantineRecord } from '../../lib/record'
 import { fitsWildcards } from '../../lib/wildcards'
 import { UserError } from '../user-error'
 
@@ -61,7 +61,7 @@ export async function openStore(directory: string): Promise<Store> {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') continue
       throw await accessError(error, json)
     }
-    const record = recordIn(text)
+    const record = parseRecord(text)
     if (record === null) odd.push(`${json}: not a record of the quarantine`)
     else kept.push({ id: '', file, record, keptMs: Date.parse(record.time), bytes: await bytesOf(file) })
   }
@@ -85,32 +85,6 @@ async function bytesOf(file: string): Promise<number | null> {
     (found) => (found.isFile() ? found.size : null),
     () => null,
   )
-}
-
-/** null: it is something else. */
-function recordIn(text: string): QuarantineRecord | null {
-  try {
-    const value = JSON.parse(text) as Partial<QuarantineRecord> | null
-    const envelope = value?.envelope as Partial<QuarantineRecord['envelope']> | undefined
-    const isRecord =
-      typeof value?.uuid === 'string' &&
-      !Number.isNaN(Date.parse(String(value.time))) &&
-      typeof envelope?.mail_from === 'string' &&
-      Array.isArray(envelope.rcpt_to) &&
-      envelope.rcpt_to.every((one) => typeof one === 'string') &&
-      typeof value.verdict === 'object'
-    return isRecord ? (value as QuarantineRecord) : null
-  } catch {
-    return null
-  }
-}
-
-/** Why it was kept: the virus, the mask that a name matches, or why it was not scanned. */
-export function reasonFor({ verdict, attachment }: QuarantineRecord): string {
-  if (verdict.virus !== null) return verdict.virus
-  if (attachment && 'denied' in attachment) return `attachment ${attachment.denied}`
-  if (attachment) return 'unreadable attachment'
-  return verdict.reason === null ? verdict.outcome : `unscanned: ${verdict.reason}`
 }
 
 export interface Filters {

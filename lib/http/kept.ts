@@ -5,6 +5,7 @@
 
 import { open, readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
+import { parseRecord, reasonFor } from '../record'
 import { shown } from './text'
 
 export interface Kept {
@@ -20,7 +21,7 @@ export interface KeptCopy {
   readonly time: number
   readonly uuid: string
   readonly from: string
-  /** Signature name or reason. */
+  /** Signature name, mask of an attachment, or why it was not scanned. */
   readonly what: string
 }
 
@@ -121,29 +122,18 @@ function latest(found: readonly Found[]): Found[] {
   return [...found].sort((a, b) => b.time - a.time).slice(0, mostNewest)
 }
 
-async function copyOf({ record, time }: Found): Promise<KeptCopy> {
-  const uuid = shown(path.basename(record, '.json'), 64)
-  try {
-    const { envelope, verdict } = (await readRecord(record)) as {
-      envelope?: { mail_from?: unknown }
-      verdict?: { virus?: unknown; reason?: unknown }
-    }
-    const what = textOf(verdict?.virus) || textOf(verdict?.reason) || 'attachment'
-    return { time, uuid, from: shown(textOf(envelope?.mail_from), 160), what: shown(what, 128) }
-  } catch {
-    return { time, uuid, from: '', what: 'record cannot be read' }
-  }
+async function copyOf({ record: file, time }: Found): Promise<KeptCopy> {
+  const uuid = shown(path.basename(file, '.json'), 64)
+  const record = parseRecord(await textOf(file).catch(() => ''))
+  if (!record) return { time, uuid, from: '', what: 'record cannot be read' }
+  return { time, uuid, from: shown(record.envelope.mail_from, 160), what: shown(reasonFor(record), 128) }
 }
 
-function textOf(value: unknown): string {
-  return typeof value === 'string' ? value : ''
-}
-
-async function readRecord(file: string): Promise<object> {
+async function textOf(file: string): Promise<string> {
   const handle = await open(file)
   try {
     const { bytesRead, buffer } = await handle.read(Buffer.alloc(mostRecordBytes), 0, mostRecordBytes, 0)
-    return JSON.parse(buffer.toString('utf8', 0, bytesRead)) as object
+    return buffer.toString('utf8', 0, bytesRead)
   } finally {
     await handle.close()
   }

@@ -47,6 +47,9 @@ const dialogue = { stream, instream }
 /** Probes between the largest proven and the smallest unproven size; each halves what is between. */
 const halvings = 10
 
+/** Steps at which STREAM comes to nothing before a byte of the message is sent. */
+const beforeSending: readonly Step[] = ['command', 'port', 'data connect']
+
 /** Steps at which a daemon that has read enough breaks off. */
 const afterSending: readonly Step[] = ['send', 'reply']
 
@@ -114,6 +117,38 @@ export async function prove(
     else unproven = middle
   }
   return proof(true, proven)
+}
+
+export interface ProvenAsMail {
+  readonly proof: Proof
+  readonly protocol: Protocol
+  /** Why it is not STREAM, which the daemon may have; null: it is, or need not be. */
+  readonly streamFailure: Failure | null
+}
+
+/**
+ * As mail goes with `auto`: by INSTREAM where STREAM is not to be had, or its ports are closed. Rejects as `prove` does.
+ * @param offered what the daemon says it has; null: it does not say
+ */
+export async function proveAsMail(
+  address: Address,
+  settings: Omit<ProveSettings, 'protocol'> & { readonly protocol: Protocol | 'auto' },
+  offered: Protocol | null,
+  ...rest: [connect: Connect, signal: AbortSignal, trace?: (text: string) => void]
+): Promise<ProvenAsMail> {
+  const usual = settings.protocol === 'auto' ? (offered ?? 'stream') : settings.protocol
+  const by = async (protocol: Protocol, streamFailure: Failure | null): Promise<ProvenAsMail> => ({
+    proof: await prove(address, { ...settings, protocol }, ...rest),
+    protocol,
+    streamFailure,
+  })
+  try {
+    return await by(usual, null)
+  } catch (error) {
+    const isUnsent = usual === 'stream' && error instanceof Failure && beforeSending.includes(error.step)
+    if (settings.protocol !== 'auto' || !isUnsent) throw error
+    return by('instream', error)
+  }
 }
 
 async function sendProbe(

@@ -14,7 +14,7 @@ import type { Offer } from '../clamd/protocol'
 import type { Findings } from '../hosts'
 import { hasSessions, protocolOf, reasonOf, type StartupLog } from '../startup'
 import type { Protocol } from '../verdict'
-import { prove, type Proof } from './prove'
+import { proveAsMail, type Proof } from './prove'
 
 export interface WatchSettings {
   readonly selfTest: 'full' | 'eicar' | 'off'
@@ -184,7 +184,7 @@ export class Watch {
   }
 
   async #prove(watched: Watched, offer: Offer, isSame: boolean): Promise<void> {
-    const { log, tell } = this.world
+    const { connect, log, tell } = this.world
     const { address, name } = watched
     const slow = setTimeout(() => {
       if (watched.proof === null) {
@@ -195,7 +195,15 @@ export class Watch {
       const before = watched.proof
       // A daemon as it was before needs no new search if neither more nor less is proven.
       const limitBefore = isSame ? (before?.limitBytes ?? null) : null
-      const proof = await this.#proveInSomeProtocol(address, offer, limitBefore)
+      const { selfTest } = this.settings
+      const { proof } = await proveAsMail(
+        address,
+        { ...this.settings, selfTest: selfTest === 'eicar' ? 'eicar' : 'full', limitBefore },
+        protocolOf(offer),
+        connect,
+        this.signal,
+        (text) => log.trace(`${name} ${text}`),
+      )
       watched.proof = proof
       tell(address, { proof })
       if (proof.hasSignatures !== before?.hasSignatures || proof.limitBytes !== before.limitBytes) {
@@ -215,33 +223,9 @@ export class Watch {
     }
   }
 
-  /** As mail does with `auto`: INSTREAM where STREAM is not to be had, or its ports are closed. */
-  async #proveInSomeProtocol(address: Address, offer: Offer, limitBefore: number | null): Promise<Proof> {
-    const { protocol: configured, selfTest } = this.settings
-    const { connect, log } = this.world
-    const trace = (text: string) => log.trace(`clamd ${addressText(address)} ${text}`)
-    const by = (protocol: Protocol) =>
-      prove(
-        address,
-        { ...this.settings, protocol, selfTest: selfTest === 'eicar' ? 'eicar' : 'full', limitBefore },
-        connect,
-        this.signal,
-        trace,
-      )
-    if (configured !== 'auto') return by(configured)
-    const usual = protocolOf(offer) ?? 'stream'
-    try {
-      return await by(usual)
-    } catch (error) {
-      const isUnsent = error instanceof Failure && ['command', 'port', 'data connect'].includes(error.step)
-      if (usual === 'instream' || !isUnsent) throw error
-      return by('instream')
-    }
-  }
-
   #report(name: string, { hasSignatures, limitBytes, isWhole, missed, probes, sentBytes, ms }: Proof): void {
     const { log } = this.world
-    const cost = `${probes} probes, ${sizeText(sentBytes)}, ${ms} ms`
+    const cost = `${probes} probe${probes === 1 ? '' : 's'}, ${sizeText(sentBytes)}, ${ms} ms`
     if (!hasSignatures) {
       log.error(
         `${name} gets no mail: it does not find the EICAR test file (${missed ?? ''}). Are there signatures, ` +

@@ -407,7 +407,9 @@ test('strangers cannot play with the terminal', async () => {
     // eslint-disable-next-line no-control-regex
     assert.doesNotMatch(text, /[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]/)
   }
-  assert.match((await quarantine(['show', id])).text, /^subject +\\x1b\]0;owned\\x07\\u202etxt$/m)
+  const { text } = await quarantine(['show', id])
+  assert.match(text, /^subject +\\x1b\]0;owned\\x07\\u202etxt$/m)
+  assert.match(text, /^Received: from .*\n {4}by /m)
 })
 
 test('npx finds the command by the name of the package', async () => {

@@ -118,6 +118,24 @@ test('STREAM: the data port', async (t) => {
   assert.equal(open.code, 0)
 })
 
+test('STREAM: an error in place of the port, as mail meets it', async (t) => {
+  const fake = await startFakeClamd()
+  t.after(() => fake.stop())
+  await fake.play((scan) =>
+    scan === 0
+      ? [{ at: 'port', do: 'answer', text: 'Error binding data port. ERROR' }]
+      : [{ at: 'reply', do: 'answer', text: 'stream: Eicar FOUND' }],
+  )
+  const directory = site({ 'clamav-stream.ini': `host=${addressText(fake.address)}\nmax_signature_age=0\n` })
+  const ran = await check(directory, '--quick')
+  assert.match(ran.text, /^ok .*spoken to in INSTREAM$/m)
+  assert.match(
+    ran.text,
+    /^WARN .*STREAM comes to nothing \(port: Error binding .*\); INSTREAM is used instead$/m,
+  )
+  assert.equal(ran.code, 1)
+})
+
 test('the site: what is wrong, and the line to add', async (t) => {
   const fake = await startFakeClamd({ protocols: ['INSTREAM'] })
   t.after(() => fake.stop())

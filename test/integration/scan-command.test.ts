@@ -5,6 +5,7 @@ import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { after, before, test } from 'node:test'
+import { addressText } from '../../lib/address'
 import { findClamd, clamdOrSkip, freePort, startClamd, type RealClamd } from '../support/clamd'
 import { clamavStream, jsonLines, unprivileged } from '../support/command'
 import { eicar, eicarName } from '../support/eicar'
@@ -180,6 +181,40 @@ test('the settings of the site are used: hosts, size, and what is wrong in them'
   assert.match(nowhere.error, /is no Haraka folder: .*--config DIR/)
 })
 
+test('what clamd says OK to without looking is not called clean', async (t) => {
+  if (!clamdOrSkip(t)) return
+  const small = await startClamd({ config: { MaxFileSize: '2M', MaxScanSize: '4M' } })
+  t.after(() => small.stop())
+  const padding = Buffer.from(`${'x'.repeat(70)}\r\n`.repeat(60_000))
+  const [head = '', ...parts] = mails.eicarAttachment().toString('latin1').split('\r\n\r\n')
+  const large = Buffer.concat([Buffer.from(`${head}\r\n\r\n`), padding, Buffer.from(parts.join('\r\n\r\n'))])
+  const files = folder({
+    'large.eml': large,
+    'small.eml': mails.eicarAttachment(),
+    'clean.eml': mails.clean(),
+  })
+  const ran = await clamavStream(['scan', '--host', `127.0.0.1:${small.port}`, '--no-summary', files])
+  const [clean = '', big = '', little = ''] = sorted(ran.text.replaceAll(`${files}/`, ''))
+  assert.deepEqual([clean, little], ['clean.eml: OK', `small.eml: ${eicarName} FOUND`])
+  assert.match(big, /^large\.eml: too_large: more than any clamd is proven to scan: .* ERROR$/)
+})
+
+test('a clamd without signatures calls nothing clean; self_test=off lets it', async () => {
+  const blind = await startFakeClamd({ judge: () => Promise.resolve('stream: OK') })
+  const host = addressText(blind.address)
+  try {
+    const files = folder({ 'a.eml': mails.clean() })
+    const ran = await clamavStream(['scan', '--host', host, path.join(files, 'a.eml')])
+    assert.match(ran.text, /a\.eml: error: .*does not find the EICAR test file ERROR$/m)
+    assert.equal(ran.code, 2)
+    const site = folder({ 'config/clamav-stream.ini': `host=${host}\nself_test=off\n`, 'config/plugins': '' })
+    const trusting = await clamavStream(['scan', '--config', site, path.join(files, 'a.eml')])
+    assert.match(trusting.text, /a\.eml: OK$/m)
+  } finally {
+    await blind.stop()
+  }
+})
+
 test('a file that may not be read is an error, and the others are scanned', async (t) => {
   if (!clamdOrSkip(t)) return
   const site = folder({ 'a.eml': mails.clean(), 'b.eml': mails.clean(), 'closed/c.eml': mails.clean() })
@@ -203,15 +238,14 @@ test('Ctrl-C ends it: no scan is left, the summary says that it is not all', asy
   t.after(() => fake.stop())
   // The first is answered, and while the second one waits comes the signal.
   await fake.play((scan) => (scan === 0 ? [] : [{ at: 'reply', do: 'stall' }]))
-  const site = folder(Object.fromEntries(Array.from({ length: 40 }, (_, n) => [`${n}.eml`, mails.clean()])))
-  const ran = await clamavStream(
-    ['scan', '--host', `127.0.0.1:${'port' in fake.address ? fake.address.port : 0}`, '-j', '1', site],
-    {
-      onOutput: (text, kill) => {
-        if (text.includes('OK')) kill('SIGINT')
-      },
+  const files = folder(Object.fromEntries(Array.from({ length: 40 }, (_, n) => [`${n}.eml`, mails.clean()])))
+  const ini = `host=${addressText(fake.address)}\nself_test=off\n`
+  const site = folder({ 'config/clamav-stream.ini': ini, 'config/plugins': '' })
+  const ran = await clamavStream(['scan', '--config', site, '-j', '1', files], {
+    onOutput: (text, kill) => {
+      if (text.includes('OK')) kill('SIGINT')
     },
-  )
+  })
   assert.equal(ran.code, 130)
   assert.match(ran.text, /Interrupted: not everything was scanned\nScanned files: 1\n/)
   assert.equal(ran.text.match(/OK$/gm)?.length, 1)

@@ -3,25 +3,28 @@ import { installHaraka, startHaraka, type Haraka, type HarakaOptions } from './h
 
 export interface WebSite {
   haraka: Haraka
-  /** `http://127.0.0.1:PORT` */
+  /** `http://127.0.0.2:PORT` */
   origin: string
 }
+
+/** Not where SMTP listens: the log says both in the same words, and in a cluster in any order. */
+const webHost = '127.0.0.2'
 
 /** As `startHaraka`, with express and http.ini. */
 export async function startWebHaraka(options: HarakaOptions = {}): Promise<WebSite> {
   const haraka = await startHaraka({
     ...options,
     haraka: options.haraka ?? (await installHaraka({ packages: ['express'] })),
-    files: { 'http.ini': 'listen=127.0.0.1:0\n', ...options.files },
+    files: { 'http.ini': `listen=${webHost}:0\n`, ...options.files },
   })
-  const other = new RegExp(`Listening on 127\\.0\\.0\\.1:(?!${haraka.port}$)(\\d+)$`)
+  const listens = /Listening on 127\.0\.0\.2:(\d+)$/
   // Every worker of a cluster says so, about the same port.
   let line = ''
   for (let from = 0, seen = 0; seen < Math.max(options.nodes ?? 0, 1); seen++) {
-    line = await haraka.waitForLog(other, 30_000, from)
+    line = await haraka.waitForLog(listens, 30_000, from)
     from = haraka.log.indexOf(line, from) + 1
   }
-  return { haraka, origin: `http://127.0.0.1:${other.exec(line)?.[1] ?? ''}` }
+  return { haraka, origin: `http://${webHost}:${listens.exec(line)?.[1] ?? ''}` }
 }
 
 /** What the page's events bring, parsed; ends with the stream. */

@@ -4,6 +4,8 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
+import { CommanderError } from 'commander'
+import { program } from '../../bin/program'
 import { fits } from '../../bin/quarantine/store'
 import { parseHop } from '../../bin/quarantine/route'
 import { cut, Progress, shown, table } from '../../bin/terminal'
@@ -65,6 +67,22 @@ test('filters: any part, or the whole with wildcards', () => {
     ['(', 'a(b', true],
   ] as const)
     assert.equal(fits(pattern)(text), is, `${pattern} ${text}`)
+})
+
+test('a filter without a pattern, as of a variable that is not set, is a mistake and not everything', async () => {
+  for (const filter of ['--virus', '--sender', '--recipient']) {
+    for (const empty of ['', ' ']) {
+      const said: string[] = []
+      const root = program(() => assert.fail('it ran'))
+      const deletion = root.commands
+        .find((one) => one.name() === 'quarantine')
+        ?.commands.find((one) => one.name() === 'delete')
+      deletion?.configureOutput({ writeErr: (text) => void said.push(text) })
+      const args = ['quarantine', 'delete', '--dir', '/nonexistent', '--yes', filter, empty]
+      await assert.rejects(root.parseAsync(args, { from: 'user' }), CommanderError)
+      assert.match(said.join(''), /is invalid. It has to be a pattern/)
+    }
+  }
 })
 
 test('--to', () => {

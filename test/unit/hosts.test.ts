@@ -151,6 +151,17 @@ test('max_concurrent: the next address with room, else wait for room', async () 
   assert.equal(fourth?.text, b.text)
 })
 
+test('who waits for room gets an address whose rest is over meanwhile', async () => {
+  const { list, world, take } = setUp(three.slice(0, 2), { maxConcurrent: 1, restMs: 20 })
+  await list.addresses(never)
+  list.note({ host: '10.0.0.1', port: 3310 }, 'failed', null)
+  assert.equal((await take()).text, '10.0.0.2:3310', 'and there it stays')
+  const waiting = list.take(new Set(), AbortSignal.timeout(5000))
+  await settled()
+  world.time = 20
+  assert.equal((await waiting)?.text, '10.0.0.1:3310')
+})
+
 test('waiting for room ends with the budget, and the place goes to the next in line', async () => {
   const { list, take } = setUp(three.slice(0, 1), { maxConcurrent: 1 })
   const held = await take()
@@ -290,6 +301,53 @@ test('a message goes where it is proven to be scanned, or where nothing is known
   list.learn(third, { proof: proofOf(500) })
   assert.deepEqual(await takers(2001), [])
   assert.equal(list.passedOver(2001).tooSmall.length, 3)
+})
+
+test('what was proven of an address lasts while a name server leaves it out', async () => {
+  const { list, world } = setUp([{ name: 'clamd.example', port: 3310 }], { resolveMs: 1000 })
+  const resolveTo = async (...addresses: string[]) => {
+    world.names['clamd.example'] = addresses
+    world.time += 1000
+    await list.take(new Set(), never)
+    await settled()
+  }
+  await resolveTo('10.0.0.1', '10.0.0.2', '10.0.0.3')
+  list.learn(first, { proof: proofOf(1000) })
+  list.learn(second, { proof: proofOf(null, false) })
+  await resolveTo('10.0.0.3')
+  // Another process still sees it.
+  list.learn(first, { engine: parseEngine('ClamAV 1.4.6') })
+  await resolveTo('10.0.0.1', '10.0.0.2')
+  assert.equal(await list.take(new Set(), never, 1001), null)
+  assert.deepEqual(
+    list.states().map(({ state, engine, limitBytes }) => [state, engine?.release, limitBytes]),
+    [
+      ['up', 'ClamAV 1.4.6', 1000],
+      ['untrusted', undefined, null],
+    ],
+  )
+})
+
+test('max_concurrent counts scans at an address that a name server left out for a moment', async () => {
+  const { list, world, take } = setUp([{ name: 'clamd.example', port: 3310 }], {
+    maxConcurrent: 1,
+    resolveMs: 1000,
+  })
+  world.names['clamd.example'] = ['10.0.0.1']
+  const scan = await take()
+  for (const addresses of [['10.0.0.2'], ['10.0.0.1']]) {
+    world.names['clamd.example'] = addresses
+    world.time += 1000
+    await list.take(new Set(['10.0.0.1:3310', '10.0.0.2:3310']), never)
+    await settled()
+  }
+  let isTaken = false
+  const waiting = take().finally(() => (isTaken = true))
+  await settled()
+  assert.ok(!isTaken)
+  scan.done('worked')
+  ;(await waiting).done('worked')
+  assert.equal(list.states()[0]?.inFlight, 0)
 })
 
 test('in the first moments a message waits for a proof, and no longer than that', async () => {

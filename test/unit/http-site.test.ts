@@ -230,29 +230,40 @@ test('the quarantine: count, size and newest, of what has changed only', async (
   )
 
   const record = {
-    envelope: { mail_from: 'a@example.net' },
-    verdict: { virus: 'Win.\u202eTest', reason: null },
+    uuid: 'A',
+    time: '2026-01-15T00:00:00Z',
+    envelope: { mail_from: 'a@example.net', rcpt_to: [] },
+    client: { ip: '192.0.2.1', host: null, helo: null },
+    verdict: { outcome: 'infected', virus: 'Win.\u202eTest', reason: null },
+    attachment: null,
   }
+  const clean = { outcome: 'clean', virus: null, reason: null }
   for (let i = 0; i < 8; i++) keep('20260114', `OLD${i}`, record, 1000 + i)
   keep('20260115', 'NEW', record, 5000)
   keep('20260115', 'BROKEN', '{"envelope": ', 4000)
+  keep(
+    '20260115',
+    'NAMED',
+    { ...record, verdict: clean, attachment: { denied: '*.exe', name: 'a.exe' } },
+    3500,
+  )
   keep('20260115', 'ODD', { envelope: { mail_from: { x: 1 } }, verdict: null }, 3000)
   mkdirSync(path.join(folder, 'not-a-day'))
   assert.equal((await quarantine.look())?.count, 0, 'fresh enough')
   const kept = await look()
-  assert.equal(kept?.count, 11)
-  assert.equal(kept.bytes, 1100)
+  assert.equal(kept?.count, 12)
+  assert.equal(kept.bytes, 1200)
   assert.deepEqual(kept.newest, [
     { time: 5_000_000, uuid: 'NEW', from: 'a@example.net', what: 'Win.\ufffdTest' },
     { time: 4_000_000, uuid: 'BROKEN', from: '', what: 'record cannot be read' },
-    { time: 3_000_000, uuid: 'ODD', from: '', what: 'attachment' },
+    { time: 3_500_000, uuid: 'NAMED', from: 'a@example.net', what: 'attachment *.exe' },
+    { time: 3_000_000, uuid: 'ODD', from: '', what: 'record cannot be read' },
     { time: 1_007_000, uuid: 'OLD7', from: 'a@example.net', what: 'Win.\ufffdTest' },
-    { time: 1_006_000, uuid: 'OLD6', from: 'a@example.net', what: 'Win.\ufffdTest' },
   ])
 
   rmSync(path.join(folder, '20260115', 'NEW'))
   rmSync(path.join(folder, '20260115', 'NEW.json'))
-  assert.equal((await look())?.count, 10)
+  assert.equal((await look())?.count, 11)
   assert.equal(await new Quarantine(() => null, Date.now).look(), null)
   assert.equal(await new Quarantine(() => path.join(folder, '20260115', 'ODD'), Date.now).look(), null)
 })
