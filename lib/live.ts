@@ -135,11 +135,15 @@ function linesOf(config: Plugin['config'], name: string): string[] {
 /** What is known of the addresses survives a reload that does not concern them. */
 function liveOf(plugin: Plugin, settings: Settings, old: Live | undefined): Live {
   if (old && topicOf(plugin, old.settings) === topicOf(plugin, settings)) return { ...old, settings }
-  const hosts = new Hosts(
+  const hosts: Hosts = new Hosts(
     settings.hosts,
     {
       ...world((text) => plugin.logwarn(text)),
-      recovered: (address) => lives.get(plugin)?.recovered?.(address),
+      // A message that began before a reload may still use what is no longer in force.
+      recovered: (address) => {
+        const live = lives.get(plugin)
+        if (live?.hosts === hosts) live.recovered?.(address)
+      },
     },
     settings.startup.maxPings > 0 && settings.proof.selfTest !== 'off' ? patienceMs : 0,
   )

@@ -376,9 +376,10 @@ test('small pieces of many buffers are gathered, with no write for each of them'
   assert.ok(contentOf(socket.writes).equals(message))
 })
 
-test('a full socket stops the source at 256 KiB, and it goes on when half of that has gone', async () => {
+test('a full socket stops the source at 2 MB, and it goes on when nothing waits any more', async () => {
   const { socket, made } = noted()
-  const message = Buffer.from(new Uint8Array(text(2_000_000)).buffer)
+  const most = 2 * 1024 * 1024
+  const message = Buffer.from(new Uint8Array(text(6_000_000)).buffer)
   const lines = linesOf(message, 76)
   socket.hasRoom = false
   const isFullAt = lines.findIndex((line) => !made.write(line))
@@ -386,19 +387,18 @@ test('a full socket stops the source at 256 KiB, and it goes on when half of tha
   const sent = () => socket.writes.reduce((sum, { length }) => sum + length, 0)
   // Besides what waits to be sent, a parcel that is being filled.
   const waiting = () => made.bytes - sent()
-  assert.ok(waiting() >= 250_000 && waiting() <= 256 * 1024 + 65_536 + 8192, `${waiting()} bytes`)
+  assert.ok(waiting() >= most - 65_536 && waiting() <= most + 2 * 65_536, `${waiting()} bytes`)
   let drains = 0
   made.on('drain', () => drains++)
   let turns = 0
   for (; drains === 0; turns++) {
-    assert.ok(waiting() > 64 * 1024 - 8192, 'it could have gone on by now')
     socket.drain()
     socket.hasRoom = false
     const before = socket.writes.length
     await until(() => drains > 0 || socket.writes.length > before)
   }
   assert.ok(turns >= 2, 'a source that goes on at every parcel is stopped at every parcel')
-  assert.ok(waiting() <= 128 * 1024 + 65_536 + 8192, `${waiting()} bytes still wait`)
+  assert.ok(waiting() <= 65_536 + 8192, `${waiting()} bytes still wait`)
   for (const line of lines.slice(isFullAt + 1)) made.write(line)
   made.end()
   await until(() => {
