@@ -5,9 +5,11 @@
 
 import { addressText, type Address, type Host } from './address'
 import type { Engine } from './clamd/engine'
-import type { Proof } from './proof/prove'
+import { fits, fresh, takeIn, type Entry, type Findings } from './entry'
 import type { Protocol } from './verdict'
 import { Waiting, within } from './waiting'
+
+export type { Findings } from './entry'
 
 export interface HostSettings {
   readonly hosts: readonly Host[]
@@ -33,15 +35,6 @@ export interface World {
   readonly recovered?: (address: Address) => void
 }
 
-/** What is found out about an address besides its answers to mail; a part left out stays as it is. */
-export interface Findings {
-  readonly engine?: Engine | null
-  /** It takes several messages on one connection (IDSESSION). */
-  readonly hasSessions?: boolean
-  /** null: it could not be proven, for now. */
-  readonly proof?: Proof | null
-}
-
 /** An address at this moment, for whoever watches. */
 export interface AddressState {
   /** `host:port`, `[v6]:port` or the path of a socket. */
@@ -61,23 +54,6 @@ export interface PassedOver {
   readonly tooSmall: readonly { readonly text: string; readonly limitBytes: number }[]
 }
 
-/** An address with what is known of it. */
-interface Entry {
-  readonly address: Address
-  readonly text: string
-  failed: boolean
-  restsUntil: number
-  inFlight: number
-  /** Scans that came to their end there. */
-  finished: number
-  protocol: Protocol | null
-  hasSessions: boolean
-  engine: Engine | null
-  /** `awaited`: nobody has tried to prove it yet. */
-  trust: 'awaited' | 'unproven' | 'proven' | 'untrusted'
-  limitBytes: number | null
-}
-
 /** The right to use one address for one scan; ends with exactly one call of `done`. */
 export interface Lease {
   readonly address: Address
@@ -88,12 +64,17 @@ export interface Lease {
   hasSessions: boolean
   /** What the daemon was last seen to be. */
   readonly engine: Engine | null
+  /** To be called when there is a connection. Until then others rather go elsewhere: it may be in vain. */
+  reached(): void
   /**
    * `late`: no verdict in time, which is a failure only if the address has finished no other scan since this one
    * began. `neither`: the scan ended for a reason that says nothing about the address.
    */
   done(outcome: 'worked' | 'failed' | 'late' | 'neither'): void
 }
+
+/** Milliseconds after which a connection that is still being made may well never be. */
+const slowMs = 100
 
 /** Least milliseconds between two look-ups that failures ask for. */
 const lookupPauseMs = 1000
@@ -233,17 +214,27 @@ export class Hosts {
 
     const first = this.#turn % this.#entries.length
     const inTurn = [...this.#entries.slice(first), ...this.#entries.slice(0, first)]
-    const chosen = inTurn.find((entry) => awake.includes(entry) && room(entry))
+    const open = inTurn.filter((entry) => awake.includes(entry) && room(entry))
+    // Where a connection is still being made, it may never be: one message waits for that, not all that come meanwhile.
+    const isSlow = (entry: Entry) => entry.dialling > 0 && now - entry.diallingSince >= slowMs
+    const chosen =
+      open.find(({ dialling }) => dialling === 0) ?? open.find((entry) => !isSlow(entry)) ?? open[0]
     if (chosen) this.#turn = this.#entries.indexOf(chosen) + 1
     return chosen
   }
 
   #lease(entry: Entry): Lease {
     entry.inFlight++
+    if (entry.dialling++ === 0) entry.diallingSince = this.world.now()
     // After its rest one scan finds out whether the address is back; the others go on without it meanwhile.
     if (entry.failed) entry.restsUntil = this.world.now() + this.settings.restMs
     const { finished } = entry
     let open = true
+    let isDialling = true
+    const reached = () => {
+      if (isDialling) entry.dialling--
+      isDialling = false
+    }
     return {
       address: entry.address,
       text: entry.text,
@@ -262,9 +253,11 @@ export class Hosts {
       set hasSessions(hasSessions) {
         entry.hasSessions = hasSessions
       },
+      reached,
       done: (outcome) => {
         if (!open) return
         open = false
+        reached()
         entry.inFlight--
         if (outcome === 'worked' || outcome === 'failed') this.#judge(entry, outcome)
         // One that is at work and has too much of it, or met a message that takes for ever, is no dead one.
@@ -365,35 +358,4 @@ export class Hosts {
     if (!('name' in host)) return [host]
     return (this.#byName.get(host.name) ?? []).map((address) => ({ host: address, port: host.port }))
   }
-}
-
-function fresh(address: Address): Entry {
-  return {
-    address,
-    text: addressText(address),
-    failed: false,
-    restsUntil: 0,
-    inFlight: 0,
-    finished: 0,
-    protocol: null,
-    hasSessions: false,
-    engine: null,
-    trust: 'awaited',
-    limitBytes: null,
-  }
-}
-
-function takeIn(entry: Entry, { engine, hasSessions, proof }: Findings): void {
-  if (engine !== undefined) entry.engine = engine
-  if (hasSessions !== undefined) entry.hasSessions = hasSessions
-  if (proof) {
-    entry.trust = proof.hasSignatures ? 'proven' : 'untrusted'
-    entry.limitBytes = proof.limitBytes
-  } else if (proof === null && entry.trust === 'awaited') {
-    entry.trust = 'unproven'
-  }
-}
-
-function fits({ limitBytes }: Entry, bytes: number): boolean {
-  return limitBytes === null || bytes <= limitBytes
 }

@@ -220,6 +220,7 @@ export class Scanner {
     course.protocol = protocol
     const at = (step: Step, detail?: string) => {
       course.step = step
+      if (step !== 'connect') lease.reached()
       log.trace(`${lease.text} ${protocol}: ${step}${detail ? `: ${detail}` : ''}`)
     }
     const exchange = {

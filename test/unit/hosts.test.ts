@@ -128,6 +128,30 @@ test('a scan that was too long in coming counts against an address that finished
   assert.deepEqual([await use(), await use()], ['10.0.0.2', '10.0.0.2'])
 })
 
+test('where a connection is still being made, others go elsewhere if they can', async () => {
+  const { take, world } = setUp(three)
+  const next = async () => {
+    world.time += 60
+    const lease = await take()
+    return { lease, host: lease.text.replace(/:3310$/, '') }
+  }
+  const first = await next()
+  assert.equal(first.host, '10.0.0.1')
+  for (const host of ['10.0.0.2', '10.0.0.3', '10.0.0.2', '10.0.0.3']) {
+    const { lease, host: taken } = await next()
+    assert.equal(taken, host)
+    lease.reached()
+  }
+  const second = await next()
+  const third = await next()
+  assert.deepEqual([second.host, third.host], ['10.0.0.2', '10.0.0.3'])
+  assert.equal((await next()).host, '10.0.0.3', 'the one that may still come')
+
+  first.lease.reached()
+  first.lease.done('worked')
+  assert.equal((await next()).host, '10.0.0.1')
+})
+
 test('max_concurrent: the next address with room, else wait for room', async () => {
   const { list, take } = setUp(three.slice(0, 2), { maxConcurrent: 1 })
   const a = await take()

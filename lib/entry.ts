@@ -1,0 +1,73 @@
+/*
+ * One address with what is known of it: how it did, what it speaks, what it was proven to scan. Kept by hosts.ts.
+ */
+
+import { addressText, type Address } from './address'
+import type { Engine } from './clamd/engine'
+import type { Proof } from './proof/prove'
+import type { Protocol } from './verdict'
+
+/** What is found out about an address besides its answers to mail; a part left out stays as it is. */
+export interface Findings {
+  readonly engine?: Engine | null
+  /** It takes several messages on one connection (IDSESSION). */
+  readonly hasSessions?: boolean
+  /** null: it could not be proven, for now. */
+  readonly proof?: Proof | null
+}
+
+/** An address with what is known of it. */
+export interface Entry {
+  readonly address: Address
+  readonly text: string
+  failed: boolean
+  restsUntil: number
+  inFlight: number
+  /** Of these, the scans whose connection is still being made. */
+  dialling: number
+  /** When the first of them began, by `World.now`. */
+  diallingSince: number
+  /** Scans that came to their end there. */
+  finished: number
+  protocol: Protocol | null
+  hasSessions: boolean
+  engine: Engine | null
+  /** `awaited`: nobody has tried to prove it yet. */
+  trust: 'awaited' | 'unproven' | 'proven' | 'untrusted'
+  limitBytes: number | null
+}
+
+/** Of which nothing is known yet. */
+export function fresh(address: Address): Entry {
+  return {
+    address,
+    text: addressText(address),
+    failed: false,
+    restsUntil: 0,
+    inFlight: 0,
+    dialling: 0,
+    diallingSince: 0,
+    finished: 0,
+    protocol: null,
+    hasSessions: false,
+    engine: null,
+    trust: 'awaited',
+    limitBytes: null,
+  }
+}
+
+export function takeIn(entry: Entry, { engine, hasSessions, proof }: Findings): void {
+  if (engine !== undefined) entry.engine = engine
+  if (hasSessions !== undefined) entry.hasSessions = hasSessions
+  if (proof) {
+    entry.trust = proof.hasSignatures ? 'proven' : 'untrusted'
+    entry.limitBytes = proof.limitBytes
+  } else if (proof === null && entry.trust === 'awaited') {
+    entry.trust = 'unproven'
+  }
+}
+
+/** Whether it may be sent so many bytes. */
+export function fits({ limitBytes }: Entry, bytes: number): boolean {
+  return limitBytes === null || bytes <= limitBytes
+}
