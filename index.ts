@@ -91,7 +91,7 @@ export function clamav_gate(this: Plugin, next: Next, connection: Connection): v
     const { passage } = message
     reconsider(message)
     const judgement = passage.judgement ?? (await examine(message))
-    if (passage.dropped.signal.aborted) return deferred
+    if (passage.dropped.aborted) return deferred
     const action = passage.action ?? settle(message, judgement)
     return nextArgs(await carryOut(message, judgement, action))
   })

@@ -23,9 +23,11 @@ export interface Headed {
  * before the colon, which RFC 5322 still has readers accept.
  */
 function strip(message: Headed, names: readonly string[]): void {
-  for (const name of names) message.remove_header(name)
   const list = message.header.header_list
-  const kept = list.filter((line) => !names.some((name) => isNamed(line, name)))
+  const isOurs = (line: string) => names.some((name) => isNamed(line, name))
+  if (!list.some(isOurs)) return
+  for (const name of names) message.remove_header(name)
+  const kept = list.filter((line) => !isOurs(line))
   if (kept.length === list.length) return
   list.splice(0, list.length, ...kept)
   message.reset_headers()
@@ -33,9 +35,15 @@ function strip(message: Headed, names: readonly string[]): void {
 
 /** True for `Name:`, `NAME :` and whatever else comes down to that name for a lenient reader. */
 export function isNamed(line: string, name: string): boolean {
+  // Most lines are told from ours by their first character, and every line of every message is looked at.
+  if (((line.charCodeAt(0) ^ name.charCodeAt(0)) & ~0x20) !== 0 && isVisible(line.charCodeAt(0))) return false
   const colon = line.indexOf(':')
   const written = colon === -1 ? line : line.slice(0, colon)
   return written.replace(/[^\x21-\x7e]/g, '').toLowerCase() === name.toLowerCase()
+}
+
+function isVisible(code: number): boolean {
+  return code >= 0x21 && code <= 0x7e
 }
 
 /** Removes what a sender may have forged, also of a header that we do not write at the moment. */

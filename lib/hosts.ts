@@ -4,8 +4,10 @@
  */
 
 import { addressText, type Address, type Host } from './address'
+import type { CancelSignal } from './cancellation'
 import type { Engine } from './clamd/engine'
 import { fits, fresh, takeIn, type Entry, type Findings } from './entry'
+import { Lease, type Outcome } from './lease'
 import type { Protocol } from './verdict'
 import { Waiting, within } from './waiting'
 
@@ -52,25 +54,6 @@ export interface AddressState {
 export interface PassedOver {
   readonly untrusted: readonly string[]
   readonly tooSmall: readonly { readonly text: string; readonly limitBytes: number }[]
-}
-
-/** The right to use one address for one scan; ends with exactly one call of `done`. */
-export interface Lease {
-  readonly address: Address
-  readonly text: string
-  /** What the daemon there was last seen to speak; set it when that is learnt. */
-  protocol: Protocol | null
-  /** It takes several messages on one connection; to be cleared where that turns out wrong. */
-  hasSessions: boolean
-  /** What the daemon was last seen to be. */
-  readonly engine: Engine | null
-  /** To be called when there is a connection. Until then others rather go elsewhere: it may be in vain. */
-  reached(): void
-  /**
-   * `late`: no verdict in time, which is a failure only if the address has finished no other scan since this one
-   * began. `neither`: the scan ended for a reason that says nothing about the address.
-   */
-  done(outcome: 'worked' | 'failed' | 'late' | 'neither'): void
 }
 
 /** Milliseconds after which a connection that is still being made may well never be. */
@@ -137,7 +120,7 @@ export class Hosts {
   }
 
   /** Every address now known; looks the names up first if that has not been done. */
-  async addresses(signal: AbortSignal): Promise<readonly Address[]> {
+  async addresses(signal: CancelSignal): Promise<readonly Address[]> {
     await this.#resolved(signal)
     if (this.#resolving) await within(this.#resolving, this.settings.connectMs, signal)
     return this.#entries.map((entry) => entry.address)
@@ -148,7 +131,7 @@ export class Hosts {
    * one to have room, or to be proven, if need be.
    * @returns null when there is none left. Rejects with the signal's reason.
    */
-  async take(tried: ReadonlySet<string>, signal: AbortSignal, bytes = 0): Promise<Lease | null> {
+  async take(tried: ReadonlySet<string>, signal: CancelSignal, bytes = 0): Promise<Lease | null> {
     await this.#resolved(signal)
     for (let lookedAgain = false; ;) {
       signal.throwIfAborted()
@@ -224,47 +207,15 @@ export class Hosts {
   }
 
   #lease(entry: Entry): Lease {
-    entry.inFlight++
-    if (entry.dialling++ === 0) entry.diallingSince = this.world.now()
+    const now = this.world.now()
     // After its rest one scan finds out whether the address is back; the others go on without it meanwhile.
-    if (entry.failed) entry.restsUntil = this.world.now() + this.settings.restMs
-    const { finished } = entry
-    let open = true
-    let isDialling = true
-    const reached = () => {
-      if (isDialling) entry.dialling--
-      isDialling = false
-    }
-    return {
-      address: entry.address,
-      text: entry.text,
-      get engine() {
-        return entry.engine
-      },
-      get protocol() {
-        return entry.protocol
-      },
-      set protocol(protocol) {
-        entry.protocol = protocol
-      },
-      get hasSessions() {
-        return entry.hasSessions
-      },
-      set hasSessions(hasSessions) {
-        entry.hasSessions = hasSessions
-      },
-      reached,
-      done: (outcome) => {
-        if (!open) return
-        open = false
-        reached()
-        entry.inFlight--
-        if (outcome === 'worked' || outcome === 'failed') this.#judge(entry, outcome)
-        // One that is at work and has too much of it, or met a message that takes for ever, is no dead one.
-        if (outcome === 'late' && entry.finished === finished) this.#judge(entry, 'failed')
-        this.#waiting.wakeAll()
-      },
-    }
+    if (entry.failed) entry.restsUntil = now + this.settings.restMs
+    return new Lease(entry, now, this.#onEnd)
+  }
+
+  readonly #onEnd = (entry: Entry, outcome: Outcome): void => {
+    if (outcome) this.#judge(entry, outcome)
+    this.#waiting.wakeAll()
   }
 
   #judge(entry: Entry, outcome: 'worked' | 'failed'): void {
@@ -291,7 +242,7 @@ export class Hosts {
     return times.length === 0 ? null : Math.min(...times) - now
   }
 
-  async #resolved(signal: AbortSignal): Promise<void> {
+  async #resolved(signal: CancelSignal): Promise<void> {
     if (this.#entries.length > 0 && this.world.now() - this.#resolvedAt < this.settings.resolveMs) return
     const resolving = this.#resolve()
     if (this.#entries.length > 0) return

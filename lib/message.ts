@@ -71,5 +71,9 @@ export class TransactionMessage implements MessageSource {
 
 /** The stream sends header lines with CRLF, however they are kept. */
 function bytesOnWire(line: string): number {
-  return Buffer.byteLength(line.replace(/\r?\n/g, '\r\n'))
+  let bytes = Buffer.byteLength(line)
+  for (let at = line.indexOf('\n'); at !== -1; at = line.indexOf('\n', at + 1)) {
+    if (line[at - 1] !== '\r') bytes++
+  }
+  return bytes
 }

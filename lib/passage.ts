@@ -4,6 +4,7 @@
  */
 
 import type { Action } from './action'
+import { Cancellation } from './cancellation'
 import type { Connection, Next, Plugin, Transaction } from './haraka'
 import { removeForged } from './headers'
 import { currentOf, type Live } from './live'
@@ -24,8 +25,8 @@ export interface Passage {
   judgement: Judgement | null
   /** What is done: as decided, or as another plugin overruled it; null until that is settled. */
   action: Action | null
-  /** Aborted when the message is dropped: client gone, hook timer fired, connection reset. */
-  readonly dropped: AbortController
+  /** Ends all work when the message is dropped: client gone, hook timer fired, connection reset. */
+  readonly dropped: Cancellation
   /** The hook that works on this message now. */
   visit: Visit | null
 }
@@ -91,20 +92,32 @@ export function whileHere(
     visit.giveUp()
     return
   }
-  const work = async (): Promise<NextArgs> => {
-    const passage = passageOf(plugin, transaction)
-    passage.visit = visit
-    try {
-      return await body({ plugin, connection, transaction, passage })
-    } finally {
-      passage.visit = null
-    }
+  const fail = (error: unknown) => {
+    connection.logerror(plugin, `message deferred for a fault in this plugin: ${stackOf(error)}`)
+    visit.giveUp()
   }
-  work().then(
-    (args) => visit.end(args),
+  let passage: Passage
+  let answer: NextArgs | Promise<NextArgs>
+  try {
+    passage = passageOf(plugin, transaction)
+    answer = body({ plugin, connection, transaction, passage })
+  } catch (error) {
+    fail(error)
+    return
+  }
+  if (!(answer instanceof Promise)) {
+    visit.end(answer)
+    return
+  }
+  passage.visit = visit
+  answer.then(
+    (args) => {
+      passage.visit = null
+      visit.end(args)
+    },
     (error: unknown) => {
-      connection.logerror(plugin, `message deferred for a fault in this plugin: ${stackOf(error)}`)
-      visit.giveUp()
+      passage.visit = null
+      fail(error)
     },
   )
 }
@@ -116,7 +129,7 @@ export function drop({ transaction }: Connection): void {
   // Left to the collector, the entry would keep the whole message until old memory is swept.
   passages.delete(transaction)
   if (!passage?.visit) return
-  passage.dropped.abort()
+  passage.dropped.abort(new Error('the message was dropped'))
   passage.visit.giveUp()
 }
 
@@ -129,7 +142,7 @@ function passageOf(plugin: Plugin, transaction: Transaction): Passage {
     live: currentOf(plugin),
     judgement: null,
     action: null,
-    dropped: new AbortController(),
+    dropped: new Cancellation(),
     visit: null,
   }
   passages.set(transaction, passage)

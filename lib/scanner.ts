@@ -3,6 +3,7 @@
  * one fails. Knows neither Haraka nor headers nor rules; every end the world can bring about is a verdict.
  */
 
+import { Deadline, type CancelSignal } from './cancellation'
 import type { Engine } from './clamd/engine'
 import type { Connect, MessageSource } from './clamd/exchange'
 import { Failure, TooLarge, type Step } from './clamd/failure'
@@ -11,7 +12,8 @@ import { measure } from './clamd/measure'
 import { headLine, isLimitName, type Reply } from './clamd/protocol'
 import { stream } from './clamd/stream'
 import { Sessions } from './clamd/sessions'
-import type { Hosts, Lease } from './hosts'
+import type { Hosts } from './hosts'
+import type { Lease } from './lease'
 import type { Protocol, Reason, Verdict } from './verdict'
 
 export interface ScanSettings {
@@ -41,7 +43,7 @@ class TimedOut extends Error {
 /** One scan: what it works on, and how far it has come, for the verdict and the log. */
 interface Course {
   readonly message: MessageSource
-  readonly signal: AbortSignal
+  readonly signal: CancelSignal
   readonly log: ScanLog
   readonly started: number
   readonly failures: string[]
@@ -75,11 +77,17 @@ export class Scanner {
    * Resolves for everything the world can do, an abort included; rejects only for a bug.
    * The message's reading is closed by then.
    */
-  async scan(message: MessageSource, signal: AbortSignal, log: ScanLog): Promise<Verdict> {
-    const budget = new AbortController()
+  async scan(message: MessageSource, signal: CancelSignal, log: ScanLog): Promise<Verdict> {
+    const { scanMs, maxBytes } = this.settings
+    const budget = new Deadline(
+      signal,
+      scanMs,
+      () => new TimedOut(`no verdict within ${scanMs} ms`),
+      () => new Failure('reply', 'the message was dropped while it was scanned'),
+    )
     const course: Course = {
       message,
-      signal: budget.signal,
+      signal: budget,
       log,
       started: performance.now(),
       failures: [],
@@ -90,20 +98,14 @@ export class Scanner {
       step: null,
       bytes: 0,
     }
-    const { scanMs } = this.settings
-    const timer = setTimeout(() => budget.abort(new TimedOut(`no verdict within ${scanMs} ms`)), scanMs)
-    const onAbort = () => budget.abort(new Failure('reply', 'the message was dropped while it was scanned'))
-    signal.addEventListener('abort', onAbort)
-    if (signal.aborted) onAbort()
     try {
       const bytes = await this.#bytesOf(course)
-      if (bytes > this.settings.maxBytes) throw new TooLarge(bytes)
+      if (bytes > maxBytes) throw new TooLarge(bytes)
       return await this.#askInTurn(course, bytes)
     } catch (error) {
       return this.#unscanned(error, course)
     } finally {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', onAbort)
+      budget.end()
       message.close()
     }
   }
@@ -118,7 +120,7 @@ export class Scanner {
       tried.add(lease.text)
       const { reply, step, bytes } = await this.#ask(course, lease)
       course.bytes = bytes
-      if (reply.kind === 'clean') return { outcome: 'clean', ...scanOf(course) }
+      if (reply.kind === 'clean') return cleanVerdict(course)
       if (reply.kind === 'found') {
         return isLimitName(reply.name)
           ? unscanned('limits', `clamd reached its limits: ${reply.name}`, course)
@@ -242,7 +244,8 @@ export class Scanner {
         lease.hasSessions = false
         return await this.#attempt(course, lease, protocol)
       }
-      return { ...answer, isSilent: false }
+      const { reply, step, bytes } = answer
+      return { reply, step, bytes, isSilent: false }
     } catch (error) {
       if (signal.aborted) throw signal.reason
       if (!(error instanceof Failure) || error.step === 'read message') throw error
@@ -284,8 +287,17 @@ function textOf(reply: Reply): string {
   return 'text' in reply ? reply.text : reply.kind
 }
 
+/** Without the spreading of the others: it is what nearly every message gets. */
+function cleanVerdict({ started, clamd, engine, protocol, bytes }: Course): Verdict {
+  return { outcome: 'clean', clamd, engine, protocol, bytes, ms: msSince(started) }
+}
+
 function scanOf({ started, clamd, engine, protocol, bytes }: Course) {
-  return { clamd, engine, protocol, bytes, ms: Math.round(performance.now() - started) }
+  return { clamd, engine, protocol, bytes, ms: msSince(started) }
+}
+
+function msSince(started: number): number {
+  return Math.round(performance.now() - started)
 }
 
 function unscanned(reason: Reason, text: string, course: Course): Verdict {

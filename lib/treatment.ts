@@ -9,6 +9,7 @@ import { composeReport, ReportLimiter, sendReport } from './actions/bounce'
 import { keepCopy } from './actions/quarantine'
 import { answerTo, notKept, type Answer } from './answer'
 import { inspect } from './attachments/inspect'
+import { Deadline } from './cancellation'
 import { tooOld } from './clamd/engine'
 import { correspondenceOf, envelopeOf, recordOf, refusedOf, senderOf, userOf } from './client'
 import { exemptedBy } from './exemptions'
@@ -51,7 +52,7 @@ export async function examine(message: Message): Promise<Judgement> {
   const finding = exemption === null && !isSettled ? await lookInside(message) : null
   const decision = decide(rules, verdict, finding, sender)
   const judgement = { verdict, finding, decision }
-  if (passage.dropped.signal.aborted) return judgement
+  if (passage.dropped.aborted) return judgement
 
   const action = decision.action.text
   passage.judgement = judgement
@@ -96,9 +97,7 @@ function scan({ plugin, connection, transaction, passage }: Message): Promise<Ve
     trace: (text: string) => connection[settings.debug ? 'loginfo' : 'logdebug'](plugin, text),
     warn: (text: string) => connection.logwarn(plugin, text),
   }
-  return scanner
-    .scan(source, passage.dropped.signal, log)
-    .catch((error: unknown) => failedVerdict(stackOf(error)))
+  return scanner.scan(source, passage.dropped, log).catch((error: unknown) => failedVerdict(stackOf(error)))
 }
 
 /** What cannot be looked into, for a fault of ours as well, is unreadable. */
@@ -106,33 +105,27 @@ async function lookInside({ plugin, connection, transaction, passage }: Message)
   const { deny, insideArchives, debug } = passage.live.settings.attachments
   if (deny.length === 0) return null
   const source = new TransactionMessage(transaction, passage.live.settings.scan.connectMs)
-  const signal = AbortSignal.any([passage.dropped.signal, AbortSignal.timeout(lookMs)])
+  const signal = new Deadline(passage.dropped, lookMs, () => new Error(`not done within ${lookMs} ms`))
   try {
     const found = await inspect(source, { masks: deny, insideArchives, signal })
     for (const name of debug ? found.names : []) connection.loginfo(plugin, `attachment name: ${name}`)
     if (found.denied) return { denied: found.denied.mask, name: found.denied.name }
     return found.unreadable === null ? null : { unreadable: found.unreadable }
   } catch (error) {
-    if (!passage.dropped.signal.aborted)
-      connection.logerror(plugin, `attachments not looked at: ${stackOf(error)}`)
+    if (!passage.dropped.aborted) connection.logerror(plugin, `attachments not looked at: ${stackOf(error)}`)
     return { unreadable: 'the message could not be looked into' }
   } finally {
+    signal.end()
     source.close()
   }
 }
 
 /** What was decided, or what another plugin has put into the note since; from now on it stands. */
 export function settle(message: Message, { verdict, decision }: Judgement): Action {
-  const { plugin, connection, transaction, passage } = message
+  const { transaction, passage } = message
   const decided = decision.action
   const noted = (transaction.notes.clamav_stream as Partial<Note> | undefined)?.action ?? decided.text
-  const overruling = parseAction(noted)
-  const action = overruling ? possible(overruling, senderOf(connection, transaction)) : decided
-  if (!overruling) {
-    connection.logerror(plugin, `note.action ${inspectValue(noted)} is no action, "${decided.text}" stays`)
-  } else if (action.text !== decided.text) {
-    connection.lognotice(plugin, `another plugin made "${decided.text}" into "${action.text}"`)
-  }
+  const action = noted === decided.text && !decided.bounce ? decided : overruled(message, decided, noted)
   passage.action = action
   // A new one, for a neighbour may have frozen or replaced the old.
   transaction.notes.clamav_stream = noteOf(verdict, action.text)
@@ -141,6 +134,18 @@ export function settle(message: Message, { verdict, decision }: Judgement): Acti
     transaction.notes.quarantine = passage.live.settings.quarantineFolder
     transaction.notes.set('queue.wants', 'quarantine')
   }
+  return action
+}
+
+function overruled({ plugin, connection, transaction }: Message, decided: Action, noted: unknown): Action {
+  const overruling = parseAction(noted)
+  if (!overruling) {
+    connection.logerror(plugin, `note.action ${inspectValue(noted)} is no action, "${decided.text}" stays`)
+    return decided
+  }
+  const action = possible(overruling, senderOf(connection, transaction))
+  if (action.text !== decided.text)
+    connection.lognotice(plugin, `another plugin made "${decided.text}" into "${action.text}"`)
   return action
 }
 
@@ -168,7 +173,7 @@ export async function carryOut(message: Message, judgement: Judgement, action: A
     }
   }
   // Who has gone meanwhile will send the message again.
-  if (passage.dropped.signal.aborted) return { ending: 'defer', answer: notKept }
+  if (passage.dropped.aborted) return { ending: 'defer', answer: notKept }
   const isDone = !action.bounce || (await report(message, judgement, action))
   const ending = isDone ? action.ending : withoutReport(action).ending
   // Other plugins had their hands on the headers since the scan.

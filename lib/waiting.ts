@@ -3,12 +3,14 @@
  * for is the caller's business; every wait obeys a signal.
  */
 
+import type { CancelSignal } from './cancellation'
+
 /** A queue of those who wait. */
 export class Waiting {
   readonly #wakes = new Set<() => void>()
 
   /** Resolves when everybody is woken, when the signal aborts, or after so many milliseconds. */
-  async wait(signal: AbortSignal, ms: number | null = null): Promise<void> {
+  async wait(signal: CancelSignal, ms: number | null = null): Promise<void> {
     let wake: () => void = () => undefined
     const woken = new Promise<void>((resolve) => (wake = resolve))
     const timer = ms === null ? undefined : setTimeout(wake, ms)
@@ -30,13 +32,13 @@ export class Waiting {
 }
 
 /** Waits for `work`, but no longer than `ms`. Rejects with the signal's reason. */
-export async function within(work: Promise<void>, ms: number, signal: AbortSignal): Promise<void> {
+export async function within(work: Promise<void>, ms: number, signal: CancelSignal): Promise<void> {
   signal.throwIfAborted()
   let timer: NodeJS.Timeout | undefined
   let onAbort: (() => void) | undefined
   const limit = new Promise<void>((resolve, reject) => {
     timer = setTimeout(resolve, ms)
-    onAbort = () => reject(signal.reason as Error)
+    onAbort = () => reject(signal.reason)
     signal.addEventListener('abort', onAbort)
   })
   try {

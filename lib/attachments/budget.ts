@@ -4,6 +4,7 @@
  */
 
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { CancelSignal } from '../cancellation'
 
 export interface Limits {
   /** Header sections of the message, and of each message that lies encoded in it. */
@@ -64,7 +65,7 @@ export class Budget {
   /** @param now milliseconds, from any beginning */
   constructor(
     readonly limits: Limits,
-    private readonly signal: AbortSignal,
+    private readonly signal: CancelSignal,
     private readonly now: () => number = () => performance.now(),
   ) {}
 

@@ -5,6 +5,7 @@
 
 import { EventEmitter } from 'node:events'
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { CancelSignal } from '../cancellation'
 import type { MessageSource, Sink } from '../clamd/exchange'
 import { Budget, defaultLimits, OverBudget, type Limits } from './budget'
 import { ArchiveWatch, type Archive } from './content'
@@ -33,7 +34,7 @@ export interface InspectOptions {
   /** Also names in zip archives. */
   readonly insideArchives: boolean
   readonly limits?: Partial<Limits>
-  readonly signal: AbortSignal
+  readonly signal: CancelSignal
 }
 
 /** Rejects with the signal's reason, or with what kept the message from being read. */

@@ -2,6 +2,8 @@
  * Room for so many pieces of work at one time, in this process. Others wait their turn.
  */
 
+import type { CancelSignal } from '../cancellation'
+
 export class Slots {
   #free: number
   /** In the order of asking. */
@@ -12,7 +14,7 @@ export class Slots {
   }
 
   /** Rejects with the signal's reason when that comes first; work that has begun is left to end by itself. */
-  async run<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  async run<T>(work: () => Promise<T>, signal: CancelSignal): Promise<T> {
     signal.throwIfAborted()
     if (this.#free > 0) this.#free--
     else await this.#turn(signal)
@@ -23,18 +25,18 @@ export class Slots {
     }
   }
 
-  #turn(signal: AbortSignal): Promise<void> {
+  #turn(signal: CancelSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const aborted = () => {
         this.#waiting.delete(next)
-        reject(signal.reason as Error)
+        reject(signal.reason)
       }
       const next = () => {
         signal.removeEventListener('abort', aborted)
         resolve()
       }
       this.#waiting.add(next)
-      signal.addEventListener('abort', aborted, { once: true })
+      signal.addEventListener('abort', aborted)
     })
   }
 

@@ -5,6 +5,7 @@
 
 import type { Socket } from 'node:net'
 import type { Address } from '../address'
+import type { CancelSignal } from '../cancellation'
 import type { Exchange } from './exchange'
 import { Failure, type Step } from './failure'
 import { maxReplyBytes, parseReply, printable, type Reply } from './protocol'
@@ -23,7 +24,7 @@ export function dial(
 ): Promise<Socket> {
   return new Promise((resolve, reject) => {
     if (how.signal.aborted) {
-      reject(how.signal.reason as Error)
+      reject(how.signal.reason)
       return
     }
     const socket = how.connect({ ...address, noDelay: true, allowHalfOpen })
@@ -45,7 +46,7 @@ export function dial(
       resolve(socket)
     }
     const onError = (cause: Error) => fail(new Failure(step, 'no connection', cause))
-    const onAbort = () => fail(how.signal.reason as Error)
+    const onAbort = () => fail(how.signal.reason)
     const timer = setTimeout(
       () => fail(new Failure(step, `no connection within ${how.connectMs} ms`)),
       how.connectMs,
@@ -62,7 +63,7 @@ export class CommandConnection {
   #ended: Error | null = null
   #isClosed = false
   #broken: Failure | null = null
-  #signal: AbortSignal | null = null
+  #signal: CancelSignal | null = null
   #waiting: { step: Step; resolve: (line: string) => void; reject: (reason: Error) => void } | null = null
 
   private constructor(readonly socket: Socket) {
@@ -84,7 +85,7 @@ export class CommandConnection {
   }
 
   /** Begins another exchange. */
-  attach(signal: AbortSignal): void {
+  attach(signal: CancelSignal): void {
     this.#signal = signal
     signal.addEventListener('abort', this.#onAbort)
     if (signal.aborted) this.#onAbort()
@@ -172,7 +173,9 @@ export class CommandConnection {
     this.socket.destroy()
   }
 
-  readonly #onAbort = () => this.fail(this.#signal?.reason as Error)
+  readonly #onAbort = () => {
+    if (this.#signal) this.fail(this.#signal.reason)
+  }
 
   get #step(): Step {
     return this.#waiting?.step ?? 'command'

@@ -6,6 +6,7 @@
 import type { EventEmitter } from 'node:events'
 import type { NetConnectOpts, Socket } from 'node:net'
 import type { Address } from '../address'
+import type { CancelSignal } from '../cancellation'
 import type { Step } from './failure'
 import type { Reply } from './protocol'
 import type { Sessions } from './sessions'
@@ -24,7 +25,7 @@ export interface Exchange {
   /** Most bytes of one message that are sent, our own Received line included. */
   readonly maxBytes: number
   /** Ends the exchange at once; its reason is what the exchange rejects with. */
-  readonly signal: AbortSignal
+  readonly signal: CancelSignal
   /** Told when the dialogue comes to a step. */
   readonly at: (step: Step, detail?: string) => void
 }

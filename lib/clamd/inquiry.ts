@@ -3,6 +3,7 @@
  */
 
 import type { Address } from '../address'
+import type { CancelSignal } from '../cancellation'
 import { CommandConnection } from './connection'
 import type { Connect } from './exchange'
 import { Failure } from './failure'
@@ -12,7 +13,7 @@ export interface Inquiry {
   readonly connect: Connect
   /** Milliseconds for each question, its connection included. */
   readonly connectMs: number
-  readonly signal: AbortSignal
+  readonly signal: CancelSignal
   readonly trace?: (text: string) => void
 }
 

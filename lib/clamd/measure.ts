@@ -3,6 +3,7 @@
  */
 
 import { EventEmitter } from 'node:events'
+import type { CancelSignal } from '../cancellation'
 import type { MessageSource, Sink } from './exchange'
 
 class Counter extends EventEmitter implements Sink {
@@ -19,11 +20,11 @@ class Counter extends EventEmitter implements Sink {
 }
 
 /** Resolves with the bytes of one reading. Rejects as `open` does, or with the signal's reason. */
-export async function measure(message: Pick<MessageSource, 'open'>, signal: AbortSignal): Promise<number> {
+export async function measure(message: Pick<MessageSource, 'open'>, signal: CancelSignal): Promise<number> {
   signal.throwIfAborted()
   const counter = new Counter()
   return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason as Error)
+    const onAbort = () => reject(signal.reason)
     signal.addEventListener('abort', onAbort)
     counter.once('finish', () => {
       signal.removeEventListener('abort', onAbort)

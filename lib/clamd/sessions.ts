@@ -4,6 +4,7 @@
  */
 
 import type { Address } from '../address'
+import type { CancelSignal } from '../cancellation'
 import { CommandConnection, type Dialling } from './connection'
 import { Failure } from './failure'
 import { command, numbered, parseReply, printable, type Reply } from './protocol'
@@ -57,7 +58,7 @@ export class Sessions {
   constructor(private readonly idleMs = usualIdleMs) {}
 
   /** One that was kept, the latest first, or null. It obeys the signal from now on. */
-  take(address: Address, signal: AbortSignal): Session | null {
+  take(address: Address, signal: CancelSignal): Session | null {
     for (;;) {
       const session = this.#idle.get(address)?.pop()
       if (!session) return null

@@ -57,7 +57,7 @@ async function transfer(
       data.destroy(reason)
     }, how.connectMs)
   }
-  const onAbort = () => data.destroy(how.signal.reason as Error)
+  const onAbort = () => data.destroy(how.signal.reason)
   how.signal.addEventListener('abort', onAbort)
   try {
     how.at('send')

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Address, Host } from '../../lib/address'
 import { parseEngine } from '../../lib/clamd/engine'
-import { Hosts, type HostSettings, type Lease } from '../../lib/hosts'
+import { Hosts, type HostSettings } from '../../lib/hosts'
+import type { Lease } from '../../lib/lease'
 import type { Proof } from '../../lib/proof/prove'
 
 const never = new AbortController().signal

@@ -1,0 +1,76 @@
+/*
+ * How the work on a message is called off, by whoever it was begun for. The same to those who obey it as the platform's
+ * AbortSignal, which takes its place where messages are few.
+ */
+
+/** What is obeyed. */
+export interface CancelSignal {
+  readonly aborted: boolean
+  /** Only what is aborted has one. */
+  readonly reason: Error
+  addEventListener(type: 'abort', listener: () => void): void
+  removeEventListener(type: 'abort', listener: () => void): void
+  /** @throws the reason */
+  throwIfAborted(): void
+}
+
+/**
+ * Controller and signal in one. A message has two, and the platform's would cost it more than all its hooks: each one
+ * is an event target whose prototype is exchanged, and the engine finds no fast way to such an object.
+ */
+export class Cancellation implements CancelSignal {
+  #reason: Error | null = null
+  readonly #listeners: (() => void)[] = []
+
+  get aborted(): boolean {
+    return this.#reason !== null
+  }
+
+  get reason(): Error {
+    return this.#reason ?? new Error('not aborted')
+  }
+
+  /** Only the first one counts. Listeners are called at once, in the order in which they came. */
+  abort(reason: Error): void {
+    if (this.#reason) return
+    this.#reason = reason
+    while (this.#listeners.length > 0) this.#listeners.shift()?.()
+  }
+
+  addEventListener(_type: 'abort', listener: () => void): void {
+    if (!this.#reason) this.#listeners.push(listener)
+  }
+
+  removeEventListener(_type: 'abort', listener: () => void): void {
+    const at = this.#listeners.indexOf(listener)
+    if (at !== -1) this.#listeners.splice(at, 1)
+  }
+
+  throwIfAborted(): void {
+    if (this.#reason) throw this.#reason
+  }
+}
+
+/** Called off with another one, or when its time is up. To be ended when the work is done. */
+export class Deadline extends Cancellation {
+  readonly #timer: NodeJS.Timeout
+  readonly #onAbort: () => void
+
+  constructor(
+    private readonly outer: CancelSignal,
+    ms: number,
+    tooLate: () => Error,
+    calledOff: () => Error = () => outer.reason,
+  ) {
+    super()
+    this.#timer = setTimeout(() => this.abort(tooLate()), ms)
+    this.#onAbort = () => this.abort(calledOff())
+    outer.addEventListener('abort', this.#onAbort)
+    if (outer.aborted) this.#onAbort()
+  }
+
+  end(): void {
+    clearTimeout(this.#timer)
+    this.outer.removeEventListener('abort', this.#onAbort)
+  }
+}
