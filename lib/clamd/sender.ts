@@ -8,6 +8,7 @@ import type { Socket } from 'node:net'
 import type { Exchange, Sink } from './exchange'
 import { TooLarge } from './failure'
 import { chunkHeader, endOfChunks, headLine } from './protocol'
+import { Turns, type Waiter } from './turns'
 
 /** So much is gathered for one system call; a call for every chunk of 8 KiB is what sending costs most. */
 const parcelBytes = 64 * 1024
@@ -21,6 +22,9 @@ const mostHeldBytes = 2 * 1024 * 1024
 
 /** Bytes in the outboxes of all senders. */
 let held = 0
+
+/** Who of them may read on. Small messages, of one parcel, need none. */
+const turns = new Turns(4)
 
 /** Pieces shorter than this on average are cheaper copied into one than handed to the system one by one. */
 const pieceBytes = 1024
@@ -36,7 +40,7 @@ interface Parcel {
  * once more. The message stream cuts its lines from larger buffers; here they are put together again, as views of
  * those buffers. What is written must not be changed afterwards.
  */
-export class Sender extends EventEmitter implements Sink {
+export class Sender extends EventEmitter implements Sink, Waiter {
   /** Content taken so far in bytes, our Received line included, chunk headers not. */
   bytes = 0
   /** True once everything, the end included, has been handed to the system. */
@@ -55,6 +59,8 @@ export class Sender extends EventEmitter implements Sink {
   #isBusy = false
   #turn: NodeJS.Immediate | null = null
   #hasWritten = false
+  /** The system has not taken everything; `drain` will come. */
+  #isBlocked = false
   #isFull = false
   #hasEnded = false
   #stopped = false
@@ -101,6 +107,8 @@ export class Sender extends EventEmitter implements Sink {
     if (this.#chunk.bytes > 0) this.#endChunk()
     if (this.#isFramed) put(this.#parcel, endOfChunks)
     this.#hasEnded = true
+    this.#isFull = false
+    turns.pass(this)
     this.#ship()
     this.emit('finish')
   }
@@ -108,6 +116,7 @@ export class Sender extends EventEmitter implements Sink {
   /** Takes and sends nothing more, and forgets the socket. */
   stop(): void {
     this.#stopped = true
+    turns.pass(this)
     for (const { bytes } of this.#outbox.splice(0)) held -= bytes
     this.socket.off('drain', this.#onDrain)
     if (this.#turn) clearImmediate(this.#turn)
@@ -153,7 +162,23 @@ export class Sender extends EventEmitter implements Sink {
     } else if (!this.#isBusy) {
       this.#awaitTurn()
     }
-    this.#isFull ||= this.#outbox.length > 0 && held >= mostHeldBytes
+    if (!this.#hasEnded) this.#isFull ||= !this.#mayReadOn()
+  }
+
+  /** Who is blocked asks for no turn: others, to other addresses, may have a use for it. */
+  #mayReadOn(): boolean {
+    const isEnough = this.#outbox.length > 0 && held >= mostHeldBytes
+    return !isEnough && !this.#isBlocked && turns.take(this)
+  }
+
+  onTurn(): void {
+    if (this.#outbox.length === 0 && !this.#isBusy) this.#readOn()
+  }
+
+  #readOn(): void {
+    if (!this.#isFull) return
+    this.#isFull = false
+    this.emit('drain')
   }
 
   #awaitTurn(): void {
@@ -168,17 +193,19 @@ export class Sender extends EventEmitter implements Sink {
     held -= parcel.bytes
     const isLast = this.#hasEnded && this.#outbox.length === 0
     this.#isBusy = !this.#write(parcel, isLast)
+    this.#isBlocked = this.socket.writableLength > 0
+    if (this.#isBlocked) turns.pass(this)
     if (!this.#isBusy) this.#onDrain()
   }
 
   readonly #onDrain = (): void => {
     if (this.#turn) return
     this.#isBusy = false
+    this.#isBlocked = false
     if (this.#outbox.length > 0) {
       this.#awaitTurn()
-    } else if (this.#isFull) {
-      this.#isFull = false
-      this.emit('drain')
+    } else if (this.#isFull && turns.take(this)) {
+      this.#readOn()
     }
   }
 

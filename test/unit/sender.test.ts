@@ -294,6 +294,7 @@ for (const [protocol, prologue] of [
 /** Notes each write, the very buffer, and takes no more at once than it is told to. */
 class NotedSocket extends EventEmitter {
   readonly writes: Buffer[] = []
+  writableLength = 0
   hasRoom = true
   cork(): void {
     // What is corked together makes one system call; here each write is seen.
@@ -406,4 +407,59 @@ test('a full socket stops the source at 2 MB, and it goes on when nothing waits 
     return made.complete
   })
   assert.ok(contentOf(socket.writes).equals(message))
+})
+
+/** Large messages are under way, as many as are read on at a time. @returns the first of them */
+function busySenders(t: TestContext): ReturnType<typeof noted> {
+  const busy = Array.from({ length: 4 }, () => noted())
+  t.after(() => busy.forEach(({ made }) => made.stop()))
+  for (const { made } of busy) assert.equal(made.write(text(100_000)), true)
+  return busy[0] ?? noted()
+}
+
+for (const [what, letGo] of [
+  ['has been read to its end', ({ made }: ReturnType<typeof noted>) => made.end()],
+  ['is dropped', ({ made }: ReturnType<typeof noted>) => made.stop()],
+] as const) {
+  test(`of many large messages four are read on, and the next when one ${what}`, async (t) => {
+    const first = busySenders(t)
+    const { made, socket } = noted()
+    assert.equal(made.write(text(60_000)), true, 'a small message is let through')
+    assert.equal(made.write(text(60_000)), false)
+    const drained = once(made, 'drain')
+    letGo(first)
+    await drained
+    assert.equal(made.write(text(1000)), true)
+    made.end()
+    await handedOver(made)
+    assert.equal(contentOf(socket.writes).length, 121_000)
+  })
+}
+
+test('a message that the system takes no more of leaves its turn to another one', async (t) => {
+  const first = busySenders(t)
+  const { made } = noted()
+  t.after(() => made.stop())
+  assert.equal(made.write(text(100_000)), false)
+  const drained = once(made, 'drain')
+  first.socket.hasRoom = false
+  first.socket.writableLength = 1
+  assert.equal(first.made.write(text(100_000)), true, 'what it has said cannot be taken back')
+  await drained
+  assert.equal(first.made.write(text(100_000)), false, 'it has no turn and asks for none')
+  assert.equal(made.write(text(100_000)), true)
+})
+
+test('messages to a clamd that reads nothing do not hold up those to another one', (t) => {
+  for (let n = 0; n < 5; n++) {
+    const { made, socket } = noted()
+    t.after(() => made.stop())
+    socket.hasRoom = false
+    socket.writableLength = 1
+    made.write(text(100_000))
+    assert.equal(made.write(text(100_000)), false)
+  }
+  const { made } = noted()
+  t.after(() => made.stop())
+  for (let n = 0; n < 5; n++) assert.equal(made.write(text(100_000)), true)
 })
