@@ -27,6 +27,8 @@ export interface Entry {
   dialling: number
   /** When the first of them began, by `World.now`. */
   diallingSince: number
+  /** A connection has come about since it last failed. */
+  wasReached: boolean
   /** Scans that came to their end there. */
   finished: number
   protocol: Protocol | null
@@ -47,6 +49,7 @@ export function fresh(address: Address): Entry {
     inFlight: 0,
     dialling: 0,
     diallingSince: 0,
+    wasReached: false,
     finished: 0,
     protocol: null,
     hasSessions: false,

@@ -133,6 +133,7 @@ export class Hosts {
    */
   async take(tried: ReadonlySet<string>, signal: CancelSignal, bytes = 0): Promise<Lease | null> {
     await this.#resolved(signal)
+    let mayPause = true
     for (let lookedAgain = false; ;) {
       signal.throwIfAborted()
       const left = this.#entries.filter(
@@ -141,8 +142,10 @@ export class Hosts {
       if (left.length > 0) {
         const known = this.#known(left)
         const entry = known && this.#choose(known)
-        if (entry) return this.#lease(entry)
-        await this.#waiting.wait(signal, this.#changeMs(left))
+        const isWorthAMoment = entry && mayPause && entry.dialling > 0 && this.#areBeingMet(known)
+        if (entry && !isWorthAMoment) return this.#lease(entry)
+        const isWoken = await this.#waiting.wait(signal, entry ? slowMs : this.#changeMs(left))
+        if (entry && !isWoken) mayPause = false
       } else if (this.#resolving && !lookedAgain) {
         lookedAgain = true
         await within(this.#resolving, this.settings.connectMs, signal)
@@ -199,19 +202,39 @@ export class Hosts {
     const inTurn = [...this.#entries.slice(first), ...this.#entries.slice(0, first)]
     const open = inTurn.filter((entry) => awake.includes(entry) && room(entry))
     // Where a connection is still being made, it may never be: one message waits for that, not all that come meanwhile.
-    const isSlow = (entry: Entry) => entry.dialling > 0 && now - entry.diallingSince >= slowMs
-    const chosen =
-      open.find(({ dialling }) => dialling === 0) ?? open.find((entry) => !isSlow(entry)) ?? open[0]
-    if (chosen) this.#turn = this.#entries.indexOf(chosen) + 1
-    return chosen
+    const inTime = open.filter((entry) => !this.#isSlow(entry))
+    return (
+      open.find(({ dialling }) => dialling === 0) ??
+      inTime.find(({ wasReached }) => wasReached) ??
+      inTime[0] ??
+      open[0]
+    )
+  }
+
+  #isSlow({ dialling, diallingSince }: Entry): boolean {
+    return dialling > 0 && this.world.now() - diallingSince >= slowMs
+  }
+
+  /**
+   * Somebody finds out at this moment whether one of them is to be reached at all. It is known in an instant as a rule,
+   * and if not, one message that waits for it is enough.
+   */
+  #areBeingMet(entries: readonly Entry[]): boolean {
+    if (entries.length < 2) return false
+    return entries.some(
+      (entry) => entry.dialling > 0 && !entry.wasReached && !entry.failed && !this.#isSlow(entry),
+    )
   }
 
   #lease(entry: Entry): Lease {
     const now = this.world.now()
+    this.#turn = this.#entries.indexOf(entry) + 1
     // After its rest one scan finds out whether the address is back; the others go on without it meanwhile.
     if (entry.failed) entry.restsUntil = now + this.settings.restMs
-    return new Lease(entry, now, this.#onEnd)
+    return new Lease(entry, now, this.#onEnd, this.#onReached)
   }
+
+  readonly #onReached = (): void => this.#waiting.wakeAll()
 
   readonly #onEnd = (entry: Entry, outcome: Outcome): void => {
     if (outcome) this.#judge(entry, outcome)
@@ -221,6 +244,7 @@ export class Hosts {
   #judge(entry: Entry, outcome: 'worked' | 'failed'): void {
     const isBack = entry.failed && outcome === 'worked'
     entry.failed = outcome === 'failed'
+    if (entry.failed) entry.wasReached = false
     if (!entry.failed) entry.finished++
     entry.restsUntil = entry.failed ? this.world.now() + this.settings.restMs : 0
     if (isBack) this.world.recovered?.(entry.address)
@@ -249,7 +273,7 @@ export class Hosts {
     const first = new AbortController()
     const found = this.#waiting.wait(first.signal)
     try {
-      await within(Promise.race([resolving, found]), this.settings.connectMs, signal)
+      await within(Promise.race([resolving, found.then(() => undefined)]), this.settings.connectMs, signal)
     } finally {
       first.abort()
     }

@@ -17,11 +17,15 @@ export class Lease {
   #isOpen = true
   #isDialling = true
 
-  /** @param ended told once, when the scan has left the address */
+  /**
+   * @param ended told once, when the scan has left the address
+   * @param onReached told once, when there is a connection
+   */
   constructor(
     entry: Entry,
     nowMs: number,
     private readonly ended: (entry: Entry, outcome: Outcome) => void,
+    private readonly onReached: () => void,
   ) {
     this.#entry = entry
     this.#finishedBefore = entry.finished
@@ -62,8 +66,11 @@ export class Lease {
 
   /** To be called when there is a connection. Until then others rather go elsewhere: it may be in vain. */
   reached(): void {
-    if (this.#isDialling) this.#entry.dialling--
+    if (!this.#isDialling) return
     this.#isDialling = false
+    this.#entry.dialling--
+    this.#entry.wasReached = true
+    this.onReached()
   }
 
   /**

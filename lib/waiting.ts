@@ -9,11 +9,19 @@ import type { CancelSignal } from './cancellation'
 export class Waiting {
   readonly #wakes = new Set<() => void>()
 
-  /** Resolves when everybody is woken, when the signal aborts, or after so many milliseconds. */
-  async wait(signal: CancelSignal, ms: number | null = null): Promise<void> {
+  /**
+   * Resolves when everybody is woken, when the signal aborts, or after so many milliseconds.
+   * @returns false: the time was up
+   */
+  async wait(signal: CancelSignal, ms: number | null = null): Promise<boolean> {
     let wake: () => void = () => undefined
     const woken = new Promise<void>((resolve) => (wake = resolve))
-    const timer = ms === null ? undefined : setTimeout(wake, ms)
+    let isTimeUp = false
+    const onTime = () => {
+      isTimeUp = true
+      wake()
+    }
+    const timer = ms === null ? undefined : setTimeout(onTime, ms)
     signal.addEventListener('abort', wake)
     if (signal.aborted) wake()
     this.#wakes.add(wake)
@@ -21,10 +29,12 @@ export class Waiting {
     clearTimeout(timer)
     signal.removeEventListener('abort', wake)
     this.#wakes.delete(wake)
+    return !isTimeUp
   }
 
   /** All, since whoever is first may not want what there is; they queue again in the same order. */
   wakeAll(): void {
+    if (this.#wakes.size === 0) return
     const wakes = [...this.#wakes]
     this.#wakes.clear()
     for (const wake of wakes) wake()

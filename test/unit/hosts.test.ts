@@ -120,6 +120,46 @@ test('an end that says nothing about the address leaves it as it was', async () 
   assert.equal(order[3], '10.0.0.1')
 })
 
+test('while none has been reached yet, one message tries each, and the next ones see what comes of it', async () => {
+  const { take } = setUp(three)
+  const [, second, third] = [await take(), await take(), await take()]
+  const later = [take(), take()]
+  await settled()
+  third.reached()
+  second.reached()
+  // In turn would be the first one, which does not answer.
+  assert.deepEqual(
+    (await Promise.all(later)).map(({ text }) => text),
+    ['10.0.0.2:3310', '10.0.0.3:3310'],
+  )
+})
+
+test('when it has taken a moment, it is not waited for any longer', async () => {
+  const { take, world } = setUp(three)
+  for (let n = 0; n < 3; n++) await take()
+  const later = take()
+  await settled()
+  world.time += 101
+  assert.equal((await later).text, '10.0.0.1:3310')
+})
+
+test('addresses that have been reached are not waited for', async () => {
+  const { take } = setUp(three)
+  for (let n = 0; n < 3; n++) (await take()).done('worked')
+  const texts = []
+  for (let n = 0; n < 4; n++) texts.push((await take()).text)
+  assert.deepEqual(texts, ['10.0.0.1:3310', '10.0.0.2:3310', '10.0.0.3:3310', '10.0.0.1:3310'])
+})
+
+test('a single address is not waited for', async () => {
+  const { take } = setUp(three.slice(0, 1))
+  const leases = [await take(), await take()]
+  assert.deepEqual(
+    leases.map(({ text }) => text),
+    ['10.0.0.1:3310', '10.0.0.1:3310'],
+  )
+})
+
 test('a scan that was too long in coming counts against an address that finished none meanwhile', async () => {
   const { take, use } = setUp(three.slice(0, 2))
   const [silent, busy, quick] = [await take(), await take(), await take(['10.0.0.1:3310'])]
