@@ -1,6 +1,6 @@
 /*
- * How the work on a message is called off, by whoever it was begun for. The same to those who obey it as the platform's
- * AbortSignal, which takes its place where messages are few.
+ * How the work on a message is called off, by whoever it was begun for. To those who obey it, and add a listener once,
+ * the same as the platform's AbortSignal, which takes its place where messages are few.
  */
 
 /** What is obeyed. */

@@ -244,7 +244,7 @@ export class Hosts {
   #judge(entry: Entry, outcome: 'worked' | 'failed'): void {
     const isBack = entry.failed && outcome === 'worked'
     entry.failed = outcome === 'failed'
-    if (entry.failed) entry.wasReached = false
+    entry.wasReached = !entry.failed
     if (!entry.failed) entry.finished++
     entry.restsUntil = entry.failed ? this.world.now() + this.settings.restMs : 0
     if (isBack) this.world.recovered?.(entry.address)

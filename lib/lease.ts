@@ -19,7 +19,7 @@ export class Lease {
 
   /**
    * @param ended told once, when the scan has left the address
-   * @param onReached told once, when there is a connection
+   * @param onReached told when this is the first connection to an address, or the first since it failed
    */
   constructor(
     entry: Entry,
@@ -67,8 +67,8 @@ export class Lease {
   /** To be called when there is a connection. Until then others rather go elsewhere: it may be in vain. */
   reached(): void {
     if (!this.#isDialling) return
-    this.#isDialling = false
-    this.#entry.dialling--
+    this.#endDialling()
+    if (this.#entry.wasReached) return
     this.#entry.wasReached = true
     this.onReached()
   }
@@ -81,10 +81,15 @@ export class Lease {
   done(outcome: 'worked' | 'failed' | 'late' | 'neither'): void {
     if (!this.#isOpen) return
     this.#isOpen = false
-    this.reached()
+    this.#endDialling()
     const entry = this.#entry
     entry.inFlight--
     const isDead = outcome === 'failed' || (outcome === 'late' && entry.finished === this.#finishedBefore)
     this.ended(entry, isDead ? 'failed' : outcome === 'worked' ? 'worked' : null)
+  }
+
+  #endDialling(): void {
+    if (this.#isDialling) this.#entry.dialling--
+    this.#isDialling = false
   }
 }

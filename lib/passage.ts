@@ -92,34 +92,27 @@ export function whileHere(
     visit.giveUp()
     return
   }
+  let passage: Passage | null = null
+  const end = (args: NextArgs) => {
+    if (passage) passage.visit = null
+    visit.end(args)
+  }
   const fail = (error: unknown) => {
+    if (passage) passage.visit = null
     connection.logerror(plugin, `message deferred for a fault in this plugin: ${stackOf(error)}`)
     visit.giveUp()
   }
-  let passage: Passage
   let answer: NextArgs | Promise<NextArgs>
   try {
     passage = passageOf(plugin, transaction)
+    passage.visit = visit
     answer = body({ plugin, connection, transaction, passage })
   } catch (error) {
     fail(error)
     return
   }
-  if (!(answer instanceof Promise)) {
-    visit.end(answer)
-    return
-  }
-  passage.visit = visit
-  answer.then(
-    (args) => {
-      passage.visit = null
-      visit.end(args)
-    },
-    (error: unknown) => {
-      passage.visit = null
-      fail(error)
-    },
-  )
+  if (answer instanceof Promise) answer.then(end, fail)
+  else end(answer)
 }
 
 /** The message's way is over: ends whatever still works on it, with its sockets, timers and reading. Synchronous. */
@@ -129,8 +122,12 @@ export function drop({ transaction }: Connection): void {
   // Left to the collector, the entry would keep the whole message until old memory is swept.
   passages.delete(transaction)
   if (!passage?.visit) return
-  passage.dropped.abort(new Error('the message was dropped'))
-  passage.visit.giveUp()
+  const { visit } = passage
+  try {
+    passage.dropped.abort(new Error('the message was dropped'))
+  } finally {
+    visit.giveUp()
+  }
 }
 
 /** The message's passage; at its beginning the forged headers go, whichever hook comes first. */

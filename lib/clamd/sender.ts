@@ -23,7 +23,7 @@ const mostHeldBytes = 2 * 1024 * 1024
 /** Bytes in the outboxes of all senders. */
 let held = 0
 
-/** Who of them may read on. Small messages, of one parcel, need none. */
+/** Whose source may go on. Messages of one parcel need none; the others wait a second for theirs at most. */
 const turns = new Turns(4)
 
 /** Pieces shorter than this on average are cheaper copied into one than handed to the system one by one. */
@@ -59,7 +59,7 @@ export class Sender extends EventEmitter implements Sink, Waiter {
   #isBusy = false
   #turn: NodeJS.Immediate | null = null
   #hasWritten = false
-  /** The system has not taken everything; `drain` will come. */
+  /** The system has not taken everything of what was written last. */
   #isBlocked = false
   #isFull = false
   #hasEnded = false

@@ -66,6 +66,7 @@ async function transfer(
     void sent.then((broken) => {
       if (isOver) return
       message.close()
+      sender.stop()
       // clamd writes the reason on the command connection; it gets a moment to arrive.
       if (broken) giveUpSoon(broken)
     })

@@ -3,7 +3,7 @@
  * would be under way for as long as the slowest, and what is under way outlives the collector's quick passes.
  */
 
-/** Milliseconds after which one goes on in any case: memory is saved here, mail is not held up. */
+/** Milliseconds after which one goes on in any case, and waits no more: memory is saved here, mail is not held up. */
 const patienceMs = 1000
 
 export interface Waiter {
@@ -15,12 +15,14 @@ export class Turns {
   readonly #active = new Set<Waiter>()
   /** In the order of asking. */
   readonly #waiting = new Map<Waiter, NodeJS.Timeout>()
+  /** Those who have waited long enough. */
+  readonly #excused = new WeakSet<Waiter>()
 
   constructor(private readonly most: number) {}
 
   /** True: it has a turn, until it passes it on. False: `onTurn` will be called. */
   take(who: Waiter): boolean {
-    if (this.#active.has(who)) return true
+    if (this.#active.has(who) || this.#excused.has(who)) return true
     if (this.#active.size < this.most) {
       this.#active.add(who)
       return true
@@ -28,7 +30,11 @@ export class Turns {
     if (!this.#waiting.has(who)) {
       this.#waiting.set(
         who,
-        setTimeout(() => this.#give(who), patienceMs),
+        setTimeout(() => {
+          this.#waiting.delete(who)
+          this.#excused.add(who)
+          who.onTurn()
+        }, patienceMs),
       )
     }
     return false
@@ -38,7 +44,7 @@ export class Turns {
   pass(who: Waiter): void {
     clearTimeout(this.#waiting.get(who))
     this.#waiting.delete(who)
-    if (!this.#active.delete(who) || this.#active.size >= this.most) return
+    if (!this.#active.delete(who)) return
     const [next] = this.#waiting.keys()
     if (next) this.#give(next)
   }

@@ -3,9 +3,11 @@ import assert from 'node:assert/strict'
 import { EventEmitter, once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { test, type TestContext } from 'node:test'
+import type { Exchange, MessageSource } from '../../lib/clamd/exchange'
 import type { TooLarge } from '../../lib/clamd/failure'
 import { command, headLine } from '../../lib/clamd/protocol'
 import { Sender } from '../../lib/clamd/sender'
+import { stream } from '../../lib/clamd/stream'
 import { FrameReader } from '../support/frames'
 import { until } from '../support/scanning'
 
@@ -422,6 +424,7 @@ for (const [what, letGo] of [
   ['is dropped', ({ made }: ReturnType<typeof noted>) => made.stop()],
 ] as const) {
   test(`of many large messages four are read on, and the next when one ${what}`, async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] })
     const first = busySenders(t)
     const { made, socket } = noted()
     assert.equal(made.write(text(60_000)), true, 'a small message is let through')
@@ -429,6 +432,7 @@ for (const [what, letGo] of [
     const drained = once(made, 'drain')
     letGo(first)
     await drained
+    t.mock.timers.reset()
     assert.equal(made.write(text(1000)), true)
     made.end()
     await handedOver(made)
@@ -437,6 +441,7 @@ for (const [what, letGo] of [
 }
 
 test('a message that the system takes no more of leaves its turn to another one', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
   const first = busySenders(t)
   const { made } = noted()
   t.after(() => made.stop())
@@ -448,6 +453,62 @@ test('a message that the system takes no more of leaves its turn to another one'
   await drained
   assert.equal(first.made.write(text(100_000)), false, 'it has no turn and asks for none')
   assert.equal(made.write(text(100_000)), true)
+})
+
+test('a message that can go on asks for a turn again', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const { made, socket } = noted()
+  t.after(() => made.stop())
+  socket.hasRoom = false
+  socket.writableLength = 1
+  assert.equal(made.write(text(100_000)), false)
+  const first = busySenders(t)
+  let drains = 0
+  made.on('drain', () => drains++)
+  socket.writableLength = 0
+  socket.drain()
+  assert.equal(drains, 0, 'four others are read')
+  first.made.stop()
+  assert.equal(drains, 1)
+  assert.equal(made.write(text(100_000)), true)
+})
+
+test('a STREAM whose data connection is closed too early leaves its turn at once', async () => {
+  const ended = new AbortController()
+  const clamd = createServer((command) => {
+    command.on('error', () => undefined)
+    const data = createServer((socket) => {
+      socket.on('error', () => undefined).once('data', () => socket.end())
+    }).listen(0, '127.0.0.1', () => command.write(`PORT ${(data.address() as AddressInfo).port}\n`))
+    ended.signal.addEventListener('abort', () => data.close())
+  }).listen(0, '127.0.0.1')
+  await once(clamd, 'listening')
+  let closed = 0
+  const message: MessageSource = {
+    least: 1_000_000,
+    most: 1_000_000,
+    open: (sink) => Promise.resolve(void sink.write(text(300_000))),
+    close: () => closed++,
+  }
+  const how: Exchange = {
+    connect,
+    address: { host: '127.0.0.1', port: (clamd.address() as AddressInfo).port },
+    sessions: null,
+    connectMs: 60_000,
+    bufferBytes: 8192,
+    maxBytes: Infinity,
+    signal: ended.signal,
+    at: () => undefined,
+  }
+  const exchanges = Array.from({ length: 4 }, () => stream(how, message))
+  const all = Promise.allSettled(exchanges)
+  await until(() => closed === 4)
+  const { made } = noted()
+  assert.equal(made.write(text(300_000)), true)
+  made.stop()
+  ended.abort(new Error('enough'))
+  await all
+  clamd.close()
 })
 
 test('messages to a clamd that reads nothing do not hold up those to another one', (t) => {

@@ -46,6 +46,7 @@ test('nobody waits longer than a second, and a turn too many is not passed on', 
   assert.deepEqual(told, [])
   t.mock.timers.tick(1)
   assert.deepEqual(told, ['b'])
+  assert.equal(turns.take(b), true, 'it has waited once and for all')
   turns.take(c)
   turns.pass(b)
   assert.deepEqual(told, ['b'], 'there are as many as may be without it')
