@@ -5,14 +5,22 @@ import type { RealClamd } from '../test/support/clamd'
 import type { Haraka } from '../test/support/haraka'
 import { LoadClient } from './load'
 import { memoryNames, type Memory, type MemoryName, type Rounds } from './results'
-import { startSite, withClamavStream, withHarakaPluginClamd, withoutScanning, type Site } from './sites'
+import {
+  startSite,
+  withClamavStream,
+  withHarakaPluginClamd,
+  withHeldMessages,
+  withoutScanning,
+  type Site,
+} from './sites'
 
 const bytes = 10_000_000
 const busySessions = 20
 const stalledSessions = 40
 /** Once it has read every message, a server that takes no more memory for so long will take no more. */
 const quietMs = 3_000
-const growthSteps = [500, 1_000, 2_000, 4_000]
+/** Compiled code grows as well, and goes on doing so for some thousand messages. */
+const growthSteps = [3_000, 5_000, 7_000, 9_000]
 
 export async function measureMemory(clamd: RealClamd, repeats: number): Promise<Memory> {
   const busy: Rounds<MemoryName, number> = {}
@@ -20,7 +28,8 @@ export async function measureMemory(clamd: RealClamd, repeats: number): Promise<
   for (let repeat = 0; repeat < repeats; repeat++) {
     for (const name of repeat % 2 === 0 ? memoryNames : [...memoryNames].reverse()) {
       ;(busy[name] ??= []).push(await busyPeak(siteOf(name, clamd)))
-      ;(stalled[name] ??= []).push(await stalledPeak(siteOf(name, clamd), clamd))
+      const stalledSite = name === 'none' ? withHeldMessages() : siteOf(name, clamd)
+      ;(stalled[name] ??= []).push(await stalledPeak(stalledSite, clamd))
     }
   }
   const growth: Memory['growth'] = {}
@@ -59,11 +68,14 @@ async function stalledPeak(site: Site, clamd: RealClamd): Promise<number> {
     const expected = bytesRead(server.pid) + stalledSessions * bytes * 0.999
     let known = false
     try {
-      // Those that are stuck end with the server; without scanning all get through.
-      const done = client.send().catch((error: unknown) => {
+      // They are stuck and end with the server.
+      const sent = client.send().catch((error: unknown) => {
         if (!known) throw error
       })
-      return await Promise.race([done.then(() => peakMiB(server.pid)), settledPeak(server.pid, expected)])
+      const unexpected = sent.then(() =>
+        Promise.reject(new Error('messages that should be stuck got through')),
+      )
+      return await Promise.race([unexpected, settledPeak(server.pid, expected)])
     } finally {
       known = true
       // It would wait for its sessions.

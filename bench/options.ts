@@ -13,9 +13,9 @@ export interface Size {
 }
 
 const sizes: Record<string, Size> = {
-  '5k': { label: '5 kB', bytes: 5_000, count: 300 },
-  '100k': { label: '100 kB', bytes: 100_000, count: 100 },
-  '1M': { label: '1 MB', bytes: 1_000_000, count: 16 },
+  '5k': { label: '5 kB', bytes: 5_000, count: 600 },
+  '100k': { label: '100 kB', bytes: 100_000, count: 150 },
+  '1M': { label: '1 MB', bytes: 1_000_000, count: 24 },
   '10M': { label: '10 MB', bytes: 10_000_000, count: 4 },
 }
 const sizeNames = Object.keys(sizes)

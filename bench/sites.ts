@@ -30,6 +30,16 @@ exports.read = function (next, connection) {
 }
 `
 
+/** Keeps large messages where a scan would keep them, and never lets go of them. */
+const hold = `
+exports.register = function () {
+  this.register_hook('data_post', 'hold')
+}
+exports.hold = function (next, connection) {
+  if (connection.transaction.message_stream.bytes_read < 1_000_000) next()
+}
+`
+
 /** On SIGUSR2 collects all garbage and logs how many bytes are left. */
 const gauge = `
 const v8 = require('node:v8')
@@ -48,6 +58,11 @@ exports.register = function () {
 
 export function withoutScanning(): Site {
   return { plugins: ['swallow'] }
+}
+
+/** Without scanning, but large messages stay as long as those that wait for a clamd that never answers. */
+export function withHeldMessages(): Site {
+  return { plugins: ['hold', 'swallow'], files: { plugin_timeout: '300\n' } }
 }
 
 export function withNullSink(): Site {
@@ -75,7 +90,7 @@ export async function startSite(site: Site, more: readonly string[] = []): Promi
   return startHaraka({
     ...site,
     plugins: [...more, ...(site.plugins ?? [])],
-    sources: { swallow, gauge, null_sink: nullSink },
+    sources: { swallow, hold, gauge, null_sink: nullSink },
     deliver: false,
     haraka: checkoutHaraka(),
     loglevel: 'NOTICE',

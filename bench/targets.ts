@@ -11,6 +11,8 @@ export interface Target {
   is: 'at most' | 'at least'
   /** Undefined if it was not measured. */
   value: number | undefined
+  /** What it would be for who does nothing but what nobody can leave out; undefined where there is no such thing. */
+  floor?: number | undefined
   reached: boolean | undefined
 }
 
@@ -42,18 +44,37 @@ export function targets(results: Results): Target[] {
 }
 
 export function costTargets({ sizes }: CostTable, name: ContenderName = 'instream'): Target[] {
-  const perSize = (group: string, limits: Limits, value: (size: SizeCosts) => number | undefined) =>
+  type Figure = (size: SizeCosts) => number | undefined
+  const perSize = (group: string, limits: Limits, value: Figure, floor?: Figure) =>
     sizes.flatMap((size) => {
       const limit = limits[size.label]
-      return limit === undefined ? [] : [target(group, size.label, 'at most', limit, value(size))]
+      if (limit === undefined) return []
+      return [{ ...target(group, size.label, 'at most', limit, value(size)), floor: floor?.(size) }]
     })
-  const against = (other: ContenderName, kind: 'wall' | 'server') => (size: SizeCosts) =>
-    ratio(added(size, name, kind), added(size, other, kind))
+  const against =
+    (other: ContenderName, kind: 'wall' | 'server', whose = name) =>
+    (size: SizeCosts) =>
+      ratio(added(size, whose, kind), added(size, other, kind))
   return [
-    ...perSize('CPU added to the server / haraka-plugin-clamd', ofServerCpu, against('clamd', 'server')),
+    ...perSize(
+      'CPU added to the server / haraka-plugin-clamd',
+      ofServerCpu,
+      against('clamd', 'server'),
+      against('clamd', 'server', 'null'),
+    ),
     ...perSize('CPU added to the server / null sink', ofNullSink, against('null', 'server')),
-    ...perSize('Time added / haraka-plugin-clamd', ofWall, against('clamd', 'wall')),
-    ...perSize('Time added / what clamav-milter adds to Postfix', ofMilter, against('milter', 'wall')),
+    ...perSize(
+      'Time added / haraka-plugin-clamd',
+      ofWall,
+      against('clamd', 'wall'),
+      against('clamd', 'wall', 'bare'),
+    ),
+    ...perSize(
+      'Time added / what clamav-milter adds to Postfix',
+      ofMilter,
+      against('milter', 'wall'),
+      against('milter', 'wall', 'bare'),
+    ),
     ...perSize("clamd's CPU / bare client", ofBareClamd, (size) =>
       ratio(costSpread(size, name, 'clamd'), costSpread(size, 'bare', 'clamd')),
     ),

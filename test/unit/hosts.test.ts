@@ -159,16 +159,6 @@ test('a message that is dropped while it connects does not say that its address 
   assert.equal((await take()).text, '10.0.0.2:3310')
 })
 
-test('nor does one that has failed since', async () => {
-  const { take, use, world } = setUp(three)
-  for (let n = 0; n < 3; n++) await use()
-  await use('failed')
-  world.time += 30_001
-  assert.deepEqual([await use(), await use()], ['10.0.0.2', '10.0.0.3'])
-  for (let n = 0; n < 3; n++) await take()
-  assert.equal((await take()).text, '10.0.0.2:3310')
-})
-
 test('a single address is not waited for', async () => {
   const { take } = setUp(three.slice(0, 1))
   const leases = [await take(), await take()]
