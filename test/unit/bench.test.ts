@@ -127,6 +127,13 @@ test('a ratio needs both', () => {
   assert.equal(ratio(two, undefined), undefined)
 })
 
+test('beside a target stands what the least there is to do comes to', () => {
+  const floorOf = (group: RegExp) => targetOf(results(), group, /1 MB/)?.floor
+  assert.equal(floorOf(/CPU added .* haraka-plugin-clamd/), 0.2)
+  assert.equal(floorOf(/Time added .* haraka-plugin-clamd/), 0.5)
+  assert.equal(floorOf(/null sink/), undefined)
+})
+
 test('targets say reached, not reached, and not measured', () => {
   const found = results()
   const cpu = targetOf(found, /CPU added .* haraka-plugin-clamd/, /1 MB/)
