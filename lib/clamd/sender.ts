@@ -8,7 +8,7 @@ import type { Socket } from 'node:net'
 import type { Exchange, Sink } from './exchange'
 import { TooLarge } from './failure'
 import { chunkHeader, endOfChunks, headLine } from './protocol'
-import { Turns, type Waiter } from './turns'
+import { Turn, type Waiter } from './turn'
 
 /** So much is gathered for one system call; a call for every chunk of 8 KiB is what sending costs most. */
 const parcelBytes = 64 * 1024
@@ -23,8 +23,8 @@ const mostHeldBytes = 2 * 1024 * 1024
 /** Bytes in the outboxes of all senders. */
 let held = 0
 
-/** Whose source may go on. Messages of one parcel need none; the others wait a second for theirs at most. */
-const turns = new Turns(4)
+/** Whose source may go on. Messages of one parcel need no turn; the others wait a second for theirs at most. */
+const turn = new Turn()
 
 /** Pieces shorter than this on average are cheaper copied into one than handed to the system one by one. */
 const pieceBytes = 1024
@@ -108,7 +108,7 @@ export class Sender extends EventEmitter implements Sink, Waiter {
     if (this.#isFramed) put(this.#parcel, endOfChunks)
     this.#hasEnded = true
     this.#isFull = false
-    turns.pass(this)
+    turn.pass(this)
     this.#ship()
     this.emit('finish')
   }
@@ -116,7 +116,7 @@ export class Sender extends EventEmitter implements Sink, Waiter {
   /** Takes and sends nothing more, and forgets the socket. */
   stop(): void {
     this.#stopped = true
-    turns.pass(this)
+    turn.pass(this)
     for (const { bytes } of this.#outbox.splice(0)) held -= bytes
     this.socket.off('drain', this.#onDrain)
     if (this.#turn) clearImmediate(this.#turn)
@@ -168,7 +168,7 @@ export class Sender extends EventEmitter implements Sink, Waiter {
   /** Who is blocked asks for no turn: others, to other addresses, may have a use for it. */
   #mayReadOn(): boolean {
     const isEnough = this.#outbox.length > 0 && held >= mostHeldBytes
-    return !isEnough && !this.#isBlocked && turns.take(this)
+    return !isEnough && !this.#isBlocked && turn.take(this)
   }
 
   onTurn(): void {
@@ -194,7 +194,7 @@ export class Sender extends EventEmitter implements Sink, Waiter {
     const isLast = this.#hasEnded && this.#outbox.length === 0
     this.#isBusy = !this.#write(parcel, isLast)
     this.#isBlocked = this.socket.writableLength > 0
-    if (this.#isBlocked) turns.pass(this)
+    if (this.#isBlocked) turn.pass(this)
     if (!this.#isBusy) this.#onDrain()
   }
 
@@ -204,7 +204,7 @@ export class Sender extends EventEmitter implements Sink, Waiter {
     this.#isBlocked = false
     if (this.#outbox.length > 0) {
       this.#awaitTurn()
-    } else if (this.#isFull && turns.take(this)) {
+    } else if (this.#isFull && turn.take(this)) {
       this.#readOn()
     }
   }
