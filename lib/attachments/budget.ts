@@ -7,6 +7,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { CancelSignal } from '../cancellation'
 
 export interface Limits {
+  /** Bytes of the message that are looked at together: the message stream hands over line by line, which is dear. */
+  readonly blockBytes: number
   /** Header sections of the message, and of each message that lies encoded in it. */
   readonly parts: number
   /** Names in MIME parts. */
@@ -36,6 +38,7 @@ export interface Limits {
  * inflated.
  */
 export const defaultLimits: Limits = {
+  blockBytes: 64 * 1024,
   parts: 10_000,
   names: 10_000,
   messages: 5,

@@ -38,6 +38,10 @@ const digits = new Uint8Array(256).fill(skipped)
 const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/='
 for (let value = 0; value < alphabet.length; value++) digits[alphabet.charCodeAt(value)] = value
 
+function digitAt(bytes: Buffer, at: number): number {
+  return digits[bytes[at] ?? 0] ?? skipped
+}
+
 /** Not Buffer's own: that one takes `-` and `_` for digits, which mail programs skip, and ends at padding. */
 class Base64 implements Decoder {
   #bits = 0
@@ -48,8 +52,22 @@ class Base64 implements Decoder {
     let length = 0
     let bits = this.#bits
     let count = this.#count
-    for (const byte of bytes) {
-      const digit = digits[byte] ?? skipped
+    for (let at = 0; at < bytes.length; at++) {
+      if (count === 0) {
+        // Nearly everything: four digits in a row.
+        for (; at + 4 <= bytes.length; at += 4) {
+          const a = digitAt(bytes, at)
+          const b = digitAt(bytes, at + 1)
+          const c = digitAt(bytes, at + 2)
+          const d = digitAt(bytes, at + 3)
+          if ((a | b | c | d) >= padding) break
+          out[length++] = (a << 2) | (b >> 4)
+          out[length++] = (b << 4) | (c >> 2)
+          out[length++] = (c << 6) | d
+        }
+        if (at === bytes.length) break
+      }
+      const digit = digitAt(bytes, at)
       if (digit < padding) {
         bits = (bits << 6) | digit
         if (++count < 4) continue
@@ -85,6 +103,12 @@ function flush(out: Buffer, at: number, bits: number, count: number): number {
   return length
 }
 
+const hexDigits = new Uint8Array(256).fill(skipped)
+for (let value = 0; value < 16; value++) {
+  const digit = value.toString(16)
+  for (const form of [digit, digit.toUpperCase()]) hexDigits[form.charCodeAt(0)] = value
+}
+
 const equalsSign = 0x3d
 /** Longest white space between `=` and the end of its line that is waited for. */
 const mostBlanks = 100
@@ -108,31 +132,30 @@ class QuotedPrintable implements Decoder {
     let from = 0
     this.#held = nothing
     while (from < bytes.length) {
-      const sign = bytes.indexOf(equalsSign, from)
-      length += bytes.copy(out, length, from, sign < 0 ? bytes.length : sign)
-      if (sign < 0) break
-      const first = hexDigit(bytes[sign + 1])
-      const second = hexDigit(bytes[sign + 2])
-      if (first !== skipped && second !== skipped) {
-        out[length++] = first * 16 + second
-        from = sign + 3
+      if (bytes[from] !== equalsSign) {
+        out[length++] = bytes[from++] ?? 0
         continue
       }
-      const follows = bytes.toString('latin1', sign, sign + mostBlanks)
-      if (!last && sign + mostBlanks > bytes.length && undecided.test(follows)) {
-        this.#held = Buffer.from(bytes.subarray(sign))
+      const first = hexDigit(bytes[from + 1])
+      const second = hexDigit(bytes[from + 2])
+      if (first !== skipped && second !== skipped) {
+        out[length++] = first * 16 + second
+        from += 3
+        continue
+      }
+      const follows = bytes.toString('latin1', from, from + mostBlanks)
+      if (!last && from + mostBlanks > bytes.length && undecided.test(follows)) {
+        this.#held = Buffer.from(bytes.subarray(from))
         break
       }
       const skip = softBreak.exec(follows)?.[0].length
       if (skip === undefined) out[length++] = equalsSign
-      from = sign + (skip ?? 1)
+      from += skip ?? 1
     }
     return out.subarray(0, length)
   }
 }
 
 function hexDigit(code: number | undefined): number {
-  if (code === undefined) return skipped
-  const value = parseInt(String.fromCharCode(code), 16)
-  return Number.isNaN(value) ? skipped : value
+  return code === undefined ? skipped : (hexDigits[code] ?? skipped)
 }

@@ -72,7 +72,10 @@ class Inspection extends EventEmitter implements Sink {
 
   /** Archives that are complete and not yet read. */
   readonly #archives: FoundArchive[] = []
-  /** Chunks that came in the meantime, from a source that does not wait. */
+  /** Chunks that are to make a block. */
+  #gathered: Buffer[] = []
+  #gatheredBytes = 0
+  /** Blocks that came in the meantime, from a source that does not wait. */
   readonly #waiting: Buffer[] = []
   #busy = false
   /** The source has no more… */
@@ -93,12 +96,17 @@ class Inspection extends EventEmitter implements Sink {
 
   write(chunk: Buffer): boolean {
     if (this.#isDone()) return false
-    this.#waiting.push(chunk)
-    this.#read()
+    this.#gathered.push(chunk)
+    this.#gatheredBytes += chunk.length
+    if (this.#gatheredBytes >= this.#limits.blockBytes) {
+      this.#endBlock()
+      this.#read()
+    }
     return this.#isOpen()
   }
 
   end(): void {
+    this.#endBlock()
     this.#ended = true
     this.emit('finish')
     this.#read()
@@ -112,8 +120,15 @@ class Inspection extends EventEmitter implements Sink {
   /** Takes nothing more. */
   stop(): void {
     this.#settle = null
+    this.#gathered = []
     this.#waiting.length = 0
     this.#archives.length = 0
+  }
+
+  #endBlock(): void {
+    if (this.#gatheredBytes > 0) this.#waiting.push(Buffer.concat(this.#gathered, this.#gatheredBytes))
+    this.#gathered = []
+    this.#gatheredBytes = 0
   }
 
   #read(): void {
@@ -136,15 +151,15 @@ class Inspection extends EventEmitter implements Sink {
 
   /** @returns false when there is nothing to do at the moment */
   #step(): boolean {
-    const chunk = this.#waiting.shift()
-    if (!chunk && !this.#ended) return false
+    const block = this.#waiting.shift()
+    if (!block && !this.#ended) return false
     this.#budget.enter()
-    if (chunk) this.#reader.write(chunk)
+    if (block) this.#reader.write(block)
     else if (!this.#wasRead) this.#reader.end()
     this.#budget.leave()
     this.#budget.checkTime()
-    this.#sinceTurn += chunk?.length ?? 0
-    this.#wasRead = !chunk
+    this.#sinceTurn += block?.length ?? 0
+    this.#wasRead = !block
     if (this.#wasRead && this.#archives.length === 0) this.#finish(null)
     return true
   }

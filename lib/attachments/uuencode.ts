@@ -9,6 +9,8 @@ import type { BodySink } from './mime'
 /** Characters of a line that are looked at. */
 const longestLine = 1024
 const newline = 0x0a
+/** What the lines that tell of a file begin with. */
+const [letterB, equalsSign] = [0x62, 0x3d]
 const begin = /^begin +[0-7]{3,5} +(?<name>\S[^]*)$/
 const yenc = /^=ybegin [^]*?\bname=(?<name>[^]+)$/
 /** Its characters are those from space to backquote, which running text rarely keeps to. */
@@ -32,11 +34,21 @@ export class UuencodedFiles implements BodySink {
     while (from < bytes.length) {
       const found = bytes.indexOf(newline, from)
       const to = found < 0 ? bytes.length : found
+      if (found >= 0 && this.#saysNothing(bytes[from])) {
+        from = to + 1
+        continue
+      }
       const room = longestLine - this.#line.length
       if (room > 0) this.#line += bytes.toString('latin1', from, Math.min(to, from + room))
       if (found >= 0) this.#endLine()
       from = to + 1
     }
+  }
+
+  /** Nearly every line, told by its first byte. */
+  #saysNothing(first: number | undefined): boolean {
+    const isAwaited = this.#line !== '' || this.#announced !== null || this.#file !== null
+    return !isAwaited && first !== letterB && first !== equalsSign
   }
 
   end(): void {

@@ -81,17 +81,19 @@ export class BufferSource implements MessageSource {
 
 export interface Trial extends Partial<Omit<InspectOptions, 'masks'>> {
   masks?: string
+  /** In which it comes and is read. */
   chunkBytes?: number
 }
 
 export const commonMasks = '*.exe *.com *.bat *.cmd *.pif *.scr *.vbs *.avi *.mp3 *.mpeg *.shs'
 
 export function inspected(message: Buffer, trial: Trial = {}): Promise<Inspected> {
-  const { masks = commonMasks, chunkBytes, ...options } = trial
+  const { masks = commonMasks, chunkBytes, limits, ...options } = trial
   return inspect(new BufferSource(message, chunkBytes), {
     masks: parseMasks(masks),
     insideArchives: true,
     signal: new AbortController().signal,
+    limits: { ...limits, ...(chunkBytes && { blockBytes: chunkBytes }) },
     ...options,
   })
 }

@@ -21,6 +21,29 @@ const evil = 'Content-Disposition: attachment; filename="evil.exe"'
 const masks = parseMasks('*.exe')
 const never = new AbortController().signal
 
+describe('messages that come line by line', () => {
+  const large = attached('large.bin', Buffer.alloc(100_000, 'x'))
+
+  test('are read to the end, in whatever block a name lies', async () => {
+    const archive = zip([{ name: 'a.bin', content: Buffer.alloc(100_000, 'x'), method: 0 }, 'evil.exe'])
+    for (const message of [
+      mixed(large, attached('evil.exe', Buffer.from('x'))),
+      mixed(large, attached('a.zip', archive)),
+    ]) {
+      const source = new BufferSource(message, 78)
+      const { denied } = await inspect(source, { masks, insideArchives: true, signal: never })
+      assert.equal(denied?.name, 'evil.exe')
+    }
+  })
+
+  test('are read no further than the block of the first name that is denied', async () => {
+    const source = new BufferSource(mixed(attached('evil.exe', Buffer.from('x')), large, large), 78)
+    const { denied } = await inspect(source, { masks, insideArchives: true, signal: never })
+    assert.equal(denied?.name, 'evil.exe')
+    assert.ok(source.read < 2 * 65_536, `${source.read} bytes`)
+  })
+})
+
 describe('messages that cannot be read to the end', () => {
   const cases: Record<string, [Buffer, RegExp]> = {
     'several boundaries': [
