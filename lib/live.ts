@@ -250,8 +250,10 @@ export function warnOfLargerMail(plugin: Plugin): void {
 /** Haraka's own limit in bytes, 0 for none; null where it cannot be seen, as under test fixtures. */
 function harakaLimit(plugin: Plugin): number | null {
   try {
-    const { cfg } = plugin.haraka_require('connection') as { cfg?: { max?: { bytes?: number } } }
-    return cfg?.max?.bytes ?? null
+    const { cfg } = plugin.haraka_require('connection') as { cfg?: { max?: { bytes?: unknown } } }
+    const given = cfg?.max?.bytes
+    // What is no number, such as 25M, limits nothing.
+    return given === undefined ? null : Number(given) || 0
   } catch {
     return null
   }

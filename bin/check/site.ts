@@ -44,7 +44,8 @@ const usualBytes = 26_214_400
 function size(site: Site, { scan, rules }: Settings): Finding {
   const about = 'size'
   const given = site.haraka.get('connection.ini').max?.bytes ?? site.haraka.get('databytes', 'value')
-  const limit = given === undefined || given === null || given === '' ? usualBytes : Number(given)
+  // What is no number, such as 25M, limits nothing.
+  const limit = given === undefined || given === null || given === '' ? usualBytes : Number(given) || 0
   const most = sizeText(scan.maxBytes)
   if (limit > 0 && limit <= scan.maxBytes)
     return { level: 'ok', about, text: `Haraka takes up to ${sizeText(limit)}, max_size is ${most}` }

@@ -89,6 +89,20 @@ for (const ignoreBadPlugins of [false, true]) {
   })
 }
 
+for (const [bytes, accepted] of [
+  [26_214_401, '25MB'],
+  [0, 'messages of any size'],
+  ['25M', 'messages of any size'],
+] as const) {
+  test(`[max] bytes=${bytes} in connection.ini is named at start`, async (t) => {
+    const haraka = await startHaraka({ connection: { bytes }, ini: '[main]\nhost=127.0.0.1:1\n' })
+    t.after(() => haraka.stop())
+    const warning = haraka.log.find((line) => line.includes('Haraka accepts'))
+    const text = `Haraka accepts ${accepted} ([max] bytes in connection.ini), max_size is 25MB`
+    assert.ok(warning?.includes(text), warning ?? 'no warning')
+  })
+}
+
 test('with ignore_bad_plugins=true a plugin that is not there scans nothing: Haraka starts without it', async (t) => {
   const haraka = await startHaraka({
     smtpIni: 'ignore_bad_plugins=true',

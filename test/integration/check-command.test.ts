@@ -162,6 +162,13 @@ test('the site: what is wrong, and the line to add', async (t) => {
   )
   assert.equal(
     await told(
+      { 'connection.ini': '[max]\nbytes=20M\n' },
+      /^WARN +size +Haraka takes messages of any size, /m,
+    ),
+    1,
+  )
+  assert.equal(
+    await told(
       { 'smtp.ini': 'inactivity_timeout=45\n' },
       /^WARN +time +inactivity_timeout is 45 s.*\n.*-> smtp\.ini: inactivity_timeout=120/m,
     ),
