@@ -54,8 +54,8 @@ export class OverBudget extends Error {
   override readonly name = 'OverBudget'
 }
 
-/** Milliseconds after which other connections get a turn. */
-const turnMs = 10
+/** Milliseconds of work after which other connections get a turn. */
+export const turnMs = 5
 
 export class Budget {
   #headers = 0
@@ -77,9 +77,12 @@ export class Budget {
     this.#since = this.#turnBegan = this.now()
   }
 
-  leave(): void {
-    this.#spentMs += this.#since === null ? 0 : this.now() - this.#since
+  /** @returns milliseconds since `enter` */
+  leave(): number {
+    const ms = this.#since === null ? 0 : this.now() - this.#since
+    this.#spentMs += ms
     this.#since = null
+    return ms
   }
 
   /** For the header of an entry, of which one entry has two. @throws OverBudget */

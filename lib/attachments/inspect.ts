@@ -7,7 +7,7 @@ import { EventEmitter } from 'node:events'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { CancelSignal } from '../cancellation'
 import type { MessageSource, Sink } from '../clamd/exchange'
-import { Budget, defaultLimits, OverBudget, type Limits } from './budget'
+import { Budget, defaultLimits, OverBudget, turnMs, type Limits } from './budget'
 import { ArchiveWatch, type Archive } from './content'
 import { decoderOf, encodingsOf, type Encoding } from './encodings'
 import { deniedBy, type Mask } from './masks'
@@ -53,8 +53,6 @@ export async function inspect(source: MessageSource, options: InspectOptions): P
   }
 }
 
-/** After so many bytes other connections get a turn. */
-const bytesPerTurn = 256 * 1024
 const mostNamesKept = 1000
 
 class Inspection extends EventEmitter implements Sink {
@@ -82,7 +80,8 @@ class Inspection extends EventEmitter implements Sink {
   #ended = false
   /** …and the reader has been told. */
   #wasRead = false
-  #sinceTurn = 0
+  /** Milliseconds of work since others had a turn. */
+  #turnMs = 0
 
   constructor(private readonly options: InspectOptions) {
     super()
@@ -156,21 +155,20 @@ class Inspection extends EventEmitter implements Sink {
     this.#budget.enter()
     if (block) this.#reader.write(block)
     else if (!this.#wasRead) this.#reader.end()
-    this.#budget.leave()
+    this.#turnMs += this.#budget.leave()
     this.#budget.checkTime()
-    this.#sinceTurn += block?.length ?? 0
     this.#wasRead = !block
     if (this.#wasRead && this.#archives.length === 0) this.#finish(null)
     return true
   }
 
   #needsPause(): boolean {
-    return this.#archives.length > 0 || this.#sinceTurn >= bytesPerTurn
+    return this.#archives.length > 0 || this.#turnMs >= turnMs
   }
 
   #pause(): void {
     this.#busy = true
-    this.#sinceTurn = 0
+    this.#turnMs = 0
     this.#turn()
       .then(() => {
         this.#busy = false
