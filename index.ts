@@ -7,7 +7,8 @@ import constants from 'haraka-constants'
 import DSN from 'haraka-dsn'
 import type { Connection, Next, Plugin, Server } from './lib/haraka'
 import { introduce, serve, stopServing } from './lib/http/serve'
-import { load, mustStandFirst, startCheck, stop, warnOfLargerMail } from './lib/live'
+import { load, startCheck, stop } from './lib/live'
+import { mustStandFirst } from './lib/neighbours'
 import { drop, stackOf, whileHere, type NextArgs } from './lib/passage'
 import { carryOut, examine, outcomeOf, reconsider, settle, type Outcome } from './lib/treatment'
 
@@ -19,7 +20,6 @@ const deferred: NextArgs = [constants.denysoft]
 export function register(this: Plugin): void {
   mustStandFirst(this)
   load(this)
-  warnOfLargerMail(this)
   this.register_hook('data_post', 'clamav_strip', -100)
   this.register_hook('data_post', 'clamav_scan', 0)
   this.register_hook('data_post', 'clamav_rules', 50)

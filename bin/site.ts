@@ -8,8 +8,9 @@ import { createRequire } from 'node:module'
 import path from 'node:path'
 import harakaConfig from 'haraka-config'
 import reader from 'haraka-config/lib/reader'
-import type { Settings } from '../lib/config'
-import { quarantineName, readSettings } from '../lib/live'
+import { parseSettings, type Settings } from '../lib/config'
+import { quarantineName } from '../lib/neighbours'
+import { readSettingsFiles } from '../lib/settings-files'
 import { ownPackage } from './package'
 import { UserError } from './user-error'
 
@@ -69,25 +70,12 @@ export function openSite(given?: string): Site {
  * @throws ConfigError
  */
 export function settingsOf(site: Site, host?: string): Settings {
-  return readSettings(withHost(site.own, host), site.plugins.includes(quarantineName))
+  return parseSettings(readSettingsFiles(site.own), site.plugins.includes(quarantineName), host)
 }
 
 /** The plugin's settings as shipped, for a clamd that is named on the command line. @throws ConfigError */
 export function settingsWithoutSite(host: string): Settings {
-  return readSettings(withHost(configOf(ownPackage(), null), host), false)
-}
-
-function withHost(config: Config, host: string | undefined): Parameters<typeof readSettings>[0] {
-  return {
-    ...(config.overrides_path !== undefined && { overrides_path: config.overrides_path }),
-    root_path: config.root_path,
-    get: ((name: string, ...rest: never[]) => {
-      const value: unknown = config.get(name, ...rest)
-      if (host === undefined || name !== 'clamav-stream.ini') return value
-      const ini = value as Record<string, Record<string, unknown>>
-      return { ...ini, main: { ...ini.main, host } }
-    }) as Parameters<typeof readSettings>[0]['get'],
-  }
+  return parseSettings(readSettingsFiles(configOf(ownPackage(), null)), false, host)
 }
 
 /** Files of a package, and above them those of the site. */

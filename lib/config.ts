@@ -1,6 +1,6 @@
 /*
  * clamav-stream.ini and its two lists -> one frozen Settings, or one ConfigError that names every wrong key and
- * line. Reads no files and knows no Haraka: it is handed what Haraka's config loader made of them.
+ * line. Reads no files and knows no Haraka: it is handed their lines.
  */
 
 import { closest } from 'fastest-levenshtein'
@@ -8,7 +8,9 @@ import type { Action } from './action'
 import type { BounceSettings } from './actions/bounce'
 import { parseMasks, type Mask } from './attachments/masks'
 import { parseExemption, type Exemption } from './exemptions'
+import type { Host } from './address'
 import type { HostSettings } from './hosts'
+import { parseIni, type Ini, type Problem } from './ini'
 import type { Check, Rules } from './policy'
 import type { ScanSettings } from './scanner'
 import { parseSignatureRule } from './signatures'
@@ -20,6 +22,7 @@ import {
   hosts,
   mailbox,
   oneOf,
+  orEmpty,
   prose,
   rate,
   size,
@@ -44,18 +47,27 @@ interface Key<T> {
 }
 
 const masks: Kind<readonly Mask[]> = {
-  allowed: 'masks such as *.exe or *.scr, separated by space or comma, without quotes or slashes',
-  parse: (value) =>
-    value.split(/[\s,]+/).every((mask) => /^[^"'<>/\\]{0,64}$/.test(mask)) ? parseMasks(value) : new Wrong(),
+  allowed: 'masks such as *.exe or *.scr, separated by space, comma or semicolon, without quotes or slashes',
+  parse(value) {
+    const found = parseMasks(value)
+    for (const { text } of found) {
+      // Meant for an extension; as it stands it fits a file of just that name.
+      if (/^\.[^*?]*$/.test(text)) return new Wrong(`did you mean *${text}?`)
+      if (!/^[^"'<>/\\#]{1,64}$/.test(text)) return new Wrong(text)
+    }
+    return found
+  },
 }
 
 const key = <T>(initial: string, kind: Kind<T>): Key<T> => ({ initial, kind })
 
+const defaultPort = 3310
+
 /** Every section and key there is. An empty default stands for what docs/config.md says of it. */
 export const schema = {
   main: {
-    host: key('localhost', hosts(3310)),
-    port: key('3310', whole(1, 65535)),
+    host: key('localhost', hosts(defaultPort)),
+    port: key(String(defaultPort), whole(1, 65535)),
     protocol: key('auto', oneOf(['auto', 'stream', 'instream'])),
     max_pings: key('6', whole(0, 1000)),
     ping_interval: key('30s', duration(1, dayMs)),
@@ -73,7 +85,7 @@ export const schema = {
   },
   infected: {
     action: key('reject', actionWords),
-    authenticated: key('', actionWords),
+    authenticated: key('', orEmpty(actionWords)),
     message: key('Message is infected with {virus}', text(256, ['virus'])),
   },
   unscanned: {
@@ -155,17 +167,16 @@ export interface HttpSettings {
   readonly token: string
 }
 
-/** What Haraka's loader makes of the files. */
+/** The lines of a file; none: there is no such file. */
+interface Lines {
+  readonly lines: readonly string[]
+}
+
+/** The three files, as they stand there. */
 export interface Sources {
-  /** Sections of keys; values are strings, or numbers where they look like some. */
-  readonly ini: Readonly<Record<string, Readonly<Record<string, unknown>> | undefined>>
-  /** The ini's lines, for those that the loader skips in silence. */
-  readonly iniLines: readonly string[]
-  readonly signatures: readonly string[]
-  /** The lines of the list of exemptions, comments and blank ones included: mistakes are told by number. */
-  readonly exemptLines: readonly string[]
-  /** queue/quarantine is listed in config/plugins. */
-  readonly hasQuarantine: boolean
+  readonly ini: Lines
+  readonly signatures: Lines
+  readonly exempt: Lines
 }
 
 /** All that is wrong with the settings, in one message. */
@@ -182,126 +193,129 @@ export class ConfigError extends Error {
   }
 }
 
-/** @throws ConfigError that names every wrong key, its value and what is allowed */
-export function parseSettings(sources: Sources): Settings {
-  const problems = [...misplaced(sources.ini), ...skippedLines(sources.iniLines)]
+type Schema = typeof schema
+type Section = keyof Schema
+/** Without the hosts, which need to know the port. */
+type Values<S extends Section> = {
+  readonly [K in Exclude<keyof Schema[S], 'host'>]: Schema[S][K] extends Key<infer T> ? T : never
+}
 
-  function read<T>(section: keyof typeof schema, name: string, { initial, kind }: Key<T>): T {
-    const given = sources.ini[section]?.[name]
-    const value = given === undefined ? initial : scalarText(given)
+/**
+ * @param hasQuarantine queue/quarantine is listed in config/plugins
+ * @param host takes the place of `[main] host`: from the command line
+ * @throws ConfigError that names every wrong key, its value and what is allowed, in the order of the files
+ */
+export function parseSettings(sources: Sources, hasQuarantine: boolean, host?: string): Settings {
+  const ini = parseIni(sources.ini.lines)
+  const inIni: Problem[] = [...misplaced(ini), ...ini.problems]
+  const elsewhere: string[] = []
+
+  function read<S extends Section>(section: S): Values<S> {
+    const keys = Object.entries<Key<unknown>>(schema[section]).filter(([name]) => name !== 'host')
+    return Object.fromEntries(keys.map(([name, key]) => [name, readKey(section, name, key)])) as Values<S>
+  }
+  function readKey(section: Section, name: string, { initial, kind }: Key<unknown>): unknown {
+    const setting = ini.settings.find((one) => one.section === section && one.key === name)
+    const value = setting?.value ?? initial
     const parsed = kind.parse(value)
     if (!(parsed instanceof Wrong)) return parsed
     const shown = kind.isSecret ? '(not shown)' : value
-    problems.push(
-      `${iniName}: [${section}] ${name} = ${shown}${parsed.why ? ` (${parsed.why})` : ''}: allowed is ${kind.allowed}`,
-    )
-    return kind.parse(initial) as T
+    inIni.push({
+      line: setting?.line ?? 0,
+      text: `[${section}] ${name} = ${shown}${reason(parsed)}: allowed is ${kind.allowed}`,
+    })
+    return kind.parse(initial)
   }
-  const isSet = (section: keyof typeof schema, name: string) =>
-    scalarText(sources.ini[section]?.[name]) !== ''
+  function readHosts(): readonly Host[] {
+    const kind = hosts(main.port)
+    if (host === undefined) return readKey('main', 'host', { ...schema.main.host, kind }) as Host[]
+    const parsed = kind.parse(host)
+    if (!(parsed instanceof Wrong)) return parsed
+    elsewhere.push(`--host ${host}${reason(parsed)}: allowed is ${kind.allowed}`)
+    return []
+  }
+  /** What the lines of a list say; a line without an entry says nothing. */
+  function readList<T>(file: string, { lines }: Lines, parse: (line: string) => T | null | Wrong): T[] {
+    return lines.flatMap((line, index) => {
+      const entry = parse(line)
+      if (entry instanceof Wrong) elsewhere.push(`${file}: line ${index + 1}: ${entry.why ?? 'is wrong'}`)
+      return entry === null || entry instanceof Wrong ? [] : [entry]
+    })
+  }
 
-  const { main, infected, unscanned, check, quarantine, bounce, attachments, http } = schema
-  const port = read('main', 'port', main.port)
-  const connectMs = read('main', 'connect_timeout', main.connect_timeout)
-  const action = read('infected', 'action', infected.action)
-  const signatures = sources.signatures.flatMap((line) => {
-    const rule = parseSignatureRule(line)
-    if (rule instanceof Wrong) problems.push(`${signaturesName}: ${line}: ${rule.why ?? 'is not a rule'}`)
-    return rule === null || rule instanceof Wrong ? [] : [rule]
-  })
-  const exemptions = sources.exemptLines.flatMap((line, index) => {
-    const entry = parseExemption(line)
-    if (entry instanceof Wrong) {
-      problems.push(`${exemptName}: line ${index + 1}: ${line.trim()}: ${entry.why ?? 'is not an entry'}`)
-    }
-    return entry === null || entry instanceof Wrong ? [] : [entry]
-  })
-
+  const main = read('main')
+  const infected = read('infected')
+  const unscanned = read('unscanned')
+  const check = read('check')
+  const quarantine = read('quarantine')
+  const bounce = read('bounce')
+  const attachments = read('attachments')
+  const http = read('http')
   const settings: Settings = {
     scan: {
-      protocol: read('main', 'protocol', main.protocol),
-      bufferBytes: read('main', 'stream_buffer_size', main.stream_buffer_size),
-      connectMs,
-      scanMs: read('main', 'scan_timeout', main.scan_timeout),
-      maxBytes: read('main', 'max_size', main.max_size),
+      protocol: main.protocol,
+      bufferBytes: main.stream_buffer_size,
+      connectMs: main.connect_timeout,
+      scanMs: main.scan_timeout,
+      maxBytes: main.max_size,
     },
     hosts: {
-      hosts: read('main', 'host', { ...main.host, kind: hosts(port) }),
-      restMs: read('main', 'host_rest', main.host_rest),
-      resolveMs: read('main', 'resolve_interval', main.resolve_interval),
-      connectMs,
-      maxConcurrent: read('main', 'max_concurrent', main.max_concurrent),
+      hosts: readHosts(),
+      restMs: main.host_rest,
+      resolveMs: main.resolve_interval,
+      connectMs: main.connect_timeout,
+      maxConcurrent: main.max_concurrent,
     },
-    startup: {
-      maxPings: read('main', 'max_pings', main.max_pings),
-      pingIntervalMs: read('main', 'ping_interval', main.ping_interval),
-    },
-    proof: {
-      selfTest: read('main', 'self_test', main.self_test),
-      maxSignatureAgeMs: read('main', 'max_signature_age', main.max_signature_age),
-    },
+    startup: { maxPings: main.max_pings, pingIntervalMs: main.ping_interval },
+    proof: { selfTest: main.self_test, maxSignatureAgeMs: main.max_signature_age },
     rules: {
-      infected: action,
-      // Left empty it is as good as not set.
-      authenticated: isSet('infected', 'authenticated')
-        ? read('infected', 'authenticated', infected.authenticated)
-        : action,
-      signatures,
-      unscanned: {
-        error: read('unscanned', 'error', unscanned.error),
-        timeout: read('unscanned', 'timeout', unscanned.timeout),
-        too_large: read('unscanned', 'too_large', unscanned.too_large),
-        limits: read('unscanned', 'limits', unscanned.limits),
-      },
-      attachments: {
-        denied: read('attachments', 'action', attachments.action),
-        unreadable: read('attachments', 'unreadable', attachments.unreadable),
-      },
+      infected: infected.action,
+      authenticated: infected.authenticated ?? infected.action,
+      signatures: readList(signaturesName, sources.signatures, parseSignatureRule),
+      unscanned,
+      attachments: { denied: attachments.action, unreadable: attachments.unreadable },
     },
     check: {
-      authenticated: read('check', 'authenticated', check.authenticated),
-      relay: read('check', 'relay', check.relay),
-      privateIp: read('check', 'private_ip', check.private_ip),
-      localIp: read('check', 'local_ip', check.local_ip),
+      authenticated: check.authenticated,
+      relay: check.relay,
+      privateIp: check.private_ip,
+      localIp: check.local_ip,
     },
-    exemptions,
-    message: read('infected', 'message', infected.message),
-    quarantineFolder: read('quarantine', 'folder', quarantine.folder),
-    bounce: {
-      from: read('bounce', 'from', bounce.from),
-      notice: read('bounce', 'notice', bounce.notice),
-      include: read('bounce', 'include', bounce.include),
-      limit: read('bounce', 'limit', bounce.limit),
-    },
+    exemptions: readList(exemptName, sources.exempt, parseExemption),
+    message: infected.message,
+    quarantineFolder: quarantine.folder,
+    bounce,
     attachments: {
-      deny: read('attachments', 'deny', attachments.deny),
-      insideArchives: read('attachments', 'inside_archives', attachments.inside_archives),
-      debug: read('attachments', 'debug', attachments.debug),
+      deny: attachments.deny,
+      insideArchives: attachments.inside_archives,
+      debug: attachments.debug,
     },
-    http: {
-      metrics: read('http', 'metrics', http.metrics),
-      page: read('http', 'page', http.page),
-      token: read('http', 'token', http.token),
-    },
-    detailsHeader: read('main', 'details_header', main.details_header),
-    debug: read('main', 'debug', main.debug),
+    http,
+    detailsHeader: main.details_header,
+    debug: main.debug,
   }
   const wanting = wantingQuarantine(settings)
-  if (wanting.length > 0 && !sources.hasQuarantine) {
-    problems.push(
+  if (wanting.length > 0 && !hasQuarantine) {
+    elsewhere.push(
       `config/plugins: ${wanting.join(', ')} need${wanting.length === 1 ? 's' : ''} queue/quarantine, which is not listed there`,
     )
   }
+  const problems = [
+    ...inIni.sort((a, b) => a.line - b.line).map(({ text }) => `${iniName}: ${text}`),
+    ...elsewhere,
+  ]
   if (problems.length > 0) throw new ConfigError(problems)
   return deepFreeze(settings)
 }
 
 /** The settings whose action keeps a copy. */
-function wantingQuarantine({ rules, attachments }: Settings): string[] {
+export function wantingQuarantine({ rules, attachments }: Settings): string[] {
   const actions: Record<string, Action> = {
     '[infected] action': rules.infected,
     ...(rules.authenticated === rules.infected ? {} : { '[infected] authenticated': rules.authenticated }),
-    ...Object.fromEntries(rules.signatures.map(({ text, action }) => [text, action])),
+    ...Object.fromEntries(
+      rules.signatures.map(({ text, action }) => [`${text} (${signaturesName})`, action]),
+    ),
     ...Object.fromEntries(
       Object.entries(rules.unscanned).map(([name, action]) => [`[unscanned] ${name}`, action]),
     ),
@@ -316,52 +330,34 @@ function wantingQuarantine({ rules, attachments }: Settings): string[] {
 }
 
 /** Sections and keys that do not exist, each with the nearest one that does. */
-function misplaced(ini: Sources['ini']): string[] {
-  const sections = Object.keys(schema)
-  return Object.entries(ini).flatMap(([section, keys]) => {
-    const keysOf = Object.hasOwn(schema, section) ? schema[section as keyof typeof schema] : undefined
-    if (keysOf === undefined) {
-      return [`${iniName}: [${section}] is no section; did you mean [${closest(section, sections)}]?`]
-    }
-    const names = Object.keys(keysOf)
-    // A key without "=" has no value; it is named among the lines.
-    return Object.entries(keys ?? {})
-      .filter(([name, value]) => !names.includes(name) && value !== undefined)
-      .map(([name]) => `${iniName}: [${section}] ${name} is no key; did you mean ${nearest(name, section)}?`)
-  })
-}
-
-/** The nearest key of the section; the same key of another section if it stands there. */
-function nearest(name: string, section: string): string {
-  const elsewhere = Object.entries(schema).find(([, keys]) => Object.hasOwn(keys, name))
-  if (elsewhere) return `[${elsewhere[0]}] ${name}`
-  const snake = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
-  return closest(snake, Object.keys(schema[section as keyof typeof schema]))
-}
-
-/** Lines that are neither setting, section nor comment; Haraka's loader passes over them. */
-function skippedLines(lines: readonly string[]): string[] {
-  const written = lines.filter((line) => !/^\s*([;#].*)?$/.test(line))
-  const isSection = (line: string) => /^\s*\[[^\]]*\]\s*$/.test(line)
-  const isContinued = (line: string) => /\\[ \t]*$/.test(line)
+function misplaced({ sections, settings }: Ini): Problem[] {
+  const known = Object.keys(schema)
+  const isKnown = (section: string): section is Section => Object.hasOwn(schema, section)
   return [
-    ...written
-      .filter((line, i) => isContinued(line) && !isSection(line) && isSection(written[i + 1] ?? '[end]'))
-      .map((line) => `${iniName}: "${line.trim()}" ends in a backslash, and no line goes on with it`),
-    ...written
-      .join('\n')
-      .replace(/\\[ \t]*\n/g, '') // a backslash at the end continues a line
-      .split('\n')
-      .filter((line) => line !== '' && !isSection(line) && !/^\s*[\w@:._+\-/[\]]+\s*=.*$/.test(line))
-      .map((line) => `${iniName}: "${line.trim()}" is not a setting; write KEY = VALUE`),
+    ...[...sections]
+      .filter(([section]) => !isKnown(section))
+      .map(([section, line]) => ({
+        line,
+        text: `[${section}] is no section; did you mean [${closest(section, known)}]?`,
+      })),
+    ...settings.flatMap(({ section, key, line }) =>
+      isKnown(section) && !Object.hasOwn(schema[section], key)
+        ? [{ line, text: `[${section}] ${key} is no key; did you mean ${nearest(key, section)}?` }]
+        : [],
+    ),
   ]
 }
 
-function scalarText(value: unknown): string {
-  if (Array.isArray(value)) return value.map(scalarText).join(' ')
-  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean'
-    ? String(value).trim()
-    : ''
+/** The nearest key of the section; the same key of another section if it stands there. */
+function nearest(name: string, section: Section): string {
+  const elsewhere = Object.entries(schema).find(([, keys]) => Object.hasOwn(keys, name))
+  if (elsewhere) return `[${elsewhere[0]}] ${name}`
+  const snake = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+  return closest(snake, Object.keys(schema[section]))
+}
+
+function reason({ why }: Wrong): string {
+  return why ? ` (${why})` : ''
 }
 
 function deepFreeze<T extends object>(value: T): T {

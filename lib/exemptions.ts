@@ -77,12 +77,13 @@ export function parseExemption(line: string): Exemption | null | Wrong {
     if (!Object.hasOwn(kinds, kind)) {
       const known = Object.keys(kinds)
       return new Wrong(
-        `${kind} is no kind of entry; did you mean ${closest(kind, known)}? Allowed is ${listed(known)}, with a value behind it`,
+        `${text}: ${kind} is no kind of entry; did you mean ${closest(kind, known)}? Allowed is ${listed(known)}, with a value behind it`,
       )
     }
     const { allowed } = kinds[kind as keyof typeof kinds]
-    if (value === undefined) return new Wrong(`${kind} has no value: allowed is ${allowed}`)
-    if (given.has(kind)) return new Wrong(`${kind} stands there twice: allowed is one of a kind in a line`)
+    if (value === undefined) return new Wrong(`${text}: ${kind} has no value: allowed is ${allowed}`)
+    if (given.has(kind))
+      return new Wrong(`${text}: ${kind} stands there twice: allowed is one of a kind in a line`)
     given.set(kind, value)
   }
   return entryOf(text, given)

@@ -3,21 +3,21 @@
  * mistake stops Haraka, and again when a file changes, where it leaves the old ones in force.
  */
 
-import { lookup } from 'node:dns/promises'
-import { readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { connect } from 'node:net'
-import { join } from 'node:path'
-import bytes from 'bytes'
 import { reportMs } from './actions/bounce'
-import { copyMs, type QuarantinePlugin } from './actions/quarantine'
+import { copyMs } from './actions/quarantine'
+import type { Address } from './address'
 import { parseSettings, type Settings } from './config'
 import type { Plugin } from './haraka'
-import type { Address } from './address'
-import { Hosts, type World } from './hosts'
+import { Hosts } from './hosts'
+import { isListed, quarantineName, warnOfLimits } from './neighbours'
 import { patienceMs, Watch } from './proof/watch'
 import { followMaster, serveWorkers } from './proof/workers'
 import { Scanner } from './scanner'
+import { fileNames, readSettingsFiles, type SettingsFiles } from './settings-files'
 import { checkAtStart } from './startup'
+import { world } from './world'
 
 /** Everything that a reload replaces; messages in flight keep what they started with. */
 export interface Live {
@@ -55,6 +55,7 @@ export function load(plugin: Plugin): void {
     const old = lives.get(plugin)
     const live = liveOf(plugin, settings, old)
     lives.set(plugin, live)
+    warnOfLimits(plugin, settings.scan)
     // 0 is an administrator's "no timer".
     const needed = Math.ceil((settings.scan.scanMs + settings.scan.connectMs + aroundMs) / 1000)
     plugin.timeout = hookSeconds === 0 ? 0 : Math.max(hookSeconds, needed)
@@ -64,72 +65,22 @@ export function load(plugin: Plugin): void {
       startCheck(plugin, role)
     }
   }
+  let files = readSettingsFiles(plugin.config)
   const reload = () => {
     try {
-      use(read(plugin, reload))
+      const found = readSettingsFiles(plugin.config)
+      if (files.ini.path !== null && !existsSync(files.ini.path)) throw new Error(`${files.ini.path} is gone`)
+      use(parse(found))
+      files = found
       plugin.loginfo('settings reloaded')
     } catch (error) {
       plugin.logerror(`settings not reloaded, the old ones stay in force: ${(error as Error).message}`)
     }
   }
-  use(read(plugin, reload))
-}
-
-function read(plugin: Plugin, changed: () => void): Settings {
-  return readSettings(plugin.config, isListed(plugin, quarantineName), changed)
-}
-
-/**
- * The settings of a site, as the plugin and the command line read them.
- * @param hasQuarantine queue/quarantine is listed in config/plugins
- * @throws ConfigError
- */
-export function readSettings(
-  config: Plugin['config'],
-  hasQuarantine: boolean,
-  changed?: () => void,
-): Settings {
-  const ini = config.get('clamav-stream.ini', changed)
-  const iniLines = linesOf(config, 'clamav-stream.ini')
-  const signatures = config.get('clamav-stream.signatures', 'list', changed)
-  // Watched by the loader, but read by ourselves: the loader keeps no line numbers.
-  config.get('clamav-stream.exempt', 'list', changed)
-  const exemptLines = linesOf(config, 'clamav-stream.exempt')
-  return parseSettings({ ini, iniLines, signatures, exemptLines, hasQuarantine })
-}
-
-export const quarantineName = 'queue/quarantine'
-
-interface PluginsModule {
-  readonly config?: { get(name: 'plugins', type: 'list'): string[] }
-  readonly registered_hooks?: Record<string, { plugin: string; priority: number }[] | undefined>
-  readonly registered_plugins?: Record<string, unknown>
-}
-
-/** Plugins below us in config/plugins are not loaded yet when we are, but they are listed. */
-function isListed(plugin: Plugin, name: string): boolean {
-  const { config } = plugin.haraka_require('plugins') as PluginsModule
-  return config?.get('plugins', 'list').includes(name) ?? false
-}
-
-export function quarantinePlugin(plugin: Plugin): QuarantinePlugin | undefined {
-  const { registered_plugins: plugins } = plugin.haraka_require('plugins') as PluginsModule
-  return plugins?.[quarantineName] as QuarantinePlugin | undefined
-}
-
-/**
- * The lines of a configuration file as they stand there. Not through Haraka's loader: it keeps one reading of
- * a file, and older ones hand the lines to whoever asks for the settings next.
- */
-function linesOf(config: Plugin['config'], name: string): string[] {
-  for (const directory of [config.overrides_path, config.root_path]) {
-    try {
-      if (directory) return readFileSync(join(directory, name), 'utf8').split(/\r\n|\r|\n/)
-    } catch {
-      // No such file there: the site has none of its own, or it is not to be read, which the loader tells.
-    }
-  }
-  return []
+  const hasQuarantine = isListed(plugin, quarantineName)
+  const parse = (read: SettingsFiles) => parseSettings(read, hasQuarantine)
+  use(parse(files))
+  for (const name of fileNames) plugin.config.get(name, reload)
 }
 
 /** What is known of the addresses survives a reload that does not concern them. */
@@ -149,16 +100,6 @@ function liveOf(plugin: Plugin, settings: Settings, old: Live | undefined): Live
   )
   const scanner = new Scanner(settings.scan, hosts, connect)
   return { settings, hosts, scanner, check: null, recovered: null }
-}
-
-/** Names, time and chance as they are. */
-export function world(warn: (text: string) => void): World {
-  return {
-    lookup: async (name) => (await lookup(name, { all: true, verbatim: true })).map(({ address }) => address),
-    now: () => performance.now(),
-    random: Math.random,
-    warn,
-  }
 }
 
 /** What is found out about addresses holds for one plugin and these settings. */
@@ -216,45 +157,4 @@ export function startCheck(plugin: Plugin, role: Role): void {
 
 export function stop(plugin: Plugin): void {
   lives.get(plugin)?.check?.abort()
-}
-
-/**
- * Equal priorities run in the order of config/plugins, so a plugin that registered -100 before us would take
- * messages before the gate, or turn our rejections round.
- * @throws Error that names the plugin
- */
-export function mustStandFirst(plugin: Plugin): void {
-  const { registered_hooks: hooks } = plugin.haraka_require('plugins') as PluginsModule
-  for (const hook of ['queue', 'queue_outbound', 'deny']) {
-    const rival = hooks?.[hook]?.find(({ priority }) => priority <= -100)
-    if (rival) {
-      throw new Error(
-        `config/plugins: ${plugin.name} must be listed before ${rival.plugin}, ` +
-          `which has priority -100 on the hook ${hook} and would come before the check of the verdict`,
-      )
-    }
-  }
-}
-
-/** Mail that Haraka takes and that is not scanned for its size deserves a word at start. */
-export function warnOfLargerMail(plugin: Plugin): void {
-  const { maxBytes } = currentOf(plugin).settings.scan
-  const limit = harakaLimit(plugin)
-  if (limit === null || (limit > 0 && limit <= maxBytes)) return
-  plugin.logwarn(
-    `Haraka accepts ${limit === 0 ? 'messages of any size' : (bytes(limit) ?? '')} ([max] bytes in connection.ini), ` +
-      `max_size is ${bytes(maxBytes) ?? ''}: larger ones are not scanned but "too_large"`,
-  )
-}
-
-/** Haraka's own limit in bytes, 0 for none; null where it cannot be seen, as under test fixtures. */
-function harakaLimit(plugin: Plugin): number | null {
-  try {
-    const { cfg } = plugin.haraka_require('connection') as { cfg?: { max?: { bytes?: unknown } } }
-    const given = cfg?.max?.bytes
-    // What is no number, such as 25M, limits nothing.
-    return given === undefined ? null : Number(given) || 0
-  } catch {
-    return null
-  }
 }

@@ -8,16 +8,16 @@ import { matcherOf } from './wildcards'
 
 /**
  * Parses `PATTERN ACTION…`: wildcards `*` and `?`, or a regular expression between slashes; not case-sensitive.
- * `#` begins a comment.
+ * `#` begins a comment, as `;` does in front of a line.
  * @returns the rule, null for a line without one, or what is wrong
  */
 export function parseSignatureRule(line: string): SignatureRule | null | Wrong {
-  const rule = line.replace(/(^|\s)#.*$/, '').trim()
+  const rule = line.replace(/(^|\s)#.*$|^\s*;.*$/, '').trim()
   if (rule === '') return null
   const match = /^(?:\/(?<regexp>.*)\/|(?<wildcards>\S+))\s+(?<words>\S.*)$/.exec(rule)?.groups
-  if (!match) return new Wrong('a rule is PATTERN ACTION')
+  if (!match) return new Wrong(`${rule}: a rule is PATTERN ACTION`)
   const action = actionWords.parse(match.words ?? '')
-  if (action instanceof Wrong) return new Wrong(`${match.words ?? ''} is not ${actionWords.allowed}`)
+  if (action instanceof Wrong) return new Wrong(`${rule}: ${match.words ?? ''} is not ${actionWords.allowed}`)
   if (match.wildcards !== undefined) {
     const matches = matcherOf(match.wildcards.toLowerCase())
     return { text: match.wildcards, pattern: { test: (name) => matches(name.toLowerCase()) }, action }
@@ -25,6 +25,6 @@ export function parseSignatureRule(line: string): SignatureRule | null | Wrong {
   try {
     return { text: `/${match.regexp ?? ''}/`, pattern: new RegExp(match.regexp ?? '', 'i'), action }
   } catch (error) {
-    return new Wrong((error as Error).message)
+    return new Wrong(`${rule}: ${(error as Error).message}`)
   }
 }

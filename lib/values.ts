@@ -170,6 +170,11 @@ export function hosts(defaultPort: number): Kind<readonly Host[]> {
   }
 }
 
+/** Null for what is left empty. */
+export function orEmpty<T>(kind: Kind<T>): Kind<T | null> {
+  return { ...kind, parse: (value) => (value === '' ? null : kind.parse(value)) }
+}
+
 export function listed(words: readonly string[]): string {
   return words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} or ${words.at(-1) ?? ''}`
 }

@@ -13,12 +13,12 @@ export interface Mask {
 }
 
 /**
- * Reads masks separated by spaces or commas. `*` stands for any characters, `?` for one; without either the
+ * Reads masks separated by spaces, commas or semicolons. `*` stands for any characters, `?` for one; without either the
  * whole name must be the same. Not case-sensitive. `*.com` fits `report for example.com`, as in James.
  */
 export function parseMasks(setting: string): Mask[] {
   return setting
-    .split(/[\s,]+/)
+    .split(/[\s,;]+/)
     .filter(Boolean)
     .map((text) => ({ text, matches: matcherOf(text.normalize('NFKC').toLowerCase()) }))
 }

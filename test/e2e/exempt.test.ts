@@ -153,7 +153,7 @@ test('wrong lines stop Haraka, all of them in one message', async () => {
   assert.match(failure.log, /ConfigError: 3 settings are wrong:/)
   assert.match(
     failure.log,
-    /exempt: line 2: network 10\.1\.2\.3\/8: .*the network is 10\.0\.0\.0\/8.*allowed is/,
+    /exempt: line 2: network 10\.1\.2\.3\/8 \(the network is 10\.0\.0\.0\/8\): allowed is/,
   )
   assert.match(failure.log, /exempt: line 4: senders \*@example\.com: .*did you mean sender\?/)
   assert.match(failure.log, /exempt: line 5: recipient <>: .*allowed is an address/)

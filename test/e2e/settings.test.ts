@@ -70,9 +70,9 @@ const named: RegExp[] = [
   /\[check\] local is no key; did you mean local_ip\?/,
   /\[infection\] is no section; did you mean \[infected\]\?/,
   /\[quarantine\] folder = \.\.\/elsewhere: allowed is a relative path/,
-  /config\/plugins: Eicar\.\* needs queue\/quarantine, which is not listed there/,
-  /clamav-stream\.signatures: \/\(\/ reject: .*/,
-  /clamav-stream\.signatures: Alone: a rule is PATTERN ACTION/,
+  /config\/plugins: Eicar\.\* \(clamav-stream\.signatures\) needs queue\/quarantine, which is not listed there/,
+  /clamav-stream\.signatures: line 4: \/\(\/ reject: .*/,
+  /clamav-stream\.signatures: line 5: Alone: a rule is PATTERN ACTION/,
 ]
 
 for (const ignoreBadPlugins of [false, true]) {
@@ -88,6 +88,27 @@ for (const ignoreBadPlugins of [false, true]) {
     assert.equal(log.match(/settings are wrong:/g)?.length, 1, 'it is one message')
   })
 }
+
+for (const name of ['clamav-stream.ini', 'clamav-stream.signatures', 'clamav-stream.exempt']) {
+  test(`a ${name} that is there and cannot be read stops Haraka: without it other settings would be in force`, async () => {
+    const notReadable = await startFails({ files: { [`${name}/x`]: '' } })
+    assert.match(notReadable, new RegExp(`ConfigError: ${name}: \\S+/${name} cannot be read: EISDIR`))
+    const notUtf8 = await startFails({ files: { [name]: Buffer.from('; K\xe4fer\n', 'latin1') } })
+    assert.match(notUtf8, new RegExp(`ConfigError: ${name}: \\S+/${name} cannot be read: it is not UTF-8`))
+  })
+}
+
+test('a plugin that is listed twice stops Haraka, and the message says so', async () => {
+  const log = await startFails({ plugins: ['clamav-stream', 'clamav-stream'] })
+  assert.match(log, /ConfigError: config\/plugins: clamav-stream is listed twice/)
+})
+
+test('a scan_timeout above the time after which Haraka ends connections is named at start', async (t) => {
+  const haraka = await startHaraka({ ini: '[main]\nhost=127.0.0.1:1\nscan_timeout=6m\n' })
+  t.after(() => haraka.stop())
+  const warning = 'scan_timeout is 6m, and Haraka ends connections after 5m (inactivity_timeout in smtp.ini)'
+  assert.ok(haraka.log.some((line) => line.includes(warning)))
+})
 
 for (const [bytes, accepted] of [
   [26_214_401, '25MB'],
@@ -150,8 +171,18 @@ class Changing {
 
   /** Resolves when Haraka has taken note of the change, which takes it five seconds. */
   async change(name: 'ini' | 'signatures', text: string, says: RegExp): Promise<string> {
+    const write = () =>
+      this.haraka.writeConfig(`clamav-stream.${name}`, name === 'ini' ? Changing.ini(text) : text)
+    return this.#after(write, says)
+  }
+
+  async remove(name: 'ini' | 'signatures', says: RegExp): Promise<string> {
+    return this.#after(() => this.haraka.removeConfig(`clamav-stream.${name}`), says)
+  }
+
+  async #after(change: () => void, says: RegExp): Promise<string> {
     const from = this.haraka.log.length
-    this.haraka.writeConfig(`clamav-stream.${name}`, name === 'ini' ? Changing.ini(text) : text)
+    change()
     await this.haraka.waitForLog(says, 30_000, from)
     return this.haraka.log.slice(from).join('\n')
   }
@@ -187,6 +218,13 @@ test('settings change while Haraka runs', { concurrency: true }, async (t) => {
       await site.change('ini', `host=${secondHost}\ndetails_header=yes\n[infected]\naction=tag`, taken)
       const headers = ['X-MessageIsInfected: true', 'X-Virus-Status: infected (Eicar-Test-Signature)']
       assert.deepEqual(await site.infected(), { code: 250, clamd: secondHost, delivered: [headers] })
+
+      assert.match(await site.remove('ini', kept), /clamav-stream\.ini is gone/)
+      assert.deepEqual(await site.infected(), { code: 250, clamd: secondHost, delivered: [headers] })
+
+      const smaller = await site.change('ini', `host=${firstHost}\nmax_size=1M`, taken)
+      assert.match(smaller, /Haraka accepts 25MB .*, max_size is 1MB: larger ones are not scanned/)
+      assert.deepEqual(await site.infected(), { code: 550, clamd: firstHost, delivered: [] })
     },
   )
 
@@ -195,10 +233,16 @@ test('settings change while Haraka runs', { concurrency: true }, async (t) => {
     await site.change('signatures', 'Eicar* discard\n', taken)
     assert.deepEqual(await site.infected(), { code: 250, clamd: firstHost, delivered: [] })
     const told = await site.change('signatures', 'Eicar* keep\n', kept)
-    assert.match(told, /clamav-stream\.signatures: Eicar\* keep/)
+    assert.match(told, /clamav-stream\.signatures: line 1: Eicar\* keep/)
     assert.deepEqual(await site.infected(), { code: 250, clamd: firstHost, delivered: [] })
     await site.change('signatures', 'Eicar* defer\n', taken)
     assert.deepEqual(await site.infected(), { code: 451, clamd: firstHost, delivered: [] })
+    await site.remove('signatures', taken)
+    assert.deepEqual(
+      await site.infected(),
+      { code: 550, clamd: firstHost, delivered: [] },
+      'no rules any more',
+    )
   })
 
   const flight = t.test('a message in flight keeps the settings it came under', async (t) => {

@@ -1,7 +1,7 @@
 // A real Haraka for one test: a site of its own in a temporary directory, on a free loopback port, with this plugin
 // and small local plugins that let everybody send and keep what is delivered.
 // Where the server and the packed plugin come from is haraka-install.ts' business.
-import { mkdirSync, readdirSync, readFileSync, symlinkSync, watch, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, watch, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { installHaraka, type HarakaInstall } from './haraka-install'
 import { acceptRcpt, deliver, nextHop, relayEverybody } from './haraka-plugins'
@@ -17,7 +17,7 @@ export interface HarakaOptions {
   /** config/plugins between the local plugins that accept and the one that delivers. */
   plugins?: string[]
   /** Further files of config/ by name; one of a name written here replaces that. */
-  files?: Record<string, string>
+  files?: Record<string, string | Buffer>
   /** Further plugins of the site by name, as source text; list them in `plugins`. */
   sources?: Record<string, string>
   /** Further lines of the [main] section of smtp.ini. */
@@ -108,6 +108,11 @@ export class Haraka {
     writeSiteFile(this.site, path.join('config', name), text)
   }
 
+  /** Removes a file of config/. */
+  removeConfig(name: string): void {
+    rmSync(path.join(this.site, 'config', name))
+  }
+
   /** What was delivered so far, oldest first. */
   delivered(): Delivered[] {
     const directory = path.join(this.site, 'delivered')
@@ -192,7 +197,7 @@ async function listening(
 function writeSite(site: string, haraka: string, options: HarakaOptions): void {
   const { ini, signatures, users, files = {}, sources = {} } = options
   for (const name of ['config', 'plugins', 'delivered', 'queue', 'spool']) mkdirSync(path.join(site, name))
-  const config: Record<string, string> = {
+  const config: Record<string, string | Buffer> = {
     me: 'mx.example.com\n',
     host_list: 'example.com\n',
     loglevel: `${options.loglevel ?? 'INFO'}\n`,
@@ -246,7 +251,7 @@ function flatFileIni(users: Record<string, string>): string {
   return `[core]\nmethods=PLAIN,LOGIN\nconstrain_sender=false\n\n[users]\n${lines.join('\n')}\n`
 }
 
-function writeSiteFile(site: string, name: string, text: string): void {
+function writeSiteFile(site: string, name: string, text: string | Buffer): void {
   const file = path.join(site, name)
   mkdirSync(path.dirname(file), { recursive: true })
   writeFileSync(file, text)

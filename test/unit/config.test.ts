@@ -4,27 +4,39 @@ import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import { actionOf } from '../../lib/action'
-import { ConfigError, parseSettings, schema, type Settings, type Sources } from '../../lib/config'
+import { ConfigError, parseSettings, schema, type Settings } from '../../lib/config'
 
 const root = path.resolve(__dirname, '..', '..')
 const ini = readFileSync(path.join(root, 'config', 'clamav-stream.ini'), 'utf8').split('\n')
 
 type Ini = Record<string, Record<string, unknown>>
 
-function parse(sections: Ini = {}, rest: Partial<Sources> = {}): Settings {
-  return parseSettings({
-    ini: sections,
-    iniLines: [],
-    signatures: [],
-    exemptLines: [],
-    hasQuarantine: true,
-    ...rest,
-  })
+interface Given {
+  iniLines?: string[]
+  signatures?: string[]
+  exemptLines?: string[]
+  hasQuarantine?: boolean
 }
 
-function problems(sections: Ini, rest: Partial<Sources> = {}): string {
+function parse(sections: Ini = {}, given: Given = {}): Settings {
+  const { iniLines = [], signatures = [], exemptLines = [], hasQuarantine = true } = given
+  const written = Object.entries(sections).flatMap(([section, keys]) => [
+    `[${section}]`,
+    ...Object.entries(keys).map(([key, value]) => `${key} = ${String(value)}`),
+  ])
+  return parseSettings(
+    {
+      ini: { lines: [...written, ...iniLines] },
+      signatures: { lines: signatures },
+      exempt: { lines: exemptLines },
+    },
+    hasQuarantine,
+  )
+}
+
+function problems(sections: Ini, given: Given = {}): string {
   try {
-    parse(sections, rest)
+    parse(sections, given)
   } catch (error) {
     assert.ok(error instanceof ConfigError)
     return error.message
@@ -340,6 +352,47 @@ test('lines that the loader would skip are named; comments, blanks, sections and
   }
 })
 
+test('a key that stands there twice is named, and a list of values is none', () => {
+  const message = problems({}, { iniLines: ['host=a', '[infected]', 'action=tag', '[main]', 'host=b'] })
+  assert.match(
+    message,
+    /^clamav-stream\.ini: \[main\] host stands there twice, in lines 1 and 5, and only one/,
+  )
+  assert.match(problems({}, { iniLines: ['host=a', 'host[]=b'] }), /\[main\] host stands there twice/)
+  const { hosts } = parse({}, { iniLines: ['host[]=a', 'host[]=b:1'] }).hosts
+  assert.deepEqual(hosts, [
+    { name: 'a', port: 3310 },
+    { name: 'b', port: 1 },
+  ])
+})
+
+test('masks that cannot fit what was meant are refused', () => {
+  const deny = (value: string) => problems({ attachments: { deny: value } })
+  assert.match(
+    deny('*.com .exe'),
+    /deny = \*\.com \.exe \(did you mean \*\.exe\?\): allowed is masks such as/,
+  )
+  assert.match(deny('*.exe # windows'), /\(#\): allowed is/)
+  for (const value of ['"*.exe"', '*/x.exe', 'x'.repeat(65)]) assert.match(deny(value), /allowed is masks/)
+  const texts = (value: string) =>
+    parse({ attachments: { deny: value } }).attachments.deny.map(({ text }) => text)
+  assert.deepEqual(texts('*.exe;*.scr, *.?at .*'), ['*.exe', '*.scr', '*.?at', '.*'])
+})
+
+test('mistakes stand in the order of the file', () => {
+  const message = problems(
+    {},
+    { iniLines: ['[check]', 'relay=x', '[main]', 'port=0', 'foo', 'hosts=1', '[infectd]'] },
+  )
+  const order = ['relay', 'port', '"foo"', 'hosts', '[infectd]'].map((word) => message.indexOf(word))
+  assert.deepEqual(
+    order,
+    [...order].sort((a, b) => a - b),
+    message,
+  )
+  assert.ok(!order.includes(-1))
+})
+
 test('all mistakes stand in one message', () => {
   const message = problems(
     { main: { port: 'x', foo: 1 }, check: { relay: 'x' } },
@@ -394,7 +447,7 @@ test('a wrong signature rule is named', () => {
   const rules = ['Eicar', 'Eicar delete', '/(/ tag', 'Eicar tag quarantine', 'Eicar tag tag']
   for (const rule of rules) {
     const message = problems({}, { signatures: [rule] })
-    assert.ok(message.startsWith(`clamav-stream.signatures: ${rule}: `), message)
+    assert.ok(message.startsWith(`clamav-stream.signatures: line 1: ${rule}: `), message)
   }
 })
 
