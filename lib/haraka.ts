@@ -104,6 +104,7 @@ export interface Transaction {
   }
   readonly message_stream: MessageStream
   add_header(name: string, value: string): void
+  add_leading_header(name: string, value: string): void
   remove_header(name: string): void
   reset_headers(): void
 }

@@ -14,6 +14,7 @@ export interface Headed {
   /** `body.start`: bytes received before the body, header section and empty line. */
   readonly message_stream: { readonly idx: { readonly body?: { readonly start: number } } }
   add_header(name: string, value: string): void
+  add_leading_header(name: string, value: string): void
   remove_header(name: string): void
   reset_headers(): void
 }
@@ -69,5 +70,11 @@ export function mark(message: Headed, verdict: Verdict, withStatus: boolean): vo
     present.some((line) => line.trimEnd() === `${name}: ${value}`)
   if (present.length === wanted.length && wanted.every(isThere)) return
   strip(message, names)
-  for (const [name, value] of wanted) message.add_header(name, value)
+  // Haraka takes a line of a single carriage return for a header and sends it as an empty line, behind which ours would
+  // be part of the body.
+  const isCutShort = message.header.header_list.some((line) => /^[\r\n]*$/.test(line))
+  for (const [name, value] of wanted) {
+    if (isCutShort) message.add_leading_header(name, value)
+    else message.add_header(name, value)
+  }
 }

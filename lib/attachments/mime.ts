@@ -6,6 +6,7 @@
 
 import { continuedValues, extendedValues } from './continuations'
 import { encodingsOf } from './encodings'
+import { LoneDelimiters } from './lone-delimiters'
 import { parameters, withoutComments } from './parameters'
 import { contentHeaders, type ContentHeader } from './part-headers'
 
@@ -58,6 +59,8 @@ export class MimeReader {
   #keeping = false
   #blankSeen = false
   #body: BodySink | null = null
+  /** What is to go to the body, in one piece. */
+  #passing: Buffer[] = []
   #atLineStart = true
   /** The open multiparts, the outermost first. */
   readonly #levels: Multipart[] = []
@@ -68,6 +71,11 @@ export class MimeReader {
   #stray: string[] | null = null
   #parts = 0
 
+  readonly #loneDelimiters = new LoneDelimiters(this.#known, (section) => {
+    this.handler.trouble('a delimiter stands behind a carriage return by itself')
+    this.#foundStray(section)
+  })
+
   /** @param mostParts header sections that are read, strays included; what follows is trouble, and ignored */
   constructor(
     private readonly handler: MimeHandler,
@@ -77,6 +85,8 @@ export class MimeReader {
   write(chunk: Buffer): void {
     const bytes = this.#pending.length > 0 ? Buffer.concat([this.#pending, chunk]) : chunk
     const taken = this.#read(bytes, false)
+    this.#pass()
+    this.#loneDelimiters.write(chunk)
     // A copy: the pending end of a chunk must not keep all of it.
     this.#pending = Buffer.from(bytes.subarray(taken))
   }
@@ -85,11 +95,11 @@ export class MimeReader {
     const bytes = this.#pending
     this.#pending = Buffer.alloc(0)
     const taken = this.#read(bytes, true)
-    if (taken < bytes.length) this.#body?.write(bytes.subarray(taken))
+    if (taken < bytes.length) this.#passing.push(bytes.subarray(taken))
     if (this.#section) this.#endSection()
     this.#endStray()
-    this.#body?.end()
-    this.#body = null
+    this.#endBody()
+    this.#loneDelimiters.end()
   }
 
   /** @returns how many bytes are done with */
@@ -135,7 +145,7 @@ export class MimeReader {
       if (line >= 0) end = Math.min(end, line + 1)
     }
     if (end === at) return -1
-    this.#body?.write(bytes.subarray(at, end))
+    this.#passing.push(bytes.subarray(at, end))
     this.#atLineStart = bytes[end - 1] === newline
     return end
   }
@@ -162,7 +172,7 @@ export class MimeReader {
     }
     this.#strayLine(text)
     if (this.#guessing && text.startsWith('--')) this.#guess(text.slice(2).trimEnd())
-    this.#body?.write(bytes)
+    this.#passing.push(bytes)
   }
 
   /** @returns whether the line is a delimiter of an open multipart, and done with */
@@ -189,15 +199,14 @@ export class MimeReader {
   }
 
   #beginSection(): void {
-    this.#body?.end()
-    this.#body = null
+    this.#endBody()
     this.#section = []
     this.#sectionBytes = 0
     this.#blankSeen = false
   }
 
   #beginBody(body: BodySink, guessing: boolean): void {
-    this.#body?.end()
+    this.#endBody()
     this.#body = body
     this.#section = null
     this.#guessing = guessing
@@ -213,7 +222,7 @@ export class MimeReader {
     const blank = text.trim() === '' && text !== ''
     if (this.#blankSeen && !blank && !/^[ \t]/.test(text) && !headerLine.test(text)) {
       this.#endSection()
-      this.#body?.write(bytes)
+      this.#passing.push(bytes)
       return
     }
     this.#blankSeen ||= blank
@@ -250,6 +259,18 @@ export class MimeReader {
     if (boundary !== '' && boundary.length <= 200) this.#guessed = boundary
   }
 
+  #pass(): void {
+    const [first, ...more] = this.#passing
+    this.#passing = []
+    if (first) this.#body?.write(more.length > 0 ? Buffer.concat([first, ...more]) : first)
+  }
+
+  #endBody(): void {
+    this.#pass()
+    this.#body?.end()
+    this.#body = null
+  }
+
   #strayLine(text: string): void {
     if (this.#stray === null) return
     if (text.trim() === '' || this.#stray.length > 100) this.#endStray()
@@ -259,14 +280,16 @@ export class MimeReader {
   #endStray(): void {
     const lines = this.#stray
     this.#stray = null
-    if (lines === null || lines.length === 0 || !this.#counted()) return
-    this.handler.stray(contentHeaders(lines.join('')))
+    if (lines !== null && lines.length > 0) this.#foundStray(lines.join(''))
+  }
+
+  #foundStray(section: string): void {
+    if (this.#counted()) this.handler.stray(contentHeaders(section))
   }
 
   #counted(): boolean {
     if (++this.#parts <= this.mostParts) return true
-    this.#body?.end()
-    this.#body = null
+    this.#endBody()
     this.handler.trouble(`more than ${this.mostParts} parts`)
     return false
   }
@@ -288,7 +311,7 @@ function startsWithDashes(bytes: Buffer, at: number): boolean {
 
 function mediaType({ value }: ContentHeader): string {
   const type = withoutComments(value).split(';', 1)[0] ?? ''
-  return type.replace(/[\s"]/g, '').toLowerCase()
+  return type.replace(/[^\x21-\x7e]|"/g, '').toLowerCase()
 }
 
 /** Every boundary that a program might take from the headers, and whether they say more than one thing. */

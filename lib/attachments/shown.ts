@@ -16,11 +16,16 @@ const edge = new Set(' \t\u1680"\'`“”„‘’‚«»‹›<>?*|')
 export function shownForms(raw: string): Set<string> {
   if (plainName.test(raw) && raw.length <= longest) return new Set([raw.toLowerCase()])
   const forms = new Set<string>()
-  for (const name of unfolded(raw.length > longest ? raw.slice(-longest) : raw)) {
-    const nul = name.indexOf('\0')
-    for (const text of nul < 0 ? [name] : [name, name.slice(0, nul)]) addForms(forms, text)
-  }
+  const nul = raw.indexOf('\0')
+  // To many a program a name ends at its first NUL.
+  for (const name of nul < 0 ? [raw] : [raw, raw.slice(0, nul)])
+    for (const piece of ends(name)) for (const text of unfolded(piece)) addForms(forms, text)
   return forms
+}
+
+/** A name, or both ends of one that is too long: where it is cut, depends on the program. */
+function ends(name: string): string[] {
+  return name.length > longest ? [name.slice(-longest), name.slice(0, longest)] : [name]
 }
 
 /** One line for log and note: cleaned, path and all, at most 255 characters. */
@@ -51,9 +56,16 @@ function visible(name: string): string {
   return name.normalize('NFKC').replace(invisible, '')
 }
 
+/** Without what says no more than "here" at the end: `a.exe/`, `a.exe/./.`. */
 function lastComponent(path: string): string {
-  const trimmed = path.replace(/[/\\]{1,64}$/, '')
+  let end = path.length
+  while (isSlash(path[end - 1]) || (path[end - 1] === '.' && isSlash(path[end - 2]))) end--
+  const trimmed = path.slice(0, end)
   return trimmed.slice(Math.max(trimmed.lastIndexOf('/'), trimmed.lastIndexOf('\\')) + 1)
+}
+
+function isSlash(character: string | undefined): boolean {
+  return character === '/' || character === '\\'
 }
 
 /** By hand: a regular expression would take the square of a long run of spaces. */

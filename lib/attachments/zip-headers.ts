@@ -32,9 +32,9 @@ export interface ZipEnd {
 const signature = { prefix: Buffer.from('PK'), local: 0x0403, central: 0x0201, end: 0x0605 }
 const localBytes = 30
 const centralBytes = 46
-const endBytes = 22
-/** Bytes of a name that are looked at, from its end; file systems stop far below. */
+/** Bytes of a name that are looked at, from either end; file systems stop far below. */
 const longestName = 1024
+const endBytes = 22
 const unknownCount = 0xffff
 
 const flag = { encrypted: 1, descriptor: 8, utf8: 0x800, masked: 0x2000 }
@@ -124,10 +124,10 @@ function header(bytes: Buffer, nameBytes: number, extra: Buffer, fields: Fields)
   // Cut off within the name, or no header at all.
   if (nameBytes === 0 || bytes.length < nameBytes) return null
   const { kind, flags, method, size, contentAt } = fields
-  const nameEnd = bytes.subarray(-longestName)
-  const unicode = unicodePath(extra)
-  const key = nameEnd.toString('latin1') + (unicode === null ? '' : `\0${unicode}`)
-  const names = [...(unicode === null ? [] : [unicode]), ...nameReadings(nameEnd, (flags & flag.utf8) !== 0)]
+  const pieces = looked(bytes)
+  const unicode = looked(unicodePath(extra)).map((piece) => piece.toString('utf8'))
+  const key = [...pieces.map((piece) => piece.toString('latin1')), ...unicode].join('\0')
+  const names = [...unicode, ...pieces.flatMap((piece) => nameReadings(piece, (flags & flag.utf8) !== 0))]
   return {
     kind,
     names: names as [string, ...string[]],
@@ -135,9 +135,17 @@ function header(bytes: Buffer, nameBytes: number, extra: Buffer, fields: Fields)
     stored: method === 0,
     encrypted: (flags & flag.encrypted) !== 0,
     masked: kind === 'local' && (flags & flag.masked) !== 0,
-    directory: size === 0 && /[/\\]$/.test(key),
+    directory: size === 0 && names.every((name) => /[/\\]$/.test(name)),
     contentAt,
   }
+}
+
+/** A name, or of one that is too long both ends, and the end of what stands before its first NUL. */
+function looked(name: Buffer): Buffer[] {
+  if (name.length <= longestName) return name.length > 0 ? [name] : []
+  const nul = name.indexOf(0)
+  const cut = nul < 0 ? [] : [name.subarray(Math.max(0, nul - longestName), nul)]
+  return [name.subarray(-longestName), name.subarray(0, longestName), ...cut]
 }
 
 /** The flag decides what is likelier, no more: not everybody sets it, and not everybody reads it. */
@@ -149,14 +157,12 @@ function nameReadings(bytes: Buffer, utf8: boolean): string[] {
   return utf8 || valid ? [asUtf8, asCp437] : [asCp437, asUtf8]
 }
 
-/** Info-ZIP's Unicode Path: version, checksum of the name it stands for, the name in UTF-8. */
-function unicodePath(extra: Buffer): string | null {
+/** Info-ZIP's Unicode Path: version, checksum of the name it stands for, the name in UTF-8. Empty: none. */
+function unicodePath(extra: Buffer): Buffer {
   for (let at = 0; at + 4 <= extra.length;) {
     const size = extra.readUInt16LE(at + 2)
-    if (extra.readUInt16LE(at) === 0x7075 && size > 5) {
-      return extra.toString('utf8', Math.max(at + 9, at + 4 + size - longestName), at + 4 + size)
-    }
+    if (extra.readUInt16LE(at) === 0x7075 && size > 5) return extra.subarray(at + 9, at + 4 + size)
     at += 4 + size
   }
-  return null
+  return extra.subarray(0, 0)
 }

@@ -50,6 +50,10 @@ describe('messages that cannot be read to the end', () => {
       raw(lines('Content-Type: multipart/mixed; boundary=a; boundary=b', '', '--a', '', 'x', '--a--')),
       /message: a multipart has several boundaries/,
     ],
+    'a delimiter behind a carriage return by itself': [
+      raw(lines('Content-Type: multipart/mixed; boundary=a', '', '--a', '', 'x\r--a', 'y\r--a', '--a--')),
+      /message: a delimiter stands behind a carriage return by itself/,
+    ],
     'a message in pieces': [
       raw(lines('Content-Type: message/partial; id="1@x"; number=2; total=3', '', 'ZXZpbA==')),
       /message: it is one piece of a message/,

@@ -156,6 +156,47 @@ const denied: Record<string, Buffer> = {
   'control character within': withHeaders(`${disposition}; filename="evil.e\x08xe"`),
   'tab within': withHeaders(`${disposition}; filename="evil.exe\t"`),
   'carriage return before the header': withHeaders(`X-A: b\r${disposition}; filename="evil.exe"`),
+  'a NUL in a very long name': withHeaders(
+    `${disposition}; filename*0*=utf-8''evil.exe%00; filename*1=${'A'.repeat(800)}; filename*2=${'A'.repeat(800)}.txt`,
+  ),
+  'a multipart whose lines end in carriage returns': raw(
+    lines('Content-Type: multipart/mixed; boundary=b', ''),
+    lines(
+      '--b',
+      'Content-Type: text/plain',
+      '',
+      'hello',
+      '--b',
+      `${disposition}; filename="evil.exe"`,
+      '',
+      'MZ',
+      '--b--',
+    ).replaceAll('\r\n', '\r'),
+  ),
+  'a delimiter behind a carriage return': raw(
+    lines('Content-Type: multipart/mixed; boundary=b', '', '--b', '', `hello\r--b`),
+    lines(`${disposition}; filename="evil.exe"`, '', 'MZ', '--b--'),
+  ),
+  'a control character before multipart': raw(
+    lines(
+      'Content-Type: \x1fmultipart/mixed; boundary=b',
+      '',
+      '--b',
+      `${disposition}; filename="evil.exe"`,
+      '',
+      'MZ',
+    ),
+  ),
+  'a character of 8 bits in multipart': raw(
+    lines(
+      'Content-Type: multi\xadpart/mixed; boundary=b',
+      '',
+      '--b',
+      `${disposition}; filename="evil.exe"`,
+      '',
+      'MZ',
+    ),
+  ),
   'carriage return in the name': withHeaders(`${disposition}; filename="evil.e\rxe"`),
   'the message itself': raw(lines('Subject: x', `${disposition}; filename="evil.exe"`, '', 'text')),
   'no blank line after the headers': raw(lines(`${disposition}; filename="evil.exe"`)),
@@ -282,6 +323,10 @@ const harmless: Record<string, Buffer> = {
   'a harmless name behind a description': withHeaders('Content-Description: evil.exe', `${type}; name=a.txt`),
   'a part without a name': withHeaders(`${type}; charset=x.exe`),
   'a URL as location': withHeaders('Content-Location: http://example.com', `${type}; name=a.htm`),
+  'carriage returns and dashes in text': mixed([
+    ['Content-Type: text/plain'],
+    lines('10 %\r20 %\r100 %', `\r--x\r${disposition}; filename="evil.exe"`, '\r--', '\r\r--'),
+  ]),
   'a parameter that ends in name': withHeaders(`${type}; x-name="evil.exe"; surname=evil.exe`),
   'text that quotes a message': mixed([
     ['Content-Type: text/plain'],

@@ -79,6 +79,13 @@ const denied: Record<string, Buffer> = {
   'a trailing dot and space': inMail(zip(['evil.exe. '])),
   'a right-to-left override': inMail(zip(['photo\u202egpj.exe'])),
   'a NUL in the name': inMail(zip(['evil.exe\0.txt'])),
+  'a NUL in a very long name': inMail(zip([`evil.exe\0${'A'.repeat(1100)}.txt`])),
+  'a path before a NUL in a very long name': inMail(
+    zip([`${'d/'.repeat(1100)}evil.exe\0${'A'.repeat(1100)}`]),
+  ),
+  'more spaces than a name may be long': inMail(zip([`evil.exe${' '.repeat(1100)}`])),
+  'dots that stand for the same place': inMail(zip([{ name: 'evil.exe/././.', content: 'MZ' }])),
+  'more slashes than anybody writes': inMail(zip([{ name: `evil.exe${'/'.repeat(100)}`, content: 'MZ' }])),
   'a Unicode path in the local header': inMail(zip([{ name: 'a.txt', localExtra: unicodePath('evil.exe') }])),
   'a Unicode path in the directory': inMail(zip([{ name: 'a.txt', centralExtra: unicodePath('evil.exe') }])),
   'a Unicode path behind other fields': inMail(

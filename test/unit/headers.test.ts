@@ -128,3 +128,9 @@ test('a message that is marked already keeps the order of its headers', () => {
   mark(transaction, clean, false)
   assert.deepEqual(list(transaction), ['Subject: one', 'X-MessageIsInfected: false', 'X-Later: yes'])
 })
+
+test('a line of a single carriage return, which goes out as an empty line, does not make a body of our header', () => {
+  const transaction = message('Subject: t', '\r', 'From: a@example.com')
+  mark(transaction, infected, false)
+  assert.deepEqual(list(transaction).slice(0, 2), ['X-MessageIsInfected: true', 'Subject: t'])
+})
