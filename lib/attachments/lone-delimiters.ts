@@ -4,8 +4,11 @@
  */
 
 const mark = Buffer.from('\r--')
+const [carriageReturn, newline] = [0x0d, 0x0a]
 /** Bytes of a delimiter and the headers behind it that are looked at together. */
 const lookahead = 4096
+/** Bytes of a delimiter. */
+const longestDelimiter = 1024
 /** After so many it has been said that there are some. */
 const mostFound = 100
 
@@ -38,13 +41,21 @@ export class LoneDelimiters {
         this.#tail = Buffer.from(bytes.subarray(at))
         return
       }
-      const [line = '', ...section] = bytes.toString('latin1', at + 3, at + lookahead).split(/\r\n|\r|\n/)
-      const boundary = line.trimEnd()
-      if (!this.boundaries.has(boundary)) continue
-      const end = section.findIndex((one) => one.trim() === '')
+      const from = at + mark.length
+      const lineEnd = endOfLine(bytes, from)
+      if (!this.boundaries.has(bytes.toString('latin1', from, lineEnd).trimEnd())) continue
+      const [, ...section] = bytes.toString('latin1', lineEnd, at + lookahead).split(/\r\n|\r|\n/)
+      const end = section.findIndex((line) => line.trim() === '')
       this.onSection(section.slice(0, end < 0 ? undefined : end).join('\r\n'))
       if (++this.#found >= mostFound) return
     }
     if (bytes.length > 0) this.#tail = Buffer.from(bytes.subarray(1 - mark.length))
   }
+}
+
+function endOfLine(bytes: Buffer, from: number): number {
+  const most = Math.min(bytes.length, from + longestDelimiter)
+  let at = from
+  while (at < most && bytes[at] !== carriageReturn && bytes[at] !== newline) at++
+  return at
 }

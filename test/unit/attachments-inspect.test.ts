@@ -235,6 +235,15 @@ describe('what only an attacker sends costs in proportion to its size', () => {
       lines('Content-Type: multipart/mixed; boundary=a', ''),
       Buffer.alloc(4_000_000, '--a--\n'),
     ),
+    'a body of carriage returns and dashes': raw(
+      lines('Content-Type: multipart/mixed; boundary=a', '', '--a', ''),
+      Buffer.alloc(20_000_000, '\r--'),
+    ),
+    'lines of dashes within a message that is to be decoded in two ways': raw(
+      lines('Content-Type: message/rfc822', 'Content-Transfer-Encoding: quoted-printable'),
+      lines('Content-Transfer-Encoding: base64', ''),
+      Buffer.alloc(20_000_000, '--=\r\n'),
+    ),
     'a quoted-printable body of signs and blanks': mixed([
       ['Content-Transfer-Encoding: quoted-printable'],
       Buffer.alloc(3_000_000, `=${' '.repeat(99)}`),
