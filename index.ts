@@ -8,7 +8,7 @@ import DSN from 'haraka-dsn'
 import type { Connection, Next, Plugin, Server } from './lib/haraka'
 import { introduce, serve, stopServing } from './lib/http/serve'
 import { load, startCheck, stop } from './lib/live'
-import { mustStandFirst } from './lib/neighbours'
+import { gatePriority, mustStandFirst } from './lib/neighbours'
 import { drop, stackOf, whileHere, type NextArgs } from './lib/passage'
 import { carryOut, examine, outcomeOf, reconsider, settle, type Outcome } from './lib/treatment'
 
@@ -23,9 +23,9 @@ export function register(this: Plugin): void {
   this.register_hook('data_post', 'clamav_strip', -100)
   this.register_hook('data_post', 'clamav_scan', 0)
   this.register_hook('data_post', 'clamav_rules', 50)
-  this.register_hook('queue', 'clamav_gate', -100)
-  this.register_hook('queue_outbound', 'clamav_gate', -100)
-  this.register_hook('deny', 'clamav_final', -100)
+  this.register_hook('queue', 'clamav_gate', gatePriority)
+  this.register_hook('queue_outbound', 'clamav_gate', gatePriority)
+  this.register_hook('deny', 'clamav_final', gatePriority)
   this.register_hook('reset_transaction', 'clamav_drop', 0)
   this.register_hook('disconnect', 'clamav_drop', 0)
   this.register_hook('init_master', 'clamav_check', 0)

@@ -253,7 +253,8 @@ const agesOfMail = duration(0, 3650 * 24 * 60 * 60 * 1000)
 
 /** Milliseconds. */
 function age(text: string): number {
-  const ms = agesOfMail.parse(text)
+  // In the settings a bare number is seconds, of which nobody thinks who deletes mail that is older than 30.
+  const ms = /[a-z]$/i.test(text) ? agesOfMail.parse(text) : new Wrong()
   if (ms instanceof Wrong) throw new InvalidArgumentError(`It has to be ${agesOfMail.allowed}.`)
   return ms
 }

@@ -32,7 +32,7 @@ export interface Plugin {
 
 /** What init_master, init_child and init_http are given. */
 export interface Server {
-  /** Only with `nodes` in smtp.ini. */
+  /** Not with `nodes=0` in smtp.ini. */
   readonly cluster?: Cluster
   readonly http?: {
     /** The [main] section of http.ini. */

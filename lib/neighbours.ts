@@ -12,6 +12,10 @@ import type { ScanSettings } from './scanner'
 
 export const quarantineName = 'queue/quarantine'
 
+/** Where messages are taken, and rejections turned round: we come first there. */
+export const gateHooks: readonly string[] = ['queue', 'queue_outbound', 'deny']
+export const gatePriority = -100
+
 /** As we may stand in config/plugins. */
 export const ownNames: readonly string[] = ['clamav-stream', 'haraka-plugin-clamav-stream']
 
@@ -33,20 +37,20 @@ export function quarantinePlugin(plugin: Plugin): QuarantinePlugin | undefined {
 }
 
 /**
- * Equal priorities run in the order of config/plugins, so a plugin that registered -100 before us would take
- * messages before the gate, or turn our rejections round.
- * @throws Error that names the plugin
+ * Equal priorities run in the order of config/plugins, so a plugin that registered -100 before us, the least there is,
+ * would take messages before the gate, or turn our rejections round.
+ * @throws ConfigError that names the plugin
  */
 export function mustStandFirst(plugin: Plugin): void {
   const { registered_hooks: hooks } = plugin.haraka_require('plugins') as PluginsModule
-  for (const hook of ['queue', 'queue_outbound', 'deny']) {
-    const rival = hooks?.[hook]?.find(({ priority }) => priority <= -100)
+  for (const hook of gateHooks) {
+    const rival = hooks?.[hook]?.find(({ priority }) => priority <= gatePriority)
     if (!rival) continue
     throw new ConfigError([
       ownNames.includes(rival.plugin)
         ? `config/plugins: ${plugin.name} is listed twice`
         : `config/plugins: ${plugin.name} must be listed before ${rival.plugin}, ` +
-          `which has priority ${rival.priority} on the hook ${hook} and would come before the check of the verdict`,
+          `which has priority -100 on the hook ${hook} and would come before the check of the verdict`,
     ])
   }
 }

@@ -8,13 +8,12 @@ import { existsSync, readFileSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import ms from 'ms'
-import type { Settings } from '../../lib/config'
+import { wantingQuarantine, type Settings } from '../../lib/config'
+import { gateHooks, gatePriority, ownNames } from '../../lib/neighbours'
 import { quarantineOf } from '../quarantine/store'
 import type { Site } from '../site'
 import { sizeText } from '../terminal'
 import type { Finding } from './findings'
-
-const ours = ['clamav-stream', 'haraka-plugin-clamav-stream']
 
 export async function examineSite(site: Site, settings: Settings): Promise<Finding[]> {
   return [
@@ -28,8 +27,15 @@ export async function examineSite(site: Site, settings: Settings): Promise<Findi
 
 function listing(site: Site): Finding {
   const about = 'config/plugins'
-  if (site.plugins.some((name) => ours.includes(name)))
-    return { level: 'ok', about, text: 'clamav-stream is listed' }
+  const places = site.plugins.filter((name) => ownNames.includes(name))
+  if (places.length > 1)
+    return {
+      level: 'failure',
+      about,
+      text: 'clamav-stream is listed twice: Haraka will not start',
+      remedy: 'config/plugins: one clamav-stream',
+    }
+  if (places.length > 0) return { level: 'ok', about, text: 'clamav-stream is listed' }
   return {
     level: 'failure',
     about,
@@ -97,8 +103,10 @@ function number(value: unknown): number | null {
 /** Asked for only if a rule keeps messages. That queue/quarantine is listed then, the settings have seen to. */
 async function quarantine(site: Site, settings: Settings): Promise<Finding[]> {
   const about = 'quarantine'
-  if (!keeps(settings.rules)) return [{ level: 'ok', about, text: 'no rule keeps messages' }]
-  const directory = path.dirname(quarantineOf(site))
+  if (wantingQuarantine(settings).length === 0)
+    return [{ level: 'ok', about, text: 'no rule keeps messages' }]
+  const folder = quarantineOf(site)
+  const directory = existsSync(folder) ? folder : path.dirname(folder)
   const user = site.haraka.get('smtp.ini').main?.user
   const deferred = 'messages that are to be kept are deferred'
   if (!existsSync(directory))
@@ -107,68 +115,101 @@ async function quarantine(site: Site, settings: Settings): Promise<Finding[]> {
         level: 'warning',
         about,
         text: `${directory} does not exist; Haraka makes it if it may, else ${deferred}`,
-        remedy: `install -d -m 0700 ${typeof user === 'string' ? `-o ${user} ` : ''}${directory}`,
+        remedy: `install -d -m 0700 ${isName(user) ? `-o ${user} ` : ''}${directory}`,
       },
     ]
-  const { uid, mode } = await stat(directory)
-  const wanted = typeof user === 'string' ? idOf(user) : null
-  const isWritable =
-    process.getuid?.() === 0 && wanted !== null
-      ? wanted === 0 || uid === wanted || (mode & 0o002) !== 0
-      : await access(directory, constants.W_OK).then(
-          () => true,
-          () => false,
-        )
-  if (isWritable) return [{ level: 'ok', about, text: `${directory} can be written to` }]
+  if (!statSync(directory).isDirectory())
+    return [{ level: 'failure', about, text: `${directory} is no folder: ${deferred}` }]
+  const mayWrite = await isWritable(directory, user)
+  if (mayWrite === null)
+    return [
+      { level: 'note', about, text: `whether ${String(user)} may write to ${directory} is not known here` },
+    ]
+  if (mayWrite) return [{ level: 'ok', about, text: `${directory} can be written to` }]
   return [
     {
       level: 'warning',
       about,
-      text: `${directory} cannot be written to by ${typeof user === 'string' ? user : 'this user'}: ${deferred}`,
-      remedy: `chown -R ${typeof user === 'string' ? user : 'HARAKA'} ${directory}`,
+      text: `${directory} cannot be written to by ${isName(user) ? user : 'this user'}: ${deferred}`,
+      remedy: `chown -R ${isName(user) ? user : 'HARAKA'} ${directory}`,
     },
   ]
 }
 
-function keeps(rules: object): boolean {
-  return JSON.stringify(rules).includes('"quarantine":true')
+function isName(user: unknown): user is string | number {
+  return (typeof user === 'string' && user !== '') || typeof user === 'number'
 }
 
-function idOf(user: string): number | null {
-  try {
-    const line = readFileSync('/etc/passwd', 'utf8')
+/** By whom Haraka runs as, `user` in smtp.ini; without that by whoever asks. Null: that user is not known here. */
+async function isWritable(directory: string, user: unknown): Promise<boolean | null> {
+  if (!isName(user))
+    return access(directory, constants.W_OK).then(
+      () => true,
+      () => false,
+    )
+  const account = accountOf(String(user))
+  if (!account) return null
+  if (account.uid === 0) return true
+  const { uid, gid, mode } = await stat(directory)
+  if (uid === account.uid) return (mode & 0o200) !== 0
+  return (mode & (account.groups.includes(gid) ? 0o020 : 0o002)) !== 0
+}
+
+/** By name or number. */
+function accountOf(user: string): { uid: number; groups: number[] } | null {
+  const fieldsOf = (file: string) =>
+    readFileSync(file, 'utf8')
       .split('\n')
-      .map((one) => one.split(':'))
-      .find(([name]) => name === user)
-    return line === undefined ? null : Number(line[2])
+      .map((line) => line.split(':'))
+  try {
+    const entry = fieldsOf('/etc/passwd').find(([name, , uid]) => name === user || uid === user)
+    if (!entry) return null
+    const [name = '', , uid, gid] = entry
+    const others = fieldsOf('/etc/group').filter(([, , , members]) => members?.split(',').includes(name))
+    return { uid: Number(uid), groups: [Number(gid), ...others.map(([, , id]) => Number(id))] }
   } catch {
     return null
   }
 }
 
 function neighbours(site: Site): Finding[] {
-  const place = site.plugins.findIndex((name) => ours.includes(name))
-  const found = site.plugins.flatMap((name, index) => {
-    if (ours.includes(name)) return []
+  const place = site.plugins.findIndex((name) => ownNames.includes(name))
+  const others = site.plugins.flatMap((name, index) => (ownNames.includes(name) ? [] : [{ name, index }]))
+  const unknown: string[] = []
+  const found = others.flatMap(({ name, index }) => {
     const source = sourceOf(site, name)
+    if (source === null) unknown.push(name)
     return [
       ...(source === null ? [] : judged(name, source, place !== -1 && index < place)),
+      ...(/^(?:haraka-plugin-)?clamd$/.test(name) ? [scansToo(name)] : []),
       ...(name === 'karma' ? karma(site) : []),
       ...(name === 'bounce' ? bounce(site) : []),
     ]
   })
+  const about = 'neighbours'
+  if (unknown.length > 0)
+    found.push({ level: 'note', about, text: `not found, so not looked into: ${unknown.join(', ')}` })
   if (found.some(({ level }) => level !== 'note')) return found
-  return [...found, { level: 'ok', about: 'neighbours', text: 'none of them is known to pass the scan by' }]
+  return [...found, { level: 'ok', about, text: 'none of them is known to pass the scan by' }]
 }
 
-/** By what it registers, and what it writes into the notes. */
+function scansToo(name: string): Finding {
+  return {
+    level: 'note',
+    about: name,
+    text: 'is listed as well: every message is scanned twice',
+    remedy: `config/plugins: without ${name}`,
+  }
+}
+
+/** By what it registers, and what it writes into the notes. Haraka takes whatever is below -100 for that. */
 function judged(name: string, source: string, isBefore: boolean): Finding[] {
   const about = name
   const code = source.replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '')
-  const first = [...code.matchAll(/register_hook\(\s*['"](\w+)['"]\s*,\s*['"][^'"]+['"]\s*,\s*-(\d+)/g)]
-    .filter(([, , priority]) => Number(priority) >= 100)
+  const first = [...code.matchAll(/register_hook\(\s*['"](\w+)['"]\s*,\s*['"][^'"]+['"]\s*,\s*(-\d+)/g)]
+    .filter(([, , priority]) => Number(priority) <= gatePriority)
     .map(([, hook]) => hook ?? '')
-  const gate = first.find((hook) => ['queue', 'queue_outbound', 'deny'].includes(hook))
+  const gate = first.find((hook) => gateHooks.includes(hook))
   return [
     ...(gate !== undefined && isBefore
       ? [
@@ -207,7 +248,7 @@ function karma(site: Site): Finding[] {
   const excludes = site.haraka.get('karma.ini').deny_excludes?.plugins
   const listed = typeof excludes === 'string' ? excludes.split(/[\s,]+/) : []
   const about = 'karma'
-  if (listed.some((name) => ours.includes(name)))
+  if (listed.some((name) => ownNames.includes(name)))
     return [{ level: 'ok', about, text: 'leaves our rejections alone' }]
   const plugins = [...(listed.length > 0 ? listed : shippedExcludes), 'clamav-stream']
   return [

@@ -31,7 +31,7 @@ export interface Scene {
 export async function sceneOf(ids: readonly string[], options: CommonOptions): Promise<Scene> {
   const site = siteOf(options)
   const directory = options.dir === undefined ? quarantineOf(mustBe(site)) : path.resolve(options.dir)
-  const store = await openStore(directory)
+  const store = await openStore(directory, options.dir === undefined)
   for (const text of store.odd) process.stderr.write(`${shown(text)}\n`)
   const journal = new Journal(directory)
   return {

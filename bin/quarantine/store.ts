@@ -41,12 +41,17 @@ export function quarantineOf(site: Site): string {
   )
 }
 
-/** @throws UserError where there is nothing, or nothing that may be read */
-export async function openStore(directory: string): Promise<Store> {
+/**
+ * @param mayBeMissing it is the site's own, where a directory is made with the first copy
+ * @throws UserError where there is nothing, or nothing that may be read
+ */
+export async function openStore(directory: string, mayBeMissing: boolean): Promise<Store> {
   let names: string[]
   try {
     names = await readdir(directory, { recursive: true })
   } catch (error) {
+    const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT'
+    if (isMissing && mayBeMissing) return { directory, kept: [], odd: [] }
     throw await accessError(error, directory)
   }
   const kept: Kept[] = []
@@ -154,7 +159,7 @@ function isCalled({ id, file }: Kept, given: string): boolean {
 /** A refusal of the system, with whose files they are, since that is whom to be. */
 export async function accessError(error: unknown, file: string): Promise<UserError> {
   const { code, message } = error as NodeJS.ErrnoException
-  if (code === 'ENOENT') return new UserError(`${file}: there is no quarantine here, or nothing was kept yet`)
+  if (code === 'ENOENT') return new UserError(`${file}: there is no quarantine here`)
   if (code !== 'EACCES' && code !== 'EPERM') return new UserError(message)
   const owner = await ownerOf(file)
   const whom = owner === 'root' ? 'root' : `root, or ${owner}, whose quarantine it is`

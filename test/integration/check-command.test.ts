@@ -1,6 +1,6 @@
 // `clamav-stream check`: what it says of real and scripted clamds, and of sites with something wrong in them.
 import assert from 'node:assert/strict'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { after, before, test } from 'node:test'
 import { addressText } from '../../lib/address'
@@ -200,7 +200,7 @@ test('the site: what is wrong, and the line to add', async (t) => {
   )
   assert.equal(
     await told(
-      { plugins: 'clamav-stream\nlate\n', 'plugins/late.js': hook('queue', -100) },
+      { plugins: 'clamav-stream\nlate\n', 'plugins/late.js': hook('queue', -200) },
       /none of them is known/,
     ),
     0,
@@ -209,6 +209,21 @@ test('the site: what is wrong, and the line to add', async (t) => {
     await told(
       { plugins: 'early\nclamav-stream\n', 'plugins/early.js': hook('data_post', -100) },
       /^note +early +has priority -100 on data_post/m,
+    ),
+    0,
+  )
+  assert.equal(
+    await told(
+      { plugins: 'clamav-stream\nclamav-stream\n' },
+      /^FAIL +config\/plugins +clamav-stream is listed twice: Haraka will not start$/m,
+    ),
+    2,
+  )
+  assert.equal(
+    await told(
+      { plugins: 'clamav-stream\nclamd\nnowhere\n', 'plugins/clamd.js': '' },
+      /^note +clamd +is listed as well: every message is scanned twice$/m,
+      /^note +neighbours +not found, so not looked into: nowhere$/m,
     ),
     0,
   )
@@ -234,6 +249,39 @@ test('the site: what is wrong, and the line to add', async (t) => {
       /^ok +quarantine .* can be written to$/m,
     ),
     0,
+  )
+  writeFileSync(path.join(sites.path, 'infected'), '')
+  assert.equal(
+    await told(
+      { 'clamav-stream.ini': keeping, plugins, 'quarantine.ini': `quarantine_path=${sites.path}\n` },
+      /^FAIL +quarantine .*\/infected is no folder: messages that are to be kept are deferred$/m,
+    ),
+    2,
+  )
+  rmSync(path.join(sites.path, 'infected'))
+  mkdirSync(path.join(sites.path, 'infected'), { mode: 0o700 })
+  const ofNobody = { 'smtp.ini': 'user=nobody\n', 'quarantine.ini': `quarantine_path=${sites.path}\n` }
+  assert.equal(
+    await told(
+      { 'clamav-stream.ini': keeping, plugins, ...ofNobody },
+      /^WARN +quarantine .*\/infected cannot be written to by nobody/m,
+    ),
+    1,
+  )
+  assert.equal(
+    await told(
+      { 'clamav-stream.ini': keeping, plugins, ...ofNobody, 'smtp.ini': 'user=who-is-this\n' },
+      /^note +quarantine +whether who-is-this may write to .* is not known here$/m,
+    ),
+    0,
+  )
+  assert.equal(
+    await told(
+      { 'clamav-stream.ini': `${ini}[attachments]\naction=quarantine\n` },
+      /^ok +quarantine +no rule keeps/m,
+    ),
+    0,
+    'nothing is denied',
   )
   // The settings themselves.
   assert.equal(
