@@ -14,6 +14,8 @@ export interface Findings {
   readonly hasSessions?: boolean
   /** null: it could not be proven, for now. */
   readonly proof?: Proof | null
+  /** By which the proof came about, where it is not what `auto` would take. */
+  readonly provenProtocol?: Protocol | null
 }
 
 /** An address with what is known of it. */
@@ -31,7 +33,10 @@ export interface Entry {
   wasReached: boolean
   /** Scans that came to their end there. */
   finished: number
+  /** That was last seen to work. */
   protocol: Protocol | null
+  /** See Findings. */
+  provenProtocol: Protocol | null
   hasSessions: boolean
   engine: Engine | null
   /** `awaited`: nobody has tried to prove it yet. */
@@ -52,6 +57,7 @@ export function fresh(address: Address): Entry {
     wasReached: false,
     finished: 0,
     protocol: null,
+    provenProtocol: null,
     hasSessions: false,
     engine: null,
     trust: 'awaited',
@@ -59,9 +65,13 @@ export function fresh(address: Address): Entry {
   }
 }
 
-export function takeIn(entry: Entry, { engine, hasSessions, proof }: Findings): void {
+export function takeIn(entry: Entry, { engine, hasSessions, proof, provenProtocol }: Findings): void {
   if (engine !== undefined) entry.engine = engine
   if (hasSessions !== undefined) entry.hasSessions = hasSessions
+  if (provenProtocol !== undefined) {
+    entry.provenProtocol = provenProtocol
+    entry.protocol = provenProtocol ?? entry.protocol
+  }
   if (proof) {
     entry.trust = proof.hasSignatures ? 'proven' : 'untrusted'
     entry.limitBytes = proof.limitBytes

@@ -104,6 +104,11 @@ export class Hosts {
     }))
   }
 
+  /** Whether an address has room for so many scans only. */
+  get isLimited(): boolean {
+    return this.settings.maxConcurrent > 0
+  }
+
   /** Smallest size in bytes that some address is proven to scan and no more; Infinity where none has such a limit. */
   get leastLimitBytes(): number {
     return this.#entries.reduce((least, { limitBytes }) => Math.min(least, limitBytes ?? Infinity), Infinity)
@@ -174,7 +179,8 @@ export class Hosts {
     const entry = this.#entries.find(({ text }) => text === addressText(address))
     if (!entry) return
     this.#judge(entry, outcome)
-    if (outcome === 'worked') entry.protocol = protocol
+    if (outcome === 'worked') entry.protocol = entry.provenProtocol ?? protocol
+    this.#waiting.wakeAll()
   }
 
   /**
@@ -250,7 +256,7 @@ export class Hosts {
     if (isBack) this.world.recovered?.(entry.address)
     if (!entry.failed) return
     // What comes back may be another release, and a name may stand for other addresses by now.
-    entry.protocol = null
+    entry.protocol = entry.provenProtocol
     entry.hasSessions = false
     if (this.world.now() - this.#resolvedAt >= Math.min(lookupPauseMs, this.settings.resolveMs)) {
       void this.#resolve()

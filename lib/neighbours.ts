@@ -63,6 +63,11 @@ export function warnOfLimits(plugin: Plugin, { maxBytes, scanMs }: ScanSettings)
       `Haraka accepts ${limit === 0 ? 'messages of any size' : (bytes(limit) ?? '')} ([max] bytes in connection.ini), ` +
         `max_size is ${bytes(maxBytes) ?? ''}: larger ones are not scanned but "too_large"`,
     )
+  if (scanMs >= usualMaxScanMs)
+    plugin.logwarn(
+      `scan_timeout is ${ms(scanMs)}, and clamd's MaxScanTime is ${ms(usualMaxScanMs)} by default: unless that is longer, or ` +
+        'AlertExceedsMax is set, clamd says OK to what it has not finished',
+    )
   const inactivityMs = inactivityLimit(plugin)
   if (inactivityMs !== null && scanMs >= inactivityMs)
     plugin.logwarn(
@@ -70,6 +75,9 @@ export function warnOfLimits(plugin: Plugin, { maxBytes, scanMs }: ScanSettings)
         'some will end in the middle of a scan',
     )
 }
+
+/** clamd's default, which cannot be asked for. Later than that, an OK may be that of a clamd that has given up. */
+export const usualMaxScanMs = 120_000
 
 /** Haraka's own limit in bytes, 0 for none; null where it cannot be seen, as under test fixtures. */
 function harakaLimit(plugin: Plugin): number | null {

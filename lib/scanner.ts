@@ -6,7 +6,7 @@
 import { Deadline, type CancelSignal } from './cancellation'
 import type { Engine } from './clamd/engine'
 import type { Connect, MessageSource } from './clamd/exchange'
-import { Failure, TooLarge, type Step } from './clamd/failure'
+import { Failure, SessionOver, TooLarge, type Step } from './clamd/failure'
 import { instream } from './clamd/instream'
 import { measure } from './clamd/measure'
 import { headLine, isLimitName, type Reply } from './clamd/protocol'
@@ -209,6 +209,7 @@ export class Scanner {
     // An error in place of the port may be gone next time; a missing command or port will not.
     if (hasVerdict(second) && (isMissing || first.isSilent)) lease.protocol = other
     if (second.reply.kind !== 'unknown_command') return second
+    course.protocol = usual
     return {
       ...first,
       reply: { kind: 'error', text: `${textOf(first.reply)}; ${other}: ${second.reply.text}` },
@@ -237,20 +238,22 @@ export class Scanner {
     }
     try {
       const answer = await dialogue[protocol](exchange, message)
-      if (exchange.sessions && answer.reply.kind === 'unknown_command') {
-        log.trace(
-          `${lease.text} ${protocol}: ${answer.reply.text}, a connection for each message from now on`,
-        )
-        lease.hasSessions = false
-        return await this.#attempt(course, lease, protocol)
-      }
+      if (exchange.sessions && answer.reply.kind === 'unknown_command')
+        return await this.#withoutSession(course, lease, protocol, answer.reply.text)
       const { reply, step, bytes } = answer
       return { reply, step, bytes, isSilent: false }
     } catch (error) {
       if (signal.aborted) throw signal.reason
+      if (error instanceof SessionOver) return this.#withoutSession(course, lease, protocol, error.text)
       if (!(error instanceof Failure) || error.step === 'read message') throw error
       return { reply: { kind: 'error', text: error.text }, step: error.step, bytes: 0, isSilent: true }
     }
+  }
+
+  #withoutSession(course: Course, lease: Lease, protocol: Protocol, why: string): Promise<Attempt> {
+    course.log.trace(`${lease.text} ${protocol}: ${why}, a connection for each message from now on`)
+    lease.hasSessions = false
+    return this.#attempt(course, lease, protocol)
   }
 
   /** Bytes to send, our own line included; at most so many, unless it can make a difference: then it is read. */
@@ -271,7 +274,8 @@ export class Scanner {
     }
     const { clamd, protocol, step, isWaiting } = course
     const asked = clamd === null ? '' : `${clamd} ${protocol ?? ''}: ${step ?? ''}: `
-    const where = isWaiting ? 'waiting for an address with room: ' : asked
+    const room = this.hosts.isLimited ? 'with room' : 'to be checked'
+    const where = isWaiting ? `waiting for an address ${room}: ` : asked
     const before = course.failures.map((text) => `; before that ${text}`).join('')
     if (error instanceof TimedOut) return unscanned('timeout', where + error.message + before, course)
     if (error instanceof Failure) return unscanned('error', `${error.step}: ${error.text}${before}`, course)

@@ -9,7 +9,7 @@ import { createRequire } from 'node:module'
 import path from 'node:path'
 import ms from 'ms'
 import { wantingQuarantine, type Settings } from '../../lib/config'
-import { gateHooks, gatePriority, ownNames } from '../../lib/neighbours'
+import { gateHooks, gatePriority, ownNames, usualMaxScanMs } from '../../lib/neighbours'
 import { quarantineOf } from '../quarantine/store'
 import type { Site } from '../site'
 import { sizeText } from '../terminal'
@@ -70,6 +70,7 @@ function timers(site: Site, { scan }: Settings): Finding[] {
     number(site.own.get('clamav-stream.timeout', 'value')) ??
     number(site.haraka.get('plugin_timeout', 'value')) ??
     30
+  const mayBeUnfinished = scan.scanMs >= usualMaxScanMs
   const inactivity = number(site.haraka.get('smtp.ini').main?.inactivity_timeout) ?? 300
   const budget = ms(scan.scanMs)
   return [
@@ -84,6 +85,17 @@ function timers(site: Site, { scan }: Settings): Finding[] {
           about,
           text: `scan_timeout is ${budget}; the hook timer of ${hook} s is raised above it where need be`,
         },
+    ...(mayBeUnfinished
+      ? [
+          {
+            level: 'warning' as const,
+            about,
+            text: `scan_timeout is ${budget}, clamd's MaxScanTime ${ms(usualMaxScanMs)} by default: after that it says OK to what it has not finished`,
+            remedy:
+              'clamd.conf: AlertExceedsMax yes, or a MaxScanTime above scan_timeout; or a shorter scan_timeout',
+          },
+        ]
+      : []),
     inactivity > 0 && inactivity * 1000 <= scan.scanMs
       ? {
           level: 'warning',

@@ -23,6 +23,9 @@ export class Failure extends Error {
   }
 }
 
+/** A session ended though all of the message had been sent; a connection of its own may wait longer for the reply. */
+export class SessionOver extends Failure {}
+
 /** The message is larger than max_size; nobody's fault, and no other address would change it. */
 export class TooLarge extends Error {
   override readonly name = 'TooLarge'

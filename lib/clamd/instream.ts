@@ -5,7 +5,7 @@
 
 import { CommandConnection } from './connection'
 import type { Answer, Exchange, MessageSource } from './exchange'
-import { Failure } from './failure'
+import { Failure, SessionOver } from './failure'
 import { command, type Reply } from './protocol'
 import { Sender } from './sender'
 import type { Session, Sessions } from './sessions'
@@ -30,7 +30,9 @@ async function inSession(how: Exchange, message: MessageSource, sessions: Sessio
     try {
       return await converse(how, message, sessions, kept)
     } catch (error) {
-      if (how.signal.aborted || !(error instanceof Failure) || error.step === 'read message') throw error
+      const isStale =
+        error instanceof Failure && !(error instanceof SessionOver) && error.step !== 'read message'
+      if (how.signal.aborted || !isStale) throw error
       // clamd may close what is idle, or have been restarted; that is no fault of the address.
       sessions.drop(how.address)
       why = `anew, the kept one was no good: ${error.text}`

@@ -6,22 +6,30 @@
 import type { Address } from '../address'
 import type { CancelSignal } from '../cancellation'
 import { CommandConnection, type Dialling } from './connection'
-import { Failure } from './failure'
+import { Failure, SessionOver } from './failure'
 import { command, numbered, parseReply, printable, type Reply } from './protocol'
 
-/** clamd closes after CommandReadTimeout, which some distributions ship as 3 s; ours is the first to go. */
-export const usualIdleMs = 2000
+/**
+ * clamd counts an open connection towards its MaxQueue, and others wait until there is room: where messages come in
+ * close succession this is long enough, and where they do not, connecting anew costs nobody anything.
+ */
+export const usualIdleMs = 250
 
-/** As many as a clamd has threads by default. */
-const mostIdle = 10
+/** For each address; Haraka may have several processes. */
+const mostIdle = 4
+
+/** clamd's time limits are whole seconds; what comes sooner was said to the connection before the message. */
+const leastLimitMs = 1000
 
 export class Session {
   #scans = 0
+  #begunAt = 0
 
   constructor(readonly line: CommandConnection) {}
 
   /** What goes in front of the next message. */
   begin(): Buffer {
+    this.#begunAt = performance.now()
     return this.#scans++ === 0 ? command.sessionInstream : command.instream
   }
 
@@ -32,6 +40,9 @@ export class Session {
    */
   async reply(sent: { readonly complete: boolean; readonly bytes: number }): Promise<Reply> {
     const text = await this.line.reply('reply')
+    // In a session, clamd's ReadTimeout runs on while it scans, and while there is no thread for that.
+    const isOver = sent.complete && performance.now() - this.#begunAt >= leastLimitMs
+    if (text === 'COMMAND READ TIMED OUT' && isOver) throw new SessionOver('reply', printable(text))
     const own = numbered(text, this.#scans)
     const reply = parseReply(own ?? text)
     const isVerdict = reply.kind === 'clean' || reply.kind === 'found'

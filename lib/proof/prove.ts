@@ -4,6 +4,7 @@
  */
 
 import type { Address } from '../address'
+import { Deadline } from '../cancellation'
 import type { Connect } from '../clamd/exchange'
 import { Failure, type Step } from '../clamd/failure'
 import { instream } from '../clamd/instream'
@@ -127,7 +128,8 @@ export interface ProvenAsMail {
 }
 
 /**
- * As mail goes with `auto`: by INSTREAM where STREAM is not to be had, or its ports are closed. Rejects as `prove` does.
+ * As mail goes with `auto`: by INSTREAM where STREAM is not to be had, its ports are closed, or it comes to no verdict in
+ * time. Rejects as `prove` does.
  * @param offered what the daemon says it has; null: it does not say
  */
 export async function proveAsMail(
@@ -145,8 +147,9 @@ export async function proveAsMail(
   try {
     return await by(usual, null)
   } catch (error) {
-    const isUnsent = usual === 'stream' && error instanceof Failure && beforeSending.includes(error.step)
-    if (settings.protocol !== 'auto' || !isUnsent) throw error
+    const isInVain =
+      error instanceof Failure && (beforeSending.includes(error.step) || error instanceof TooLong)
+    if (settings.protocol !== 'auto' || usual !== 'stream' || !isInVain) throw error
     return by('instream', error)
   }
 }
@@ -158,12 +161,8 @@ async function sendProbe(
   connect: Connect,
   signal: AbortSignal,
 ) {
-  const budget = new AbortController()
   const { scanMs, bufferBytes, connectMs } = settings
-  const timer = setTimeout(() => budget.abort(new TooLong(`no verdict within ${scanMs} ms`)), scanMs)
-  const onAbort = () => budget.abort(signal.reason)
-  signal.addEventListener('abort', onAbort)
-  if (signal.aborted) onAbort()
+  const budget = new Deadline(signal, scanMs, () => new TooLong('reply', `no verdict within ${scanMs} ms`))
   try {
     return await dialogue[settings.protocol](
       {
@@ -173,26 +172,21 @@ async function sendProbe(
         connectMs,
         bufferBytes,
         maxBytes: bytes,
-        signal: budget.signal,
+        signal: budget,
         at: () => undefined,
       },
       new Probe(bytes),
     )
-  } catch (error) {
-    if (error instanceof TooLong) throw new Inconclusive('reply', error.message)
-    throw error
   } finally {
-    clearTimeout(timer)
-    signal.removeEventListener('abort', onAbort)
+    budget.end()
   }
-}
-
-class TooLong extends Error {
-  override readonly name = 'TooLong'
 }
 
 /** The daemon is busy or in trouble, which says nothing about a size. */
 class Inconclusive extends Failure {}
+
+/** There was no verdict in time. */
+class TooLong extends Inconclusive {}
 
 function isBreak(error: unknown): error is Failure {
   return error instanceof Failure && afterSending.includes(error.step) && !(error instanceof Inconclusive)

@@ -53,6 +53,7 @@ interface Watched {
   engine: Engine | null
   hasSessions: boolean
   proof: Proof | null
+  provenProtocol: Protocol | null
   /** Unix time; once a day is enough. */
   warnedAt: number
 }
@@ -84,7 +85,10 @@ export class Watch {
   known(): readonly [Address, Findings][] {
     return [...this.#watched.values()]
       .filter(({ seenAt }) => seenAt > -Infinity)
-      .map(({ address, engine, hasSessions, proof }) => [address, { engine, hasSessions, proof }])
+      .map(({ address, engine, hasSessions, proof, provenProtocol }) => [
+        address,
+        { engine, hasSessions, proof, provenProtocol },
+      ])
   }
 
   /** Looks at every address that is due, again and again until the signal ends it. To be called once. */
@@ -141,6 +145,7 @@ export class Watch {
       engine: null,
       hasSessions: false,
       proof: null,
+      provenProtocol: null,
       warnedAt: -Infinity,
     }
     this.#watched.set(text, watched)
@@ -196,7 +201,7 @@ export class Watch {
       // A daemon as it was before needs no new search if neither more nor less is proven.
       const limitBefore = isSame ? (before?.limitBytes ?? null) : null
       const { selfTest } = this.settings
-      const { proof } = await proveAsMail(
+      const { proof, protocol, streamFailure } = await proveAsMail(
         address,
         { ...this.settings, selfTest: selfTest === 'eicar' ? 'eicar' : 'full', limitBefore },
         protocolOf(offer),
@@ -205,7 +210,8 @@ export class Watch {
         (text) => log.trace(`${name} ${text}`),
       )
       watched.proof = proof
-      tell(address, { proof })
+      watched.provenProtocol = streamFailure ? protocol : null
+      tell(address, { proof, provenProtocol: watched.provenProtocol })
       if (proof.hasSignatures !== before?.hasSignatures || proof.limitBytes !== before.limitBytes) {
         this.#report(name, proof)
       } else {

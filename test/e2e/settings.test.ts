@@ -103,11 +103,14 @@ test('a plugin that is listed twice stops Haraka, and the message says so', asyn
   assert.match(log, /ConfigError: config\/plugins: clamav-stream is listed twice/)
 })
 
-test('a scan_timeout above the time after which Haraka ends connections is named at start', async (t) => {
+test("a scan_timeout above clamd's MaxScanTime, or the time after which Haraka ends connections, is named at start", async (t) => {
   const haraka = await startHaraka({ ini: '[main]\nhost=127.0.0.1:1\nscan_timeout=6m\n' })
   t.after(() => haraka.stop())
   const warning = 'scan_timeout is 6m, and Haraka ends connections after 5m (inactivity_timeout in smtp.ini)'
   assert.ok(haraka.log.some((line) => line.includes(warning)))
+  assert.ok(
+    haraka.log.some((line) => line.includes("scan_timeout is 6m, and clamd's MaxScanTime is 2m by default")),
+  )
 })
 
 for (const [bytes, accepted] of [

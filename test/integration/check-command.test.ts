@@ -65,7 +65,7 @@ test('one dead address is a warning, none alive a failure', async (t) => {
 test('a limit below max_size, signatures that are old, EICAR that is not found', async (t) => {
   if (!clamdOrSkip(t)) return
   const directory = site({
-    'clamav-stream.ini': `host=${host}\nmax_size=60M\nscan_timeout=2m\n`,
+    'clamav-stream.ini': `host=${host}\nmax_size=60M\nscan_timeout=119s\n`,
     'connection.ini': '[max]\nbytes=1000\n',
   })
   const ran = await check(directory, '--json')
@@ -171,6 +171,13 @@ test('the site: what is wrong, and the line to add', async (t) => {
     await told(
       { 'smtp.ini': 'inactivity_timeout=45\n' },
       /^WARN +time +inactivity_timeout is 45 s.*\n.*-> smtp\.ini: inactivity_timeout=120/m,
+    ),
+    1,
+  )
+  assert.equal(
+    await told(
+      { 'clamav-stream.ini': `${ini}scan_timeout=2m\n` },
+      /^WARN +time +scan_timeout is 2m, clamd's MaxScanTime 2m by default.*\n.*-> clamd\.conf: AlertExceedsMax yes/m,
     ),
     1,
   )

@@ -328,7 +328,25 @@ test('STREAM with closed data ports is proven by INSTREAM, as mail is scanned', 
   const { watch, told } = watching(t, [daemon.address])
   watch.run('at once')
   await until(() => told.some(({ proof }) => proof?.isWhole === true))
+  assert.equal(told.at(-1)?.provenProtocol, 'instream')
 })
+
+test(
+  'STREAM that never comes to a verdict is proven by INSTREAM, where there is that',
+  bounded,
+  async (t) => {
+    const daemon = await fake(t, [], { protocols: ['STREAM', 'INSTREAM'] })
+    const { watch, told } = watching(t, [daemon.address], { scanMs: 300, selfTest: 'eicar' })
+    await daemon.play((scan) =>
+      scan === 0
+        ? [{ at: 'reply', do: 'stall' }]
+        : [{ at: 'reply', do: 'answer', text: 'stream: Eicar FOUND' }],
+    )
+    watch.run('at once')
+    await until(() => told.some(({ proof }) => proof?.hasSignatures === true))
+    assert.equal(told.at(-1)?.provenProtocol, 'instream')
+  },
+)
 
 test('an end in the middle of a probe leaves nothing behind', bounded, async (t) => {
   const daemon = await fake(t, [{ at: 'first', do: 'freeze' }])

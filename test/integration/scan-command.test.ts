@@ -173,7 +173,7 @@ test('the settings of the site are used: hosts, size, and what is wrong in them'
   assert.equal(wrong.code, 2)
   assert.match(
     wrong.error,
-    /^clamav-stream: 2 settings are wrong:\n.*max_sise is no key; did you mean max_size\?$/m,
+    /^clamav-stream: 2 settings are wrong:\n.*host = : .*\n.*max_sise is no key; did you mean max_size\?$/m,
   )
   assert.doesNotMatch(wrong.error, /^\s+at /m)
   const nowhere = await clamavStream(['scan', 'mail'], { cwd: path.join(site, 'mail') })

@@ -201,6 +201,31 @@ test('where a connection is still being made, others go elsewhere if they can', 
   assert.equal((await next()).host, '10.0.0.1')
 })
 
+test('what the self test came about by is spoken first, also after a failure', async () => {
+  const { list, take } = setUp(three.slice(0, 1))
+  const [address] = three as [Address]
+  list.note(address, 'worked', 'stream')
+  list.learn(address, { provenProtocol: 'instream' })
+  const lease = await take()
+  assert.equal(lease.protocol, 'instream')
+  lease.done('failed')
+  assert.equal((await take()).protocol, 'instream')
+  list.note(address, 'worked', 'stream')
+  assert.equal((await take()).protocol, 'instream')
+  list.learn(address, { provenProtocol: null })
+  list.note(address, 'worked', 'stream')
+  assert.equal((await take()).protocol, 'stream')
+})
+
+test('who waits for a proof looks again when somebody else finds that there is nobody', async () => {
+  const { list, world } = setUp(three.slice(0, 2), {}, 0, 10_000)
+  world.time = 1
+  const waiting = list.take(new Set(), never)
+  await settled()
+  for (const address of three.slice(0, 2) as Address[]) list.note(address, 'failed', null)
+  assert.ok(await waiting, 'all rest, so all are tried')
+})
+
 test('max_concurrent: the next address with room, else wait for room', async () => {
   const { list, take } = setUp(three.slice(0, 2), { maxConcurrent: 1 })
   const a = await take()
