@@ -23,13 +23,16 @@ class Counter extends EventEmitter implements Sink {
 export async function measure(message: Pick<MessageSource, 'open'>, signal: CancelSignal): Promise<number> {
   signal.throwIfAborted()
   const counter = new Counter()
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason)
-    signal.addEventListener('abort', onAbort)
-    counter.once('finish', () => {
-      signal.removeEventListener('abort', onAbort)
-      resolve(counter.bytes)
+  let onAbort: () => void = () => undefined
+  try {
+    await new Promise<void>((resolve, reject) => {
+      onAbort = () => reject(signal.reason)
+      signal.addEventListener('abort', onAbort)
+      counter.once('finish', resolve)
+      message.open(counter).catch(reject)
     })
-    message.open(counter).catch(reject)
-  })
+    return counter.bytes
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
 }
