@@ -69,8 +69,8 @@ export function takeIn(entry: Entry, { engine, hasSessions, proof, provenProtoco
   if (engine !== undefined) entry.engine = engine
   if (hasSessions !== undefined) entry.hasSessions = hasSessions
   if (provenProtocol !== undefined) {
+    if (provenProtocol !== entry.provenProtocol) entry.protocol = provenProtocol
     entry.provenProtocol = provenProtocol
-    entry.protocol = provenProtocol ?? entry.protocol
   }
   if (proof) {
     entry.trust = proof.hasSignatures ? 'proven' : 'untrusted'

@@ -50,12 +50,12 @@ export function parseIni(lines: readonly string[]): Ini {
   }
   lines.forEach((written, index) => {
     if (nothing.test(written)) return
-    const line = index + 1
+    const line = open?.line ?? index + 1
     const name = sectionLine.exec(written)?.[1]?.trim()
     if (name !== undefined) {
       endOpen()
       section = name
-      if (!sections.has(name)) sections.set(name, line)
+      if (!sections.has(name)) sections.set(name, index + 1)
       return
     }
     const isOpen = continuation.test(written)

@@ -15,7 +15,7 @@ import { isListed, quarantineName, warnOfLimits } from './neighbours'
 import { patienceMs, Watch } from './proof/watch'
 import { followMaster, serveWorkers } from './proof/workers'
 import { Scanner } from './scanner'
-import { fileNames, readSettingsFiles, type SettingsFiles } from './settings-files'
+import { fileNames, readSettingsFiles, refuseOverrides, type SettingsFiles } from './settings-files'
 import { checkAtStart } from './startup'
 import { world } from './world'
 
@@ -79,7 +79,9 @@ export function load(plugin: Plugin): void {
   }
   const hasQuarantine = isListed(plugin, quarantineName)
   const parse = (read: SettingsFiles) => parseSettings(read, hasQuarantine)
-  use(parse(files))
+  const settings = parse(files)
+  refuseOverrides(plugin.config.get('clamav-stream.ini'), files.ini.lines)
+  use(settings)
   for (const name of fileNames) plugin.config.get(name, reload)
 }
 

@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ConfigError } from './config'
 import type { Plugin } from './haraka'
+import { parseIni } from './ini'
 
 /** Where Haraka's configuration is: the site's directory, and below it the package's own. */
 export type ConfigPlaces = Pick<Plugin['config'], 'overrides_path' | 'root_path'>
@@ -34,12 +35,14 @@ export const fileNames: readonly string[] = Object.values(names)
 /** @throws ConfigError that names each file that is there and cannot be read */
 export function readSettingsFiles(places: ConfigPlaces): SettingsFiles {
   const problems: string[] = []
-  const read = (name: string): SettingsFile => {
+  const read = (name: string, isEnough: (lines: readonly string[]) => boolean = () => true): SettingsFile => {
+    let found: SettingsFile = { path: null, lines: [] }
     for (const directory of [places.overrides_path, places.root_path]) {
       if (!directory) continue
       const path = join(directory, name)
       try {
-        return { path, lines: textOf(readFileSync(path)).split(/\r\n|\r|\n/) }
+        found = { path, lines: textOf(readFileSync(path)).split(/\r\n|\r|\n/) }
+        if (isEnough(found.lines)) return found
       } catch (error) {
         const { code, message } = error as NodeJS.ErrnoException
         if (code === 'ENOENT' || code === 'ENOTDIR') continue
@@ -47,11 +50,41 @@ export function readSettingsFiles(places: ConfigPlaces): SettingsFiles {
         break
       }
     }
-    return { path: null, lines: [] }
+    return found
   }
-  const files = { ini: read(names.ini), signatures: read(names.signatures), exempt: read(names.exempt) }
+  const files = {
+    ini: read(names.ini),
+    signatures: read(names.signatures, hasEntries),
+    exempt: read(names.exempt, hasEntries),
+  }
   if (problems.length > 0) throw new ConfigError(problems)
   return files
+}
+
+/**
+ * Haraka can have settings from elsewhere (`!clamav-stream.ini` in smtp.json, a .js file); without them others would be
+ * in force than somebody thinks.
+ * @param loaded what Haraka's loader makes of the file
+ * @throws ConfigError
+ */
+export function refuseOverrides(
+  loaded: Record<string, Record<string, unknown>>,
+  lines: readonly string[],
+): void {
+  const { settings } = parseIni(lines)
+  const isHere = (section: string, key: string) =>
+    settings.some((one) => one.section === section && one.key === key)
+  const elsewhere = Object.entries(loaded).flatMap(([section, keys]) =>
+    Object.keys(keys)
+      .filter((key) => !isHere(section, key))
+      .map((key) => `${names.ini}: [${section}] ${key} is set elsewhere; it is read from the file alone`),
+  )
+  if (elsewhere.length > 0) throw new ConfigError(elsewhere)
+}
+
+/** A list of comments alone leaves the package's in force, as Haraka's loader has it. */
+function hasEntries(lines: readonly string[]): boolean {
+  return lines.some((line) => !/^\s*([;#].*)?$/.test(line))
 }
 
 /** Without a byte order mark. What is half read would be half of what was meant. */

@@ -6,32 +6,31 @@
 const mark = Buffer.from('\r--')
 const [carriageReturn, newline] = [0x0d, 0x0a]
 /** Bytes of a delimiter and the headers behind it that are looked at together. */
-const lookahead = 4096
+const lookahead = 16 * 1024
 /** Bytes of a delimiter. */
 const longestDelimiter = 1024
-/** After so many it has been said that there are some. */
-const mostFound = 100
 
 export class LoneDelimiters {
   /** The last bytes seen, in which one may begin. */
   #tail = Buffer.alloc(0)
-  #found = 0
+  #isDone = false
 
   /**
    * @param boundaries all that were announced so far
-   * @param onSection takes the headers of the part that some programs would see, their lines as they stand there
+   * @param onSection takes the headers of the part that some programs would see, their lines as they stand there; false:
+   * it has seen enough of them
    */
   constructor(
     private readonly boundaries: ReadonlySet<string>,
-    private readonly onSection: (section: string) => void,
+    private readonly onSection: (section: string) => boolean,
   ) {}
 
   write(chunk: Buffer): void {
-    if (this.#found < mostFound) this.#look(Buffer.concat([this.#tail, chunk]), false)
+    if (!this.#isDone) this.#look(Buffer.concat([this.#tail, chunk]), false)
   }
 
   end(): void {
-    this.#look(this.#tail, true)
+    if (!this.#isDone) this.#look(this.#tail, true)
   }
 
   #look(bytes: Buffer, isLast: boolean): void {
@@ -42,19 +41,34 @@ export class LoneDelimiters {
         return
       }
       const from = at + mark.length
-      const lineEnd = endOfLine(bytes, from)
+      const lineEnd = endOfLine(bytes, from, from + longestDelimiter)
       if (!this.boundaries.has(bytes.toString('latin1', from, lineEnd).trimEnd())) continue
-      const [, ...section] = bytes.toString('latin1', lineEnd, at + lookahead).split(/\r\n|\r|\n/)
-      const end = section.findIndex((line) => line.trim() === '')
-      this.onSection(section.slice(0, end < 0 ? undefined : end).join('\r\n'))
-      if (++this.#found >= mostFound) return
+      this.#isDone = !this.onSection(sectionAt(bytes, lineEnd, at + lookahead))
+      if (this.#isDone) return
     }
     if (bytes.length > 0) this.#tail = Buffer.from(bytes.subarray(1 - mark.length))
   }
 }
 
-function endOfLine(bytes: Buffer, from: number): number {
-  const most = Math.min(bytes.length, from + longestDelimiter)
+/** Lines up to an empty one, or to one that may be the next delimiter. */
+function sectionAt(bytes: Buffer, start: number, most: number): string {
+  const lines: string[] = []
+  for (let at = nextLine(bytes, start); at < Math.min(bytes.length, most);) {
+    const end = endOfLine(bytes, at, most)
+    const line = bytes.toString('latin1', at, end)
+    if (line.trim() === '' || line.startsWith('--')) break
+    lines.push(line)
+    at = nextLine(bytes, end)
+  }
+  return lines.join('\r\n')
+}
+
+function nextLine(bytes: Buffer, end: number): number {
+  return bytes[end] === carriageReturn && bytes[end + 1] === newline ? end + 2 : end + 1
+}
+
+function endOfLine(bytes: Buffer, from: number, limit: number): number {
+  const most = Math.min(bytes.length, limit)
   let at = from
   while (at < most && bytes[at] !== carriageReturn && bytes[at] !== newline) at++
   return at

@@ -74,6 +74,7 @@ export class MimeReader {
   readonly #loneDelimiters = new LoneDelimiters(this.#known, (section) => {
     this.handler.trouble('a delimiter stands behind a carriage return by itself')
     this.#foundStray(section)
+    return this.#parts <= this.mostParts
   })
 
   /** @param mostParts header sections that are read, strays included; what follows is trouble, and ignored */

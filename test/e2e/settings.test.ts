@@ -98,6 +98,16 @@ for (const name of ['clamav-stream.ini', 'clamav-stream.signatures', 'clamav-str
   })
 }
 
+test('settings that Haraka has from elsewhere stop it: they would not be in force', async () => {
+  const log = await startFails({
+    files: { 'smtp.json': JSON.stringify({ '!clamav-stream.ini': { main: { host: '192.0.2.1' } } }) },
+  })
+  assert.match(
+    log,
+    /ConfigError: clamav-stream\.ini: \[main\] host is set elsewhere; it is read from the file alone/,
+  )
+})
+
 test('a plugin that is listed twice stops Haraka, and the message says so', async () => {
   const log = await startFails({ plugins: ['clamav-stream', 'clamav-stream'] })
   assert.match(log, /ConfigError: config\/plugins: clamav-stream is listed twice/)

@@ -177,6 +177,10 @@ const denied: Record<string, Buffer> = {
     lines('Content-Type: multipart/mixed; boundary=b', '', '--b', '', `hello\r--b`),
     lines(`${disposition}; filename="evil.exe"`, '', 'MZ', '--b--'),
   ),
+  'many delimiters behind carriage returns': raw(
+    lines('Content-Type: multipart/mixed; boundary=b', '', '--b', ''),
+    `${'\r--b\rA: b\r\r'.repeat(1000)}\r--b\r${disposition}; filename="evil.exe"\r\r`,
+  ),
   'a control character before multipart': raw(
     lines(
       'Content-Type: \x1fmultipart/mixed; boundary=b',

@@ -331,6 +331,11 @@ test('an unknown key or section names the nearest one, James spellings included'
   )
 })
 
+test('what is continued stands in its first line', () => {
+  const message = problems({}, { iniLines: ['host=a, \\', ' b', 'host=c'] })
+  assert.match(message, /host stands there twice, in lines 1 and 3/)
+})
+
 test('a line that goes on where none follows is named, for the loader drops it or gives it to the next section', () => {
   for (const iniLines of [
     ['max_size=1M \\'],
