@@ -395,6 +395,30 @@ test('the next hop is the one of the recipient, and mail on its way out has none
   assert.match(refused.error, /somebody sent this message out.*--to host:port/)
 })
 
+test("nothing is kept yet: that is no error, but a folder of somebody's choice that is not there is", async (t) => {
+  const site = new TemporaryDirectory('nothing-kept')
+  t.after(() => site.remove())
+  const config = path.join(site.path, 'config')
+  mkdirSync(config)
+  writeFileSync(path.join(config, 'plugins'), 'clamav-stream\n')
+  writeFileSync(path.join(config, 'quarantine.ini'), `quarantine_path=${site.path}\n`)
+  for (const args of [['list'], ['rescan'], ['delete', '--older-than', '7d', '--yes']]) {
+    const ran = await quarantine(args, { cwd: site.path })
+    assert.deepEqual([ran.code, ran.error], [0, ''], args.join(' '))
+  }
+  const wrong = await quarantine(['list', '--dir', path.join(site.path, 'nowhere')])
+  assert.equal(wrong.code, 2)
+  assert.match(wrong.error, /nowhere: there is no quarantine here/)
+})
+
+test('an age needs a unit: whoever means days must not delete what is seconds old', async () => {
+  const { id } = await keep({ data: mails.clean(), virus: 'Young.Virus' })
+  const ran = await quarantine(['delete', '--older-than', '3', '--yes'])
+  assert.notEqual(ran.code, 0)
+  assert.match(ran.error, /--older-than <time>' argument '3' is invalid\. It has to be a time such as/)
+  assert.ok((await quarantine(['list'])).text.includes(id))
+})
+
 test('strangers cannot play with the terminal', async () => {
   const data = Buffer.from(
     'From: a\r\nSubject: =?utf-8?B?' +
