@@ -34,9 +34,11 @@ import {
   type Kind,
 } from './values'
 
-const iniName = 'clamav-stream.ini'
-const signaturesName = 'clamav-stream.signatures'
-const exemptName = 'clamav-stream.exempt'
+export const fileNames = {
+  ini: 'clamav-stream.ini',
+  signatures: 'clamav-stream.signatures',
+  exempt: 'clamav-stream.exempt',
+} as const
 
 const dayMs = 24 * 60 * 60 * 1000
 
@@ -271,7 +273,7 @@ export function parseSettings(sources: Sources, hasQuarantine: boolean, host?: s
     rules: {
       infected: infected.action,
       authenticated: infected.authenticated ?? infected.action,
-      signatures: readList(signaturesName, sources.signatures, parseSignatureRule),
+      signatures: readList(fileNames.signatures, sources.signatures, parseSignatureRule),
       unscanned,
       attachments: { denied: attachments.action, unreadable: attachments.unreadable },
     },
@@ -281,7 +283,7 @@ export function parseSettings(sources: Sources, hasQuarantine: boolean, host?: s
       privateIp: check.private_ip,
       localIp: check.local_ip,
     },
-    exemptions: readList(exemptName, sources.exempt, parseExemption),
+    exemptions: readList(fileNames.exempt, sources.exempt, parseExemption),
     message: infected.message,
     quarantineFolder: quarantine.folder,
     bounce,
@@ -301,7 +303,7 @@ export function parseSettings(sources: Sources, hasQuarantine: boolean, host?: s
     )
   }
   const problems = [
-    ...inIni.sort((a, b) => a.line - b.line).map(({ text }) => `${iniName}: ${text}`),
+    ...inIni.sort((a, b) => a.line - b.line).map(({ text }) => `${fileNames.ini}: ${text}`),
     ...elsewhere,
   ]
   if (problems.length > 0) throw new ConfigError(problems)
@@ -314,7 +316,7 @@ export function wantingQuarantine({ rules, attachments }: Settings): string[] {
     '[infected] action': rules.infected,
     ...(rules.authenticated === rules.infected ? {} : { '[infected] authenticated': rules.authenticated }),
     ...Object.fromEntries(
-      rules.signatures.map(({ text, action }) => [`${text} (${signaturesName})`, action]),
+      rules.signatures.map(({ text, action }) => [`${text} (${fileNames.signatures})`, action]),
     ),
     ...Object.fromEntries(
       Object.entries(rules.unscanned).map(([name, action]) => [`[unscanned] ${name}`, action]),

@@ -8,14 +8,14 @@ import { connect } from 'node:net'
 import { reportMs } from './actions/bounce'
 import { copyMs } from './actions/quarantine'
 import type { Address } from './address'
-import { parseSettings, type Settings } from './config'
+import { fileNames, parseSettings, type Settings } from './config'
 import type { Plugin } from './haraka'
 import { Hosts } from './hosts'
 import { isListed, quarantineName, warnOfLimits } from './neighbours'
 import { patienceMs, Watch } from './proof/watch'
 import { followMaster, serveWorkers } from './proof/workers'
 import { Scanner } from './scanner'
-import { fileNames, readSettingsFiles, refuseOverrides, type SettingsFiles } from './settings-files'
+import { readSettingsFiles, refuseOverrides, type SettingsFiles } from './settings-files'
 import { checkAtStart } from './startup'
 import { world } from './world'
 
@@ -82,7 +82,7 @@ export function load(plugin: Plugin): void {
   const settings = parse(files)
   refuseOverrides(plugin.config.get('clamav-stream.ini'), files.ini.lines)
   use(settings)
-  for (const name of fileNames) plugin.config.get(name, reload)
+  for (const name of Object.values(fileNames)) plugin.config.get(name, reload)
 }
 
 /** What is known of the addresses survives a reload that does not concern them. */

@@ -5,9 +5,9 @@
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { ConfigError } from './config'
+import { ConfigError, fileNames } from './config'
 import type { Plugin } from './haraka'
-import { parseIni } from './ini'
+import { parseIni, saysNothing } from './ini'
 
 /** Where Haraka's configuration is: the site's directory, and below it the package's own. */
 export type ConfigPlaces = Pick<Plugin['config'], 'overrides_path' | 'root_path'>
@@ -23,14 +23,6 @@ export interface SettingsFiles {
   readonly signatures: SettingsFile
   readonly exempt: SettingsFile
 }
-
-const names = {
-  ini: 'clamav-stream.ini',
-  signatures: 'clamav-stream.signatures',
-  exempt: 'clamav-stream.exempt',
-}
-
-export const fileNames: readonly string[] = Object.values(names)
 
 /** @throws ConfigError that names each file that is there and cannot be read */
 export function readSettingsFiles(places: ConfigPlaces): SettingsFiles {
@@ -53,9 +45,9 @@ export function readSettingsFiles(places: ConfigPlaces): SettingsFiles {
     return found
   }
   const files = {
-    ini: read(names.ini),
-    signatures: read(names.signatures, hasEntries),
-    exempt: read(names.exempt, hasEntries),
+    ini: read(fileNames.ini),
+    signatures: read(fileNames.signatures, hasEntries),
+    exempt: read(fileNames.exempt, hasEntries),
   }
   if (problems.length > 0) throw new ConfigError(problems)
   return files
@@ -77,14 +69,14 @@ export function refuseOverrides(
   const elsewhere = Object.entries(loaded).flatMap(([section, keys]) =>
     Object.keys(keys)
       .filter((key) => !isHere(section, key))
-      .map((key) => `${names.ini}: [${section}] ${key} is set elsewhere; it is read from the file alone`),
+      .map((key) => `${fileNames.ini}: [${section}] ${key} is set elsewhere; it is read from the file alone`),
   )
   if (elsewhere.length > 0) throw new ConfigError(elsewhere)
 }
 
 /** A list of comments alone leaves the package's in force, as Haraka's loader has it. */
 function hasEntries(lines: readonly string[]): boolean {
-  return lines.some((line) => !/^\s*([;#].*)?$/.test(line))
+  return !lines.every(saysNothing)
 }
 
 /** Without a byte order mark. What is half read would be half of what was meant. */

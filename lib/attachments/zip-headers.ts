@@ -12,8 +12,8 @@ export interface ZipHeader {
   readonly names: readonly [string, ...string[]]
   /** Whether the content lies there as it is. */
   readonly stored: boolean
-  /** The name's bytes, to tell one entry from another. */
-  readonly key: string
+  /** The name's bytes, to tell one entry from another; null: too long to be kept for that. */
+  readonly key: string | null
   readonly encrypted: boolean
   /** The name has been replaced, for the real one is in an encrypted central directory. */
   readonly masked: boolean
@@ -126,7 +126,8 @@ function header(bytes: Buffer, nameBytes: number, extra: Buffer, fields: Fields)
   const { kind, flags, method, size, contentAt } = fields
   const pieces = looked(bytes)
   const unicode = looked(unicodePath(extra)).map((piece) => piece.toString('utf8'))
-  const key = [...pieces.map((piece) => piece.toString('latin1')), ...unicode].join('\0')
+  const isShort = pieces.length === 1 && unicode.length < 2
+  const key = isShort ? [bytes.toString('latin1'), ...unicode].join('\0') : null
   const names = [...unicode, ...pieces.flatMap((piece) => nameReadings(piece, (flags & flag.utf8) !== 0))]
   return {
     kind,

@@ -56,8 +56,8 @@ async function* archive(zip: Buffer, budget: Budget, within: readonly string[]):
     budget.spendHeader()
     count[header.kind]++
     if (header.masked) yield { unreadable: 'its names are encrypted', within }
-    if (!header.directory && !seen.has(header.key)) {
-      seen.add(header.key)
+    if (!header.directory && (header.key === null || !seen.has(header.key))) {
+      if (header.key !== null) seen.add(header.key)
       yield { name: header.names, within }
     }
     if (header.kind === 'local' && !header.directory) yield* nested(zip, header, budget, within)

@@ -8,16 +8,18 @@ import { after, test, type TestContext } from 'node:test'
 import type { Address } from '../../lib/address'
 import { measure } from '../../lib/clamd/measure'
 import { headLine } from '../../lib/clamd/protocol'
-import type { Findings } from '../../lib/hosts'
+import { Hosts, type Findings } from '../../lib/hosts'
 import { leastProbeBytes, Probe } from '../../lib/proof/probe'
 import { prove, type ProveSettings } from '../../lib/proof/prove'
 import { Watch, type WatchSettings } from '../../lib/proof/watch'
+import { Scanner } from '../../lib/scanner'
+import { world } from '../../lib/world'
 import { clamdOrSkip, startClamd, type ClamdOptions } from '../support/clamd'
 import { testSignatures } from '../support/eicar'
 import { startFakeClamd, type FakeClamdOptions, type Script } from '../support/fake-clamd'
 import { big, clean } from '../support/mails'
 import { TemporaryDirectory } from '../support/process'
-import { runningTimers, Scanning, until } from '../support/scanning'
+import { BufferMessage, runningTimers, Scanning, until } from '../support/scanning'
 import { startStreamFront, type FrontBehaviour } from '../support/stream-front'
 
 const timersBefore = runningTimers()
@@ -347,6 +349,21 @@ test(
     assert.equal(told.at(-1)?.provenProtocol, 'instream')
   },
 )
+
+test('whose time is up while an address is still to be checked is told that', bounded, async () => {
+  const host = { host: '127.0.0.1', port: 1 }
+  const settings = { hosts: [host], restMs: 1000, resolveMs: 60_000, connectMs: 1000, maxConcurrent: 0 }
+  const hosts = new Hosts(
+    settings,
+    world((text) => assert.fail(text)),
+    60_000,
+  )
+  const scanner = new Scanner({ ...usual, protocol: 'auto', maxBytes: M, scanMs: 100 }, hosts, connect)
+  const log = { trace: () => undefined, warn: (text: string) => assert.fail(text) }
+  const verdict = await scanner.scan(new BufferMessage(big(1000)), new AbortController().signal, log)
+  assert.equal(verdict.outcome, 'unscanned')
+  assert.equal(verdict.text, 'waiting for an address to be checked: no verdict within 100 ms')
+})
 
 test('an end in the middle of a probe leaves nothing behind', bounded, async (t) => {
   const daemon = await fake(t, [{ at: 'first', do: 'freeze' }])
