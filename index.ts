@@ -12,7 +12,8 @@ import { gatePriority, mustStandFirst } from './lib/neighbours'
 import { drop, stackOf, whileHere, type NextArgs } from './lib/passage'
 import { carryOut, examine, outcomeOf, reconsider, settle, type Outcome } from './lib/treatment'
 
-export type { Note, Protocol, Reason } from './lib/verdict'
+export type { Protocol } from './lib/clamd/protocol'
+export type { Note, Reason } from './lib/verdict'
 
 /** For whatever goes wrong: the client keeps the message and tries again. */
 const deferred: NextArgs = [constants.denysoft]

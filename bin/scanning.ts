@@ -5,14 +5,14 @@
 
 import { connect } from 'node:net'
 import { addressText } from '../lib/address'
+import { failureText } from '../lib/clamd/failure'
 import { inquire } from '../lib/clamd/inquiry'
-import { headLine } from '../lib/clamd/protocol'
+import { headLine, protocolOf } from '../lib/clamd/protocol'
 import type { Settings } from '../lib/config'
 import { Hosts } from '../lib/hosts'
 import { world } from '../lib/world'
 import { proveAsMail } from '../lib/proof/prove'
 import { Scanner, type ScanLog } from '../lib/scanner'
-import { protocolOf, reasonOf } from '../lib/startup'
 import type { Verdict } from '../lib/verdict'
 import type { Content } from './scan/content'
 import { shown } from './terminal'
@@ -78,7 +78,7 @@ export class Desk {
           const { proof } = await proveAsMail(address, settings, offered, connect, signal, trace)
           this.#hosts.learn(address, { proof })
         } catch (error) {
-          this.#log.warn(`${name}: not proven: ${reasonOf(error)}`)
+          this.#log.warn(`${name}: not proven: ${failureText(error)}`)
         }
       }),
     )

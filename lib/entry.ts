@@ -4,8 +4,8 @@
 
 import { addressText, type Address } from './address'
 import type { Engine } from './clamd/engine'
+import type { Protocol } from './clamd/protocol'
 import type { Proof } from './proof/prove'
-import type { Protocol } from './verdict'
 
 /** What is found out about an address besides its answers to mail; a part left out stays as it is. */
 export interface Findings {

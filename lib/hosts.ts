@@ -6,9 +6,9 @@
 import { addressText, type Address, type Host } from './address'
 import type { CancelSignal } from './cancellation'
 import type { Engine } from './clamd/engine'
+import type { Protocol } from './clamd/protocol'
 import { fits, fresh, takeIn, type Entry, type Findings } from './entry'
 import { Lease, type Outcome } from './lease'
-import type { Protocol } from './verdict'
 import { Waiting, within } from './waiting'
 
 export type { Findings } from './entry'

@@ -4,8 +4,8 @@
 
 import type { Address } from './address'
 import type { Engine } from './clamd/engine'
+import type { Protocol } from './clamd/protocol'
 import type { Entry } from './entry'
-import type { Protocol } from './verdict'
 
 /** What a scan came to, as far as it says something about the address. */
 export type Outcome = 'worked' | 'failed' | null

@@ -6,11 +6,10 @@
 import pRetry from 'p-retry'
 import { addressText, type Address } from './address'
 import type { Connect } from './clamd/exchange'
-import { Failure } from './clamd/failure'
+import { Failure, failureText } from './clamd/failure'
 import { inquire } from './clamd/inquiry'
-import type { Offer } from './clamd/protocol'
+import { hasSessions, protocolOf, type Offer, type Protocol } from './clamd/protocol'
 import type { Hosts } from './hosts'
-import type { Protocol } from './verdict'
 
 export interface StartupSettings {
   /** Tries per address; 0: no check. */
@@ -49,10 +48,10 @@ export async function checkAtStart(
       signal,
       shouldRetry: () => !signal.aborted,
       onFailedAttempt: ({ error, attemptNumber }) =>
-        log.trace(`${what}, try ${attemptNumber} of ${settings.maxPings}: ${reasonOf(error)}`),
+        log.trace(`${what}, try ${attemptNumber} of ${settings.maxPings}: ${failureText(error)}`),
     })
   const giveUp = (what: string, error: unknown) => {
-    if (!signal.aborted) log.error(`${what} after ${settings.maxPings} tries: ${reasonOf(error)}`)
+    if (!signal.aborted) log.error(`${what} after ${settings.maxPings} tries: ${failureText(error)}`)
   }
 
   try {
@@ -106,25 +105,9 @@ async function ask(
   }
 }
 
-/** Whether several messages may go over one connection; no daemon that does not say so is asked to. */
-export function hasSessions({ commands }: Offer): boolean {
-  return commands?.includes('IDSESSION') ?? false
-}
-
-/** What `auto` will speak; null: the daemon does not say, so the first message will show. */
-export function protocolOf({ commands }: Offer): Protocol | null {
-  if (commands === null) return null
-  if (commands.includes('STREAM')) return 'stream'
-  return commands.includes('INSTREAM') ? 'instream' : null
-}
-
 function describe(offer: Offer, configured: Protocol | 'auto', isMissing: boolean): string {
   const version = offer.version ?? 'version unknown'
   if (isMissing) return `${version}, but it does not have ${configured.toUpperCase()}: set protocol=auto`
   const protocol = configured === 'auto' ? protocolOf(offer) : configured
   return `${version}, protocol ${protocol ?? 'not told, the first message will show'}`
-}
-
-export function reasonOf(error: unknown): string {
-  return error instanceof Failure ? `${error.step}: ${error.text}` : String(error)
 }

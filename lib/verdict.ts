@@ -4,8 +4,7 @@
  */
 
 import { engineText, type Engine } from './clamd/engine'
-
-export type Protocol = 'stream' | 'instream'
+import type { Protocol } from './clamd/protocol'
 
 /** Why a message was not scanned. `exempt`: by [check] or the list; the others: by what happened. */
 export type Reason = 'exempt' | 'too_large' | 'limits' | 'timeout' | 'error'

@@ -61,7 +61,11 @@ Haraka's log:`)
     const databaseDirectory = hasSignatures(systemSignatures) ? systemSignatures : undefined
     if (databaseDirectory)
       console.log(`Starting clamd with the signatures of ${databaseDirectory}, a minute's work`)
-    this.#clamd = await startClamd({ startMs: 300_000, ...(databaseDirectory && { databaseDirectory }) })
+    this.#clamd = await startClamd({
+      startMs: 300_000,
+      config: { AlertExceedsMax: 'yes' },
+      ...(databaseDirectory && { databaseDirectory }),
+    })
     const signatures = databaseDirectory ?? `test signatures only, as ${systemSignatures} has none`
     say('clamd', `${host}:${this.#clamd.port} (${signatures})`)
     return `${host}:${this.#clamd.port}`

@@ -7,14 +7,13 @@ import { connect } from 'node:net'
 import { addressText, type Address } from '../../lib/address'
 import { dial } from '../../lib/clamd/connection'
 import { ageMs, ageText, parseEngine, tooOld, type Engine } from '../../lib/clamd/engine'
-import { Failure } from '../../lib/clamd/failure'
+import { Failure, failureText } from '../../lib/clamd/failure'
 import { inquire } from '../../lib/clamd/inquiry'
+import { protocolOf, type Protocol } from '../../lib/clamd/protocol'
 import type { Settings } from '../../lib/config'
 import { Hosts } from '../../lib/hosts'
 import { world } from '../../lib/world'
 import { proveAsMail } from '../../lib/proof/prove'
-import { protocolOf, reasonOf } from '../../lib/startup'
-import type { Protocol } from '../../lib/verdict'
 import { sizeText } from '../terminal'
 import type { Finding } from './findings'
 
@@ -34,6 +33,10 @@ export interface Examined {
   readonly streamFailure: string | null
   readonly findsTestFile: boolean | null
   readonly provenBytes: number | null
+  /** What came of a harmless mail in place of OK; null: it was OK, or was not sent. */
+  readonly alarm: string | null
+  /** AlertExceedsMax is set. */
+  readonly tellsLimits: boolean | null
   readonly error: string | null
 }
 
@@ -78,6 +81,8 @@ async function examine(
     streamFailure: null,
     findsTestFile: null,
     provenBytes: null,
+    alarm: null,
+    tellsLimits: null,
     error: null,
   }
   let known = nothing
@@ -104,13 +109,15 @@ async function examine(
       ...known,
       protocol,
       dataPort: protocol === 'stream' ? true : streamFailure?.step === 'data connect' ? false : null,
-      streamFailure: offer.commands?.includes('STREAM') && streamFailure ? reasonOf(streamFailure) : null,
+      streamFailure: offer.commands?.includes('STREAM') && streamFailure ? failureText(streamFailure) : null,
       findsTestFile: proof.hasSignatures,
       provenBytes: proof.limitBytes,
+      alarm: proof.alarm?.text ?? null,
+      tellsLimits: proof.tellsLimits,
     }
   } catch (error) {
     const isClosed = error instanceof Failure && error.step === 'data connect'
-    return { ...known, ...(isClosed && { dataPort: false }), error: reasonOf(error) }
+    return { ...known, ...(isClosed && { dataPort: false }), error: failureText(error) }
   }
 }
 
@@ -153,6 +160,20 @@ function findingsOf(one: Examined, { scan, proof }: Settings, isLost: boolean): 
               text: `finds the EICAR test file up to ${sizeText(one.provenBytes)} only, max_size is ${sizeText(scan.maxBytes)}`,
               remedy: `raise StreamMaxLength, MaxFileSize and MaxScanSize in clamd.conf, or lower max_size`,
             }),
+    })
+  if (one.alarm !== null)
+    found.push({
+      level: bad,
+      about,
+      text: `a harmless mail comes to: ${one.alarm}`,
+      remedy: 'look for a signature of your own that matches everything, and for a proxy before clamd',
+    })
+  if (one.tellsLimits === false)
+    found.push({
+      level: 'note',
+      about,
+      text: 'says OK where it stops at a limit of its own, as with archives in archives',
+      remedy: 'clamd.conf: AlertExceedsMax yes',
     })
   const old = tooOld(one.engine, Date.now(), proof.maxSignatureAgeMs)
   if (old !== null)

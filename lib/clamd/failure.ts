@@ -23,6 +23,11 @@ export class Failure extends Error {
   }
 }
 
+/** For the log: at which step, and what happened. */
+export function failureText(error: unknown): string {
+  return error instanceof Failure ? `${error.step}: ${error.text}` : String(error)
+}
+
 /** A session ended though all of the message had been sent; a connection of its own may wait longer for the reply. */
 export class SessionOver extends Failure {}
 

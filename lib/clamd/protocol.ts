@@ -3,6 +3,9 @@
  * No I/O here: the dialogues are in stream.ts and instream.ts. Wire layouts are drawn in docs/protocol.md.
  */
 
+/** How a message goes to clamd. */
+export type Protocol = 'stream' | 'instream'
+
 /** Commands as they go over the wire. Bare ones are understood by every release; INSTREAM and VERSIONCOMMANDS need a prefix. */
 export const command = {
   ping: Buffer.from('PING\n'),
@@ -106,4 +109,16 @@ export function printable(text: string): string {
     .replace(/[^\x20-\x7e]+/g, '?')
     .trim()
     .slice(0, maxNameLength)
+}
+
+/** Whether several messages may go over one connection; no daemon that does not say so is asked to. */
+export function hasSessions({ commands }: Offer): boolean {
+  return commands?.includes('IDSESSION') ?? false
+}
+
+/** What `auto` will speak; null: the daemon does not say, so the first message will show. */
+export function protocolOf({ commands }: Offer): Protocol | null {
+  if (commands === null) return null
+  if (commands.includes('STREAM')) return 'stream'
+  return commands.includes('INSTREAM') ? 'instream' : null
 }

@@ -1,20 +1,21 @@
 /*
  * What one clamd is good for, found out by asking it: whether it finds the EICAR test file, and up to which size of
- * message it still does. When that is done, and what follows from it, is watch.ts' and hosts.ts' business.
+ * message it still does; whether a harmless mail is clean; whether it says so when it stops at a limit of its own. When
+ * that is done, and what follows from it, is watch.ts' and hosts.ts' business.
  */
 
 import type { Address } from '../address'
 import { Deadline } from '../cancellation'
 import type { Connect } from '../clamd/exchange'
-import { Failure, type Step } from '../clamd/failure'
+import { Failure, failureText, type Step } from '../clamd/failure'
 import { instream } from '../clamd/instream'
-import type { Reply } from '../clamd/protocol'
+import { isLimitName, type Protocol, type Reply } from '../clamd/protocol'
 import { stream } from '../clamd/stream'
-import type { Protocol } from '../verdict'
-import { leastProbeBytes, Probe } from './probe'
+import { harmlessMail, leastProbeBytes, nestedMail, testFileMail } from './mails'
+import type { Probe } from './probe'
 
 export interface ProveSettings {
-  /** `eicar`: the test file alone; the size is not looked for. */
+  /** `eicar`: small probes only, the size is not looked for. */
   readonly selfTest: 'full' | 'eicar'
   readonly protocol: Protocol
   /** The size to prove, our Received line included. */
@@ -27,6 +28,12 @@ export interface ProveSettings {
   readonly limitBefore?: number | null
 }
 
+export interface Alarm {
+  /** `found`: something was found in it. `failed`: there was no verdict. */
+  readonly kind: 'found' | 'failed'
+  readonly text: string
+}
+
 /** Plain JSON, since it goes from one process of a cluster to the others. */
 export interface Proof {
   /** The test file was found. False: no signatures, or attachments are not decoded. */
@@ -37,6 +44,10 @@ export interface Proof {
   readonly isWhole: boolean
   /** What clamd said to the smallest probe in which it missed the test file; null: it missed none. */
   readonly missed: string | null
+  /** What came of a harmless mail in place of OK; null: it was OK. */
+  readonly alarm: Alarm | null
+  /** AlertExceedsMax is set: what was not scanned to the end is not said to be OK. null: that did not show. */
+  readonly tellsLimits: boolean | null
   readonly probes: number
   /** Sent with all of them together. */
   readonly sentBytes: number
@@ -56,7 +67,7 @@ const afterSending: readonly Step[] = ['send', 'reply']
 
 /**
  * Rejects with a Failure when the daemon cannot be asked, fails or takes too long: that proves nothing. Sends at most
- * one probe of maxBytes and ten smaller ones, each at most twice.
+ * one probe of maxBytes and ten smaller ones, each at most twice, and three of a few kilobytes.
  */
 export async function prove(
   address: Address,
@@ -69,21 +80,24 @@ export async function prove(
   let probes = 0
   let sentBytes = 0
   let missed: string | null = null
+  let alarm: Alarm | null = null
+  let tellsLimits: boolean | null = null
 
-  const send = async (bytes: number): Promise<Reply> => {
+  const send = async (what: string, mail: Probe): Promise<Reply> => {
     probes++
-    sentBytes += bytes
-    const { reply, step } = await sendProbe(address, bytes, settings, connect, signal)
-    trace(`${settings.protocol}: test file at the end of ${bytes} bytes: ${said(reply)}`)
+    sentBytes += mail.bytes
+    const { reply, step } = await sendProbe(address, mail, settings, connect, signal)
+    trace(`${settings.protocol}: ${what}: ${said(reply)}`)
     if (reply.kind === 'unknown_command') throw new Failure('command', reply.text)
     if (reply.kind === 'error') throw new Inconclusive(step, reply.text)
     return reply
   }
+  const sendTestFile = (bytes: number) => send(`test file at the end of ${bytes} bytes`, testFileMail(bytes))
   const finds = async (bytes: number): Promise<boolean> => {
-    const reply = await send(bytes).catch((error: unknown) => {
+    const reply = await sendTestFile(bytes).catch((error: unknown) => {
       // Some break off where they stop reading, and the reply is lost. Once more tells it from an accident.
       if (bytes === leastProbeBytes || !isBreak(error)) throw error
-      return send(bytes).catch((again: unknown): Reply => {
+      return sendTestFile(bytes).catch((again: unknown): Reply => {
         if (!isBreak(again)) throw again
         return { kind: 'limit', text: again.text }
       })
@@ -92,17 +106,33 @@ export async function prove(
     missed = said(reply)
     return false
   }
+  /** What goes wrong here says nothing about what it finds. */
+  const tryOut = (what: string, mail: Probe): Promise<Reply> =>
+    send(what, mail).catch((error: unknown): Reply => {
+      if (signal.aborted || !(error instanceof Failure)) throw error
+      trace(`${settings.protocol}: ${what}: ${failureText(error)}`)
+      return { kind: 'error', text: failureText(error) }
+    })
   const proof = (hasSignatures: boolean, limitBytes: number | null): Proof => ({
     hasSignatures,
     limitBytes,
     isWhole: hasSignatures && limitBytes !== null && limitBytes >= settings.maxBytes,
     missed,
+    alarm,
+    tellsLimits,
     probes,
     sentBytes,
     ms: Math.round(performance.now() - started),
   })
 
   if (!(await finds(leastProbeBytes))) return proof(false, null)
+  const harmless = await tryOut('a harmless mail', harmlessMail())
+  if (harmless.kind !== 'clean') {
+    alarm = { kind: harmless.kind === 'found' ? 'found' : 'failed', text: said(harmless) }
+  }
+  const nested = await tryOut('a mail with nested archives', nestedMail())
+  if (nested.kind === 'clean') tellsLimits = false
+  if (nested.kind === 'found' && isLimitName(nested.name)) tellsLimits = true
   if (settings.selfTest === 'eicar') return proof(true, null)
   if (settings.maxBytes <= leastProbeBytes || (await finds(settings.maxBytes))) {
     return proof(true, settings.maxBytes)
@@ -128,8 +158,8 @@ export interface ProvenAsMail {
 }
 
 /**
- * As mail goes with `auto`: by INSTREAM where STREAM is not to be had, its ports are closed, or it comes to no verdict in
- * time. Rejects as `prove` does.
+ * As mail goes with `auto`: by INSTREAM where STREAM is not to be had, its ports are closed, it comes to no verdict in
+ * time, or a harmless mail is clean by INSTREAM only. Rejects as `prove` does.
  * @param offered what the daemon says it has; null: it does not say
  */
 export async function proveAsMail(
@@ -144,19 +174,27 @@ export async function proveAsMail(
     protocol,
     streamFailure,
   })
+  const hasChoice = settings.protocol === 'auto' && usual === 'stream'
+  let proven: ProvenAsMail
   try {
-    return await by(usual, null)
+    proven = await by(usual, null)
   } catch (error) {
     const isInVain =
       error instanceof Failure && (beforeSending.includes(error.step) || error instanceof TooLong)
-    if (settings.protocol !== 'auto' || usual !== 'stream' || !isInVain) throw error
+    if (!hasChoice || !isInVain) throw error
     return by('instream', error)
   }
+  const { alarm } = proven.proof
+  if (!hasChoice || alarm?.kind !== 'failed') return proven
+  const other = await by('instream', new Failure('reply', `a harmless mail comes to: ${alarm.text}`)).catch(
+    () => null,
+  )
+  return other?.proof.alarm === null ? other : proven
 }
 
 async function sendProbe(
   address: Address,
-  bytes: number,
+  mail: Probe,
   settings: ProveSettings,
   connect: Connect,
   signal: AbortSignal,
@@ -171,11 +209,11 @@ async function sendProbe(
         sessions: null,
         connectMs,
         bufferBytes,
-        maxBytes: bytes,
+        maxBytes: mail.bytes,
         signal: budget,
         at: () => undefined,
       },
-      new Probe(bytes),
+      mail,
     )
   } finally {
     budget.end()

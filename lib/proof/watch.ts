@@ -4,16 +4,15 @@
  * in one process of a Haraka; who is told is its owner's business.
  */
 
-import bytes from 'bytes'
 import { addressText, type Address } from '../address'
 import { parseEngine, tooOld, type Engine } from '../clamd/engine'
 import type { Connect } from '../clamd/exchange'
-import { Failure } from '../clamd/failure'
+import { Failure, failureText } from '../clamd/failure'
 import { inquire } from '../clamd/inquiry'
-import type { Offer } from '../clamd/protocol'
+import { hasSessions, protocolOf, type Offer, type Protocol } from '../clamd/protocol'
 import type { Findings } from '../hosts'
-import { hasSessions, protocolOf, reasonOf, type StartupLog } from '../startup'
-import type { Protocol } from '../verdict'
+import type { StartupLog } from '../startup'
+import { newsOf } from './news'
 import { proveAsMail, type Proof } from './prove'
 
 export interface WatchSettings {
@@ -212,42 +211,18 @@ export class Watch {
       watched.proof = proof
       watched.provenProtocol = streamFailure ? protocol : null
       tell(address, { proof, provenProtocol: watched.provenProtocol })
-      if (proof.hasSignatures !== before?.hasSignatures || proof.limitBytes !== before.limitBytes) {
-        this.#report(name, proof)
-      } else {
-        log.trace(`${name}: self test as before`)
-      }
+      const news = newsOf(proof, streamFailure, before, this.settings.maxBytes)
+      if (news.length === 0) log.trace(`${name}: self test as before`)
+      for (const { level, text } of news) log[level](`${name} ${text}`)
     } catch (error) {
       if (!this.signal.aborted) {
-        const text = `${name}: self test came to nothing, ${reasonOf(error)}`
+        const text = `${name}: self test came to nothing, ${failureText(error)}`
         if (watched.failures === 0) log.warn(`${text}; it will be tried again`)
         else log.trace(text)
       }
       throw error
     } finally {
       clearTimeout(slow)
-    }
-  }
-
-  #report(name: string, { hasSignatures, limitBytes, isWhole, missed, probes, sentBytes, ms }: Proof): void {
-    const { log } = this.world
-    const cost = `${probes} probe${probes === 1 ? '' : 's'}, ${sizeText(sentBytes)}, ${ms} ms`
-    if (!hasSignatures) {
-      log.error(
-        `${name} gets no mail: it does not find the EICAR test file (${missed ?? ''}). Are there signatures, ` +
-          `and ScanMail yes? It is tried again; self_test=off lets mail go there all the same`,
-      )
-    } else if (limitBytes === null) {
-      log.info(`${name} finds the EICAR test file (${cost})`)
-    } else if (isWhole) {
-      log.info(`${name} scans to the end: EICAR found in ${sizeText(limitBytes)} (${cost})`)
-    } else {
-      const { maxBytes } = this.settings
-      log.warn(
-        `${name} scans messages of up to ${limitBytes} bytes (${sizeText(limitBytes)}) to the end, max_size is ` +
-          `${sizeText(maxBytes)}: it gets no larger ones. Raise StreamMaxLength and MaxFileSize in its clamd.conf to ` +
-          `${maxBytes} or more, MaxScanSize to ${2 * maxBytes} or more; or lower max_size (${missed ?? ''}; ${cost})`,
-      )
     }
   }
 
@@ -263,8 +238,4 @@ export class Watch {
 /** Nothing is left to be hoped for. */
 function isWell(proof: Proof | null): boolean {
   return proof !== null && proof.hasSignatures && (proof.limitBytes === null || proof.isWhole)
-}
-
-function sizeText(size: number): string {
-  return bytes(size) ?? `${size} B`
 }

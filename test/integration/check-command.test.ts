@@ -99,11 +99,7 @@ test('a limit below max_size, signatures that are old, EICAR that is not found',
 test('STREAM: the data port', async (t) => {
   const fake = await startFakeClamd()
   t.after(() => fake.stop())
-  await fake.play((scan) =>
-    scan === 0
-      ? [{ at: 'dataConnect', do: 'refuse' }]
-      : [{ at: 'reply', do: 'answer', text: 'stream: Eicar FOUND' }],
-  )
+  await fake.play((scan) => (scan === 0 ? [{ at: 'dataConnect', do: 'refuse' }] : []))
   const directory = site({ 'clamav-stream.ini': `host=${addressText(fake.address)}\nmax_signature_age=0\n` })
   const closed = await check(directory, '--quick')
   assert.match(
@@ -111,7 +107,7 @@ test('STREAM: the data port', async (t) => {
     /^WARN .*the STREAM data port cannot be reached; INSTREAM is used instead\n.*-> open StreamMinPort/m,
   )
   assert.equal(closed.code, 1)
-  await fake.play([{ at: 'reply', do: 'answer', text: 'stream: Eicar FOUND' }])
+  await fake.play([])
   const open = await check(directory, '--quick')
   assert.match(open.text, /has STREAM and INSTREAM, spoken to in STREAM$/m)
   assert.match(open.text, /^ok .*the STREAM data port can be reached$/m)
@@ -122,9 +118,7 @@ test('STREAM: an error in place of the port, as mail meets it', async (t) => {
   const fake = await startFakeClamd()
   t.after(() => fake.stop())
   await fake.play((scan) =>
-    scan === 0
-      ? [{ at: 'port', do: 'answer', text: 'Error binding data port. ERROR' }]
-      : [{ at: 'reply', do: 'answer', text: 'stream: Eicar FOUND' }],
+    scan === 0 ? [{ at: 'port', do: 'answer', text: 'Error binding data port. ERROR' }] : [],
   )
   const directory = site({ 'clamav-stream.ini': `host=${addressText(fake.address)}\nmax_signature_age=0\n` })
   const ran = await check(directory, '--quick')
@@ -139,7 +133,6 @@ test('STREAM: an error in place of the port, as mail meets it', async (t) => {
 test('the site: what is wrong, and the line to add', async (t) => {
   const fake = await startFakeClamd({ protocols: ['INSTREAM'] })
   t.after(() => fake.stop())
-  await fake.play([{ at: 'reply', do: 'answer', text: 'stream: Eicar FOUND' }])
   const ini = `host=${addressText(fake.address)}\nmax_signature_age=0\n`
   const told = async (files: Record<string, string>, ...expected: RegExp[]) => {
     const ran = await check(site({ 'clamav-stream.ini': ini, ...files }), '--quick')

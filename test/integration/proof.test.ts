@@ -9,7 +9,7 @@ import type { Address } from '../../lib/address'
 import { measure } from '../../lib/clamd/measure'
 import { headLine } from '../../lib/clamd/protocol'
 import { Hosts, type Findings } from '../../lib/hosts'
-import { leastProbeBytes, Probe } from '../../lib/proof/probe'
+import { leastProbeBytes, testFileMail } from '../../lib/proof/mails'
 import { prove, type ProveSettings } from '../../lib/proof/prove'
 import { Watch, type WatchSettings } from '../../lib/proof/watch'
 import { Scanner } from '../../lib/scanner'
@@ -71,9 +71,9 @@ function harmlessSignatures(t: TestContext): TemporaryDirectory {
 test('a probe has the size that was asked for, to the byte, and each is another one', async () => {
   const sizes = [leastProbeBytes, 1, 2, 70, 100, 131, 1000, 5000, 65_536, 100_001]
   for (const size of sizes.map((more, index) => (index === 0 ? more : leastProbeBytes + more))) {
-    assert.equal((await measure(new Probe(size), never)) + headLine.length, size)
+    assert.equal((await measure(testFileMail(size), never)) + headLine.length, size)
   }
-  assert.throws(() => new Probe(leastProbeBytes - 1), RangeError)
+  assert.throws(() => testFileMail(leastProbeBytes - 1), RangeError)
 })
 
 /** clamd.conf, what max_size is, and the largest message that such a clamd scans to the end. */
@@ -101,8 +101,8 @@ for (const [name, config, limit] of lowered) {
       const found = proof.limitBytes ?? 0
       // Ten halvings of what lies between, and the headers of the parts.
       assert.ok(found <= limit * 1.02 && found >= limit - usual.maxBytes / 1024 - 1, `${protocol}: ${found}`)
-      assert.ok(proof.probes <= 2 + 20 && proof.sentBytes <= 12 * usual.maxBytes, JSON.stringify(proof))
-      if (proof.isWhole) assert.deepEqual([proof.probes, proof.missed], [2, null])
+      assert.ok(proof.probes <= 4 + 20 && proof.sentBytes <= 12 * usual.maxBytes, JSON.stringify(proof))
+      if (proof.isWhole) assert.deepEqual([proof.probes, proof.missed], [4, null])
     }
     await old.idle()
   })
@@ -153,17 +153,78 @@ test('without a signature for EICAR, or with ScanMail off, there is no trust', b
   }
 })
 
-test('self_test=eicar is one small probe; a limit known before is three', bounded, async (t) => {
+test('whether clamd says so when it stops at a limit of its own', bounded, async (t) => {
+  if (!clamdOrSkip(t)) return
+  for (const [config, tells] of [
+    [{}, false],
+    [{ AlertExceedsMax: 'yes' }, true],
+    [{ AlertExceedsMax: 'yes', MaxRecursion: '100' }, true],
+  ] as const) {
+    const { address } = await real(t, config)
+    const { watch, told, lines } = watching(t, [address], { selfTest: 'eicar' })
+    watch.run('at once')
+    await until(() => told.some(({ proof }) => proof))
+    const proof = told.at(-1)?.proof
+    assert.deepEqual([proof?.hasSignatures, proof?.tellsLimits, proof?.alarm], [true, tells, null])
+    const warned = lines.filter((line) =>
+      /^warn clamd \S+ says OK where it stops .*AlertExceedsMax yes/.test(line),
+    )
+    assert.equal(warned.length, tells ? 0 : 1)
+  }
+})
+
+test('a clamd that finds something in everything is told of', bounded, async (t) => {
+  const daemon = await fake(t, [{ at: 'reply', do: 'answer', text: 'stream: Eicar-and-all FOUND' }])
+  const { watch, told, lines } = watching(t, [daemon.address], { selfTest: 'eicar' })
+  watch.run('at once')
+  await until(() => told.some(({ proof }) => proof))
+  const proof = told.at(-1)?.proof
+  assert.deepEqual(proof?.alarm, { kind: 'found', text: 'Eicar-and-all FOUND' })
+  assert.equal(proof.tellsLimits, null)
+  assert.equal(proof.probes, 3, 'and not again by the other protocol')
+  assert.match(lines.join(), /error clamd \S+ finds something in a harmless mail: Eicar-and-all FOUND\./)
+})
+
+test('STREAM by which no harmless mail is clean gives way to INSTREAM', bounded, async (t) => {
+  const daemon = await fake(t, [], { protocols: ['STREAM', 'INSTREAM'] })
+  const { watch, told, lines } = watching(t, [daemon.address], { selfTest: 'eicar' })
+  await daemon.play((scan) =>
+    scan === 0 || scan > 2 ? [] : [{ at: 'reply', do: 'answer', text: 'stream: OK\nstream: OK' }],
+  )
+  watch.run('at once')
+  await until(() => told.some(({ proof }) => proof))
+  assert.deepEqual([told.at(-1)?.proof?.alarm, told.at(-1)?.provenProtocol], [null, 'instream'])
+  assert.match(
+    lines.join(),
+    /info clamd \S+ gets mail by INSTREAM, STREAM came to nothing: reply: a harmless mail comes to: /,
+  )
+
+  const broken = await fake(t, [{ at: 'reply', do: 'stall' }], { protocols: ['INSTREAM'] })
+  await broken.play((scan) =>
+    scan === 0 ? [] : [{ at: 'reply', do: 'answer', text: "stream: Can't open ERROR" }],
+  )
+  const other = watching(t, [broken.address], { selfTest: 'eicar' })
+  other.watch.run('at once')
+  await until(() => other.told.some(({ proof }) => proof))
+  assert.equal(other.told.at(-1)?.proof?.alarm?.kind, 'failed')
+  assert.match(
+    other.lines.join(),
+    /error clamd \S+ comes to no verdict on a harmless mail: reply: stream: Can't open/,
+  )
+})
+
+test('self_test=eicar sends three small probes; a limit known before needs two more', bounded, async (t) => {
   if (!clamdOrSkip(t)) return
   const { address } = await real(t, { MaxFileSize: '1M' })
   const small = await prove(address, { ...usual, selfTest: 'eicar' }, connect, never)
-  assert.deepEqual([small.hasSignatures, small.limitBytes, small.sentBytes], [true, null, leastProbeBytes])
+  assert.deepEqual([small.hasSignatures, small.limitBytes, small.probes], [true, null, 3])
+  assert.ok(small.sentBytes < 8192, String(small.sentBytes))
   const tiny = await prove(address, { ...usual, maxBytes: 100 }, connect, never)
-  assert.deepEqual([tiny.isWhole, tiny.limitBytes, tiny.probes], [true, 100, 1])
+  assert.deepEqual([tiny.isWhole, tiny.limitBytes, tiny.probes], [true, 100, 3])
   const again = await prove(address, { ...usual, limitBefore: 1_000_000 }, connect, never)
-  assert.deepEqual([again.limitBytes, again.probes], [1_000_000, 3])
+  assert.deepEqual([again.limitBytes, again.probes], [1_000_000, 5])
   const worse = await prove(address, { ...usual, limitBefore: 2 * M }, connect, never)
-  assert.ok((worse.limitBytes ?? 0) <= M && worse.probes === 13, JSON.stringify(worse))
+  assert.ok((worse.limitBytes ?? 0) <= M && worse.probes === 15, JSON.stringify(worse))
 })
 
 const troubles: Record<string, Script> = {
@@ -269,8 +330,8 @@ test('an address without signatures is tried again until they come', bounded, as
   await clamd.restart()
   await until(() => told.some(({ proof }) => proof?.isWhole === true), 30_000)
   assert.match(
-    lines.at(-1) ?? '',
-    /^info clamd 127\.0\.0\.1:\d+ scans to the end: EICAR found in 1MB \(2 probes/,
+    lines.join('\n'),
+    /^info clamd 127\.0\.0\.1:\d+ scans to the end: EICAR found in 1MB \(4 probes/m,
   )
   assert.equal(lines.filter((line) => line.startsWith('error')).length, 1, 'said once')
   assert.equal(watch.known().length, 1)
@@ -284,12 +345,12 @@ test(
     const { address } = await real(t)
     const daemon = await front(t, { clamd: address, engine: '0.103.12/27500/Sun Nov 22 08:00:00 2020' })
     const { watch, told, lines, world } = watching(t, [daemon.address], { maxSignatureAgeMs: 86_400_000 }, 1)
-    const warnings = () => lines.filter((line) => line.startsWith('warn'))
+    const warnings = () => lines.filter((line) => /^warn .*days old/.test(line))
     const asked = (count: number) =>
       until(() => daemon.commands.filter((name) => name === 'VERSIONCOMMANDS').length >= count)
     watch.run('at once')
     await asked(3)
-    assert.equal(daemon.scans, 2)
+    assert.equal(daemon.scans, 4)
     assert.equal(told.find(({ engine }) => engine)?.engine?.signatures?.number, 27500)
     assert.equal(warnings().length, 1)
     assert.match(warnings()[0] ?? '', /signatures 27500 are \d+ days old .*freshclam/)
@@ -297,7 +358,7 @@ test(
     world.dateMs += 86_400_000
     await until(() => warnings().length === 2)
     daemon.become({ engine: '0.103.12/27501/Mon Nov 23 08:00:00 2020' })
-    await until(() => daemon.scans === 4)
+    await until(() => daemon.scans === 8)
     await until(() => told.some(({ engine }) => engine?.signatures?.number === 27501))
   },
 )
@@ -314,7 +375,7 @@ test(
     await until(() => told.some(({ proof }) => proof?.isWhole === true))
     daemon.become({ engine: '0.103.13' })
     watch.recovered(daemon.address)
-    await until(() => daemon.scans === 4)
+    await until(() => daemon.scans === 8)
 
     const gone = watching(t, [{ host: '127.0.0.1', port: 1 }])
     gone.watch.run('at once')

@@ -1,6 +1,6 @@
 // A scriptable clamd: speaks STREAM, INSTREAM and IDSESSION strictly, keeps what it was sent, and misbehaves as its script says
 // (clamd-script.ts) at any step of the dialogue. Left alone it answers like the real thing: OK, or FOUND when the
-// bytes hold the EICAR string; given a `judge`, it is a front whose verdicts are that one's.
+// bytes hold the EICAR string, base64 included; given a `judge`, it is a front whose verdicts are that one's.
 import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Address } from '../../lib/address'
@@ -198,8 +198,14 @@ export class FakeClamd extends Observations implements Daemon {
   }
 }
 
+/** Finds the EICAR string as it is and, in an attachment, in base64. */
 function judgeByItself(message: Buffer): Promise<string> {
-  return Promise.resolve(message.includes(eicar()) ? 'stream: Eicar-Test-Signature FOUND' : 'stream: OK')
+  const encoded = Buffer.from(eicar()).toString('base64')
+  const isFound =
+    message.includes(eicar()) ||
+    (message.includes(encoded.slice(0, 76)) &&
+      message.toString('latin1').replace(/\r?\n/g, '').includes(encoded))
+  return Promise.resolve(isFound ? 'stream: Eicar-Test-Signature FOUND' : 'stream: OK')
 }
 
 /** A running fake; the caller stops it. */

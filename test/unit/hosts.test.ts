@@ -356,7 +356,17 @@ test('what was learnt of an address is kept while it works and forgotten when it
 })
 
 function proofOf(limitBytes: number | null, hasSignatures = true): Proof {
-  return { hasSignatures, limitBytes, isWhole: false, missed: null, probes: 1, sentBytes: 1, ms: 1 }
+  return {
+    hasSignatures,
+    limitBytes,
+    isWhole: false,
+    missed: null,
+    alarm: null,
+    tellsLimits: null,
+    probes: 1,
+    sentBytes: 1,
+    ms: 1,
+  }
 }
 const [first, second, third] = three as [Address, Address, Address]
 
