@@ -10,7 +10,7 @@ import { introduce, serve, stopServing } from './lib/http/serve'
 import { load, startCheck, stop } from './lib/live'
 import { gatePriority, mustStandFirst } from './lib/neighbours'
 import { drop, stackOf, whileHere, type NextArgs } from './lib/passage'
-import { carryOut, examine, outcomeOf, reconsider, settle, type Outcome } from './lib/treatment'
+import { carryOut, examine, dispositionOf, reconsider, settle, type Disposition } from './lib/treatment'
 
 export type { Protocol } from './lib/clamd/protocol'
 export type { Note, Reason } from './lib/verdict'
@@ -78,7 +78,7 @@ export function clamav_rules(this: Plugin, next: Next, connection: Connection): 
     if (!judgement) return []
     const action = settle(message, judgement)
     if (action.quarantine || action.bounce) return []
-    const outcome = outcomeOf(message, judgement, action.ending)
+    const outcome = dispositionOf(message, judgement, action.ending)
     return 'answer' in outcome ? nextArgs(outcome) : []
   })
 }
@@ -110,7 +110,7 @@ export function clamav_drop(this: Plugin, next: Next, connection: Connection): v
   next()
 }
 
-function nextArgs(outcome: Outcome): NextArgs {
+function nextArgs(outcome: Disposition): NextArgs {
   switch (outcome.ending) {
     case 'accept':
     case 'tag':

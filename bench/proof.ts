@@ -40,7 +40,7 @@ async function main(): Promise<void> {
         `clamd CPU ${Math.round(cpuMsBetween(before.clamd, cpuSnapshot([clamd.pid])))} ms`,
         `own CPU ${Math.round((own.user + own.system) / 1000)} ms`,
       ]
-      console.log(`${name}: proven ${((proof.limitBytes ?? 0) / MiB).toFixed(2)} MiB; ${cost.join(', ')}`)
+      console.log(`${name}: proven ${((proof.provenBytes ?? 0) / MiB).toFixed(2)} MiB; ${cost.join(', ')}`)
     } finally {
       await clamd.stop()
     }

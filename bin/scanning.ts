@@ -15,7 +15,7 @@ import { proveAsMail } from '../lib/proof/prove'
 import { Scanner, type ScanLog } from '../lib/scanner'
 import type { Verdict } from '../lib/verdict'
 import type { Content } from './scan/content'
-import { shown } from './terminal'
+import { escaped } from './terminal'
 
 /** Messages up to so many bytes are proven together. */
 const leastProvenBytes = 1024 * 1024
@@ -34,7 +34,7 @@ export class Desk {
     private readonly settings: Settings,
     isVerbose: boolean,
   ) {
-    const tell = (text: string) => void process.stderr.write(`${shown(text)}\n`)
+    const tell = (text: string) => void process.stderr.write(`${escaped(text)}\n`)
     const say = isVerbose ? tell : () => undefined
     this.#log = { trace: say, warn: say }
     this.#hosts = new Hosts(settings.hosts, world(say))

@@ -11,7 +11,7 @@ import bytes from 'bytes'
 const unsafe = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\ufffd]/gu
 
 /** Text of a stranger on one line: what could move a cursor, hide or turn round is written as `\x1b` or `\u202e`. */
-export function shown(text: string): string {
+export function escaped(text: string): string {
   return text.replace(unsafe, (character) => {
     const code = character.codePointAt(0) ?? 0
     if (character === '\ufffd') return '?'

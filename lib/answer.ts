@@ -4,7 +4,7 @@
  */
 
 import { printable } from './clamd/protocol'
-import type { Finding, Verdict } from './verdict'
+import type { AttachmentFinding, Verdict } from './verdict'
 
 export interface Answer {
   readonly code: 451 | 550 | 552
@@ -20,7 +20,7 @@ export interface Answer {
  */
 export function answerTo(
   verdict: Verdict,
-  finding: Finding,
+  finding: AttachmentFinding,
   ending: 'reject' | 'defer',
   message: string,
 ): Answer {

@@ -10,7 +10,7 @@ import { isNamed } from './headers'
 import type { Correspondence } from './http/tally'
 import type { SenderFacts } from './policy'
 import type { QuarantineRecord } from './record'
-import type { Finding, Note } from './verdict'
+import type { AttachmentFinding, Note } from './verdict'
 
 export function senderOf(connection: Connection, transaction: Transaction): SenderFacts {
   const { relaying, remote } = connection
@@ -45,7 +45,7 @@ export function recordOf(
   connection: Connection,
   transaction: Transaction,
   verdict: Note,
-  attachment: Finding,
+  attachment: AttachmentFinding,
 ): QuarantineRecord {
   const { remote, hello } = connection
   return {

@@ -1,40 +1,27 @@
 /*
  * The addresses of every configured host: which is asked next, which rests, how many scans each has in
- * flight, and what has been learnt of it. Looks names up; knows nothing of clamd or messages.
+ * flight, and what has been learnt of it. Knows nothing of clamd or messages.
  */
 
-import { addressText, type Address, type Host } from './address'
+import { addressText, type Address } from './address'
 import type { CancelSignal } from './cancellation'
 import type { Engine } from './clamd/engine'
 import type { Protocol } from './clamd/protocol'
-import { fits, fresh, takeIn, type Entry, type Findings } from './entry'
-import { Lease, type Outcome } from './lease'
+import { fits, unknownAddress, learn, type KnownAddress, type AddressFacts } from './known-address'
+import { Lease, type AddressOutcome } from './lease'
+import { Names, type NameSettings } from './names'
 import { Waiting, within } from './waiting'
+import type { World } from './world'
 
-export type { Findings } from './entry'
+export type { AddressFacts as Findings } from './known-address'
 
-export interface HostSettings {
-  readonly hosts: readonly Host[]
+export interface HostSettings extends NameSettings {
   /** Milliseconds for which a failed address is asked last. */
   readonly restMs: number
-  /** Milliseconds after which names are looked up again. */
-  readonly resolveMs: number
   /** Milliseconds that anybody waits for a name. */
   readonly connectMs: number
   /** Scans in flight per address; 0: no limit. */
   readonly maxConcurrent: number
-}
-
-export interface World {
-  /** Every address of a name as the system resolves it, /etc/hosts included. */
-  readonly lookup: (name: string) => Promise<readonly string[]>
-  /** Milliseconds that never go backwards. */
-  readonly now: () => number
-  /** 0 ≤ n < 1; where the rotation starts in this process. */
-  readonly random: () => number
-  readonly warn: (text: string) => void
-  /** Told when a failed address has worked again. */
-  readonly recovered?: (address: Address) => void
 }
 
 /** An address at this moment, for whoever watches. */
@@ -47,46 +34,46 @@ export interface AddressState {
   readonly protocol: Protocol | null
   readonly engine: Engine | null
   /** Largest message it was proven to scan, in bytes; null: not proven. */
-  readonly limitBytes: number | null
+  readonly provenBytes: number | null
 }
 
 /** The addresses that a message of some size is kept from, and why. */
 export interface PassedOver {
   readonly untrusted: readonly string[]
-  readonly tooSmall: readonly { readonly text: string; readonly limitBytes: number }[]
+  readonly tooSmall: readonly { readonly text: string; readonly provenBytes: number }[]
 }
 
-/** Milliseconds after which a connection that is still being made may well never be. */
+/** Milliseconds after which a connection that is still being made counts as slow, and other messages go elsewhere. */
 const slowMs = 100
-
-/** Least milliseconds between two look-ups that failures ask for. */
-const lookupPauseMs = 1000
 
 /** Most addresses outside the list of which something is kept; names may stand for ever new ones. */
 const mostOthers = 1000
 
 export class Hosts {
-  #entries: Entry[] = []
-  #byName = new Map<string, readonly string[]>()
-  // Some name servers tell of a few at a time, and what comes back must not get what it is known not to scan.
-  /** Addresses that are not in the list, or not at the moment. */
-  readonly #others = new Map<string, Entry>()
+  readonly #names: Names
+  #list: KnownAddress[] = []
+  /**
+   * Addresses that are not in the list, or not at the moment: some name servers tell of a few at a time, and one that
+   * comes back must not get what it is known not to scan.
+   */
+  readonly #others = new Map<string, KnownAddress>()
   #turn: number
-  #resolvedAt = -Infinity
-  #resolving: Promise<void> | null = null
   readonly #waiting = new Waiting()
   /** Until then proofs are waited for. */
   readonly #proofsDueAt: number
 
   /**
-   * @param proofMs milliseconds from now for which a message rather waits than goes to an address that nobody has
+   * @param proofMs milliseconds from now for which a message waits rather than goes to an address that nobody has
    * tried to prove yet; 0: nobody does
+   * @param recovered told when a failed address has worked again
    */
   constructor(
     private readonly settings: HostSettings,
     private readonly world: World,
     proofMs = 0,
+    private readonly recovered: (address: Address) => void = () => undefined,
   ) {
+    this.#names = new Names(settings, world, () => this.#relist())
     this.#turn = Math.floor(world.random() * 2 ** 31)
     this.#proofsDueAt = world.now() + proofMs
   }
@@ -94,13 +81,13 @@ export class Hosts {
   /** Every address now known, looking nothing up. */
   states(): readonly AddressState[] {
     const now = this.world.now()
-    return this.#entries.map(({ text, trust, restsUntil, inFlight, protocol, engine, limitBytes }) => ({
+    return this.#list.map(({ text, trust, restsUntil, inFlight, protocol, engine, provenBytes }) => ({
       text,
       state: trust === 'untrusted' ? 'untrusted' : restsUntil > now ? 'resting' : 'up',
       inFlight,
       protocol,
       engine,
-      limitBytes,
+      provenBytes,
     }))
   }
 
@@ -110,25 +97,25 @@ export class Hosts {
   }
 
   /** Smallest size in bytes that some address is proven to scan and no more; Infinity where none has such a limit. */
-  get leastLimitBytes(): number {
-    return this.#entries.reduce((least, { limitBytes }) => Math.min(least, limitBytes ?? Infinity), Infinity)
+  get leastProvenBytes(): number {
+    return this.#list.reduce((least, { provenBytes }) => Math.min(least, provenBytes ?? Infinity), Infinity)
   }
 
   /** The addresses that get no message of so many bytes. */
   passedOver(bytes: number): PassedOver {
-    const untrusted = this.#entries.filter(({ trust }) => trust === 'untrusted')
-    const tooSmall = this.#entries.filter((entry) => !untrusted.includes(entry) && !fits(entry, bytes))
+    const untrusted = this.#list.filter(({ trust }) => trust === 'untrusted')
+    const tooSmall = this.#list.filter((known) => !untrusted.includes(known) && !fits(known, bytes))
     return {
       untrusted: untrusted.map(({ text }) => text),
-      tooSmall: tooSmall.map(({ text, limitBytes }) => ({ text, limitBytes: limitBytes ?? Infinity })),
+      tooSmall: tooSmall.map(({ text, provenBytes }) => ({ text, provenBytes: provenBytes ?? Infinity })),
     }
   }
 
   /** Every address now known; looks the names up first if that has not been done. */
   async addresses(signal: CancelSignal): Promise<readonly Address[]> {
     await this.#resolved(signal)
-    if (this.#resolving) await within(this.#resolving, this.settings.connectMs, signal)
-    return this.#entries.map((entry) => entry.address)
+    await this.#resolving(signal)
+    return this.#list.map(({ address }) => address)
   }
 
   /**
@@ -138,48 +125,50 @@ export class Hosts {
    */
   async take(tried: ReadonlySet<string>, signal: CancelSignal, bytes = 0): Promise<Lease | null> {
     await this.#resolved(signal)
-    let mayPause = true
-    for (let lookedAgain = false; ;) {
+    let hasPaused = false
+    let hasLookedAgain = false
+    for (;;) {
       signal.throwIfAborted()
-      const left = this.#entries.filter(
-        (entry) => !tried.has(entry.text) && entry.trust !== 'untrusted' && fits(entry, bytes),
+      const left = this.#list.filter(
+        (one) => !tried.has(one.text) && one.trust !== 'untrusted' && fits(one, bytes),
       )
-      if (left.length > 0) {
-        const known = this.#known(left)
-        const entry = known && this.#choose(known)
-        const isWorthAMoment = entry && mayPause && entry.dialling > 0 && this.#areBeingMet(known)
-        if (entry && !isWorthAMoment) return this.#lease(entry)
-        const isWoken = await this.#waiting.wait(signal, entry ? slowMs : this.#changeMs(left))
-        if (entry && !isWoken) mayPause = false
-      } else if (this.#resolving && !lookedAgain) {
-        lookedAgain = true
-        await within(this.#resolving, this.settings.connectMs, signal)
-      } else {
-        return null
+      if (left.length === 0) {
+        if (!this.#names.resolving || hasLookedAgain) return null
+        hasLookedAgain = true
+        await this.#resolving(signal)
+        continue
       }
+      const candidates = this.#candidates(left)
+      const chosen = candidates && this.#choose(candidates)
+      if (!chosen) {
+        await this.#waiting.wait(signal, this.#changeMs(left))
+        continue
+      }
+      if (hasPaused || chosen.dialling === 0 || !this.#areBeingMet(candidates)) return this.#lease(chosen)
+      hasPaused = !(await this.#waiting.wait(signal, slowMs))
     }
   }
 
   /** Takes in what somebody found out about an address, also before the address is known here. */
-  learn(address: Address, findings: Findings): void {
+  learn(address: Address, findings: AddressFacts): void {
     const text = addressText(address)
-    const entry = this.#entries.find((one) => one.text === text)
-    if (entry) {
-      takeIn(entry, findings)
+    const known = this.#list.find((one) => one.text === text)
+    if (known) {
+      learn(known, findings)
       this.#waiting.wakeAll()
       return
     }
-    const other = this.#others.get(text) ?? fresh(address)
-    takeIn(other, findings)
+    const other = this.#others.get(text) ?? unknownAddress(address)
+    learn(other, findings)
     this.#keep(other)
   }
 
   /** Tells what somebody else's attempt came to. */
-  note(address: Address, outcome: 'worked' | 'failed', protocol: Protocol | null): void {
-    const entry = this.#entries.find(({ text }) => text === addressText(address))
-    if (!entry) return
-    this.#judge(entry, outcome)
-    if (outcome === 'worked') entry.protocol = entry.provenProtocol ?? protocol
+  tried(address: Address, outcome: 'worked' | 'failed', protocol: Protocol | null): void {
+    const known = this.#list.find(({ text }) => text === addressText(address))
+    if (!known) return
+    this.#judge(known, outcome)
+    if (outcome === 'worked') known.protocol = known.provenProtocol ?? protocol
     this.#waiting.wakeAll()
   }
 
@@ -187,28 +176,28 @@ export class Hosts {
    * Those of which something is known; all, when no more is to be waited for.
    * @returns null when all that do not rest are still to be proven, and it is worth while to wait for that
    */
-  #known(left: readonly Entry[]): readonly Entry[] | null {
+  #candidates(left: readonly KnownAddress[]): readonly KnownAddress[] | null {
     const now = this.world.now()
     if (now >= this.#proofsDueAt) return left
-    const awake = left.filter((entry) => entry.restsUntil <= now)
+    const awake = left.filter((known) => known.restsUntil <= now)
     const known = awake.filter(({ trust }) => trust !== 'awaited')
     if (known.length > 0) return known
     return awake.length > 0 ? null : left
   }
 
   /** The next in turn of those with room; the ones that rest only when all do, the longest at rest first. */
-  #choose(left: readonly Entry[]): Entry | undefined {
+  #choose(left: readonly KnownAddress[]): KnownAddress | undefined {
     const now = this.world.now()
-    const awake = left.filter((entry) => entry.restsUntil <= now)
+    const awake = left.filter((known) => known.restsUntil <= now)
     const { maxConcurrent } = this.settings
-    const room = (entry: Entry) => maxConcurrent === 0 || entry.inFlight < maxConcurrent
+    const room = (known: KnownAddress) => maxConcurrent === 0 || known.inFlight < maxConcurrent
     if (awake.length === 0) return [...left].sort((a, b) => a.restsUntil - b.restsUntil).find(room)
 
-    const first = this.#turn % this.#entries.length
-    const inTurn = [...this.#entries.slice(first), ...this.#entries.slice(0, first)]
-    const open = inTurn.filter((entry) => awake.includes(entry) && room(entry))
+    const first = this.#turn % this.#list.length
+    const inTurn = [...this.#list.slice(first), ...this.#list.slice(0, first)]
+    const open = inTurn.filter((known) => awake.includes(known) && room(known))
     // Where a connection is still being made, it may never be: one message waits for that, not all that come meanwhile.
-    const inTime = open.filter((entry) => !this.#isSlow(entry))
+    const inTime = open.filter((known) => !this.#isSlow(known))
     return (
       open.find(({ dialling }) => dialling === 0) ??
       inTime.find(({ wasReached }) => wasReached) ??
@@ -217,7 +206,7 @@ export class Hosts {
     )
   }
 
-  #isSlow({ dialling, diallingSince }: Entry): boolean {
+  #isSlow({ dialling, diallingSince }: KnownAddress): boolean {
     return dialling > 0 && this.world.now() - diallingSince >= slowMs
   }
 
@@ -225,46 +214,44 @@ export class Hosts {
    * Somebody finds out at this moment whether one of them is to be reached at all. It is known in an instant as a rule,
    * and if not, one message that waits for it is enough.
    */
-  #areBeingMet(entries: readonly Entry[]): boolean {
-    if (entries.length < 2) return false
-    return entries.some(
-      (entry) => entry.dialling > 0 && !entry.wasReached && !entry.failed && !this.#isSlow(entry),
+  #areBeingMet(list: readonly KnownAddress[]): boolean {
+    if (list.length < 2) return false
+    return list.some(
+      (known) => known.dialling > 0 && !known.wasReached && !known.failed && !this.#isSlow(known),
     )
   }
 
-  #lease(entry: Entry): Lease {
+  #lease(known: KnownAddress): Lease {
     const now = this.world.now()
-    this.#turn = this.#entries.indexOf(entry) + 1
+    this.#turn = this.#list.indexOf(known) + 1
     // After its rest one scan finds out whether the address is back; the others go on without it meanwhile.
-    if (entry.failed) entry.restsUntil = now + this.settings.restMs
-    return new Lease(entry, now, this.#onEnd, this.#onReached)
+    if (known.failed) known.restsUntil = now + this.settings.restMs
+    return new Lease(known, now, this.#onEnd, this.#onReached)
   }
 
   readonly #onReached = (): void => this.#waiting.wakeAll()
 
-  readonly #onEnd = (entry: Entry, outcome: Outcome): void => {
-    if (outcome) this.#judge(entry, outcome)
+  readonly #onEnd = (known: KnownAddress, outcome: AddressOutcome): void => {
+    if (outcome) this.#judge(known, outcome)
     this.#waiting.wakeAll()
   }
 
-  #judge(entry: Entry, outcome: 'worked' | 'failed'): void {
-    const isBack = entry.failed && outcome === 'worked'
-    entry.failed = outcome === 'failed'
-    entry.wasReached = !entry.failed
-    if (!entry.failed) entry.finished++
-    entry.restsUntil = entry.failed ? this.world.now() + this.settings.restMs : 0
-    if (isBack) this.world.recovered?.(entry.address)
-    if (!entry.failed) return
-    // What comes back may be another release, and a name may stand for other addresses by now.
-    entry.protocol = entry.provenProtocol
-    entry.hasSessions = false
-    if (this.world.now() - this.#resolvedAt >= Math.min(lookupPauseMs, this.settings.resolveMs)) {
-      void this.#resolve()
-    }
+  #judge(known: KnownAddress, outcome: 'worked' | 'failed'): void {
+    const isBack = known.failed && outcome === 'worked'
+    known.failed = outcome === 'failed'
+    known.wasReached = !known.failed
+    if (!known.failed) known.finished++
+    known.restsUntil = known.failed ? this.world.now() + this.settings.restMs : 0
+    if (isBack) this.recovered(known.address)
+    if (!known.failed) return
+    // What comes back may be another release.
+    known.protocol = known.provenProtocol
+    known.hasSessions = false
+    this.#names.resolveAfterFailure()
   }
 
   /** Milliseconds until something is different for these by itself: a rest is over, or the time for proofs. */
-  #changeMs(left: readonly Entry[]): number | null {
+  #changeMs(left: readonly KnownAddress[]): number | null {
     const now = this.world.now()
     const times = [this.#proofsDueAt, ...left.map(({ restsUntil }) => restsUntil)].filter(
       (time) => time > now,
@@ -273,9 +260,9 @@ export class Hosts {
   }
 
   async #resolved(signal: CancelSignal): Promise<void> {
-    if (this.#entries.length > 0 && this.world.now() - this.#resolvedAt < this.settings.resolveMs) return
-    const resolving = this.#resolve()
-    if (this.#entries.length > 0) return
+    if (this.#list.length > 0 && this.#names.areFresh) return
+    const resolving = this.#names.resolve()
+    if (this.#list.length > 0) return
     const first = new AbortController()
     const found = this.#waiting.wait(first.signal)
     try {
@@ -285,58 +272,29 @@ export class Hosts {
     }
   }
 
-  #resolve(): Promise<void> {
-    this.#resolving ??= this.#lookUpAll().finally(() => {
-      this.#resolving = null
-    })
-    return this.#resolving
+  /** When the look-up that is under way has ended, or has taken too long. */
+  async #resolving(signal: CancelSignal): Promise<void> {
+    const { resolving } = this.#names
+    if (resolving) await within(resolving, this.settings.connectMs, signal)
   }
 
-  /** What is found is used at once, so that a silent name server holds up nobody who can do without it. */
-  async #lookUpAll(): Promise<void> {
-    this.#list()
-    const names = new Set(this.settings.hosts.flatMap((host) => ('name' in host ? [host.name] : [])))
-    await Promise.all(
-      [...names].map(async (name) => {
-        await this.#lookUp(name)
-        this.#list()
-      }),
-    )
-    this.#resolvedAt = this.world.now()
-  }
-
-  /** A name that cannot be looked up keeps the addresses it had. */
-  async #lookUp(name: string): Promise<void> {
-    try {
-      this.#byName.set(name, await this.world.lookup(name))
-    } catch (error) {
-      this.world.warn(`cannot look up ${name}: ${(error as Error).message}`)
-    }
-  }
-
-  /** The list as the names now stand, each address once, with what was known of it. */
-  #list(): void {
-    const known = new Map(this.#entries.map((entry) => [entry.text, entry]))
-    const entries = new Map<string, Entry>()
-    for (const address of this.settings.hosts.flatMap((host) => this.#addressesOf(host))) {
+  /** The list as the names now stand, with what was known of each address. */
+  #relist(): void {
+    const before = new Map(this.#list.map((one) => [one.text, one]))
+    const list = this.#names.addresses().map((address) => {
       const text = addressText(address)
-      if (entries.has(text)) continue
-      entries.set(text, known.get(text) ?? this.#others.get(text) ?? fresh(address))
+      const known = before.get(text) ?? this.#others.get(text) ?? unknownAddress(address)
       this.#others.delete(text)
-    }
-    for (const entry of this.#entries) if (!entries.has(entry.text)) this.#keep(entry)
-    this.#entries = [...entries.values()]
-    if (this.#entries.length > 0) this.#waiting.wakeAll()
+      return known
+    })
+    for (const one of this.#list) if (!list.includes(one)) this.#keep(one)
+    this.#list = list
+    if (list.length > 0) this.#waiting.wakeAll()
   }
 
-  #keep(entry: Entry): void {
+  #keep(one: KnownAddress): void {
     const [oldest = ''] = this.#others.size < mostOthers ? [] : this.#others.keys()
     this.#others.delete(oldest)
-    this.#others.set(entry.text, entry)
-  }
-
-  #addressesOf(host: Host): Address[] {
-    if (!('name' in host)) return [host]
-    return (this.#byName.get(host.name) ?? []).map((address) => ({ host: address, port: host.port }))
+    this.#others.set(one.text, one)
   }
 }

@@ -5,14 +5,14 @@
 import type { Address } from './address'
 import type { Engine } from './clamd/engine'
 import type { Protocol } from './clamd/protocol'
-import type { Entry } from './entry'
+import type { KnownAddress } from './known-address'
 
 /** What a scan came to, as far as it says something about the address. */
-export type Outcome = 'worked' | 'failed' | null
+export type AddressOutcome = 'worked' | 'failed' | null
 
 /** Ends with exactly one call of `done`. */
 export class Lease {
-  readonly #entry: Entry
+  readonly #known: KnownAddress
   readonly #finishedBefore: number
   #isOpen = true
   #isDialling = true
@@ -22,54 +22,54 @@ export class Lease {
    * @param onReached told when this is the first connection to an address, or the first since it failed
    */
   constructor(
-    entry: Entry,
+    known: KnownAddress,
     nowMs: number,
-    private readonly ended: (entry: Entry, outcome: Outcome) => void,
+    private readonly ended: (known: KnownAddress, outcome: AddressOutcome) => void,
     private readonly onReached: () => void,
   ) {
-    this.#entry = entry
-    this.#finishedBefore = entry.finished
-    entry.inFlight++
-    if (entry.dialling++ === 0) entry.diallingSince = nowMs
+    this.#known = known
+    this.#finishedBefore = known.finished
+    known.inFlight++
+    if (known.dialling++ === 0) known.diallingSince = nowMs
   }
 
   get address(): Address {
-    return this.#entry.address
+    return this.#known.address
   }
 
   get text(): string {
-    return this.#entry.text
+    return this.#known.text
   }
 
   /** What the daemon was last seen to be. */
   get engine(): Engine | null {
-    return this.#entry.engine
+    return this.#known.engine
   }
 
   /** What the daemon there was last seen to speak; set it when that is learnt. */
   get protocol(): Protocol | null {
-    return this.#entry.protocol
+    return this.#known.protocol
   }
 
   set protocol(protocol: Protocol | null) {
-    this.#entry.protocol = protocol
+    this.#known.protocol = protocol
   }
 
   /** It takes several messages on one connection; to be cleared where that turns out wrong. */
   get hasSessions(): boolean {
-    return this.#entry.hasSessions
+    return this.#known.hasSessions
   }
 
   set hasSessions(hasSessions: boolean) {
-    this.#entry.hasSessions = hasSessions
+    this.#known.hasSessions = hasSessions
   }
 
-  /** To be called when there is a connection. Until then others rather go elsewhere: it may be in vain. */
+  /** To be called when there is a connection. Until then other scans prefer other addresses. */
   reached(): void {
     if (!this.#isDialling) return
     this.#endDialling()
-    if (this.#entry.wasReached) return
-    this.#entry.wasReached = true
+    if (this.#known.wasReached) return
+    this.#known.wasReached = true
     this.onReached()
   }
 
@@ -82,14 +82,14 @@ export class Lease {
     if (!this.#isOpen) return
     this.#isOpen = false
     this.#endDialling()
-    const entry = this.#entry
-    entry.inFlight--
-    const isDead = outcome === 'failed' || (outcome === 'late' && entry.finished === this.#finishedBefore)
-    this.ended(entry, isDead ? 'failed' : outcome === 'worked' ? 'worked' : null)
+    const known = this.#known
+    known.inFlight--
+    const isDead = outcome === 'failed' || (outcome === 'late' && known.finished === this.#finishedBefore)
+    this.ended(known, isDead ? 'failed' : outcome === 'worked' ? 'worked' : null)
   }
 
   #endDialling(): void {
-    if (this.#isDialling) this.#entry.dialling--
+    if (this.#isDialling) this.#known.dialling--
     this.#isDialling = false
   }
 }

@@ -90,15 +90,13 @@ function liveOf(plugin: Plugin, settings: Settings, old: Live | undefined): Live
   if (old && topicOf(plugin, old.settings) === topicOf(plugin, settings)) return { ...old, settings }
   const hosts: Hosts = new Hosts(
     settings.hosts,
-    {
-      ...world((text) => plugin.logwarn(text)),
-      // A message that began before a reload may still use what is no longer in force.
-      recovered: (address) => {
-        const live = lives.get(plugin)
-        if (live?.hosts === hosts) live.recovered?.(address)
-      },
-    },
+    world((text) => plugin.logwarn(text)),
     settings.startup.maxPings > 0 && settings.proof.selfTest !== 'off' ? patienceMs : 0,
+    (address) => {
+      const live = lives.get(plugin)
+      // A message that began before a reload may still use what is no longer in force.
+      if (live?.hosts === hosts) live.recovered?.(address)
+    },
   )
   const scanner = new Scanner(settings.scan, hosts, connect)
   return { settings, hosts, scanner, check: null, recovered: null }

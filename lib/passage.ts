@@ -9,12 +9,12 @@ import type { Connection, Next, Plugin, Transaction } from './haraka'
 import { removeForged } from './headers'
 import { currentOf, type Live } from './live'
 import type { Decision } from './policy'
-import type { Finding, Verdict } from './verdict'
+import type { AttachmentFinding, Verdict } from './verdict'
 
 /** What the scan, the attachments and the rules came to. */
 export interface Judgement {
   readonly verdict: Verdict
-  readonly finding: Finding
+  readonly finding: AttachmentFinding
   readonly decision: Decision
 }
 

@@ -3,7 +3,7 @@
  */
 
 import { actionOf, delivers, withoutReport, type Action } from './action'
-import type { Finding, Reason, Verdict } from './verdict'
+import type { AttachmentFinding, Reason, Verdict } from './verdict'
 
 /** Outcomes of `[unscanned]`; `exempt` is not among them, for it is a wish and not an accident. */
 export type Mishap = Exclude<Reason, 'exempt'>
@@ -49,14 +49,19 @@ export const accept = actionOf('accept')
 export interface Decision {
   readonly action: Action
   /** What the attachments came to, if the action is on their account. */
-  readonly finding: Finding
+  readonly finding: AttachmentFinding
 }
 
 /**
  * What the rules say. An infection comes before a denied attachment, but where the one would deliver the message
  * the other decides.
  */
-export function decide(rules: Rules, verdict: Verdict, finding: Finding, sender: SenderFacts): Decision {
+export function decide(
+  rules: Rules,
+  verdict: Verdict,
+  finding: AttachmentFinding,
+  sender: SenderFacts,
+): Decision {
   const scanned = possible(byScan(rules, verdict, sender), sender)
   if (finding === null) return { action: scanned, finding: null }
   const { denied, unreadable } = rules.attachments
@@ -85,7 +90,7 @@ function byScan(rules: Rules, verdict: Verdict, sender: SenderFacts): Action {
 }
 
 /** True for a sender whose messages `[check]` leaves alone. */
-export function isExempt(check: Check, sender: SenderFacts): boolean {
+export function exemptsSender(check: Check, sender: SenderFacts): boolean {
   return (
     (sender.isAuthenticated && !check.authenticated) ||
     (sender.isRelaying && !check.relay) ||

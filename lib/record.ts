@@ -3,7 +3,7 @@
  * client.ts, written by actions/quarantine.ts, read for the page and by the commands.
  */
 
-import type { Finding, Note } from './verdict'
+import type { AttachmentFinding, Note } from './verdict'
 
 /** Beside the copy of a quarantined message, as JSON. */
 export interface QuarantineRecord {
@@ -17,7 +17,7 @@ export interface QuarantineRecord {
   readonly message_id: string | null
   readonly verdict: Note
   /** What the attachments came to, where they are looked at. */
-  readonly attachment: Finding
+  readonly attachment: AttachmentFinding
 }
 
 /** Parses the file's text; null: it is something else. */
@@ -47,7 +47,7 @@ function isObject(value: unknown): boolean {
 }
 
 /** Why it was kept: the virus, the mask that a name matches, or why it was not scanned. */
-export function reasonFor({ verdict, attachment }: QuarantineRecord): string {
+export function whyKept({ verdict, attachment }: QuarantineRecord): string {
   if (verdict.virus !== null) return verdict.virus
   if (attachment && 'denied' in attachment) return `attachment ${attachment.denied}`
   if (attachment) return 'unreadable attachment'

@@ -140,7 +140,7 @@ export class Scanner {
     const why = [
       ...course.failures,
       ...untrusted.map((text) => `${text} gets no mail, for it does not find the EICAR test file`),
-      ...tooSmall.map(({ text, limitBytes }) => `${text} scans ${limitBytes} bytes, this has ${size}`),
+      ...tooSmall.map(({ text, provenBytes }) => `${text} scans ${provenBytes} bytes, this has ${size}`),
     ].join('; ')
     if (why === '') return unscanned('error', 'resolve: no address of a clamd is known', course)
     if (areTooSmall && untrusted.length === 0) {
@@ -261,7 +261,7 @@ export class Scanner {
     const least = message.least + headLine.length
     const most = message.most + headLine.length
     if (least > this.settings.maxBytes || least === most) return least
-    if (most <= Math.min(this.settings.maxBytes, this.hosts.leastLimitBytes)) return most
+    if (most <= Math.min(this.settings.maxBytes, this.hosts.leastProvenBytes)) return most
     const measured = await measure(message, signal)
     message.close()
     return measured + headLine.length

@@ -96,11 +96,11 @@ async function ask(
   try {
     const trace = (text: string) => log.trace(`${addressText(address)} ${text}`)
     const offer = await inquire(address, { connect, connectMs: settings.connectMs, signal, trace })
-    hosts.note(address, 'worked', protocolOf(offer))
+    hosts.tried(address, 'worked', protocolOf(offer))
     hosts.learn(address, { hasSessions: hasSessions(offer) })
     return offer
   } catch (error) {
-    hosts.note(address, 'failed', null)
+    hosts.tried(address, 'failed', null)
     throw error
   }
 }

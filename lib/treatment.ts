@@ -20,20 +20,20 @@ import { lookMs } from './live'
 import { TransactionMessage } from './message'
 import { quarantinePlugin } from './neighbours'
 import { stackOf, type Judgement, type Message } from './passage'
-import { decide, isExempt, possible, type SenderFacts } from './policy'
+import { decide, exemptsSender, possible, type SenderFacts } from './policy'
 import {
   exemptVerdict,
   failedVerdict,
   logLine,
   noteOf,
   resultOf,
-  type Finding,
+  type AttachmentFinding,
   type Note,
   type Verdict,
 } from './verdict'
 
 /** How a message ends, and the answer that goes with `reject` and `defer`. */
-export type Outcome =
+export type Disposition =
   | { readonly ending: 'accept' | 'tag' | 'discard' }
   | { readonly ending: 'reject' | 'defer'; readonly answer: Answer }
 
@@ -75,7 +75,7 @@ export async function examine(message: Message): Promise<Judgement> {
 /** The entries that exempt the message, empty if [check] does; null: it is to be scanned. */
 function exemptionOf({ connection, transaction, passage }: Message, sender: SenderFacts): string | null {
   const { check, exemptions } = passage.live.settings
-  if (isExempt(check, sender)) return ''
+  if (exemptsSender(check, sender)) return ''
   return exemptedBy(exemptions, envelopeOf(connection, transaction))
 }
 
@@ -102,7 +102,7 @@ function scan({ plugin, connection, transaction, passage }: Message): Promise<Ve
 }
 
 /** What cannot be looked into, for a fault of ours as well, is unreadable. */
-async function lookInside({ plugin, connection, transaction, passage }: Message): Promise<Finding> {
+async function lookInside({ plugin, connection, transaction, passage }: Message): Promise<AttachmentFinding> {
   const { deny, insideArchives, debug } = passage.live.settings.attachments
   if (deny.length === 0) return null
   const source = new TransactionMessage(transaction, passage.live.settings.scan.connectMs)
@@ -151,7 +151,7 @@ function overruled({ plugin, connection, transaction }: Message, decided: Action
 }
 
 /** Keeps the copy and sends the report that the action asks for; what cannot be kept is deferred. */
-export async function carryOut(message: Message, judgement: Judgement, action: Action): Promise<Outcome> {
+export async function carryOut(message: Message, judgement: Judgement, action: Action): Promise<Disposition> {
   const { plugin, connection, transaction, passage } = message
   const { settings } = passage.live
   if (action.quarantine) {
@@ -179,11 +179,11 @@ export async function carryOut(message: Message, judgement: Judgement, action: A
   const ending = isDone ? action.ending : withoutReport(action).ending
   // Other plugins had their hands on the headers since the scan.
   if (ending === 'accept' || ending === 'tag') mark(transaction, judgement.verdict, settings.detailsHeader)
-  return outcomeOf(message, judgement, ending)
+  return dispositionOf(message, judgement, ending)
 }
 
 /** The ending with its answer. */
-export function outcomeOf({ passage }: Message, judgement: Judgement, ending: Ending): Outcome {
+export function dispositionOf({ passage }: Message, judgement: Judgement, ending: Ending): Disposition {
   if (ending !== 'reject' && ending !== 'defer') return { ending }
   return { ending, answer: answerFor(judgement, ending, passage.live.settings.message) }
 }

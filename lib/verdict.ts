@@ -10,7 +10,7 @@ import type { Protocol } from './clamd/protocol'
 export type Reason = 'exempt' | 'too_large' | 'limits' | 'timeout' | 'error'
 
 /** What the look at the attachments came to. `denied`: the mask that a name matches. */
-export type Finding =
+export type AttachmentFinding =
   { readonly denied: string; readonly name: string } | { readonly unreadable: string } | null
 
 interface Scan {
@@ -95,7 +95,7 @@ export function noteOf(verdict: Verdict, action: string): Note {
  */
 export function resultOf(
   verdict: Verdict,
-  finding: Finding,
+  finding: AttachmentFinding,
   warning: string | null = null,
 ): Record<'pass' | 'fail' | 'skip' | 'err' | 'msg', string | string[] | undefined> {
   const failed =
@@ -134,7 +134,7 @@ export function statusHeader(verdict: Verdict): string {
 }
 
 /** One line of log for one message. */
-export function logLine(verdict: Verdict, finding: Finding, action: string): string {
+export function logLine(verdict: Verdict, finding: AttachmentFinding, action: string): string {
   const where = verdict.clamd === null ? '' : ` clamd=${verdict.clamd} protocol=${verdict.protocol ?? '-'}`
   const why = verdict.outcome === 'unscanned' && verdict.text ? `: ${verdict.text}` : ''
   const inside =

@@ -1,9 +1,18 @@
 /*
- * Names, time and chance as they are, for hosts.ts; tests have their own.
+ * Names, time and chance as they are, for hosts.ts and names.ts; tests have their own.
  */
 
 import { lookup } from 'node:dns/promises'
-import type { World } from './hosts'
+
+export interface World {
+  /** Every address of a name as the system resolves it, /etc/hosts included. */
+  readonly lookup: (name: string) => Promise<readonly string[]>
+  /** Milliseconds that never go backwards. */
+  readonly now: () => number
+  /** 0 ≤ n < 1; where the rotation starts in this process. */
+  readonly random: () => number
+  readonly warn: (text: string) => void
+}
 
 export function world(warn: (text: string) => void): World {
   return {

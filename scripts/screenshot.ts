@@ -67,7 +67,7 @@ function stateOf(
 ): AddressState {
   const signatures = { number, builtMs: noon - hours * 60 * minuteMs }
   const engine = { release: 'ClamAV 1.4.6', signatures, line: '' }
-  return { text, state: 'up', inFlight: 0, protocol: 'instream', engine, limitBytes: 26_214_400, ...more }
+  return { text, state: 'up', inFlight: 0, protocol: 'instream', engine, provenBytes: 26_214_400, ...more }
 }
 
 async function main() {

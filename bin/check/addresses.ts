@@ -110,8 +110,8 @@ async function examine(
       protocol,
       dataPort: protocol === 'stream' ? true : streamFailure?.step === 'data connect' ? false : null,
       streamFailure: offer.commands?.includes('STREAM') && streamFailure ? failureText(streamFailure) : null,
-      findsTestFile: proof.hasSignatures,
-      provenBytes: proof.limitBytes,
+      findsTestFile: proof.findsTestFile,
+      provenBytes: proof.provenBytes,
       alarm: proof.alarm?.text ?? null,
       tellsLimits: proof.tellsLimits,
     }

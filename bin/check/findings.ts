@@ -2,7 +2,7 @@
  * What a check comes to: findings with a level each, and how they are told to people and to monitoring.
  */
 
-import { shown, table, widthOf } from '../terminal'
+import { escaped, table, widthOf } from '../terminal'
 
 /** `warning`: mail is scanned, but not as it should be. `failure`: mail would not be scanned. */
 export type Level = 'ok' | 'note' | 'warning' | 'failure'
@@ -29,15 +29,15 @@ export function summary(findings: readonly Finding[]): string {
     findings.filter((one) => one.level === level).map(({ about, text }) => `${about}: ${text}`),
   )
   const words = wrong.length > 0 ? wrong.join('; ') : 'every message is scanned'
-  return shown(`CLAMAV-STREAM ${state}: ${words}`)
+  return escaped(`CLAMAV-STREAM ${state}: ${words}`)
 }
 
 const marks: Record<Level, string> = { ok: 'ok', note: 'note', warning: 'WARN', failure: 'FAIL' }
 
 export function asTable(findings: readonly Finding[]): string {
   const rows = findings.flatMap(({ level, about, text, remedy }) => [
-    [marks[level], shown(about), shown(text)],
-    ...(remedy === undefined ? [] : [['', '', `-> ${shown(remedy)}`]]),
+    [marks[level], escaped(about), escaped(text)],
+    ...(remedy === undefined ? [] : [['', '', `-> ${escaped(remedy)}`]]),
   ])
   return table(rows, widthOf({}))
 }

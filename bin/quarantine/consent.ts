@@ -2,11 +2,11 @@
  * Before something is changed for good: which messages, shown, and a word of consent.
  */
 
-import { reasonFor } from '../../lib/record'
-import { confirm, shown, table, widthOf } from '../terminal'
+import { whyKept } from '../../lib/record'
+import { confirm, escaped, table, widthOf } from '../terminal'
 import { UserError } from '../user-error'
 import { write, type CommonOptions } from './scene'
-import { hasFilters, type Kept } from './store'
+import { hasFilters, type KeptMessage } from './store'
 
 export interface ChangeOptions extends CommonOptions {
   readonly all: boolean
@@ -25,19 +25,19 @@ export async function mustAgree(question: string, { yes }: ChangeOptions): Promi
   if (!(await confirm(question))) throw new UserError('nothing was done')
 }
 
-export function describe(messages: readonly Kept[]): void {
+export function describe(messages: readonly KeptMessage[]): void {
   const rows = messages.map((one) => [
     one.id,
-    shown(reasonFor(one.record)),
-    shown(one.record.envelope.mail_from) || '<>',
-    one.record.envelope.rcpt_to.map(shown).join(' '),
+    escaped(whyKept(one.record)),
+    escaped(one.record.envelope.mail_from) || '<>',
+    one.record.envelope.rcpt_to.map(escaped).join(' '),
   ])
   process.stderr.write(table(rows, widthOf(process.stderr)))
 }
 
-export function say({ json }: CommonOptions, one: Kept | null, text: string): void {
-  if (json) process.stderr.write(`${one ? `${one.id} ` : ''}${shown(text)}\n`)
-  else write(`${one ? `${one.id} ` : ''}${shown(text)}\n`)
+export function say({ json }: CommonOptions, one: KeptMessage | null, text: string): void {
+  if (json) process.stderr.write(`${one ? `${one.id} ` : ''}${escaped(text)}\n`)
+  else write(`${one ? `${one.id} ` : ''}${escaped(text)}\n`)
 }
 
 export function counted(count: number, what: string): string {

@@ -3,11 +3,11 @@
  */
 
 import { rm } from 'node:fs/promises'
-import { reasonFor } from '../../lib/record'
+import { whyKept } from '../../lib/record'
 import { counted, describe, mustAgree, mustChoose, say, type ChangeOptions } from './consent'
-import { sharesOf, type Attempt } from './journal'
+import { sharesOf, type Task } from './journal'
 import { sceneOf, stateOf, write, writeJson } from './scene'
-import { accessError, type Kept } from './store'
+import { accessError, type KeptMessage } from './store'
 
 export async function remove(ids: readonly string[], options: ChangeOptions): Promise<number> {
   mustChoose(ids, options)
@@ -37,11 +37,11 @@ export async function remove(ids: readonly string[], options: ChangeOptions): Pr
 }
 
 /** The message first: what is left of a deletion that was cut short is still listed, and can be deleted. */
-async function removeFiles(one: Kept, attempt: Attempt): Promise<void> {
+async function removeFiles(one: KeptMessage, attempt: Task): Promise<void> {
   const { envelope, time, message_id } = one.record
   await attempt.write({
     event: 'deleting',
-    about: { file: one.file, why: reasonFor(one.record), time, envelope, message_id },
+    about: { file: one.file, why: whyKept(one.record), time, envelope, message_id },
   })
   try {
     await rm(one.file, { force: true })

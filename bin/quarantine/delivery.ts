@@ -7,7 +7,7 @@ import { createReadStream } from 'node:fs'
 import SMTPConnection from 'nodemailer/lib/smtp-connection'
 import { SmtpLines } from '../scan/lines'
 import { through } from '../scan/message'
-import type { Outcome } from './journal'
+import type { Delivery } from './journal'
 import { hopText, loopText, type Hop } from './route'
 import { UserError } from '../user-error'
 
@@ -31,7 +31,7 @@ export async function deliver(
   letter: Letter,
   me: string,
   onSending: () => Promise<void>,
-): Promise<Outcome> {
+): Promise<Delivery> {
   const connection = new SMTPConnection({
     host: hop.host,
     port: hop.port,
@@ -73,7 +73,7 @@ function connected(connection: SMTPConnection): Promise<void> {
   })
 }
 
-async function send(connection: SMTPConnection, { file, from, to }: Letter): Promise<Outcome> {
+async function send(connection: SMTPConnection, { file, from, to }: Letter): Promise<Delivery> {
   const { bytes, isEightBit } = await measured(file)
   const message = through(createReadStream(file), new SmtpLines(false))
   let isSent = false
@@ -124,7 +124,7 @@ function answerIn(error: unknown): string {
   return (response ?? message).trim()
 }
 
-function refusedAll(recipients: readonly string[], response: string): Outcome {
+function refusedAll(recipients: readonly string[], response: string): Delivery {
   return {
     delivered: [],
     refused: recipients.map((recipient) => ({ recipient, response })),

@@ -32,20 +32,20 @@ interface Line {
 }
 
 /** What can stand in a line. */
-export type Entry = Line &
+export type JournalLine = Line &
   (
-    | { readonly event: 'begin'; readonly action: Action; readonly process: Process }
+    | { readonly event: 'begin'; readonly action: TaskKind; readonly process: Process }
     /** From here on the message may arrive. */
     | { readonly event: 'sending'; readonly to: string; readonly recipients: readonly string[] }
-    | ({ readonly event: 'sent'; readonly to: string } & Outcome)
+    | ({ readonly event: 'sent'; readonly to: string } & Delivery)
     | { readonly event: 'deleting'; readonly about: object }
     | { readonly event: 'end' }
   )
 
-export type Action = 'release' | 'delete'
+export type TaskKind = 'release' | 'delete'
 
 /** What became of each recipient of one transaction. */
-export interface Outcome {
+export interface Delivery {
   readonly delivered: readonly string[]
   /** Certainly not delivered. */
   readonly refused: readonly { readonly recipient: string; readonly response: string }[]
@@ -79,7 +79,7 @@ export class Journal {
     this.#file = path.join(directory, journalName)
   }
 
-  async entries(): Promise<Entry[]> {
+  async entries(): Promise<JournalLine[]> {
     try {
       return parse(await readFile(this.#file, 'utf8'))
     } catch (error) {
@@ -92,8 +92,8 @@ export class Journal {
    * Begins to do something with a message that nobody else does at this moment.
    * @throws UserError when somebody does
    */
-  async begin(uuid: string, action: Action): Promise<Attempt> {
-    const attempt = new Attempt(this, { uuid, attempt: randomUUID(), by: whoAmI() })
+  async begin(uuid: string, action: TaskKind): Promise<Task> {
+    const attempt = new Task(this, { uuid, attempt: randomUUID(), by: whoAmI() })
     await attempt.write({ event: 'begin', action, process: thisProcess() })
     const other = unfinished(await this.entries(), uuid).find(({ attempt: id }) => id !== attempt.id)
     // Of two that began at the same time, the first in the file goes on.
@@ -110,7 +110,7 @@ export class Journal {
   }
 
   /** On disk when it resolves. */
-  async append(entry: Entry): Promise<void> {
+  async append(entry: JournalLine): Promise<void> {
     let file: FileHandle
     try {
       file = await open(this.#file, 'a+', 0o600)
@@ -153,7 +153,7 @@ async function syncDirectory(directory: string): Promise<void> {
 type Event<T> = T extends unknown ? Omit<T, keyof Line> : never
 
 /** One try with one message. */
-export class Attempt {
+export class Task {
   constructor(
     private readonly journal: Journal,
     private readonly line: Omit<Line, 'time'>,
@@ -163,7 +163,7 @@ export class Attempt {
     return this.line.attempt
   }
 
-  write(event: Event<Entry>): Promise<void> {
+  write(event: Event<JournalLine>): Promise<void> {
     return this.journal.append({ time: new Date().toISOString(), ...this.line, ...event })
   }
 
@@ -173,21 +173,21 @@ export class Attempt {
 }
 
 /** Lines that are none, such as the last one of a process that was killed, are passed over. */
-function parse(text: string): Entry[] {
+function parse(text: string): JournalLine[] {
   return text.split('\n').flatMap((line) => {
     try {
-      const value = JSON.parse(line) as Partial<Entry> | null
-      return typeof value?.event === 'string' && typeof value.uuid === 'string' ? [value as Entry] : []
+      const value = JSON.parse(line) as Partial<JournalLine> | null
+      return typeof value?.event === 'string' && typeof value.uuid === 'string' ? [value as JournalLine] : []
     } catch {
       return []
     }
   })
 }
 
-type Begin = Entry & { event: 'begin' }
+type Begin = JournalLine & { event: 'begin' }
 
 /** Tries with a message that have begun, have not ended, and whose process lives. */
-function unfinished(entries: readonly Entry[], uuid: string): Begin[] {
+function unfinished(entries: readonly JournalLine[], uuid: string): Begin[] {
   const ended = new Set(entries.filter(({ event }) => event === 'end').map(({ attempt }) => attempt))
   return entries.filter(
     (entry): entry is Begin =>
@@ -196,7 +196,7 @@ function unfinished(entries: readonly Entry[], uuid: string): Begin[] {
 }
 
 /** @throws UserError when somebody is at work on the message */
-export function mustBeFree(entries: readonly Entry[], uuid: string): void {
+export function mustBeFree(entries: readonly JournalLine[], uuid: string): void {
   const [other] = unfinished(entries, uuid)
   if (other) throw new UserError(underWayText(other))
 }
@@ -231,7 +231,7 @@ function startOf(pid: number): string | null {
 }
 
 /** What is known of each recipient of a message. */
-export function sharesOf(entries: readonly Entry[], uuid: string): Map<string, Share> {
+export function sharesOf(entries: readonly JournalLine[], uuid: string): Map<string, Share> {
   const shares = new Map<string, Share>()
   const own = entries.filter((entry) => entry.uuid === uuid)
   /** Who has it has it, whatever comes of sending it again. */

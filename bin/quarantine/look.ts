@@ -5,8 +5,8 @@
 import { createReadStream } from 'node:fs'
 import { pipeline } from 'node:stream/promises'
 import libmime from 'libmime'
-import { reasonFor } from '../../lib/record'
-import { ago, shown, table, widthOf } from '../terminal'
+import { whyKept } from '../../lib/record'
+import { ago, escaped, table, widthOf } from '../terminal'
 import { UserError } from '../user-error'
 import { nameOf, sharesOf, type Share } from './journal'
 import {
@@ -19,7 +19,7 @@ import {
   type CommonOptions,
   type Scene,
 } from './scene'
-import { hasFilters, type Kept } from './store'
+import { hasFilters, type KeptMessage } from './store'
 
 export async function list(options: CommonOptions): Promise<number> {
   const { messages, entries, directory } = await sceneOf([], options)
@@ -38,9 +38,9 @@ export async function list(options: CommonOptions): Promise<number> {
       one.id,
       localTime(one.keptMs),
       stateOf(one, sharesOf(entries, one.record.uuid)),
-      shown(reasonFor(one.record)),
-      shown(envelope.mail_from) || '<>',
-      shown(first) + (others.length > 0 ? ` +${others.length}` : ''),
+      escaped(whyKept(one.record)),
+      escaped(envelope.mail_from) || '<>',
+      escaped(first) + (others.length > 0 ? ` +${others.length}` : ''),
     ]
   })
   write(table([['ID', 'KEPT', 'STATE', 'WHY', 'FROM', 'TO'], ...rows], widthOf(process.stdout)))
@@ -80,19 +80,19 @@ export async function show(id: string, options: CommonOptions & { raw: boolean }
   write(
     table([
       ['id', one.id],
-      ['uuid', shown(record.uuid)],
-      ['file', shown(one.file)],
+      ['uuid', escaped(record.uuid)],
+      ['file', escaped(one.file)],
       ['kept', `${localTime(one.keptMs)}, ${ago(Date.now() - one.keptMs)} ago`],
       ['size', one.bytes === null ? 'the message is gone' : `${one.bytes} bytes`],
-      ['why', shown(reasonFor(record))],
-      ['action', shown(verdict.action)],
-      ['clamd', shown(verdict.clamd ?? '-')],
-      ['client', shown(`${client.ip} ${client.host ?? ''} helo=${client.helo ?? ''}`)],
-      ['user', shown(record.user ?? '-')],
-      ['message-id', shown(record.message_id ?? '-')],
-      ['from', shown(record.envelope.mail_from) || '<>'],
-      ...recipients.map((to, index) => [index === 0 ? 'to' : '', shown(to) + shareText(shares.get(to))]),
-      ...(subject === undefined ? [] : [['subject', shown(decoded(subject))]]),
+      ['why', escaped(whyKept(record))],
+      ['action', escaped(verdict.action)],
+      ['clamd', escaped(verdict.clamd ?? '-')],
+      ['client', escaped(`${client.ip} ${client.host ?? ''} helo=${client.helo ?? ''}`)],
+      ['user', escaped(record.user ?? '-')],
+      ['message-id', escaped(record.message_id ?? '-')],
+      ['from', escaped(record.envelope.mail_from) || '<>'],
+      ...recipients.map((to, index) => [index === 0 ? 'to' : '', escaped(to) + shareText(shares.get(to))]),
+      ...(subject === undefined ? [] : [['subject', escaped(decoded(subject))]]),
     ]),
   )
   write(`\n${headers.map((header) => `${linesOf(header).join('\n')}\n`).join('')}`)
@@ -103,10 +103,10 @@ export async function show(id: string, options: CommonOptions & { raw: boolean }
 function linesOf(header: string): string[] {
   return header
     .split(/\r?\n/)
-    .map((line) => shown(line.replace(/^\t+/, (tabs) => '    '.repeat(tabs.length))))
+    .map((line) => escaped(line.replace(/^\t+/, (tabs) => '    '.repeat(tabs.length))))
 }
 
-function theOne({ messages }: Scene): Kept {
+function theOne({ messages }: Scene): KeptMessage {
   const [one] = messages
   if (one === undefined) throw new UserError('no message passes these filters')
   return one
@@ -115,7 +115,7 @@ function theOne({ messages }: Scene): Kept {
 function shareText(share: Share | undefined): string {
   if (!share) return ''
   const words = { delivered: 'released', refused: 'refused', in_doubt: 'in doubt' }
-  return `  (${words[share.state]} ${share.time} by ${shown(nameOf(share.by))}: ${shown(share.response)})`
+  return `  (${words[share.state]} ${share.time} by ${escaped(nameOf(share.by))}: ${escaped(share.response)})`
 }
 
 function decoded(line: string): string {
@@ -128,7 +128,7 @@ function decoded(line: string): string {
 }
 
 /** Raw header lines, each with its continuations. */
-async function headersOf(one: Kept): Promise<string[]> {
+async function headersOf(one: KeptMessage): Promise<string[]> {
   await mustBeReadable(one)
   const parts: Buffer[] = []
   for await (const chunk of createReadStream(one.file, { end: headersBytes - 1 })) parts.push(chunk as Buffer)

@@ -5,13 +5,13 @@
 
 import { interruptedCode, interruption } from '../scanning'
 import type { Site } from '../site'
-import { shown } from '../terminal'
+import { escaped } from '../terminal'
 import { counted, describe, mustAgree, mustChoose, say, type ChangeOptions } from './consent'
 import { deliver } from './delivery'
-import { mustBeFree, sharesOf, type Outcome } from './journal'
+import { mustBeFree, sharesOf, type Delivery } from './journal'
 import { hopText, mustLeadAway, parseHop, routesOf, type Hop } from './route'
 import { mustBe, mustBeReadable, sceneOf, write, writeJson, type CommonOptions, type Scene } from './scene'
-import type { Kept } from './store'
+import type { KeptMessage } from './store'
 
 export interface ReleaseOptions extends ChangeOptions {
   readonly to?: string
@@ -20,7 +20,7 @@ export interface ReleaseOptions extends ChangeOptions {
 
 /** What is to be sent of one message. */
 interface Plan {
-  readonly one: Kept
+  readonly one: KeptMessage
   readonly routes: Map<Hop, string[]>
   readonly left: readonly string[]
 }
@@ -63,7 +63,7 @@ export async function release(ids: readonly string[], options: ReleaseOptions): 
 /** Who does not have it yet, and where that goes; those of whom it is not known are left, unless `again`. */
 function planFor(
   { site, entries }: Pick<Scene, 'site' | 'entries'>,
-  one: Kept,
+  one: KeptMessage,
   named: Hop | null,
   again: boolean,
 ): Plan {
@@ -84,13 +84,13 @@ function planFor(
 
 async function releaseOne(
   scene: Scene,
-  one: Kept,
+  one: KeptMessage,
   named: Hop | null,
   options: ReleaseOptions,
-): Promise<Outcome[]> {
+): Promise<Delivery[]> {
   const { journal, site } = scene
   const attempt = await journal.begin(one.record.uuid, 'release')
-  const outcomes: Outcome[] = []
+  const outcomes: Delivery[] = []
   try {
     // Somebody else may have released it since we looked.
     const { routes } = planFor({ site, entries: await journal.entries() }, one, named, options.again)
@@ -115,14 +115,15 @@ function nameOfSite(site: Site | null): string {
   return typeof me === 'string' && me !== '' ? me : 'localhost'
 }
 
-function tellOutcome(one: Kept, to: string, outcome: Outcome, { json }: CommonOptions): void {
+function tellOutcome(one: KeptMessage, to: string, outcome: Delivery, { json }: CommonOptions): void {
   if (json) {
     writeJson({ id: one.id, uuid: one.record.uuid, to, ...outcome })
     return
   }
   const { delivered, refused, in_doubt: inDoubt, response } = outcome
-  for (const recipient of delivered) write(`${one.id} ${shown(recipient)}: released (${shown(response)})\n`)
+  for (const recipient of delivered)
+    write(`${one.id} ${escaped(recipient)}: released (${escaped(response)})\n`)
   for (const { recipient, response: why } of refused)
-    write(`${one.id} ${shown(recipient)}: not released, ${shown(why)}\n`)
-  for (const recipient of inDoubt) write(`${one.id} ${shown(recipient)}: in doubt, ${shown(response)}\n`)
+    write(`${one.id} ${escaped(recipient)}: not released, ${escaped(why)}\n`)
+  for (const recipient of inDoubt) write(`${one.id} ${escaped(recipient)}: in doubt, ${escaped(response)}\n`)
 }

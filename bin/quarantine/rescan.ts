@@ -2,15 +2,15 @@
  * `clamav-stream quarantine rescan`: what today's signatures say of what is kept.
  */
 
-import { reasonFor } from '../../lib/record'
+import { whyKept } from '../../lib/record'
 import { asMessage } from '../scan/content'
 import { resultOf, wordsFor } from '../scan/command'
 import { Desk, interruptedCode, interruption, severally } from '../scanning'
 import { settingsOf } from '../site'
-import { shown } from '../terminal'
+import { escaped } from '../terminal'
 import { sharesOf } from './journal'
 import { asJson, mustBe, sceneOf, write, writeJson, type CommonOptions } from './scene'
-import type { Kept } from './store'
+import type { KeptMessage } from './store'
 
 export interface RescanOptions extends CommonOptions {
   readonly host?: string
@@ -40,11 +40,11 @@ export async function rescan(ids: readonly string[], options: RescanOptions): Pr
   } finally {
     forget()
   }
-  function tell(one: Kept, verdict: Parameters<typeof wordsFor>[0]): void {
-    const was = reasonFor(one.record)
+  function tell(one: KeptMessage, verdict: Parameters<typeof wordsFor>[0]): void {
+    const was = whyKept(one.record)
     if (options.json)
       writeJson({ ...asJson(one, sharesOf(entries, one.record.uuid)), rescan: resultOf(verdict) })
-    else write(`${one.id}: ${wordsFor(verdict)} (was ${shown(was)})\n`)
+    else write(`${one.id}: ${wordsFor(verdict)} (was ${escaped(was)})\n`)
   }
   if (signal.aborted) return interruptedCode
   return found > 0 ? 1 : failed > 0 ? 2 : 0

@@ -6,10 +6,10 @@
 import { open } from 'node:fs/promises'
 import path from 'node:path'
 import { openSite, type Site } from '../site'
-import { shown } from '../terminal'
+import { escaped } from '../terminal'
 import { UserError } from '../user-error'
-import { Journal, type Entry, type Share } from './journal'
-import { accessError, chosen, openStore, quarantineOf, type Filters, type Kept } from './store'
+import { Journal, type JournalLine, type Share } from './journal'
+import { accessError, chosen, openStore, quarantineOf, type Filters, type KeptMessage } from './store'
 
 export interface CommonOptions extends Filters {
   readonly config?: string
@@ -23,16 +23,16 @@ export interface Scene {
   /** null: there is none, `--dir` says where the messages are. */
   readonly site: Site | null
   readonly directory: string
-  readonly messages: readonly Kept[]
+  readonly messages: readonly KeptMessage[]
   readonly journal: Journal
-  readonly entries: readonly Entry[]
+  readonly entries: readonly JournalLine[]
 }
 
 export async function sceneOf(ids: readonly string[], options: CommonOptions): Promise<Scene> {
   const site = siteOf(options)
   const directory = options.dir === undefined ? quarantineOf(mustBe(site)) : path.resolve(options.dir)
   const store = await openStore(directory, options.dir === undefined)
-  for (const text of store.odd) process.stderr.write(`${shown(text)}\n`)
+  for (const text of store.odd) process.stderr.write(`${escaped(text)}\n`)
   const journal = new Journal(directory)
   return {
     site,
@@ -66,12 +66,12 @@ export function writeJson(value: object): void {
 }
 
 /** What can be said of a message in one object, the same for all commands. */
-export function asJson({ id, file, record, bytes }: Kept, shares: Map<string, Share>): object {
+export function asJson({ id, file, record, bytes }: KeptMessage, shares: Map<string, Share>): object {
   return { id, file, bytes, ...record, released: Object.fromEntries(shares) }
 }
 
 /** How far a message is on its way back. */
-export function stateOf({ record, bytes }: Kept, shares: Map<string, Share>): string {
+export function stateOf({ record, bytes }: KeptMessage, shares: Map<string, Share>): string {
   if (bytes === null) return 'no message'
   const recipients = [...new Set(record.envelope.rcpt_to)]
   const states = recipients.map((one) => shares.get(one)?.state)
@@ -82,7 +82,7 @@ export function stateOf({ record, bytes }: Kept, shares: Map<string, Share>): st
 }
 
 /** @throws UserError when the message may not be read, or is gone */
-export async function mustBeReadable(one: Kept): Promise<void> {
+export async function mustBeReadable(one: KeptMessage): Promise<void> {
   try {
     await (await open(one.file, 'r')).close()
   } catch (error) {

@@ -7,12 +7,12 @@ import { existsSync } from 'node:fs'
 import { readdir, readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { settingsOf, type Site } from '../site'
-import { parseRecord, reasonFor, type QuarantineRecord } from '../../lib/record'
+import { parseRecord, whyKept, type QuarantineRecord } from '../../lib/record'
 import { fitsWildcards } from '../../lib/wildcards'
 import { UserError } from '../user-error'
 
 /** A message that is kept. */
-export interface Kept {
+export interface KeptMessage {
   /** Short, and the same for as long as the message is kept. */
   readonly id: string
   readonly file: string
@@ -25,7 +25,7 @@ export interface Kept {
 export interface Store {
   /** That holds a folder for each day, and the log. */
   readonly directory: string
-  readonly kept: readonly Kept[]
+  readonly kept: readonly KeptMessage[]
   /** Files that could not be made sense of, each with why. */
   readonly odd: readonly string[]
 }
@@ -54,7 +54,7 @@ export async function openStore(directory: string, mayBeMissing: boolean): Promi
     if (isMissing && mayBeMissing) return { directory, kept: [], odd: [] }
     throw await accessError(error, directory)
   }
-  const kept: Kept[] = []
+  const kept: KeptMessage[] = []
   const odd: string[] = []
   const files = names.filter((name) => name.endsWith('.json')).map((name) => path.join(directory, name))
   for (const json of files) {
@@ -75,8 +75,9 @@ export async function openStore(directory: string, mayBeMissing: boolean): Promi
 }
 
 /** Eight characters of the UUID with the number behind it; all of it where that is not enough. */
-function named(kept: readonly Kept[]): Kept[] {
-  const short = (one: Kept) => path.basename(one.file).replace(/^([0-9a-f]{8})-[0-9a-f-]+(\.\d+)$/i, '$1$2')
+function named(kept: readonly KeptMessage[]): KeptMessage[] {
+  const short = (one: KeptMessage) =>
+    path.basename(one.file).replace(/^([0-9a-f]{8})-[0-9a-f-]+(\.\d+)$/i, '$1$2')
   const count = new Map<string, number>()
   for (const one of kept) count.set(short(one), (count.get(short(one)) ?? 0) + 1)
   return kept.map((one) => ({
@@ -105,13 +106,13 @@ export function hasFilters(filters: Filters): boolean {
   return [olderThan, newerThan, virus, sender, recipient].some((one) => one !== undefined)
 }
 
-export function passes({ record, keptMs }: Kept, filters: Filters, nowMs: number): boolean {
+export function passes({ record, keptMs }: KeptMessage, filters: Filters, nowMs: number): boolean {
   const { olderThan, newerThan, virus, sender, recipient } = filters
   const ageMs = nowMs - keptMs
   return (
     (olderThan === undefined || ageMs >= olderThan) &&
     (newerThan === undefined || ageMs < newerThan) &&
-    (virus === undefined || fits(virus)(reasonFor(record))) &&
+    (virus === undefined || fits(virus)(whyKept(record))) &&
     (sender === undefined || fits(sender)(record.envelope.mail_from)) &&
     (recipient === undefined || record.envelope.rcpt_to.some(fits(recipient)))
   )
@@ -129,7 +130,7 @@ export function fits(pattern: string): (text: string) => boolean {
  * of it, or the path of the file.
  * @throws UserError for an id that is nobody's, or several messages'
  */
-export function chosen(store: Store, ids: readonly string[], filters: Filters, nowMs: number): Kept[] {
+export function chosen(store: Store, ids: readonly string[], filters: Filters, nowMs: number): KeptMessage[] {
   const all = store.kept.filter((one) => passes(one, filters, nowMs))
   if (ids.length === 0) return all
   return [
@@ -149,7 +150,7 @@ export function chosen(store: Store, ids: readonly string[], filters: Filters, n
   ].filter((one) => all.includes(one))
 }
 
-function isCalled({ id, file }: Kept, given: string): boolean {
+function isCalled({ id, file }: KeptMessage, given: string): boolean {
   const name = path.basename(file).toLowerCase()
   const wanted = given.toLowerCase()
   if (wanted === '') return false

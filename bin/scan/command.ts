@@ -5,9 +5,9 @@
 import type { Verdict } from '../../lib/verdict'
 import { Desk, interruptedCode, interruption, severally } from '../scanning'
 import { openSite, settingsOf, settingsWithoutSite } from '../site'
-import { Progress, shown } from '../terminal'
+import { Progress, escaped } from '../terminal'
 import { contentsOf, type Content } from './content'
-import { reasonOf, spool, walk, type Found, type Path } from './walk'
+import { systemText, spool, walk, type Found, type Path } from './walk'
 
 export interface ScanOptions {
   readonly config?: string
@@ -115,7 +115,7 @@ async function* messagesIn({
   try {
     for await (const content of contentsOf(path, isMail)) yield { path, content }
   } catch (error) {
-    yield { path, number: null, verdict: { outcome: 'failed', text: reasonOf(error) } }
+    yield { path, number: null, verdict: { outcome: 'failed', text: systemText(error) } }
   }
 }
 
@@ -137,7 +137,7 @@ function tell(report: Report, { json, infected }: ScanOptions): void {
 }
 
 function nameOf({ path, number }: Report): string {
-  return `${shown(path.toString())}${number === null ? '' : `#${number}`}`
+  return `${escaped(path.toString())}${number === null ? '' : `#${number}`}`
 }
 
 /** As clamdscan says it. */
@@ -148,9 +148,9 @@ export function wordsFor(verdict: Report['verdict']): string {
     case 'infected':
       return `${verdict.virus} FOUND`
     case 'unscanned':
-      return `${verdict.reason}: ${shown(verdict.text)} ERROR`
+      return `${verdict.reason}: ${escaped(verdict.text)} ERROR`
     case 'failed':
-      return `${shown(verdict.text)} ERROR`
+      return `${escaped(verdict.text)} ERROR`
     case 'skipped':
       return verdict.text
   }

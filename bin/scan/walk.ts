@@ -26,7 +26,7 @@ async function* look(file: Path, status: (file: Path) => Promise<Stats>): AsyncG
   try {
     found = await status(file)
   } catch (error) {
-    yield { path: file, kind: 'error', why: reasonOf(error) }
+    yield { path: file, kind: 'error', why: systemText(error) }
     return
   }
   if (found.isDirectory()) yield* inside(file)
@@ -43,7 +43,7 @@ async function* inside(directory: Path): AsyncGenerator<Found> {
     const entries = await opendir(directory, { encoding: 'buffer' as BufferEncoding })
     for await (const entry of entries) names.push(entry.name as unknown as Buffer)
   } catch (error) {
-    yield { path: directory, kind: 'error', why: reasonOf(error) }
+    yield { path: directory, kind: 'error', why: systemText(error) }
   }
   for (const name of names.sort((a, b) => a.compare(b))) yield* look(joined(directory, name), lstat)
 }
@@ -65,7 +65,7 @@ function joined(directory: Path, name: Buffer): Path {
 }
 
 /** As the system's own tools say it. */
-export function reasonOf(error: unknown): string {
+export function systemText(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException
   const known: Record<string, string> = {
     ENOENT: 'No such file or directory',

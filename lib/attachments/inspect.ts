@@ -14,7 +14,7 @@ import { deniedBy, type Mask } from './masks'
 import { isMessage, isMultipart, MimeReader, type BodySink, type Part } from './mime'
 import { namesOf, type Name } from './names'
 import type { ContentHeader } from './part-headers'
-import { printable, shownForms } from './shown'
+import { nameForLog, shownForms } from './shown'
 import { archiveSlots } from './slots'
 import { tnefNames } from './tnef'
 import { UuencodedFiles } from './uuencode'
@@ -216,12 +216,12 @@ class Inspection extends EventEmitter implements Sink {
 
   #see(name: Name, where: string): void {
     if (!this.#settle) return
-    if (this.#names.size < mostNamesKept) this.#names.add(printable(name[0]))
+    if (this.#names.size < mostNamesKept) this.#names.add(nameForLog(name[0]))
     for (const reading of name) {
       const mask = deniedBy(this.options.masks, shownForms(reading))
       if (!mask) continue
-      this.#names.add(printable(reading))
-      this.#finish({ mask: mask.text, name: printable(reading), where })
+      this.#names.add(nameForLog(reading))
+      this.#finish({ mask: mask.text, name: nameForLog(reading), where })
       return
     }
   }
@@ -271,7 +271,7 @@ class Inspection extends EventEmitter implements Sink {
   }
 
   #contentReaders(part: Part, names: readonly Name[], where: string): BodySink[] {
-    const called = names[0] ? `${where} (${printable(names[0][0])})` : where
+    const called = names[0] ? `${where} (${nameForLog(names[0][0])})` : where
     const readers: BodySink[] = [this.#archiveWatch(called)]
     const isText = part.types.length === 0 || part.types.some((type) => /^(?:text\b|$)/.test(type))
     if (isText || part.headers.some(({ field, value }) => field === 'encoding' && /uue/i.test(value))) {

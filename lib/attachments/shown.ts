@@ -29,7 +29,7 @@ function ends(name: string): string[] {
 }
 
 /** One line for log and note: cleaned, path and all, at most 255 characters. */
-export function printable(raw: string): string {
+export function nameForLog(raw: string): string {
   const text = visible(raw.slice(0, longest).replaceAll('\n', ' '))
   return text.length > 255 ? `${text.slice(0, 254)}…` : text
 }

@@ -10,13 +10,13 @@ import { promisify } from 'node:util'
 import { constants, inflateRaw, inflateRawSync } from 'node:zlib'
 import { OverBudget, type Budget } from './budget'
 import type { Name } from './names'
-import { printable } from './shown'
+import { nameForLog } from './shown'
 import { startsAsZip, zipHeaders, type ZipHeader } from './zip-headers'
 
 const inflate = promisify(inflateRaw)
 
 /** A name in an archive, or why there may be names that were not read. */
-export type Finding =
+export type ZipSighting =
   | { readonly name: Name; readonly within: readonly string[] }
   | { readonly unreadable: string; readonly within: readonly string[] }
 
@@ -31,7 +31,7 @@ export async function* zipNames(
   zip: Buffer,
   budget: Budget,
   within: readonly string[] = [],
-): AsyncGenerator<Finding> {
+): AsyncGenerator<ZipSighting> {
   try {
     yield* archive(zip, budget, within)
   } catch (error) {
@@ -40,7 +40,7 @@ export async function* zipNames(
   }
 }
 
-async function* archive(zip: Buffer, budget: Budget, within: readonly string[]): AsyncGenerator<Finding> {
+async function* archive(zip: Buffer, budget: Budget, within: readonly string[]): AsyncGenerator<ZipSighting> {
   const seen = new Set<string>()
   const count = { local: 0, central: 0 }
   let claimed: number | null = null
@@ -75,8 +75,8 @@ async function* nested(
   header: ZipHeader,
   budget: Budget,
   within: readonly string[],
-): AsyncGenerator<Finding> {
-  const name = printable(header.names[0])
+): AsyncGenerator<ZipSighting> {
+  const name = nameForLog(header.names[0])
   const here = [...within, name]
   const isNamedZip = header.names.some((reading) => /\.zipx?$/i.test(reading))
   // Whatever the header says of method and sizes: another header may say otherwise, and the content decides.

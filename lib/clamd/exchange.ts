@@ -30,7 +30,7 @@ export interface Exchange {
   readonly at: (step: Step, detail?: string) => void
 }
 
-export interface Answer {
+export interface DialogueResult {
   readonly reply: Reply
   /** At which step the reply came. */
   readonly step: 'port' | 'reply'

@@ -4,14 +4,14 @@
  */
 
 import { CommandConnection } from './connection'
-import type { Answer, Exchange, MessageSource } from './exchange'
+import type { DialogueResult, Exchange, MessageSource } from './exchange'
 import { Failure, SessionOver } from './failure'
 import { command, type Reply } from './protocol'
-import { Sender } from './sender'
+import { Upload } from './upload'
 import type { Session, Sessions } from './sessions'
 
 /** Resolves with clamd's reply, `clean` only after a completely sent message. Rejects with a Failure or TooLarge. */
-export async function instream(how: Exchange, message: MessageSource): Promise<Answer> {
+export async function instream(how: Exchange, message: MessageSource): Promise<DialogueResult> {
   if (how.sessions) return inSession(how, message, how.sessions)
   how.at('connect')
   const line = await CommandConnection.open(how)
@@ -22,7 +22,7 @@ export async function instream(how: Exchange, message: MessageSource): Promise<A
   }
 }
 
-async function inSession(how: Exchange, message: MessageSource, sessions: Sessions): Promise<Answer> {
+async function inSession(how: Exchange, message: MessageSource, sessions: Sessions): Promise<DialogueResult> {
   const kept = sessions.take(how.address, how.signal)
   let why: string | undefined
   if (kept) {
@@ -47,7 +47,7 @@ async function converse(
   message: MessageSource,
   sessions: Sessions,
   session: Session,
-): Promise<Answer> {
+): Promise<DialogueResult> {
   let isDone = false
   try {
     const answer = await transfer(how, message, session.line, session.begin(), (sent) => session.reply(sent))
@@ -65,9 +65,9 @@ async function transfer(
   message: MessageSource,
   line: CommandConnection,
   prologue: Buffer,
-  replyTo: (sent: Sender) => Promise<Reply>,
-): Promise<Answer> {
-  const sender = new Sender(line.socket, how, prologue, (reason) => line.fail(reason))
+  replyTo: (sent: Upload) => Promise<Reply>,
+): Promise<DialogueResult> {
+  const sender = new Upload(line.socket, how, prologue, (reason) => line.fail(reason))
   try {
     how.at('send')
     sender.once('finish', () => how.at('reply', `${sender.bytes} bytes handed on`))

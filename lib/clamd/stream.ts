@@ -6,13 +6,13 @@
 import type { Socket } from 'node:net'
 import type { Address } from '../address'
 import { CommandConnection, dial } from './connection'
-import type { Answer, Exchange, MessageSource } from './exchange'
+import type { DialogueResult, Exchange, MessageSource } from './exchange'
 import { Failure } from './failure'
 import { command, parsePort, parseReply, type Reply } from './protocol'
-import { Sender } from './sender'
+import { Upload } from './upload'
 
 /** Resolves with clamd's reply, `clean` only after a completely sent message. Rejects with a Failure or TooLarge. */
-export async function stream(how: Exchange, message: MessageSource): Promise<Answer> {
+export async function stream(how: Exchange, message: MessageSource): Promise<DialogueResult> {
   how.at('connect')
   const line = await CommandConnection.open(how)
   try {
@@ -46,8 +46,8 @@ async function transfer(
   message: MessageSource,
   line: CommandConnection,
   data: Socket,
-): Promise<Answer> {
-  const sender = new Sender(data, how, null, (reason) => line.fail(reason))
+): Promise<DialogueResult> {
+  const sender = new Upload(data, how, null, (reason) => line.fail(reason))
   const sent = whenRead(data, sender)
   let patience: NodeJS.Timeout | undefined
   let isOver = false
@@ -91,7 +91,7 @@ async function transfer(
  * Resolves with null when clamd has closed the data connection in good order after our last byte: it has read
  * to the end. A clamd that stopped at its StreamMaxLength says OK as well, but resets or closes before the end.
  */
-function whenRead(data: Socket, sender: Sender): Promise<Failure | null> {
+function whenRead(data: Socket, sender: Upload): Promise<Failure | null> {
   return new Promise((resolve) => {
     data.on('error', (cause) =>
       resolve(new Failure('send', `data connection broke after ${sender.bytes} bytes`, cause)),

@@ -5,16 +5,16 @@
  */
 
 /** What can be asked for. */
-export type Part = 'metrics' | 'page'
+export type SnapshotKind = 'metrics' | 'page'
 
-export type Answer = (part: Part) => Promise<unknown>
+export type TakeSnapshot = (part: SnapshotKind) => Promise<unknown>
 
 /** The answer of every process. Rejects when they cannot be had in time. */
-export type Gather = (part: Part) => Promise<readonly unknown[]>
+export type Gather = (part: SnapshotKind) => Promise<readonly unknown[]>
 
 /** A worker asks; the master has it tell; it has told; the master gives it all. */
 type Words =
-  | { readonly kind: 'ask' | 'tell'; readonly id: number; readonly part: Part }
+  | { readonly kind: 'ask' | 'tell'; readonly id: number; readonly part: SnapshotKind }
   | { readonly kind: 'told'; readonly id: number; readonly answer: unknown }
   | { readonly kind: 'all'; readonly id: number; readonly answers: readonly unknown[] }
 
@@ -34,7 +34,7 @@ const tellMs = 1000
 const allMs = 3000
 
 /** For Haraka in one process. */
-export function alone(answer: Answer): Gather {
+export function alone(answer: TakeSnapshot): Gather {
   return async (part) => [await answer(part)]
 }
 
@@ -45,7 +45,7 @@ export class Worker {
 
   constructor(
     private readonly master: Channel,
-    private readonly answer: Answer,
+    private readonly answer: TakeSnapshot,
     private readonly limitMs = allMs,
   ) {}
 
@@ -81,7 +81,7 @@ export class Worker {
 export type Fold = (answers: readonly unknown[]) => unknown
 
 interface Round {
-  readonly part: Part
+  readonly part: SnapshotKind
   readonly pending: Set<number>
   end(): void
 }
@@ -90,13 +90,13 @@ interface Round {
 export class Master {
   #rounds = 0
   readonly #open = new Map<number, Round>()
-  readonly #last: Record<Part, Map<number, unknown>> = { metrics: new Map(), page: new Map() }
-  readonly #remains: Partial<Record<Part, unknown>> = {}
-  readonly #folds: Partial<Record<Part, Fold>> = {}
+  readonly #last: Record<SnapshotKind, Map<number, unknown>> = { metrics: new Map(), page: new Map() }
+  readonly #remains: Partial<Record<SnapshotKind, unknown>> = {}
+  readonly #folds: Partial<Record<SnapshotKind, Fold>> = {}
 
   constructor(
     private readonly workers: () => ReadonlyMap<number, Channel>,
-    private readonly foldOf: (part: Part) => Promise<Fold>,
+    private readonly foldOf: (part: SnapshotKind) => Promise<Fold>,
     private readonly limitMs = tellMs,
   ) {}
 
@@ -131,7 +131,7 @@ export class Master {
     }
   }
 
-  async #gather(part: Part): Promise<unknown[]> {
+  async #gather(part: SnapshotKind): Promise<unknown[]> {
     this.#folds[part] ??= await this.foldOf(part)
     const id = ++this.#rounds
     const workers = [...this.workers()].filter(([, worker]) => worker.isConnected())

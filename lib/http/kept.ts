@@ -5,18 +5,18 @@
 
 import { open, readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
-import { parseRecord, reasonFor } from '../record'
-import { shown } from './text'
+import { parseRecord, whyKept } from '../record'
+import { displayText } from './text'
 
-export interface Kept {
+export interface QuarantineSummary {
   readonly count: number
   readonly bytes: number
-  readonly newest: readonly KeptCopy[]
+  readonly newest: readonly CopySummary[]
   /** There are more than are counted. */
   readonly isPartial: boolean
 }
 
-export interface KeptCopy {
+export interface CopySummary {
   /** Milliseconds since the epoch. */
   readonly time: number
   readonly uuid: string
@@ -46,7 +46,7 @@ const freshMs = 15_000
 
 export class Quarantine {
   #days = new Map<string, Day>()
-  #looked: { readonly at: number; readonly kept: Promise<Kept | null> } | null = null
+  #looked: { readonly at: number; readonly kept: Promise<QuarantineSummary | null> } | null = null
 
   /** @param folder of the copies, or null when none are kept; asked at each look */
   constructor(
@@ -55,7 +55,7 @@ export class Quarantine {
   ) {}
 
   /** At most some seconds old. Null when nothing is kept, or cannot be read. Never rejects. */
-  look(): Promise<Kept | null> {
+  look(): Promise<QuarantineSummary | null> {
     const now = this.now()
     if (!this.#looked || now - this.#looked.at >= freshMs) {
       this.#looked = { at: now, kept: this.#read().catch(() => null) }
@@ -63,7 +63,7 @@ export class Quarantine {
     return this.#looked.kept
   }
 
-  async #read(): Promise<Kept | null> {
+  async #read(): Promise<QuarantineSummary | null> {
     const folder = this.folder()
     if (folder === null) return null
     const names = (await entries(folder)).filter((name) => /^\d{8}$/.test(name)).sort()
@@ -122,11 +122,16 @@ function latest(found: readonly Found[]): Found[] {
   return [...found].sort((a, b) => b.time - a.time).slice(0, mostNewest)
 }
 
-async function copyOf({ record: file, time }: Found): Promise<KeptCopy> {
-  const uuid = shown(path.basename(file, '.json'), 64)
+async function copyOf({ record: file, time }: Found): Promise<CopySummary> {
+  const uuid = displayText(path.basename(file, '.json'), 64)
   const record = parseRecord(await textOf(file).catch(() => ''))
   if (!record) return { time, uuid, from: '', what: 'record cannot be read' }
-  return { time, uuid, from: shown(record.envelope.mail_from, 160), what: shown(reasonFor(record), 128) }
+  return {
+    time,
+    uuid,
+    from: displayText(record.envelope.mail_from, 160),
+    what: displayText(whyKept(record), 128),
+  }
 }
 
 async function textOf(file: string): Promise<string> {

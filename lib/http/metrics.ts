@@ -12,7 +12,7 @@ import type {
   Registry,
 } from 'prom-client'
 import type { AddressState } from '../hosts'
-import type { Finding, Verdict } from '../verdict'
+import type { AttachmentFinding, Verdict } from '../verdict'
 
 export type Prom = typeof import('prom-client')
 
@@ -73,7 +73,7 @@ export class Metrics {
     this.#gauges(prom, version, states)
   }
 
-  count(verdict: Verdict, finding: Finding, action: string): void {
+  count(verdict: Verdict, finding: AttachmentFinding, action: string): void {
     const address = verdict.clamd === null ? 'none' : this.#addressLabel(verdict.clamd)
     this.#messages.inc({
       outcome: verdict.outcome,

@@ -5,8 +5,8 @@
 
 import type { HttpSettings } from '../config'
 import type { AddressState } from '../hosts'
-import type { Finding, Verdict } from '../verdict'
-import type { Part } from './crew'
+import type { AttachmentFinding, Verdict } from '../verdict'
+import type { SnapshotKind } from './crew'
 import { Metrics, type Deed, type MetricsSnapshot, type Prom } from './metrics'
 import { Tally, type Correspondence, type TallySnapshot } from './tally'
 
@@ -53,7 +53,12 @@ export class Recorder {
   }
 
   /** @param correspondence is asked only for messages that the page will show */
-  judged(verdict: Verdict, finding: Finding, action: string, correspondence: () => Correspondence): void {
+  judged(
+    verdict: Verdict,
+    finding: AttachmentFinding,
+    action: string,
+    correspondence: () => Correspondence,
+  ): void {
     this.#fit()
     // Counters that have begun go on also while nobody is to see them: they would jump otherwise.
     this.#metrics?.count(verdict, finding, action)
@@ -71,7 +76,7 @@ export class Recorder {
     this.surroundings.warn(`metrics and page miss messages: ${String(error)}`)
   }
 
-  async snapshot(part: Part): Promise<MetricsSnapshot | PageSnapshot> {
+  async snapshot(part: SnapshotKind): Promise<MetricsSnapshot | PageSnapshot> {
     this.#fit()
     if (part === 'page') {
       return { tally: this.#tally?.snapshot() ?? null, addresses: this.surroundings.states(), processes: 1 }

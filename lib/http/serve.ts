@@ -8,14 +8,14 @@ import path from 'node:path'
 import type { Cluster, Plugin, Server } from '../haraka'
 import { currentOf } from '../live'
 import { quarantinePlugin } from '../neighbours'
-import { alone, Master, Worker, type Channel, type Gather, type Part } from './crew'
+import { alone, Master, Worker, type Channel, type Gather, type SnapshotKind } from './crew'
 import { Quarantine } from './kept'
 import { remains, type MetricsSnapshot } from './metrics'
 import { loadProm, record, Recorder, type PageSnapshot } from './recorder'
-import { Site, type SiteRequest } from './site'
+import { Handler, type HandlerRequest } from './handler'
 import { remainsOfPages } from './view'
 
-const sites = new WeakMap<Plugin, Site>()
+const sites = new WeakMap<Plugin, Handler>()
 
 /** For init_http: begins to record, and puts the site where Haraka's own files and its 404 come after it. */
 export function serve(plugin: Plugin, { cluster, http }: Server): void {
@@ -28,11 +28,11 @@ export function serve(plugin: Plugin, { cluster, http }: Server): void {
     version: versionOf(plugin),
     warn,
   })
-  const answer = (part: Part) => recorder.snapshot(part)
+  const answer = (part: SnapshotKind) => recorder.snapshot(part)
   const quarantine = new Quarantine(() => quarantineFolder(plugin), Date.now)
   const gather = cluster && !cluster.isMaster ? inCluster(answer) : alone(answer)
-  const site = new Site({ settings, gather, prom: loadProm, quarantine, warn })
-  app.use('/clamav-stream', (request: SiteRequest, response, next) => site.handle(request, response, next))
+  const site = new Handler({ settings, gather, prom: loadProm, quarantine, warn })
+  app.use('/clamav-stream', (request: HandlerRequest, response, next) => site.handle(request, response, next))
   record(plugin, recorder)
   sites.set(plugin, site)
 }
@@ -63,7 +63,7 @@ function settingsOf(plugin: Plugin) {
   return () => currentOf(plugin).settings.http
 }
 
-function inCluster(answer: (part: Part) => Promise<unknown>): Gather {
+function inCluster(answer: (part: SnapshotKind) => Promise<unknown>): Gather {
   const master: Channel = {
     isConnected: () => process.connected,
     send: (message) => void process.send?.(message, () => undefined),
@@ -86,7 +86,7 @@ function workersOf({ workers = {} }: Cluster): Map<number, Channel> {
   )
 }
 
-async function foldOf(part: Part): Promise<(answers: readonly unknown[]) => unknown> {
+async function foldOf(part: SnapshotKind): Promise<(answers: readonly unknown[]) => unknown> {
   if (part === 'page') return (answers) => remainsOfPages(answers as readonly PageSnapshot[])
   const prom = await loadProm()
   return (answers) => remains(prom, answers as readonly MetricsSnapshot[])

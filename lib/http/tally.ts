@@ -3,9 +3,9 @@
  * last messages that were infected or not scanned. Holds a fixed amount whatever comes in. Pure; the clock is handed in.
  */
 
-import type { Finding, Verdict } from '../verdict'
+import type { AttachmentFinding, Verdict } from '../verdict'
 import { joinBuckets, Ring, type Bucket } from './ring'
-import { shown } from './text'
+import { displayText } from './text'
 
 export interface Counts {
   clean: number
@@ -92,7 +92,12 @@ export class Tally {
   constructor(private readonly now: () => number) {}
 
   /** @param correspondence is asked only for messages that get into one of the lists */
-  add(verdict: Verdict, finding: Finding, action: string, correspondence: () => Correspondence): void {
+  add(
+    verdict: Verdict,
+    finding: AttachmentFinding,
+    action: string,
+    correspondence: () => Correspondence,
+  ): void {
     const now = this.now()
     const isExempt = verdict.outcome === 'unscanned' && verdict.reason === 'exempt'
     for (const counts of [this.#minutes.at(now), this.#quarters.at(now)]) {
@@ -101,7 +106,7 @@ export class Tally {
     }
     if (verdict.clamd !== null) this.#worked(verdict.clamd, verdict.ms, now)
     if (verdict.outcome === 'infected') {
-      const name = shown(verdict.virus, 128)
+      const name = displayText(verdict.virus, 128)
       addName(this.#signatures.at(now), name)
       keep(this.#infected, {
         ...seen(correspondence()),
@@ -110,7 +115,7 @@ export class Tally {
         why: '',
       })
     } else if (verdict.outcome === 'unscanned' && !isExempt) {
-      const why = shown(verdict.text, 300)
+      const why = displayText(verdict.text, 300)
       keep(this.#unscanned, {
         ...seen(correspondence()),
         ...common(verdict, now, action),
@@ -220,13 +225,13 @@ function addName(names: Map<string, number>, name: string): void {
 
 function seen({ uuid, from, to, recipients, ip, user, subject }: Correspondence): Correspondence {
   return {
-    uuid: shown(uuid, 64),
-    from: shown(from, 160),
-    to: to.slice(0, most.recipients).map((recipient) => shown(recipient, 160)),
+    uuid: displayText(uuid, 64),
+    from: displayText(from, 160),
+    to: to.slice(0, most.recipients).map((recipient) => displayText(recipient, 160)),
     recipients,
-    ip: shown(ip, 64),
-    user: user === null ? null : shown(user, 100),
-    subject: shown(subject, 160),
+    ip: displayText(ip, 64),
+    user: user === null ? null : displayText(user, 100),
+    subject: displayText(subject, 160),
   }
 }
 

@@ -7,7 +7,7 @@ const unseen = /[\p{Cc}\p{Cf}\p{Cn}\p{Co}\p{Cs}\p{Zl}\p{Zp}]/gu
 const pileOfMarks = /(\p{M}{3})\p{M}+/gu
 
 /** At most `most` characters; what is not to be seen is a replacement character. */
-export function shown(text: string, most: number): string {
+export function displayText(text: string, most: number): string {
   // Cut first, so that a huge one costs no more than a long one.
   const clean = text
     .slice(0, most * 4)

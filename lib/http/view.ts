@@ -3,7 +3,7 @@
  */
 
 import type { AddressState } from '../hosts'
-import type { Kept } from './kept'
+import type { QuarantineSummary } from './kept'
 import type { PageSnapshot } from './recorder'
 import type { Bucket } from './ring'
 import {
@@ -30,7 +30,7 @@ export interface View {
   readonly signatures: readonly (readonly [name: string, count: number])[]
   readonly infected: readonly Sighting[]
   readonly unscanned: readonly Sighting[]
-  readonly kept: Kept | null
+  readonly kept: QuarantineSummary | null
 }
 
 /** An address as all processes see it, with its scans of the last hour. */
@@ -44,7 +44,7 @@ export interface AddressView {
   readonly protocol: string | null
   readonly engine: string | null
   readonly signatures: { readonly number: number; readonly builtMs: number } | null
-  readonly limitBytes: number | null
+  readonly provenBytes: number | null
   readonly scans: number
   /** Of all scans, 0 to 1. */
   readonly share: number
@@ -70,7 +70,7 @@ export function remainsOfPages(pages: readonly PageSnapshot[]): PageSnapshot {
   return { ...joinPages(pages), addresses: [], processes: 0 }
 }
 
-export function viewOf(pages: readonly PageSnapshot[], kept: Kept | null, nowMs: number): View {
+export function viewOf(pages: readonly PageSnapshot[], kept: QuarantineSummary | null, nowMs: number): View {
   const { tally, addresses, processes } = joinPages(pages)
   const { minutes, quarters, signatures, infected, unscanned, addresses: work } = tally ?? joinTallies([])
   const lastHour = series(minutes, windows.minutes, nowMs)
@@ -119,7 +119,7 @@ function addressViews(
       protocol: seen.find(({ protocol }) => protocol)?.protocol ?? null,
       engine: engine?.release ?? null,
       signatures: engine?.signatures ?? null,
-      limitBytes: seen.find(({ limitBytes }) => limitBytes !== null)?.limitBytes ?? null,
+      provenBytes: seen.find(({ provenBytes }) => provenBytes !== null)?.provenBytes ?? null,
       scans,
       share: total === 0 ? 0 : scans / total,
       meanMs: scans === 0 ? null : Math.round(ms / scans),

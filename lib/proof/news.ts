@@ -24,7 +24,7 @@ export function newsOf(
   maxBytes: number,
 ): News[] {
   const news: News[] = []
-  if (proof.hasSignatures !== before?.hasSignatures || proof.limitBytes !== before.limitBytes)
+  if (proof.findsTestFile !== before?.findsTestFile || proof.provenBytes !== before.provenBytes)
     news.push(whatIsFound(proof, maxBytes))
   if (streamFailure && !before)
     news.push({
@@ -43,24 +43,24 @@ export function newsOf(
 }
 
 function whatIsFound(
-  { hasSignatures, limitBytes, isWhole, missed, probes, sentBytes, ms }: Proof,
+  { findsTestFile, provenBytes, provesMaxBytes, missed, probes, sentBytes, ms }: Proof,
   maxBytes: number,
 ): News {
   const cost = `${probes} probe${probes === 1 ? '' : 's'}, ${sizeText(sentBytes)}, ${ms} ms`
-  if (!hasSignatures)
+  if (!findsTestFile)
     return {
       level: 'error',
       text:
         `gets no mail: it does not find the EICAR test file (${missed ?? ''}). Are there signatures, ` +
         'and ScanMail yes? It is tried again; self_test=off lets mail go there all the same',
     }
-  if (limitBytes === null) return { level: 'info', text: `finds the EICAR test file (${cost})` }
-  if (isWhole)
-    return { level: 'info', text: `scans to the end: EICAR found in ${sizeText(limitBytes)} (${cost})` }
+  if (provenBytes === null) return { level: 'info', text: `finds the EICAR test file (${cost})` }
+  if (provesMaxBytes)
+    return { level: 'info', text: `scans to the end: EICAR found in ${sizeText(provenBytes)} (${cost})` }
   return {
     level: 'warn',
     text:
-      `scans messages of up to ${limitBytes} bytes (${sizeText(limitBytes)}) to the end, max_size is ` +
+      `scans messages of up to ${provenBytes} bytes (${sizeText(provenBytes)}) to the end, max_size is ` +
       `${sizeText(maxBytes)}: it gets no larger ones. Raise StreamMaxLength and MaxFileSize in its clamd.conf to ` +
       `${maxBytes} or more, MaxScanSize to ${2 * maxBytes} or more; or lower max_size (${missed ?? ''}; ${cost})`,
   }

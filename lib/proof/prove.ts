@@ -25,7 +25,7 @@ export interface ProveSettings {
   /** Milliseconds for each probe. */
   readonly scanMs: number
   /** A limit found before: enough if it is still true, and maxBytes is still too much. */
-  readonly limitBefore?: number | null
+  readonly provenBefore?: number | null
 }
 
 export interface Alarm {
@@ -37,11 +37,11 @@ export interface Alarm {
 /** Plain JSON, since it goes from one process of a cluster to the others. */
 export interface Proof {
   /** The test file was found. False: no signatures, or attachments are not decoded. */
-  readonly hasSignatures: boolean
+  readonly findsTestFile: boolean
   /** Largest message in bytes that was found scanned to its end, our Received line included; null: not looked for. */
-  readonly limitBytes: number | null
+  readonly provenBytes: number | null
   /** The limit is all that was asked for. */
-  readonly isWhole: boolean
+  readonly provesMaxBytes: boolean
   /** What clamd said to the smallest probe in which it missed the test file; null: it missed none. */
   readonly missed: string | null
   /** What came of a harmless mail in place of OK; null: it was OK. */
@@ -113,10 +113,10 @@ export async function prove(
       trace(`${settings.protocol}: ${what}: ${failureText(error)}`)
       return { kind: 'error', text: failureText(error) }
     })
-  const proof = (hasSignatures: boolean, limitBytes: number | null): Proof => ({
-    hasSignatures,
-    limitBytes,
-    isWhole: hasSignatures && limitBytes !== null && limitBytes >= settings.maxBytes,
+  const proof = (findsTestFile: boolean, provenBytes: number | null): Proof => ({
+    findsTestFile,
+    provenBytes,
+    provesMaxBytes: findsTestFile && provenBytes !== null && provenBytes >= settings.maxBytes,
     missed,
     alarm,
     tellsLimits,
@@ -137,7 +137,7 @@ export async function prove(
   if (settings.maxBytes <= leastProbeBytes || (await finds(settings.maxBytes))) {
     return proof(true, settings.maxBytes)
   }
-  const { limitBefore } = settings
+  const { provenBefore: limitBefore } = settings
   if (limitBefore && limitBefore < settings.maxBytes && (await finds(limitBefore))) {
     return proof(true, limitBefore)
   }

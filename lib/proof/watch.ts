@@ -167,7 +167,7 @@ export class Watch {
         await this.#prove(watched, offer, isSame)
       }
       watched.failures = 0
-      watched.dueAt = now() + (watched.proof?.hasSignatures === false ? this.#pauseMs : this.everyMs)
+      watched.dueAt = now() + (watched.proof?.findsTestFile === false ? this.#pauseMs : this.everyMs)
     } catch (error) {
       if (this.#isOver) return
       if (!(error instanceof Failure)) this.world.log.error(`${watched.name}: ${String(error)}`)
@@ -198,11 +198,11 @@ export class Watch {
     try {
       const before = watched.proof
       // A daemon as it was before needs no new search if neither more nor less is proven.
-      const limitBefore = isSame ? (before?.limitBytes ?? null) : null
+      const limitBefore = isSame ? (before?.provenBytes ?? null) : null
       const { selfTest } = this.settings
       const { proof, protocol, streamFailure } = await proveAsMail(
         address,
-        { ...this.settings, selfTest: selfTest === 'eicar' ? 'eicar' : 'full', limitBefore },
+        { ...this.settings, selfTest: selfTest === 'eicar' ? 'eicar' : 'full', provenBefore: limitBefore },
         protocolOf(offer),
         connect,
         this.signal,
@@ -237,5 +237,5 @@ export class Watch {
 
 /** Nothing is left to be hoped for. */
 function isWell(proof: Proof | null): boolean {
-  return proof !== null && proof.hasSignatures && (proof.limitBytes === null || proof.isWhole)
+  return proof !== null && proof.findsTestFile && (proof.provenBytes === null || proof.provesMaxBytes)
 }

@@ -6,7 +6,7 @@ import type { Socket } from 'node:net'
 import { setImmediate as turn } from 'node:timers/promises'
 import * as fc from 'fast-check'
 import { command, headLine } from '../../lib/clamd/protocol'
-import { Sender } from '../../lib/clamd/sender'
+import { Upload } from '../../lib/clamd/upload'
 import { cuts, fuzz } from './chance'
 
 /** As a clamd reads INSTREAM, and no more lenient: throws at whatever is not to the letter. */
@@ -135,7 +135,7 @@ async function sent(how: Sending, message: Buffer, maxBytes: number): Promise<Se
   const socket = new MoodySocket(how.moods, how.failsAfter)
   let refusals = 0
   let finishes = 0
-  const sender = new Sender(
+  const sender = new Upload(
     socket as unknown as Socket,
     { bufferBytes: how.bufferBytes, maxBytes },
     how.isFramed ? command.instream : null,

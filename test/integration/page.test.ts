@@ -134,7 +134,7 @@ test('axe has nothing to say about it, in light and dark, wide and narrow; nor a
       tally,
       someAddress,
       { ...someAddress, text: '[2001:db8::10]:3310', state: 'resting' },
-      { ...someAddress, text: '/run/clamav/clamd.sock', state: 'untrusted', limitBytes: 26_214_400 },
+      { ...someAddress, text: '/run/clamav/clamd.sock', state: 'untrusted', provenBytes: 26_214_400 },
     ),
   ]
   for (const colorScheme of ['light', 'dark'] as const) {

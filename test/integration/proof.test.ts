@@ -96,13 +96,13 @@ for (const [name, config, limit] of lowered) {
       ['stream', old.address],
     ] as const) {
       const proof = await prove(where, { ...usual, protocol }, connect, never)
-      assert.equal(proof.hasSignatures, true)
-      assert.equal(proof.isWhole, limit === usual.maxBytes)
-      const found = proof.limitBytes ?? 0
+      assert.equal(proof.findsTestFile, true)
+      assert.equal(proof.provesMaxBytes, limit === usual.maxBytes)
+      const found = proof.provenBytes ?? 0
       // Ten halvings of what lies between, and the headers of the parts.
       assert.ok(found <= limit * 1.02 && found >= limit - usual.maxBytes / 1024 - 1, `${protocol}: ${found}`)
       assert.ok(proof.probes <= 4 + 20 && proof.sentBytes <= 12 * usual.maxBytes, JSON.stringify(proof))
-      if (proof.isWhole) assert.deepEqual([proof.probes, proof.missed], [4, null])
+      if (proof.provesMaxBytes) assert.deepEqual([proof.probes, proof.missed], [4, null])
     }
     await old.idle()
   })
@@ -114,7 +114,7 @@ test(
   async (t) => {
     if (!clamdOrSkip(t)) return
     const { address } = await real(t, { MaxScanSize: '2M' })
-    const { limitBytes } = await prove(address, usual, connect, never)
+    const { provenBytes } = await prove(address, usual, connect, never)
     const scanning = new Scanning([address])
     // The virus is in a part that is as large as the rest of the mail, and clamd says OK.
     const mail = (bytes: number) =>
@@ -132,7 +132,7 @@ test(
         ),
         Buffer.from('\r\n--b--\r\n'),
       ])
-    const inside = await scanning.scan(mail((limitBytes ?? 0) * 0.95))
+    const inside = await scanning.scan(mail((provenBytes ?? 0) * 0.95))
     assert.equal(inside.outcome, 'infected')
     const beyond = await scanning.scan(mail(1.5 * M))
     assert.equal(beyond.outcome, 'clean', 'then MaxScanSize counts otherwise by now: see docs/operations.md')
@@ -145,9 +145,9 @@ test('without a signature for EICAR, or with ScanMail off, there is no trust', b
   const blind = await real(t, { ScanMail: 'no' })
   for (const { address } of [empty, blind]) {
     const proof = await prove(address, usual, connect, never)
-    const { hasSignatures, limitBytes, isWhole, missed, probes } = proof
+    const { findsTestFile, provenBytes, provesMaxBytes, missed, probes } = proof
     assert.deepEqual(
-      [hasSignatures, limitBytes, isWhole, missed, probes],
+      [findsTestFile, provenBytes, provesMaxBytes, missed, probes],
       [false, null, false, 'stream: OK', 1],
     )
   }
@@ -165,7 +165,7 @@ test('whether clamd says so when it stops at a limit of its own', bounded, async
     watch.run('at once')
     await until(() => told.some(({ proof }) => proof))
     const proof = told.at(-1)?.proof
-    assert.deepEqual([proof?.hasSignatures, proof?.tellsLimits, proof?.alarm], [true, tells, null])
+    assert.deepEqual([proof?.findsTestFile, proof?.tellsLimits, proof?.alarm], [true, tells, null])
     const warned = lines.filter((line) =>
       /^warn clamd \S+ says OK where it stops .*AlertExceedsMax yes/.test(line),
     )
@@ -217,14 +217,14 @@ test('self_test=eicar sends three small probes; a limit known before needs two m
   if (!clamdOrSkip(t)) return
   const { address } = await real(t, { MaxFileSize: '1M' })
   const small = await prove(address, { ...usual, selfTest: 'eicar' }, connect, never)
-  assert.deepEqual([small.hasSignatures, small.limitBytes, small.probes], [true, null, 3])
+  assert.deepEqual([small.findsTestFile, small.provenBytes, small.probes], [true, null, 3])
   assert.ok(small.sentBytes < 8192, String(small.sentBytes))
   const tiny = await prove(address, { ...usual, maxBytes: 100 }, connect, never)
-  assert.deepEqual([tiny.isWhole, tiny.limitBytes, tiny.probes], [true, 100, 3])
-  const again = await prove(address, { ...usual, limitBefore: 1_000_000 }, connect, never)
-  assert.deepEqual([again.limitBytes, again.probes], [1_000_000, 5])
-  const worse = await prove(address, { ...usual, limitBefore: 2 * M }, connect, never)
-  assert.ok((worse.limitBytes ?? 0) <= M && worse.probes === 15, JSON.stringify(worse))
+  assert.deepEqual([tiny.provesMaxBytes, tiny.provenBytes, tiny.probes], [true, 100, 3])
+  const again = await prove(address, { ...usual, provenBefore: 1_000_000 }, connect, never)
+  assert.deepEqual([again.provenBytes, again.probes], [1_000_000, 5])
+  const worse = await prove(address, { ...usual, provenBefore: 2 * M }, connect, never)
+  assert.ok((worse.provenBytes ?? 0) <= M && worse.probes === 15, JSON.stringify(worse))
 })
 
 const troubles: Record<string, Script> = {
@@ -324,11 +324,11 @@ test('an address without signatures is tried again until they come', bounded, as
   const { clamd, address } = await real(t, {}, directory.path)
   const { watch, told, lines } = watching(t, [address])
   watch.run('at once')
-  await until(() => told.some(({ proof }) => proof?.hasSignatures === false))
+  await until(() => told.some(({ proof }) => proof?.findsTestFile === false))
   assert.match(lines.join(), /^error clamd 127\.0\.0\.1:\d+ gets no mail: .*EICAR.*self_test=off/)
   testSignatures(directory.path)
   await clamd.restart()
-  await until(() => told.some(({ proof }) => proof?.isWhole === true), 30_000)
+  await until(() => told.some(({ proof }) => proof?.provesMaxBytes === true), 30_000)
   assert.match(
     lines.join('\n'),
     /^info clamd 127\.0\.0\.1:\d+ scans to the end: EICAR found in 1MB \(4 probes/m,
@@ -372,7 +372,7 @@ test(
     const daemon = await front(t, { clamd: address })
     const { watch, told } = watching(t, [daemon.address])
     watch.run('at once')
-    await until(() => told.some(({ proof }) => proof?.isWhole === true))
+    await until(() => told.some(({ proof }) => proof?.provesMaxBytes === true))
     daemon.become({ engine: '0.103.13' })
     watch.recovered(daemon.address)
     await until(() => daemon.scans === 8)
@@ -390,7 +390,7 @@ test('STREAM with closed data ports is proven by INSTREAM, as mail is scanned', 
   const daemon = await front(t, { clamd: address, instream: true, dataPort: 'refuse' })
   const { watch, told } = watching(t, [daemon.address])
   watch.run('at once')
-  await until(() => told.some(({ proof }) => proof?.isWhole === true))
+  await until(() => told.some(({ proof }) => proof?.provesMaxBytes === true))
   assert.equal(told.at(-1)?.provenProtocol, 'instream')
 })
 
@@ -406,7 +406,7 @@ test(
         : [{ at: 'reply', do: 'answer', text: 'stream: Eicar FOUND' }],
     )
     watch.run('at once')
-    await until(() => told.some(({ proof }) => proof?.hasSignatures === true))
+    await until(() => told.some(({ proof }) => proof?.findsTestFile === true))
     assert.equal(told.at(-1)?.provenProtocol, 'instream')
   },
 )

@@ -6,8 +6,9 @@ import type { Host } from '../../lib/address'
 import type { Connect, MessageSource, Sink } from '../../lib/clamd/exchange'
 import { Failure } from '../../lib/clamd/failure'
 import { Sessions } from '../../lib/clamd/sessions'
-import { Hosts, type HostSettings, type World } from '../../lib/hosts'
+import { Hosts, type HostSettings } from '../../lib/hosts'
 import { Scanner, type ScanLog, type ScanSettings } from '../../lib/scanner'
+import type { World } from '../../lib/world'
 import type { Verdict } from '../../lib/verdict'
 
 /** Odd on purpose, so that nothing lines up with buffers. */

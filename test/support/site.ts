@@ -1,4 +1,4 @@
-// Metrics and page without a Haraka: lib/http/site.ts under express, on a free loopback port, with figures made up for
+// Metrics and page without a Haraka: lib/http/handler.ts under express, on a free loopback port, with figures made up for
 // the test. All names and addresses in them are from the ranges for examples (RFC 2606, RFC 5737).
 import { once } from 'node:events'
 import { createServer } from 'node:http'
@@ -7,7 +7,7 @@ import express from 'express'
 import type { HttpSettings } from '../../lib/config'
 import { Quarantine } from '../../lib/http/kept'
 import { loadProm, type PageSnapshot } from '../../lib/http/recorder'
-import { Site } from '../../lib/http/site'
+import { Handler } from '../../lib/http/handler'
 import { Tally, type Correspondence } from '../../lib/http/tally'
 import type { AddressState } from '../../lib/hosts'
 import type { Verdict } from '../../lib/verdict'
@@ -25,7 +25,7 @@ export async function startSite(settings: Partial<HttpSettings> = {}): Promise<T
   const app = express()
   const server = createServer(app)
   const warnings: string[] = []
-  const site = new Site({
+  const site = new Handler({
     settings: () => test.settings,
     gather: (part) => Promise.resolve(part === 'page' ? test.pages : []),
     prom: loadProm,
@@ -57,7 +57,7 @@ export const someAddress: AddressState = {
   inFlight: 0,
   protocol: 'instream',
   engine: null,
-  limitBytes: null,
+  provenBytes: null,
 }
 
 export const somebody: Correspondence = {

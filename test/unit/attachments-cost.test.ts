@@ -9,7 +9,7 @@ import { Budget, defaultLimits, type Limits } from '../../lib/attachments/budget
 import { ArchiveWatch, type Archive } from '../../lib/attachments/content'
 import { archiveSlots, Slots } from '../../lib/attachments/slots'
 import { tnefNames } from '../../lib/attachments/tnef'
-import { zipNames, type Finding } from '../../lib/attachments/zip'
+import { zipNames, type ZipSighting } from '../../lib/attachments/zip'
 import { attached, base64, inspected, lines, mixed, raw } from '../support/attachment-mails'
 import { record, zip } from '../support/zip-builder'
 
@@ -163,7 +163,7 @@ describe('time', () => {
 
   test('waiting for the thread pool does not count', async () => {
     const inner = zip([{ name: 'a.bin', content: randomBytes(1_000_000).toString('hex'), method: 0 }])
-    const seen: Finding[] = []
+    const seen: ZipSighting[] = []
     setImmediate(() => (now += 1000))
     for await (const finding of zipNames(zip([{ name: 'b.zip', content: inner }]), budgetOf({ ms: 100 }))) {
       seen.push(finding)
@@ -177,7 +177,7 @@ describe('time', () => {
   test('content that inflates to nothing is paid for by what goes in', async () => {
     const nothing = Buffer.alloc(500_000, Buffer.from('000000ffff', 'hex'))
     const entries = ['a.zip', 'b.zip', 'c.zip'].map((name) => ({ name, content: nothing, method: 12 }))
-    const seen: Finding[] = []
+    const seen: ZipSighting[] = []
     for await (const finding of zipNames(zip(entries), budgetOf({ inflatedBytes: 1_000_000 }))) {
       seen.push(finding)
     }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { deniedBy, parseMasks } from '../../lib/attachments/masks'
-import { printable, shownForms } from '../../lib/attachments/shown'
+import { nameForLog, shownForms } from '../../lib/attachments/shown'
 import { base64, inspected, lines, mixed, raw, withHeaders } from '../support/attachment-mails'
 
 const type = 'Content-Type: application/octet-stream'
@@ -441,9 +441,9 @@ describe('masks', () => {
 })
 
 test('a name for the log is one printable line of at most 255 characters', () => {
-  assert.equal(printable('a\nb\u202e\u0007c'), 'a bc')
-  assert.equal(printable('a\u2028b\u2029c'), 'abc')
-  assert.equal(printable('x'.repeat(5000)).length, 255)
-  assert.equal(printable('x'.repeat(256)), `${'x'.repeat(254)}…`)
-  assert.equal(printable('x'.repeat(255)), 'x'.repeat(255))
+  assert.equal(nameForLog('a\nb\u202e\u0007c'), 'a bc')
+  assert.equal(nameForLog('a\u2028b\u2029c'), 'abc')
+  assert.equal(nameForLog('x'.repeat(5000)).length, 255)
+  assert.equal(nameForLog('x'.repeat(256)), `${'x'.repeat(254)}…`)
+  assert.equal(nameForLog('x'.repeat(255)), 'x'.repeat(255))
 })

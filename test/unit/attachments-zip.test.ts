@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { describe, test } from 'node:test'
 import { constants, deflateRawSync, inflateRawSync } from 'node:zlib'
 import { Budget, defaultLimits, type Limits } from '../../lib/attachments/budget'
-import { zipNames, type Finding } from '../../lib/attachments/zip'
+import { zipNames, type ZipSighting } from '../../lib/attachments/zip'
 import { attached, base64, inspected, lines, mixed, raw } from '../support/attachment-mails'
 import { flag, record, unicodePath, zip, type Entry } from '../support/zip-builder'
 import { zipQuine } from '../support/zip-quine'
@@ -24,7 +24,7 @@ function wrapped(inner: Buffer, times: number): Buffer {
 async function findings(content: Buffer, limits: Partial<Limits> = {}) {
   const budget = new Budget({ ...defaultLimits, ...limits }, new AbortController().signal)
   budget.enter()
-  const all: Finding[] = []
+  const all: ZipSighting[] = []
   for await (const finding of zipNames(content, budget)) all.push(finding)
   const names = all.flatMap((finding) => ('name' in finding ? [finding.name[0]] : []))
   const unreadable = all.flatMap((finding) => ('unreadable' in finding ? [finding.unreadable] : []))
@@ -372,7 +372,7 @@ describe('what an archive may cost', () => {
     let now = 0
     const budget = new Budget({ ...defaultLimits, ms: 100 }, new AbortController().signal, () => now++)
     budget.enter()
-    const seen: Finding[] = []
+    const seen: ZipSighting[] = []
     for await (const finding of zipNames(zip(Array.from({ length: 1000 }, (_, i) => `${i}`)), budget)) {
       seen.push(finding)
     }
@@ -399,7 +399,7 @@ describe('what an archive may cost', () => {
     let now = 0
     const budget = new Budget({ ...defaultLimits, ms: 100 }, new AbortController().signal, () => now++)
     budget.enter()
-    const seen: Finding[] = []
+    const seen: ZipSighting[] = []
     for await (const finding of zipNames(Buffer.alloc(2_000_000, 'PK'), budget)) seen.push(finding)
     assert.deepEqual(seen, [{ unreadable: 'more than 100 ms', within: [] }])
   })

@@ -8,7 +8,7 @@ import { CommanderError } from 'commander'
 import { program } from '../../bin/program'
 import { fits } from '../../bin/quarantine/store'
 import { parseHop } from '../../bin/quarantine/route'
-import { cut, Progress, shown, table } from '../../bin/terminal'
+import { cut, Progress, escaped, table } from '../../bin/terminal'
 import { exitCode, summary } from '../../bin/check/findings'
 import { PassThrough } from 'node:stream'
 import { commandsPage } from '../../scripts/commands-page'
@@ -28,7 +28,7 @@ test('texts of strangers: nothing moves a cursor, hides or turns round', () => {
     ['\ud800', '\\ud800'],
     ['\ufffd', '?'],
   ] as const)
-    assert.equal(shown(text), expected)
+    assert.equal(escaped(text), expected)
 })
 
 test('columns, and what does not fit', () => {

@@ -28,9 +28,9 @@ function setUp(hosts: readonly Host[], settings: Partial<HostSettings> = {}, sta
       now: () => world.time,
       random: () => start / 2 ** 31,
       warn: (text) => world.warnings.push(text),
-      recovered: (address) => world.recovered.push('host' in address ? address.host : address.path),
     },
     proofMs,
+    (address) => world.recovered.push('host' in address ? address.host : address.path),
   )
   const take = async (tried: readonly string[] = []): Promise<Lease> => {
     const lease = await list.take(new Set(tried), never)
@@ -204,16 +204,16 @@ test('where a connection is still being made, others go elsewhere if they can', 
 test('what the self test came about by is spoken first, also after a failure', async () => {
   const { list, take } = setUp(three.slice(0, 1))
   const [address] = three as [Address]
-  list.note(address, 'worked', 'stream')
+  list.tried(address, 'worked', 'stream')
   list.learn(address, { provenProtocol: 'instream' })
   const lease = await take()
   assert.equal(lease.protocol, 'instream')
   lease.done('failed')
   assert.equal((await take()).protocol, 'instream')
-  list.note(address, 'worked', 'stream')
+  list.tried(address, 'worked', 'stream')
   assert.equal((await take()).protocol, 'instream')
   list.learn(address, { provenProtocol: null })
-  list.note(address, 'worked', 'stream')
+  list.tried(address, 'worked', 'stream')
   assert.equal((await take()).protocol, 'stream')
 })
 
@@ -222,7 +222,7 @@ test('who waits for a proof looks again when somebody else finds that there is n
   world.time = 1
   const waiting = list.take(new Set(), never)
   await settled()
-  for (const address of three.slice(0, 2) as Address[]) list.note(address, 'failed', null)
+  for (const address of three.slice(0, 2) as Address[]) list.tried(address, 'failed', null)
   assert.ok(await waiting, 'all rest, so all are tried')
 })
 
@@ -252,7 +252,7 @@ test('max_concurrent: the next address with room, else wait for room', async () 
 test('who waits for room gets an address whose rest is over meanwhile', async () => {
   const { list, world, take } = setUp(three.slice(0, 2), { maxConcurrent: 1, restMs: 20 })
   await list.addresses(never)
-  list.note({ host: '10.0.0.1', port: 3310 }, 'failed', null)
+  list.tried({ host: '10.0.0.1', port: 3310 }, 'failed', null)
   assert.equal((await take()).text, '10.0.0.2:3310', 'and there it stays')
   const waiting = list.take(new Set(), AbortSignal.timeout(5000))
   await settled()
@@ -351,15 +351,15 @@ test('what was learnt of an address is kept while it works and forgotten when it
   assert.equal(again.protocol, 'instream')
   again.done('failed')
   assert.equal((await take()).protocol, null)
-  list.note({ host: '10.0.0.1', port: 3310 }, 'worked', 'stream')
+  list.tried({ host: '10.0.0.1', port: 3310 }, 'worked', 'stream')
   assert.equal((await take()).protocol, 'stream')
 })
 
-function proofOf(limitBytes: number | null, hasSignatures = true): Proof {
+function proofOf(provenBytes: number | null, findsTestFile = true): Proof {
   return {
-    hasSignatures,
-    limitBytes,
-    isWhole: false,
+    findsTestFile,
+    provenBytes,
+    provesMaxBytes: false,
     missed: null,
     alarm: null,
     tellsLimits: null,
@@ -379,7 +379,7 @@ test('an untrusted address gets no mail, not even when it is the last; trusted a
   assert.equal(await list.take(new Set(['10.0.0.2:3310']), never), null)
   assert.deepEqual(list.passedOver(1), { untrusted: ['10.0.0.1:3310'], tooSmall: [] })
   // Answering is not enough, and failing changes nothing.
-  list.note(first, 'worked', null)
+  list.tried(first, 'worked', null)
   list.learn(first, { proof: null })
   assert.equal(list.states()[0]?.state, 'untrusted')
   list.learn(first, { proof: proofOf(null) })
@@ -403,7 +403,7 @@ test('a message goes where it is proven to be scanned, or where nothing is known
     return [...tried].map((text) => text.replace(/:3310$/, '')).sort()
   }
   assert.deepEqual(await takers(1000), ['10.0.0.1', '10.0.0.2', '10.0.0.3'])
-  assert.equal(list.leastLimitBytes, 1000)
+  assert.equal(list.leastProvenBytes, 1000)
   assert.deepEqual(await takers(1001), ['10.0.0.2', '10.0.0.3'])
   assert.deepEqual(await takers(2001), ['10.0.0.3'])
   list.learn(third, { proof: proofOf(500) })
@@ -428,7 +428,7 @@ test('what was proven of an address lasts while a name server leaves it out', as
   await resolveTo('10.0.0.1', '10.0.0.2')
   assert.equal(await list.take(new Set(), never, 1001), null)
   assert.deepEqual(
-    list.states().map(({ state, engine, limitBytes }) => [state, engine?.release, limitBytes]),
+    list.states().map(({ state, engine, provenBytes }) => [state, engine?.release, provenBytes]),
     [
       ['up', 'ClamAV 1.4.6', 1000],
       ['untrusted', undefined, null],
@@ -487,7 +487,7 @@ test('a message that waits for a proof obeys its budget, and is sent when the ti
 test('an address that failed is not waited for', async () => {
   const { list } = setUp(three.slice(0, 1), {}, 0, 60_000)
   await list.addresses(never)
-  list.note(first, 'failed', null)
+  list.tried(first, 'failed', null)
   assert.equal((await list.take(new Set(), never))?.text, '10.0.0.1:3310')
 })
 
@@ -504,7 +504,7 @@ test('the states of all addresses', async () => {
   const { list, take } = setUp(three.slice(0, 2))
   await list.addresses(never)
   list.learn(first, { engine: parseEngine('ClamAV 1.4.6'), proof: proofOf(4000) })
-  list.note(second, 'failed', null)
+  list.tried(second, 'failed', null)
   const lease = await take()
   lease.protocol = 'instream'
   assert.equal(lease.engine?.release, 'ClamAV 1.4.6')
@@ -515,7 +515,7 @@ test('the states of all addresses', async () => {
       inFlight: 1,
       protocol: 'instream',
       engine: { release: 'ClamAV 1.4.6', signatures: null, line: 'ClamAV 1.4.6' },
-      limitBytes: 4000,
+      provenBytes: 4000,
     },
     {
       text: '10.0.0.2:3310',
@@ -523,7 +523,7 @@ test('the states of all addresses', async () => {
       inFlight: 0,
       protocol: null,
       engine: null,
-      limitBytes: null,
+      provenBytes: null,
     },
   ])
 })

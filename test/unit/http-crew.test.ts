@@ -1,7 +1,7 @@
 // The processes of a cluster asking each other: everything is answered, or given up, and nothing goes backwards.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Master, Worker, type Answer, type Channel } from '../../lib/http/crew'
+import { Master, Worker, type TakeSnapshot, type Channel } from '../../lib/http/crew'
 
 const sum = (answers: readonly unknown[]) => answers.reduce<number>((total, one) => total + Number(one), 0)
 
@@ -21,7 +21,7 @@ class TestCrew {
     )
   }
 
-  add(id: number, answer: Answer, limitMs = 5000): Worker {
+  add(id: number, answer: TakeSnapshot, limitMs = 5000): Worker {
     const later = (message: object, hear: (message: unknown) => void) => {
       const text = JSON.stringify(message)
       setImmediate(() => hear(JSON.parse(text)))

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Ring } from '../../lib/http/ring'
 import { joinTallies, most, Tally, windows } from '../../lib/http/tally'
-import { shown } from '../../lib/http/text'
+import { displayText } from '../../lib/http/text'
 import { viewOf } from '../../lib/http/view'
 import { clean, infected, pageOf, someAddress, somebody, unscanned } from '../support/site'
 
@@ -180,5 +180,5 @@ test('strings of strangers: bounded, on one line, nothing hidden in them', () =>
     ['שלום', 10, 'שלום'],
     ['', 10, ''],
   ]
-  for (const [text, length, expected] of cases) assert.equal(shown(text, length), expected)
+  for (const [text, length, expected] of cases) assert.equal(displayText(text, length), expected)
 })

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { answerTo } from '../../lib/answer'
 import { actionOf, parseAction, withoutReport, type Action } from '../../lib/action'
-import { decide, isExempt, type Check, type Rules, type SenderFacts } from '../../lib/policy'
-import type { Finding, Reason, Verdict } from '../../lib/verdict'
+import { decide, exemptsSender, type Check, type Rules, type SenderFacts } from '../../lib/policy'
+import type { AttachmentFinding, Reason, Verdict } from '../../lib/verdict'
 
 const scan = { clamd: '127.0.0.1:3310', engine: null, protocol: 'instream', bytes: 1, ms: 1 } as const
 const clean: Verdict = { outcome: 'clean', ...scan }
@@ -33,7 +33,7 @@ const rules: Rules = {
   },
   attachments: { denied: action('quarantine'), unreadable: action('accept') },
 }
-const ruled = (verdict: Verdict, sender: SenderFacts, finding: Finding = null, by: Rules = rules) =>
+const ruled = (verdict: Verdict, sender: SenderFacts, finding: AttachmentFinding = null, by: Rules = rules) =>
   decide(by, verdict, finding, sender).action.text
 
 test('clean is accepted, infected goes by the sender, unscanned by its reason', () => {
@@ -58,7 +58,7 @@ test('each [check] key exempts its senders and nobody else', () => {
   const lan = { ...stranger, isPrivate: true }
   const loopback = { ...lan, isLocal: true }
   assert.ok(
-    !isExempt(all, {
+    !exemptsSender(all, {
       isAuthenticated: true,
       isRelaying: true,
       isPrivate: true,
@@ -66,25 +66,25 @@ test('each [check] key exempts its senders and nobody else', () => {
       canBeTold: true,
     }),
   )
-  assert.ok(isExempt({ ...all, authenticated: false }, { ...stranger, isAuthenticated: true }))
-  assert.ok(isExempt({ ...all, relay: false }, { ...stranger, isRelaying: true }))
-  assert.ok(isExempt({ ...all, privateIp: false }, lan))
-  assert.ok(isExempt({ ...all, privateIp: false }, loopback), 'a local address is private, too')
-  assert.ok(isExempt({ ...all, localIp: false }, loopback))
-  assert.ok(!isExempt({ ...all, localIp: false }, lan))
+  assert.ok(exemptsSender({ ...all, authenticated: false }, { ...stranger, isAuthenticated: true }))
+  assert.ok(exemptsSender({ ...all, relay: false }, { ...stranger, isRelaying: true }))
+  assert.ok(exemptsSender({ ...all, privateIp: false }, lan))
+  assert.ok(exemptsSender({ ...all, privateIp: false }, loopback), 'a local address is private, too')
+  assert.ok(exemptsSender({ ...all, localIp: false }, loopback))
+  assert.ok(!exemptsSender({ ...all, localIp: false }, lan))
   const none: Check = { authenticated: false, relay: false, privateIp: false, localIp: false }
-  assert.ok(!isExempt(none, stranger))
+  assert.ok(!exemptsSender(none, stranger))
 })
 
 test('infected wins over a denied attachment, which wins over a message that was not scanned', () => {
-  const denied: Finding = { denied: '*.exe', name: 'a.exe' }
+  const denied: AttachmentFinding = { denied: '*.exe', name: 'a.exe' }
   assert.equal(ruled(infected('X'), stranger, denied), 'reject')
   assert.equal(ruled(clean, stranger, denied), 'quarantine')
   assert.equal(ruled(unscanned('error'), stranger, denied), 'quarantine')
 })
 
 test('an infection that a rule only tags does not let a denied attachment through', () => {
-  const denied: Finding = { denied: '*.exe', name: 'a.exe' }
+  const denied: AttachmentFinding = { denied: '*.exe', name: 'a.exe' }
   assert.equal(ruled(infected('PUA.X'), stranger), 'tag')
   assert.equal(ruled(infected('PUA.X'), stranger, denied), 'quarantine')
   assert.deepEqual(
@@ -97,7 +97,7 @@ test('an infection that a rule only tags does not let a denied attachment throug
 
 test('what the attachments would deliver is left to the scan', () => {
   const tagging = { ...rules, attachments: { denied: action('tag'), unreadable: action('accept') } }
-  const denied: Finding = { denied: '*.exe', name: 'a.exe' }
+  const denied: AttachmentFinding = { denied: '*.exe', name: 'a.exe' }
   assert.equal(ruled(unscanned('error'), stranger, denied, tagging), 'defer')
   assert.equal(ruled(clean, stranger, denied, tagging), 'accept')
   assert.equal(ruled(unscanned('error'), stranger, { unreadable: 'zip' }, tagging), 'defer')
@@ -140,7 +140,7 @@ test('action words in any order and case; alone, quarantine and bounce end in di
 })
 
 test('answers have the code of the contract and one printable line', () => {
-  const answer = (verdict: Verdict, action: 'reject' | 'defer', finding: Finding = null) => {
+  const answer = (verdict: Verdict, action: 'reject' | 'defer', finding: AttachmentFinding = null) => {
     const { code, subject, detail, text } = answerTo(verdict, finding, action, 'Infected: {virus}, {virus}')
     assert.match(text, /^[\x20-\x7e]+$/)
     return `${code} ${String(code)[0] ?? ''}.${subject}.${detail} ${text}`

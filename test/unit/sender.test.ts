@@ -6,7 +6,7 @@ import { test, type TestContext } from 'node:test'
 import type { Exchange, MessageSource } from '../../lib/clamd/exchange'
 import type { TooLarge } from '../../lib/clamd/failure'
 import { command, headLine } from '../../lib/clamd/protocol'
-import { Sender } from '../../lib/clamd/sender'
+import { Upload } from '../../lib/clamd/upload'
 import { stream } from '../../lib/clamd/stream'
 import { FrameReader } from '../support/frames'
 import { until } from '../support/scanning'
@@ -47,19 +47,19 @@ interface Options {
 
 function sender(socket: Socket, { bufferBytes = 8192, maxBytes = Infinity, prologue = null }: Options = {}) {
   const refusals: TooLarge[] = []
-  const made = new Sender(socket, { bufferBytes, maxBytes }, prologue, (reason) => refusals.push(reason))
+  const made = new Upload(socket, { bufferBytes, maxBytes }, prologue, (reason) => refusals.push(reason))
   return { made, refusals }
 }
 
 /** As a well-behaved source does it: in pieces, waiting for `drain` when told so. */
-async function feed(to: Sender, message: Buffer, pieceBytes: number): Promise<void> {
+async function feed(to: Upload, message: Buffer, pieceBytes: number): Promise<void> {
   for (let at = 0; at < message.length; at += pieceBytes) {
     if (!to.write(message.subarray(at, at + pieceBytes))) await once(to, 'drain')
   }
   to.end()
 }
 
-const handedOver = (made: Sender) => until(() => made.complete)
+const handedOver = (made: Upload) => until(() => made.complete)
 
 /** Not periodic in any power of two, so that nothing can be swapped unnoticed. */
 function text(length: number): Buffer {
@@ -140,7 +140,7 @@ test('a source that does not wait is served all the same', async (t) => {
 })
 
 /** False if nothing happens for so long that the kernel's buffers must be full. */
-async function drains(made: Sender): Promise<boolean> {
+async function drains(made: Upload): Promise<boolean> {
   const quiet = new AbortController()
   const timer = setTimeout(() => quiet.abort(), 300)
   try {

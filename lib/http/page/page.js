@@ -158,12 +158,12 @@ function stateOf({ up, resting, untrusted, inFlight }) {
 /** @param {readonly AddressView[]} addresses @param {number} now */
 function addressRows(addresses, now) {
   return addresses.map((address) => {
-    const { text, protocol, engine, signatures, limitBytes, scans, share, meanMs, slowestMs } = address
+    const { text, protocol, engine, signatures, provenBytes, scans, share, meanMs, slowestMs } = address
     const about = [
       engine,
       signatures && `signatures ${signatures.number}, ${age(now - signatures.builtMs)} old`,
       protocol?.toUpperCase(),
-      limitBytes !== null && `scans up to ${size(limitBytes)}`,
+      provenBytes !== null && `scans up to ${size(provenBytes)}`,
     ].filter((part) => typeof part === 'string')
     return element(
       'tr',

@@ -40,7 +40,7 @@ interface Parcel {
  * once more. The message stream cuts its lines from larger buffers; here they are put together again, as views of
  * those buffers. What is written must not be changed afterwards.
  */
-export class Sender extends EventEmitter implements Sink, Waiter {
+export class Upload extends EventEmitter implements Sink, Waiter {
   /** Content taken so far in bytes, our Received line included, chunk headers not. */
   bytes = 0
   /** True once everything, the end included, has been handed to the system. */

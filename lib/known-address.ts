@@ -8,7 +8,7 @@ import type { Protocol } from './clamd/protocol'
 import type { Proof } from './proof/prove'
 
 /** What is found out about an address besides its answers to mail; a part left out stays as it is. */
-export interface Findings {
+export interface AddressFacts {
   readonly engine?: Engine | null
   /** It takes several messages on one connection (IDSESSION). */
   readonly hasSessions?: boolean
@@ -19,7 +19,7 @@ export interface Findings {
 }
 
 /** An address with what is known of it. */
-export interface Entry {
+export interface KnownAddress {
   readonly address: Address
   readonly text: string
   failed: boolean
@@ -41,11 +41,11 @@ export interface Entry {
   engine: Engine | null
   /** `awaited`: nobody has tried to prove it yet. */
   trust: 'awaited' | 'unproven' | 'proven' | 'untrusted'
-  limitBytes: number | null
+  provenBytes: number | null
 }
 
 /** Of which nothing is known yet. */
-export function fresh(address: Address): Entry {
+export function unknownAddress(address: Address): KnownAddress {
   return {
     address,
     text: addressText(address),
@@ -61,26 +61,29 @@ export function fresh(address: Address): Entry {
     hasSessions: false,
     engine: null,
     trust: 'awaited',
-    limitBytes: null,
+    provenBytes: null,
   }
 }
 
-export function takeIn(entry: Entry, { engine, hasSessions, proof, provenProtocol }: Findings): void {
-  if (engine !== undefined) entry.engine = engine
-  if (hasSessions !== undefined) entry.hasSessions = hasSessions
+export function learn(
+  known: KnownAddress,
+  { engine, hasSessions, proof, provenProtocol }: AddressFacts,
+): void {
+  if (engine !== undefined) known.engine = engine
+  if (hasSessions !== undefined) known.hasSessions = hasSessions
   if (provenProtocol !== undefined) {
-    if (provenProtocol !== entry.provenProtocol) entry.protocol = provenProtocol
-    entry.provenProtocol = provenProtocol
+    if (provenProtocol !== known.provenProtocol) known.protocol = provenProtocol
+    known.provenProtocol = provenProtocol
   }
   if (proof) {
-    entry.trust = proof.hasSignatures ? 'proven' : 'untrusted'
-    entry.limitBytes = proof.limitBytes
-  } else if (proof === null && entry.trust === 'awaited') {
-    entry.trust = 'unproven'
+    known.trust = proof.findsTestFile ? 'proven' : 'untrusted'
+    known.provenBytes = proof.provenBytes
+  } else if (proof === null && known.trust === 'awaited') {
+    known.trust = 'unproven'
   }
 }
 
 /** Whether it may be sent so many bytes. */
-export function fits({ limitBytes }: Entry, bytes: number): boolean {
-  return limitBytes === null || bytes <= limitBytes
+export function fits({ provenBytes }: KnownAddress, bytes: number): boolean {
+  return provenBytes === null || bytes <= provenBytes
 }

@@ -15,7 +15,7 @@ import { exposition, type MetricsSnapshot, type Prom } from './metrics'
 import type { PageSnapshot } from './recorder'
 import { viewOf } from './view'
 
-export interface SiteParts {
+export interface HandlerParts {
   readonly settings: () => HttpSettings
   readonly gather: Gather
   readonly prom: () => Promise<Prom>
@@ -24,7 +24,7 @@ export interface SiteParts {
 }
 
 /** As express hands it on: `url` is below where the site is mounted, `originalUrl` is the whole. */
-export type SiteRequest = IncomingMessage & { readonly originalUrl?: string }
+export type HandlerRequest = IncomingMessage & { readonly originalUrl?: string }
 
 const files = path.join(__dirname, 'page')
 const mostFormBytes = 4096
@@ -53,13 +53,13 @@ const headers = {
   'Cache-Control': 'no-store',
 }
 
-type Reply = (request: SiteRequest, response: ServerResponse) => void | Promise<void>
+type Reply = (request: HandlerRequest, response: ServerResponse) => void | Promise<void>
 
-export class Site {
+export class Handler {
   readonly #feed: Feed
   readonly #texts = new Map<string, string>()
 
-  constructor(private readonly parts: SiteParts) {
+  constructor(private readonly parts: HandlerParts) {
     this.#feed = new Feed(async () => {
       const [pages, kept] = await Promise.all([this.parts.gather('page'), this.parts.quarantine.look()])
       return viewOf(pages as readonly PageSnapshot[], kept, Date.now())
@@ -67,7 +67,7 @@ export class Site {
   }
 
   /** What is switched off is not there: `next` answers. */
-  handle(request: SiteRequest, response: ServerResponse, next: () => void): void {
+  handle(request: HandlerRequest, response: ServerResponse, next: () => void): void {
     const reply = this.#replyTo(request)
     if (!reply) {
       next()
@@ -87,7 +87,7 @@ export class Site {
     this.#feed.end()
   }
 
-  #replyTo(request: SiteRequest): Reply | undefined {
+  #replyTo(request: HandlerRequest): Reply | undefined {
     const { metrics, page } = this.parts.settings()
     const place = placeOf(request)
     if (place === '/metrics') return metrics ? only(['GET', 'HEAD'], this.#metrics) : undefined
