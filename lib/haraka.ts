@@ -120,8 +120,8 @@ export interface MessageStream {
   /** Bytes received, headers and dot-stuffing included. */
   readonly bytes_read: number
   readonly idx: { readonly body?: { readonly start: number } }
-  /** Throws while another reading is open. Un-stuffs dots. */
-  pipe(destination: EventEmitter, options?: { line_endings: string }): void
+  /** Writes line by line. Throws while another reading is open. @param options.dot_stuffed turn two dots in front into one */
+  pipe(destination: EventEmitter, options?: { line_endings?: string; dot_stuffed?: boolean }): void
   /** From haraka-message-stream 2.0.4 on. */
   unpipe?(): void
 }

@@ -24,11 +24,15 @@ export interface Headed {
  * before the colon, which RFC 5322 still has readers accept.
  */
 function strip(message: Headed, names: readonly string[]): void {
+  takeOut(message, (line) => names.some((name) => isNamed(line, name)), names)
+}
+
+/** @param names what Haraka is told to remove besides, as it keeps a map of its own */
+function takeOut(message: Headed, isUnwanted: (line: string) => boolean, names: readonly string[]): void {
   const list = message.header.header_list
-  const isOurs = (line: string) => names.some((name) => isNamed(line, name))
-  if (!list.some(isOurs)) return
+  if (!list.some(isUnwanted)) return
   for (const name of names) message.remove_header(name)
-  const kept = list.filter((line) => !isOurs(line))
+  const kept = list.filter((line) => !isUnwanted(line))
   if (kept.length === list.length) return
   list.splice(0, list.length, ...kept)
   message.reset_headers()
@@ -50,6 +54,11 @@ function isVisible(code: number): boolean {
 /** Removes what a sender may have forged, also of a header that we do not write at the moment. */
 export function removeForged(message: Headed): void {
   strip(message, [infectedName, statusName])
+  // Some of Haraka's queues send header lines without doubling their dots, and the next server takes the dot away: what
+  // was checked as `.X-MessageIsInfected` or `.Content-Type` would be another field there.
+  const isDotted = (line: string) => line.startsWith('.')
+  const dotted = message.header.header_list.filter(isDotted).map((line) => line.split(':', 1)[0] ?? '')
+  takeOut(message, isDotted, dotted)
   // Without any header the message stream sends the section as it was received, forged ones included, and those
   // that Haraka takes for none: a first line that begins with a space is a header to others.
   const hasSection = (message.message_stream.idx.body?.start ?? 0) > '\r\n'.length

@@ -3,6 +3,7 @@
  * first byte, any number of times. The next plugin pipes the same stream, so every reading is closed again.
  */
 
+import { EventEmitter } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { MessageSource, Sink } from './clamd/exchange'
 import { Failure } from './clamd/failure'
@@ -11,24 +12,33 @@ import type { Transaction } from './haraka'
 /** Milliseconds between two looks at whether another plugin has finished reading; there is no event for it. */
 const pollMs = 20
 
+/**
+ * Haraka keeps lines as they came. `relayed`: as they arrive by way of another server, which takes one dot off every line
+ * that begins with one (RFC 5321, 4.5.2). `piped`: as a program on this machine gets them, with dots taken off where
+ * there are two. Only what a client has sent without doubling its dots differs.
+ */
+export type Reading = 'relayed' | 'piped'
+
 export class TransactionMessage implements MessageSource {
   readonly least: number
   readonly most: number
   #reading: Sink | null = null
   /** Counts openings and closings, so that a wait for a neighbour knows when it has been overtaken. */
   #turn = 0
+  #hasLoneDots = false
 
   /** @param patienceMs how long another plugin's reading is waited for */
   constructor(
     private readonly transaction: Transaction,
     private readonly patienceMs: number,
+    private readonly reading: Reading = 'relayed',
   ) {
     const { headers, bytes_read: received, idx } = transaction.message_stream
     const head =
       headers.length === 0 ? 0 : headers.reduce((sum, line) => sum + bytesOnWire(line), '\r\n'.length)
     const body = head === 0 ? received : received - (idx.body?.start ?? 0)
-    // Un-stuffing takes at most one byte of every line of "..\r\n".
-    this.least = head + Math.ceil(body * 0.75)
+    // One dot less in each line of ".\n".
+    this.least = head + Math.ceil(body * 0.5)
     this.most = head + body
   }
 
@@ -39,11 +49,13 @@ export class TransactionMessage implements MessageSource {
       this.#reading = null
     }
     const until = performance.now() + this.patienceMs
+    const isRelayed = this.reading === 'relayed'
     while (turn === this.#turn) {
       try {
-        this.transaction.message_stream.pipe(sink, { line_endings: lineEnds })
-        this.#reading = sink
-        sink.once('finish', onFinish)
+        const destination = isRelayed ? new Unstuffed(sink, () => (this.#hasLoneDots = true)) : sink
+        this.transaction.message_stream.pipe(destination, { line_endings: lineEnds, dot_stuffed: !isRelayed })
+        this.#reading = destination
+        destination.once('finish', onFinish)
         return
       } catch (cause) {
         if (!String(cause).includes('currently piping')) {
@@ -66,6 +78,35 @@ export class TransactionMessage implements MessageSource {
     // Without unpipe() the stream ends its reading when the destination says it has closed.
     if (stream.unpipe) stream.unpipe()
     else sink.emit('close')
+  }
+
+  otherwise(): MessageSource | null {
+    return this.#hasLoneDots ? new TransactionMessage(this.transaction, this.patienceMs, 'piped') : null
+  }
+}
+
+const dot = 0x2e
+
+/** Takes one dot off every line that begins with one. To be given line by line, as the message stream does. */
+class Unstuffed extends EventEmitter implements Sink {
+  /** @param onLoneDot called for each line in which the dot was not a doubled one */
+  constructor(
+    private readonly sink: Sink,
+    private readonly onLoneDot: () => void,
+  ) {
+    super()
+    sink.on('drain', () => this.emit('drain'))
+  }
+
+  write(line: Buffer): boolean {
+    if (line[0] !== dot) return this.sink.write(line)
+    if (line[1] !== dot) this.onLoneDot()
+    return this.sink.write(line.subarray(1))
+  }
+
+  end(): void {
+    this.sink.end()
+    this.emit('finish')
   }
 }
 

@@ -42,7 +42,7 @@ class TimedOut extends Error {
 
 /** One scan: what it works on, and how far it has come, for the verdict and the log. */
 interface Course {
-  readonly message: MessageSource
+  message: MessageSource
   readonly signal: CancelSignal
   readonly log: ScanLog
   readonly started: number
@@ -99,14 +99,21 @@ export class Scanner {
       bytes: 0,
     }
     try {
-      const bytes = await this.#bytesOf(course)
-      if (bytes > maxBytes) throw new TooLarge(bytes)
-      return await this.#askInTurn(course, bytes)
+      for (;;) {
+        const bytes = await this.#bytesOf(course)
+        if (bytes > maxBytes) throw new TooLarge(bytes)
+        const verdict = await this.#askInTurn(course, bytes)
+        const other = verdict.outcome === 'clean' ? course.message.otherwise?.() : null
+        if (!other) return verdict
+        course.message.close()
+        course.message = other
+        log.trace('clean; once more, for its lines with a single dot in front may be read otherwise')
+      }
     } catch (error) {
       return this.#unscanned(error, course)
     } finally {
       budget.end()
-      message.close()
+      course.message.close()
     }
   }
 

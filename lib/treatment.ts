@@ -11,6 +11,7 @@ import { answerTo, notKept, type Answer } from './answer'
 import { inspect } from './attachments/inspect'
 import { Deadline } from './cancellation'
 import { tooOld } from './clamd/engine'
+import type { MessageSource } from './clamd/exchange'
 import { correspondenceOf, envelopeOf, recordOf, refusedOf, senderOf, userOf } from './client'
 import { exemptedBy } from './exemptions'
 import type { Outbound } from './haraka'
@@ -108,16 +109,19 @@ async function lookInside({ plugin, connection, transaction, passage }: Message)
   const source = new TransactionMessage(transaction, passage.live.settings.scan.connectMs)
   const signal = new Deadline(passage.dropped, lookMs, () => new Error(`not done within ${lookMs} ms`))
   try {
-    const found = await inspect(source, { masks: deny, insideArchives, signal })
-    for (const name of debug ? found.names : []) connection.loginfo(plugin, `attachment name: ${name}`)
-    if (found.denied) return { denied: found.denied.mask, name: found.denied.name }
-    return found.unreadable === null ? null : { unreadable: found.unreadable }
+    let unreadable: string | null = null
+    for (let one: MessageSource | null = source; one; one = one.otherwise?.() ?? null) {
+      const found = await inspect(one, { masks: deny, insideArchives, signal })
+      for (const name of debug ? found.names : []) connection.loginfo(plugin, `attachment name: ${name}`)
+      if (found.denied) return { denied: found.denied.mask, name: found.denied.name }
+      unreadable ??= found.unreadable
+    }
+    return unreadable === null ? null : { unreadable }
   } catch (error) {
     if (!passage.dropped.aborted) connection.logerror(plugin, `attachments not looked at: ${stackOf(error)}`)
     return { unreadable: 'the message could not be looked into' }
   } finally {
     signal.end()
-    source.close()
   }
 }
 

@@ -109,7 +109,7 @@ async function chain(
 
 /** Of the copy in bytes: queue/quarantine writes lines that end in LF. */
 async function fileSize(transaction: Transaction, until: AbortSignal): Promise<number> {
-  const message = new TransactionMessage(transaction, afterthoughtMs)
+  const message = new TransactionMessage(transaction, afterthoughtMs, 'piped')
   try {
     return await measure({ open: (sink) => message.open(sink, '\n') }, until)
   } finally {

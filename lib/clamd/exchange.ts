@@ -57,4 +57,6 @@ export interface MessageSource {
   open(sink: Sink): Promise<void>
   /** Ends the reading, if one is open. */
   close(): void
+  /** After a complete reading: the same message as others may read it; null or left out: all read it alike. */
+  otherwise?(): MessageSource | null
 }

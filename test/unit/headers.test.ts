@@ -79,6 +79,17 @@ test('a forged X-Virus-Status goes as well', () => {
   assert.deepEqual(list(transaction), ['To: one'])
 })
 
+test('a header line that begins with a dot goes: it may be another one to the next server', () => {
+  const transaction = message(
+    '..X-MessageIsInfected: false',
+    'Subject: x',
+    '...Content-Type: text/plain',
+    '..: a',
+  )
+  removeForged(transaction)
+  assert.deepEqual(list(transaction), ['Subject: x'])
+})
+
 test('a header section of nothing but forged ones does not come back as it was received', () => {
   const transaction = message('X-MessageIsInfected: false')
   removeForged(transaction)
