@@ -65,13 +65,13 @@ export class Hosts {
   /**
    * @param proofMs milliseconds from now for which a message waits rather than goes to an address that nobody has
    * tried to prove yet; 0: nobody does
-   * @param recovered told when a failed address has worked again
+   * @param answers told when an address that had failed answers again, be it with scans or without finding the test file
    */
   constructor(
     private readonly settings: HostSettings,
     private readonly world: World,
     proofMs = 0,
-    private readonly recovered: (address: Address) => void = () => undefined,
+    private readonly answers: (address: Address) => void = () => undefined,
   ) {
     this.#names = new Names(settings, world, () => this.#relist())
     this.#turn = Math.floor(world.random() * 2 ** 31)
@@ -89,6 +89,16 @@ export class Hosts {
       engine,
       provenBytes,
     }))
+  }
+
+  /** Whether there is just one address. */
+  get isOne(): boolean {
+    return this.#list.length === 1
+  }
+
+  /** Whether every name stands for addresses. */
+  get areAllKnown(): boolean {
+    return this.#names.areAllKnown
   }
 
   /** Whether an address has room for so many scans only. */
@@ -139,7 +149,7 @@ export class Hosts {
         continue
       }
       const candidates = this.#candidates(left)
-      const chosen = candidates && this.#choose(candidates)
+      const chosen = candidates && this.#choose(candidates, tried.size > 0)
       if (!chosen) {
         await this.#waiting.wait(signal, this.#changeMs(left))
         continue
@@ -185,8 +195,11 @@ export class Hosts {
     return awake.length > 0 ? null : left
   }
 
-  /** The next in turn of those with room; the ones that rest only when all do, the longest at rest first. */
-  #choose(left: readonly KnownAddress[]): KnownAddress | undefined {
+  /**
+   * The next in turn of those with room; the ones that rest only when all do, the longest at rest first.
+   * @param hasFailed the message has met one that failed, and is spared others that may
+   */
+  #choose(left: readonly KnownAddress[], hasFailed: boolean): KnownAddress | undefined {
     const now = this.world.now()
     const awake = left.filter((known) => known.restsUntil <= now)
     const { maxConcurrent } = this.settings
@@ -195,7 +208,9 @@ export class Hosts {
 
     const first = this.#turn % this.#list.length
     const inTurn = [...this.#list.slice(first), ...this.#list.slice(0, first)]
-    const open = inTurn.filter((known) => awake.includes(known) && room(known))
+    const withRoom = inTurn.filter((known) => awake.includes(known) && room(known))
+    const well = withRoom.filter(({ failed }) => !failed)
+    const open = hasFailed && well.length > 0 ? well : withRoom
     // Where a connection is still being made, it may never be: one message waits for that, not all that come meanwhile.
     const inTime = open.filter((known) => !this.#isSlow(known))
     return (
@@ -242,7 +257,7 @@ export class Hosts {
     known.wasReached = !known.failed
     if (!known.failed) known.finished++
     known.restsUntil = known.failed ? this.world.now() + this.settings.restMs : 0
-    if (isBack) this.recovered(known.address)
+    if (isBack || known.trust === 'untrusted') this.answers(known.address)
     if (!known.failed) return
     // What comes back may be another release.
     known.protocol = known.provenProtocol

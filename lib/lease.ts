@@ -64,6 +64,16 @@ export class Lease {
     this.#known.hasSessions = hasSessions
   }
 
+  /** It has found the test file, and has not failed since. */
+  get isVouchedFor(): boolean {
+    return this.#known.trust === 'proven' && !this.#known.failed
+  }
+
+  /** To be called with what it made of the test file. What is known of sizes stays. */
+  vouch(findsTestFile: boolean): void {
+    this.#known.trust = findsTestFile ? 'proven' : 'untrusted'
+  }
+
   /** To be called when there is a connection. Until then other scans prefer other addresses. */
   reached(): void {
     if (!this.#isDialling) return

@@ -12,6 +12,7 @@ import { fileNames, parseSettings, type Settings } from './config'
 import type { Plugin } from './haraka'
 import { Hosts } from './hosts'
 import { isListed, quarantineName, warnOfLimits } from './neighbours'
+import { tryOutWith } from './proof/prove'
 import { patienceMs, Watch } from './proof/watch'
 import { followMaster, serveWorkers } from './proof/workers'
 import { Scanner } from './scanner'
@@ -26,8 +27,8 @@ export interface Live {
   readonly scanner: Scanner
   /** Ends the check of the addresses and the watch over them; null: none has been asked for. */
   check: AbortController | null
-  /** Told when an address that had failed works again. */
-  recovered: ((address: Address) => void) | null
+  /** Told when an address that had failed answers again. */
+  answers: ((address: Address) => void) | null
 }
 
 /** A process of a Haraka: the only one, or one of a cluster. The master takes no mail. */
@@ -88,18 +89,24 @@ export function load(plugin: Plugin): void {
 /** What is known of the addresses survives a reload that does not concern them. */
 function liveOf(plugin: Plugin, settings: Settings, old: Live | undefined): Live {
   if (old && topicOf(plugin, old.settings) === topicOf(plugin, settings)) return { ...old, settings }
+  const hasSelfTest = settings.startup.maxPings > 0 && settings.proof.selfTest !== 'off'
   const hosts: Hosts = new Hosts(
     settings.hosts,
     world((text) => plugin.logwarn(text)),
-    settings.startup.maxPings > 0 && settings.proof.selfTest !== 'off' ? patienceMs : 0,
+    hasSelfTest ? patienceMs : 0,
     (address) => {
       const live = lives.get(plugin)
       // A message that began before a reload may still use what is no longer in force.
-      if (live?.hosts === hosts) live.recovered?.(address)
+      if (live?.hosts === hosts) live.answers?.(address)
     },
   )
-  const scanner = new Scanner(settings.scan, hosts, connect)
-  return { settings, hosts, scanner, check: null, recovered: null }
+  const scanner = new Scanner(
+    settings.scan,
+    hosts,
+    connect,
+    hasSelfTest ? tryOutWith(settings.scan, connect) : null,
+  )
+  return { settings, hosts, scanner, check: null, answers: null }
 }
 
 /** What is found out about addresses holds for one plugin and these settings. */
@@ -132,7 +139,7 @@ export function startCheck(plugin: Plugin, role: Role): void {
     )
   }
   if (role === 'worker') {
-    live.recovered = followMaster(topic, learn, signal)
+    live.answers = followMaster(topic, learn, signal)
     check()
     return
   }
@@ -150,7 +157,7 @@ export function startCheck(plugin: Plugin, role: Role): void {
   )
   const recovered = (address: Address) => watch.recovered(address)
   const tellWorkers = role === 'alone' ? learn : serveWorkers(topic, () => watch.known(), recovered, signal)
-  live.recovered = recovered
+  live.answers = recovered
   watch.run(role === 'master' ? 'at once' : 'after a pause')
   if (role === 'alone') check((address, offer) => watch.answered(address, offer))
 }

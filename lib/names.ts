@@ -37,6 +37,11 @@ export class Names {
     return [...addresses.values()]
   }
 
+  /** Whether every name stands for addresses. */
+  get areAllKnown(): boolean {
+    return this.settings.hosts.every((host) => this.#addressesOf(host).length > 0)
+  }
+
   get areFresh(): boolean {
     return this.#ageMs < this.settings.resolveMs
   }

@@ -3,6 +3,7 @@
  * one fails. Knows neither Haraka nor headers nor rules; every end the world can bring about is a verdict.
  */
 
+import type { Address } from './address'
 import { Deadline, type CancelSignal } from './cancellation'
 import type { Engine } from './clamd/engine'
 import type { Connect, MessageSource } from './clamd/exchange'
@@ -24,6 +25,17 @@ export interface ScanSettings {
   readonly scanMs: number
   readonly maxBytes: number
 }
+
+/**
+ * Sends an address the EICAR test file, over the protocol it was last seen to speak. Rejects with a Failure.
+ * @returns whether it was found, and what was said in place of that
+ */
+export type TryOut = (
+  address: Address,
+  protocol: Protocol | null,
+  limitMs: number,
+  signal: CancelSignal,
+) => Promise<{ readonly findsTestFile: boolean; readonly missed: string | null }>
 
 /** Where the steps of one scan are told. */
 export interface ScanLog {
@@ -70,6 +82,7 @@ export class Scanner {
     private readonly settings: ScanSettings,
     private readonly hosts: Hosts,
     private readonly connect: Connect,
+    private readonly tryOut: TryOut | null = null,
     private readonly sessions = new Sessions(),
   ) {}
 
@@ -150,7 +163,8 @@ export class Scanner {
       ...tooSmall.map(({ text, provenBytes }) => `${text} scans ${provenBytes} bytes, this has ${size}`),
     ].join('; ')
     if (why === '') return unscanned('error', 'resolve: no address of a clamd is known', course)
-    if (areTooSmall && untrusted.length === 0) {
+    // Who is not known at the moment may scan more.
+    if (areTooSmall && untrusted.length === 0 && this.hosts.areAllKnown) {
       course.bytes = Math.max(course.bytes, size)
       const what = tooSmall.length > 0 ? 'more than any clamd is proven to scan' : 'over StreamMaxLength'
       return unscanned('too_large', `${what}: ${why}`, course)
@@ -179,7 +193,7 @@ export class Scanner {
     const began = performance.now()
     let outcome: Parameters<Lease['done']>[0] = 'neither'
     try {
-      const attempt = await this.#inSomeProtocol(course, lease)
+      const attempt = (await this.#doubts(course, lease)) ?? (await this.#inSomeProtocol(course, lease))
       outcome = hasVerdict(attempt) ? 'worked' : 'failed'
       return attempt
     } catch (error) {
@@ -189,6 +203,34 @@ export class Scanner {
       throw error
     } finally {
       lease.done(outcome)
+    }
+  }
+
+  /**
+   * An address that has failed, or that nobody has tried yet, has to find the test file before it gets mail: what is
+   * there now may have no signatures and say OK to everything. One that hangs costs the message no more than the limit.
+   * @returns null when it did
+   */
+  async #doubts(course: Course, lease: Lease): Promise<Attempt | null> {
+    if (!this.tryOut || lease.isVouchedFor) return null
+    const { signal, log } = course
+    const { connectMs, scanMs } = this.settings
+    const failed = (step: Step, text: string, isSilent: boolean): Attempt => {
+      course.step = step
+      return { reply: { kind: 'error', text: `test file: ${text}` }, step, bytes: 0, isSilent }
+    }
+    try {
+      const limitMs = this.hosts.isOne ? scanMs : connectMs
+      const shown = await this.tryOut(lease.address, lease.protocol, limitMs, signal)
+      lease.vouch(shown.findsTestFile)
+      log.trace(
+        `${lease.text}: test file ${shown.findsTestFile ? 'found' : `not found: ${shown.missed ?? ''}`}`,
+      )
+      return shown.findsTestFile ? null : failed('reply', `not found, ${shown.missed ?? ''}`, false)
+    } catch (error) {
+      if (signal.aborted) throw signal.reason
+      if (!(error instanceof Failure)) throw error
+      return failed(error.step, error.text, true)
     }
   }
 
@@ -281,12 +323,16 @@ export class Scanner {
     }
     const { clamd, protocol, step, isWaiting } = course
     const asked = clamd === null ? '' : `${clamd} ${protocol ?? ''}: ${step ?? ''}: `
-    const room = this.hosts.isLimited ? 'with room' : 'to be checked'
-    const where = isWaiting ? `waiting for an address ${room}: ` : asked
+    const where = isWaiting ? `waiting for ${this.#awaited()}: ` : asked
     const before = course.failures.map((text) => `; before that ${text}`).join('')
     if (error instanceof TimedOut) return unscanned('timeout', where + error.message + before, course)
     if (error instanceof Failure) return unscanned('error', `${error.step}: ${error.text}${before}`, course)
     throw error
+  }
+
+  #awaited(): string {
+    if (this.hosts.states().length === 0) return 'a host name to be looked up'
+    return this.hosts.isLimited ? 'an address with room' : 'an address to be checked'
   }
 }
 

@@ -10,6 +10,9 @@ import type { Exchange } from './exchange'
 import { Failure, type Step } from './failure'
 import { maxReplyBytes, parseReply, printable, type Reply } from './protocol'
 
+/** Milliseconds between two tries to connect to a socket that takes no more for the moment. */
+const fullPauseMs = 10
+
 /** Milliseconds after OK in which clamd's end of the connection is waited for. */
 const lingerMs = 100
 
@@ -27,9 +30,16 @@ export function dial(
       reject(how.signal.reason)
       return
     }
-    const socket = how.connect({ ...address, noDelay: true, allowHalfOpen })
+    let socket: Socket
+    let retry: NodeJS.Timeout | undefined
+    const begin = () => {
+      socket = how.connect({ ...address, noDelay: true, allowHalfOpen })
+      socket.on('connect', onConnect)
+      socket.on('error', onError)
+    }
     const release = () => {
       clearTimeout(timer)
+      clearTimeout(retry)
       how.signal.removeEventListener('abort', onAbort)
       socket.off('connect', onConnect)
       socket.off('error', onError)
@@ -45,15 +55,18 @@ export function dial(
       release()
       resolve(socket)
     }
-    const onError = (cause: Error) => fail(new Failure(step, 'no connection', cause))
+    const onError = (cause: NodeJS.ErrnoException) => {
+      // A unix socket whose queue is full: over TCP the system would go on trying by itself.
+      if (cause.code === 'EAGAIN') retry = setTimeout(begin, fullPauseMs)
+      else fail(new Failure(step, 'no connection', cause))
+    }
     const onAbort = () => fail(how.signal.reason)
     const timer = setTimeout(
       () => fail(new Failure(step, `no connection within ${how.connectMs} ms`)),
       how.connectMs,
     )
     how.signal.addEventListener('abort', onAbort)
-    socket.on('connect', onConnect)
-    socket.on('error', onError)
+    begin()
   })
 }
 

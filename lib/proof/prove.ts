@@ -5,18 +5,19 @@
  */
 
 import type { Address } from '../address'
-import { Deadline } from '../cancellation'
+import { Deadline, type CancelSignal } from '../cancellation'
 import type { Connect } from '../clamd/exchange'
 import { Failure, failureText, type Step } from '../clamd/failure'
 import { instream } from '../clamd/instream'
 import { isLimitName, type Protocol, type Reply } from '../clamd/protocol'
 import { stream } from '../clamd/stream'
+import type { TryOut } from '../scanner'
 import { harmlessMail, leastProbeBytes, nestedMail, testFileMail } from './mails'
 import type { Probe } from './probe'
 
 export interface ProveSettings {
-  /** `eicar`: small probes only, the size is not looked for. */
-  readonly selfTest: 'full' | 'eicar'
+  /** `eicar`: small probes only, the size is not looked for. `once`: the test file alone, and nothing else. */
+  readonly selfTest: 'full' | 'eicar' | 'once'
   readonly protocol: Protocol
   /** The size to prove, our Received line included. */
   readonly maxBytes: number
@@ -67,13 +68,13 @@ const afterSending: readonly Step[] = ['send', 'reply']
 
 /**
  * Rejects with a Failure when the daemon cannot be asked, fails or takes too long: that proves nothing. Sends at most
- * one probe of maxBytes and ten smaller ones, each at most twice, and three of a few kilobytes.
+ * one probe of maxBytes and thirteen smaller ones, each at most twice, and three of a few kilobytes.
  */
 export async function prove(
   address: Address,
   settings: ProveSettings,
   connect: Connect,
-  signal: AbortSignal,
+  signal: CancelSignal,
   trace: (text: string) => void = () => undefined,
 ): Promise<Proof> {
   const started = performance.now()
@@ -82,6 +83,7 @@ export async function prove(
   let missed: string | null = null
   let alarm: Alarm | null = null
   let tellsLimits: boolean | null = null
+  let breaks = 0
 
   const send = async (what: string, mail: Probe): Promise<Reply> => {
     probes++
@@ -99,10 +101,13 @@ export async function prove(
       if (bytes === leastProbeBytes || !isBreak(error)) throw error
       return sendTestFile(bytes).catch((again: unknown): Reply => {
         if (!isBreak(again)) throw again
+        breaks++
         return { kind: 'limit', text: again.text }
       })
     })
     if (reply.kind === 'found' && /eicar/i.test(reply.name)) return true
+    if (reply.kind === 'found' && isLimitName(reply.name) && bytes === leastProbeBytes)
+      throw new Inconclusive('reply', said(reply))
     missed = said(reply)
     return false
   }
@@ -126,6 +131,7 @@ export async function prove(
   })
 
   if (!(await finds(leastProbeBytes))) return proof(false, null)
+  if (settings.selfTest === 'once') return proof(true, null)
   const harmless = await tryOut('a harmless mail', harmlessMail())
   if (harmless.kind !== 'clean') {
     alarm = { kind: harmless.kind === 'found' ? 'found' : 'failed', text: said(harmless) }
@@ -137,16 +143,23 @@ export async function prove(
   if (settings.maxBytes <= leastProbeBytes || (await finds(settings.maxBytes))) {
     return proof(true, settings.maxBytes)
   }
-  const { provenBefore: limitBefore } = settings
-  if (limitBefore && limitBefore < settings.maxBytes && (await finds(limitBefore))) {
-    return proof(true, limitBefore)
-  }
   let [proven, unproven] = [leastProbeBytes, settings.maxBytes]
+  const { provenBefore } = settings
+  if (provenBefore && provenBefore < unproven) {
+    if (await finds(provenBefore)) return proof(true, provenBefore)
+    unproven = provenBefore
+  }
   for (let i = 0; i < halvings && unproven - proven > 1; i++) {
     const middle = Math.floor((proven + unproven) / 2)
     if (await finds(middle)) proven = middle
     else unproven = middle
   }
+  // Where it broke off it may have been gone for a while, and behind a proxy that looks the same.
+  if (breaks > 0 && (!(await finds(proven)) || (await finds(unproven))))
+    throw new Inconclusive(
+      'reply',
+      `the test file is found in ${proven} bytes at one time and not at another`,
+    )
   return proof(true, proven)
 }
 
@@ -166,7 +179,7 @@ export async function proveAsMail(
   address: Address,
   settings: Omit<ProveSettings, 'protocol'> & { readonly protocol: Protocol | 'auto' },
   offered: Protocol | null,
-  ...rest: [connect: Connect, signal: AbortSignal, trace?: (text: string) => void]
+  ...rest: [connect: Connect, signal: CancelSignal, trace?: (text: string) => void]
 ): Promise<ProvenAsMail> {
   const usual = settings.protocol === 'auto' ? (offered ?? 'stream') : settings.protocol
   const by = async (protocol: Protocol, streamFailure: Failure | null): Promise<ProvenAsMail> => ({
@@ -192,12 +205,23 @@ export async function proveAsMail(
   return other?.proof.alarm === null ? other : proven
 }
 
+/** For a scanner: the test file alone, when an address is to show that it finds it before it gets a message. */
+export function tryOutWith(
+  settings: Omit<Parameters<typeof proveAsMail>[1], 'selfTest' | 'scanMs'>,
+  connect: Connect,
+): TryOut {
+  return async (address, protocol, limitMs, signal) => {
+    const once = { ...settings, selfTest: 'once', scanMs: limitMs } as const
+    return (await proveAsMail(address, once, protocol, connect, signal)).proof
+  }
+}
+
 async function sendProbe(
   address: Address,
   mail: Probe,
   settings: ProveSettings,
   connect: Connect,
-  signal: AbortSignal,
+  signal: CancelSignal,
 ) {
   const { scanMs, bufferBytes, connectMs } = settings
   const budget = new Deadline(signal, scanMs, () => new TooLong('reply', `no verdict within ${scanMs} ms`))

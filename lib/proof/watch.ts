@@ -60,6 +60,9 @@ interface Watched {
 const hourMs = 60 * 60 * 1000
 const dayMs = 24 * hourMs
 
+/** Most addresses that are remembered; names may stand for ever new ones. */
+const mostWatched = 1000
+
 /** Least milliseconds between two rounds. */
 const leastPauseMs = 1000
 
@@ -122,8 +125,6 @@ export class Watch {
   async #round(): Promise<void> {
     const addresses = await this.world.addresses(this.signal).catch(() => [])
     if (this.signal.aborted || addresses.length === 0) return
-    const texts = new Set(addresses.map(addressText))
-    for (const text of this.#watched.keys()) if (!texts.has(text)) this.#watched.delete(text)
     for (const address of addresses) {
       const watched = this.#of(address)
       if (watched.dueAt <= this.world.now()) void this.#look(watched)
@@ -134,6 +135,9 @@ export class Watch {
     const text = addressText(address)
     const known = this.#watched.get(text)
     if (known) return known
+    // What is not in the list now is remembered: some name servers tell of a few addresses at a time.
+    const [oldest = ''] = this.#watched.size < mostWatched ? [] : this.#watched.keys()
+    this.#watched.delete(oldest)
     const watched: Watched = {
       address,
       name: `clamd ${text}`,
@@ -163,8 +167,9 @@ export class Watch {
       watched.hasSessions = hasSessions(offer)
       tell(watched.address, { engine, hasSessions: watched.hasSessions })
       this.#warnOfAge(watched)
-      if (this.settings.selfTest !== 'off' && !(isSame && isWell(watched.proof))) {
-        await this.#prove(watched, offer, isSame)
+      if (this.settings.selfTest !== 'off') {
+        if (isSame && isWell(watched.proof)) await this.#proveAgain(watched, offer)
+        else await this.#prove(watched, offer, isSame)
       }
       watched.failures = 0
       watched.dueAt = now() + (watched.proof?.findsTestFile === false ? this.#pauseMs : this.everyMs)
@@ -173,7 +178,9 @@ export class Watch {
       if (!(error instanceof Failure)) this.world.log.error(`${watched.name}: ${String(error)}`)
       // Whoever waits for a proof need not wait any more.
       if (watched.proof === null) tell(watched.address, { proof: null })
-      watched.dueAt = now() + Math.min(this.everyMs, this.#pauseMs * 2 ** Math.min(watched.failures, 20))
+      const isUntrusted = watched.proof?.findsTestFile === false
+      const pauses = isUntrusted ? 1 : 2 ** Math.min(watched.failures, 20)
+      watched.dueAt = now() + Math.min(this.everyMs, this.#pauseMs * pauses)
       watched.failures++
     } finally {
       watched.seenAt = now()
@@ -187,22 +194,44 @@ export class Watch {
     return inquire(address, { connect, connectMs: this.settings.connectMs, signal: this.signal, trace })
   }
 
+  /** Signatures can go without another VERSION line; limits can hardly change. So the test file alone is sent. */
+  async #proveAgain(watched: Watched, offer: Offer): Promise<void> {
+    const { connect, log, tell } = this.world
+    const { address, name, proof: before, provenProtocol } = watched
+    const settings = { ...this.settings, selfTest: 'once' as const }
+    const offered = provenProtocol ?? protocolOf(offer)
+    const { proof } = await proveAsMail(address, settings, offered, connect, this.signal)
+    watched.proof = proof.findsTestFile ? before : proof
+    tell(address, { proof: watched.proof })
+    if (!proof.findsTestFile) this.#report(watched, null, before)
+    else log.trace(`${name}: still finds the test file`)
+  }
+
+  #report({ name, proof }: Watched, streamFailure: Failure | null, before: Proof | null): void {
+    const { log } = this.world
+    const news = proof ? newsOf(proof, streamFailure, before, this.settings.maxBytes) : []
+    if (news.length === 0) log.trace(`${name}: self test as before`)
+    for (const { level, text } of news) log[level](`${name} ${text}`)
+  }
+
   async #prove(watched: Watched, offer: Offer, isSame: boolean): Promise<void> {
     const { connect, log, tell } = this.world
     const { address, name } = watched
     const slow = setTimeout(() => {
       if (watched.proof === null) {
-        log.warn(`${name}: self test not finished after ${patienceMs / 1000} s, mail goes there all the same`)
+        log.warn(
+          `${name}: self test not finished after ${patienceMs / 1000} s, mail of any size goes there meanwhile`,
+        )
       }
     }, patienceMs)
     try {
       const before = watched.proof
       // A daemon as it was before needs no new search if neither more nor less is proven.
-      const limitBefore = isSame ? (before?.provenBytes ?? null) : null
+      const provenBefore = isSame ? (before?.provenBytes ?? null) : null
       const { selfTest } = this.settings
       const { proof, protocol, streamFailure } = await proveAsMail(
         address,
-        { ...this.settings, selfTest: selfTest === 'eicar' ? 'eicar' : 'full', provenBefore: limitBefore },
+        { ...this.settings, selfTest: selfTest === 'eicar' ? 'eicar' : 'full', provenBefore },
         protocolOf(offer),
         connect,
         this.signal,
@@ -211,9 +240,7 @@ export class Watch {
       watched.proof = proof
       watched.provenProtocol = streamFailure ? protocol : null
       tell(address, { proof, provenProtocol: watched.provenProtocol })
-      const news = newsOf(proof, streamFailure, before, this.settings.maxBytes)
-      if (news.length === 0) log.trace(`${name}: self test as before`)
-      for (const { level, text } of news) log[level](`${name} ${text}`)
+      this.#report(watched, streamFailure, before)
     } catch (error) {
       if (!this.signal.aborted) {
         const text = `${name}: self test came to nothing, ${failureText(error)}`

@@ -5,7 +5,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import path from 'node:path'
 import { after, test, type TestContext } from 'node:test'
-import type { Address } from '../../lib/address'
+import { addressText, type Address } from '../../lib/address'
 import { measure } from '../../lib/clamd/measure'
 import { headLine } from '../../lib/clamd/protocol'
 import { Hosts, type Findings } from '../../lib/hosts'
@@ -17,7 +17,7 @@ import { world } from '../../lib/world'
 import { clamdOrSkip, startClamd, type ClamdOptions } from '../support/clamd'
 import { testSignatures } from '../support/eicar'
 import { startFakeClamd, type FakeClamdOptions, type Script } from '../support/fake-clamd'
-import { big, clean } from '../support/mails'
+import { big, clean, eicarBody } from '../support/mails'
 import { TemporaryDirectory } from '../support/process'
 import { BufferMessage, runningTimers, Scanning, until } from '../support/scanning'
 import { startStreamFront, type FrontBehaviour } from '../support/stream-front'
@@ -227,6 +227,21 @@ test('self_test=eicar sends three small probes; a limit known before needs two m
   assert.ok((worse.provenBytes ?? 0) <= M && worse.probes === 15, JSON.stringify(worse))
 })
 
+test(
+  'a daemon that goes away in the middle, behind something that stays, has no limit',
+  bounded,
+  async (t) => {
+    const daemon = await fake(t, [], { protocols: ['INSTREAM'] })
+    const small = 3
+    // All breaks off from the largest probe on: what is found in nothing has no limit.
+    await daemon.play((scan) => (scan < small ? [] : [{ at: 'first', do: 'close' }]))
+    await assert.rejects(prove(daemon.address, usual, connect, never), { name: 'Failure' })
+    // It is back while the limit is looked for: another time all of it is found.
+    await daemon.play((scan) => (scan < small || scan >= small + 6 ? [] : [{ at: 'first', do: 'close' }]))
+    await assert.rejects(prove(daemon.address, usual, connect, never), /at one time and not at another/)
+  },
+)
+
 const troubles: Record<string, Script> = {
   'an error': [{ at: 'reply', do: 'answer', text: "stream: Can't allocate memory ERROR" }],
   'a hang-up': [{ at: 'first', do: 'close', on: 'command' }],
@@ -273,6 +288,59 @@ test(
     assert.match(refused.text, /proven to scan: 127\.0\.0\.1:\d+ scans \d+ bytes, this has \d+$/)
     assert.ok(refused.bytes > 2 * M)
     assert.equal((await alone.scan(clean())).outcome, 'clean')
+  },
+)
+
+test(
+  'an address that has failed, or is new, has to find the test file before it gets mail',
+  bounded,
+  async (t) => {
+    const first = await fake(t, [])
+    const second = await fake(t, [])
+    const asked = (daemon: typeof first) => daemon.scans.length
+    const scanning = new Scanning([first.address, second.address], {
+      selfTest: true,
+      restMs: 1,
+      protocol: 'instream',
+    })
+    assert.equal((await scanning.scan(clean())).outcome, 'clean')
+    assert.equal((await scanning.scan(clean())).outcome, 'clean')
+    assert.deepEqual([asked(first), asked(second)], [2, 2], 'a test file and a message for each')
+    for (let i = 0; i < 4; i++) await scanning.scan(clean())
+    assert.deepEqual([asked(first), asked(second)], [4, 4], 'and no more test files')
+
+    // It fails, and is back without signatures.
+    await first.play((scan) => [
+      { at: 'reply', do: 'answer', text: scan < 1 ? 'stream: Broken ERROR' : 'stream: OK' },
+    ])
+    for (let i = 0; i < 6; i++) {
+      const verdict = await scanning.scan(eicarBody())
+      assert.equal(verdict.outcome, 'infected', JSON.stringify(verdict))
+    }
+    assert.equal(scanning.hosts.states()[0]?.state, 'untrusted')
+    // Nor is it believed when it is the only one.
+    await second.stop()
+    const verdict = await scanning.scan(eicarBody())
+    assert.ok(verdict.outcome === 'unscanned' && verdict.reason === 'error', JSON.stringify(verdict))
+    assert.match(verdict.text, /gets no mail, for it does not find the EICAR test file/)
+    assert.deepEqual(scanning.leftovers(), [])
+  },
+)
+
+test(
+  'an address that hangs when it is tried costs a message the limit for connecting',
+  bounded,
+  async (t) => {
+    const daemon = await fake(t, [])
+    const hung = await fake(t, [{ at: 'reply', do: 'stall' }])
+    const scanning = new Scanning([hung.address, daemon.address], {
+      selfTest: true,
+      connectMs: 200,
+      protocol: 'instream',
+    })
+    const verdict = await scanning.scan(clean())
+    assert.deepEqual([verdict.outcome, verdict.clamd], ['clean', addressText(daemon.address)])
+    assert.match(scanning.log.warnings.join(), /reply: test file: no verdict within 200 ms/)
   },
 )
 
@@ -349,8 +417,10 @@ test(
     const asked = (count: number) =>
       until(() => daemon.commands.filter((name) => name === 'VERSIONCOMMANDS').length >= count)
     watch.run('at once')
+    const proofs = () => new Set(told.flatMap(({ proof }) => proof ?? [])).size
     await asked(3)
-    assert.equal(daemon.scans, 4)
+    await until(() => daemon.scans >= 4 + 2)
+    assert.equal(proofs(), 1, 'the test file alone is sent again')
     assert.equal(told.find(({ engine }) => engine)?.engine?.signatures?.number, 27500)
     assert.equal(warnings().length, 1)
     assert.match(warnings()[0] ?? '', /signatures 27500 are \d+ days old .*freshclam/)
@@ -358,8 +428,8 @@ test(
     world.dateMs += 86_400_000
     await until(() => warnings().length === 2)
     daemon.become({ engine: '0.103.12/27501/Mon Nov 23 08:00:00 2020' })
-    await until(() => daemon.scans === 8)
     await until(() => told.some(({ engine }) => engine?.signatures?.number === 27501))
+    await until(() => proofs() === 2)
   },
 )
 

@@ -2,16 +2,18 @@
 // that failed. The choice itself, with a clock of ours, is tested in test/unit/hosts.test.ts.
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
+import { connect, Socket, type NetConnectOpts } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, test, type TestContext } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { addressText } from '../../lib/address'
+import { dial } from '../../lib/clamd/connection'
 import { Failure } from '../../lib/clamd/failure'
 import type { Verdict } from '../../lib/verdict'
 import { eicar } from '../support/eicar'
 import { startFakeClamd, type FakeClamd, type FakeClamdOptions } from '../support/fake-clamd'
-import { clean, eicarBody } from '../support/mails'
+import { big, clean, eicarBody } from '../support/mails'
 import {
   BufferMessage,
   runningTimers,
@@ -421,6 +423,42 @@ test("a message that cannot be read is nobody's fault, and nobody else is asked"
       'it does not rest',
     )
   }
+})
+
+// A mock, for a queue that is full stays so for no time that a test could rely on.
+test('a unix socket that takes no more for the moment is asked again, within the limit', async (t) => {
+  const directory = mkdtempSync(path.join(tmpdir(), 'full-'))
+  t.after(() => rmSync(directory, { recursive: true }))
+  const [daemon] = await daemons(t, { path: path.join(directory, 'clamd.sock') })
+  assert.ok(daemon)
+  const full = (): Socket => {
+    const socket = new Socket()
+    socket.destroy(Object.assign(new Error('connect EAGAIN'), { code: 'EAGAIN' }))
+    return socket
+  }
+  const dialled = (times: number, connectMs: number) => {
+    let left = times
+    const how = { connectMs, signal: new AbortController().signal }
+    const to = (options: NetConnectOpts) => (left-- > 0 ? full() : connect(options))
+    return dial({ ...how, connect: to }, daemon.address, 'connect')
+  }
+  const socket = await dialled(3, 5000)
+  assert.equal(socket.readyState, 'open')
+  socket.destroy()
+  await assert.rejects(dialled(Infinity, 50), /no connection within 50 ms/)
+})
+
+test('what is too large for those that are known is deferred while a name stands for nothing', async (t) => {
+  const [daemon] = await daemons(t, {})
+  assert.ok(daemon)
+  const scanning = new Scanning([daemon.address, { name: 'large.example', port: 3310 }])
+  await scanning.hosts.addresses(new AbortController().signal)
+  const proof = { findsTestFile: true, provenBytes: 1000, provesMaxBytes: false, missed: null, alarm: null }
+  scanning.hosts.learn(daemon.address, {
+    proof: { ...proof, tellsLimits: null, probes: 1, sentBytes: 1, ms: 1 },
+  })
+  const verdict = await scanning.scan(big(5000))
+  assert.ok(verdict.outcome === 'unscanned' && verdict.reason === 'error', JSON.stringify(verdict))
 })
 
 test('names are looked up again after a failure: the daemon has moved', async (t) => {

@@ -7,6 +7,7 @@ import type { Connect, MessageSource, Sink } from '../../lib/clamd/exchange'
 import { Failure } from '../../lib/clamd/failure'
 import { Sessions } from '../../lib/clamd/sessions'
 import { Hosts, type HostSettings } from '../../lib/hosts'
+import { tryOutWith } from '../../lib/proof/prove'
 import { Scanner, type ScanLog, type ScanSettings } from '../../lib/scanner'
 import type { World } from '../../lib/world'
 import type { Verdict } from '../../lib/verdict'
@@ -80,6 +81,8 @@ export type ScanningOptions = Partial<ScanSettings> &
   Partial<Pick<World, 'lookup' | 'now'>> & {
     /** Has the addresses among the hosts learnt to have IDSESSION. Default false. */
     readonly sessions?: boolean
+    /** Addresses have to show that they find the test file. Default false. */
+    readonly selfTest?: boolean
     /** For which a connection is kept. */
     readonly idleMs?: number
   }
@@ -105,6 +108,7 @@ export class Scanning {
       now,
       sessions,
       idleMs,
+      selfTest = false,
       ...scan
     } = options
     const settings: ScanSettings = {
@@ -127,7 +131,8 @@ export class Scanning {
     for (const host of sessions ? hosts : []) {
       if (!('name' in host)) this.hosts.learn(host, { hasSessions: true })
     }
-    this.scanner = new Scanner(settings, this.hosts, this.connect, new Sessions(idleMs))
+    const tryOut = selfTest ? tryOutWith(settings, this.connect) : null
+    this.scanner = new Scanner(settings, this.hosts, this.connect, tryOut, new Sessions(idleMs))
   }
 
   readonly connect: Connect = (options) => {
