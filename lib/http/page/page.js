@@ -8,7 +8,7 @@
 /** @typedef {import('../view').AddressView} AddressView */
 /** @typedef {import('../tally').Sighting} Sighting */
 /** @typedef {import('../tally').Counts} Counts */
-/** @typedef {import('../kept').Kept} Kept */
+/** @typedef {import('../kept').QuarantineSummary} Kept */
 
 const retryMs = 10_000
 const dayMs = 24 * 60 * 60 * 1000
@@ -147,7 +147,7 @@ function stateOf({ up, resting, untrusted, inFlight }) {
   const where = (count) => (count < all ? ` in ${count} of ${all} processes` : '')
   const words = [
     ...(untrusted > 0
-      ? [element('span', { class: 'bad' }, `✗ does not find the test file${where(untrusted)}`)]
+      ? [element('span', { class: 'bad' }, `✗ fails the self test${where(untrusted)}`)]
       : []),
     ...(resting > 0 ? [element('span', { class: 'warn' }, `● rests after a failure${where(resting)}`)] : []),
     ...(up === all ? [element('span', { class: 'good' }, '✓ up')] : []),
