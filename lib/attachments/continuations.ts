@@ -10,7 +10,9 @@ import type { Parameter } from './parameters'
 export function extendedValues(parameter: Parameter): string[] {
   return parameter.readings.flatMap((reading) => {
     const { charset, text } = splitCharset(reading)
-    return charset === '' ? [percentDecoded(text, 'utf-8'), text] : [percentDecoded(text, charset)]
+    return charset === ''
+      ? [percentDecoded(text, 'utf-8'), text]
+      : [percentDecoded(text, charset), percentDecoded(text, 'utf-8')]
   })
 }
 
@@ -26,7 +28,7 @@ export function continuedValues(pieces: readonly Parameter[]): string[] {
   const gap = indices.findIndex((index, i) => index !== i)
   const orders = [pick(0), pick(-1)]
   if (gap > 0) orders.push(pick(0).slice(0, gap))
-  return [...new Set(orders.flatMap(joined))]
+  return [...new Set(orders.flatMap((order) => [...joined(order, 0), ...joined(order, -1)]))]
 
   /** First or last of the pieces with the same number. */
   function pick(which: 0 | -1): Parameter[] {
@@ -34,9 +36,12 @@ export function continuedValues(pieces: readonly Parameter[]): string[] {
   }
 }
 
-function joined(pieces: readonly Parameter[]): string[] {
-  const first = splitCharset(pieces[0]?.extended ? pieces[0].readings[0] : '')
-  const texts = pieces.map(({ readings: [text], extended }, i) => {
+/** @param which the longest reading of each piece, or the shortest */
+function joined(pieces: readonly Parameter[], which: 0 | -1): string[] {
+  const readings = pieces.map((piece) => piece.readings.at(which) ?? '')
+  const first = splitCharset(pieces[0]?.extended ? (readings[0] ?? '') : '')
+  const texts = pieces.map(({ extended }, i) => {
+    const text = readings[i] ?? ''
     if (!extended) return { text, extended }
     return { text: i === 0 && first.charset !== '' ? first.text : text, extended }
   })
@@ -44,7 +49,13 @@ function joined(pieces: readonly Parameter[]): string[] {
   const plain = texts.map(({ text }) => text).join('')
   const charset = first.charset || 'utf-8'
   if (!pieces.some((piece) => piece.extended)) return [plain]
-  return [decoded(asMarked, charset), percentDecoded(plain, charset)]
+  const stripped = texts.map(({ text, extended }) => (extended ? splitCharset(text).text : text)).join('')
+  return [
+    decoded(asMarked, charset),
+    percentDecoded(plain, charset),
+    percentDecoded(plain, 'utf-8'),
+    percentDecoded(stripped, charset),
+  ]
 }
 
 function splitCharset(value: string): { charset: string; text: string } {

@@ -258,8 +258,11 @@ class Inspection extends EventEmitter implements Sink {
   }
 
   #bodyOf(part: Part, names: readonly Name[], where: string, depth: number): BodySink {
-    const encodings = encodingsOf(part.headers)
-    const isEncoded = encodings.some((encoding) => encoding !== 'identity')
+    const claimed = encodingsOf(part.headers)
+    const isEncoded = claimed.some((encoding) => encoding !== 'identity')
+    // RFC 2046 allows a message no encoding, so some take it as it is, whatever it says.
+    const isMessagePart = part.types.some(isMessage)
+    const encodings = isMessagePart ? [...new Set<Encoding>([...claimed, 'identity'])] : claimed
     return fork(
       encodings.map((encoding) => {
         const readers = this.#contentReaders(part, names, where)
@@ -343,7 +346,7 @@ type FoundArchive = Archive & { readonly where: string }
 
 /** A message that has to be decoded first, or one that is attached as a file. */
 function holdsMessage(part: Part, names: readonly Name[], isEncoded: boolean): boolean {
-  if (isEncoded && part.types.some(isMessage)) return true
+  if (part.types.some(isMessage) && (isEncoded || part.types.some(isMultipart))) return true
   return names.some((name) => name.some((reading) => /\.(?:eml|mht|mhtml)\W*$/i.test(reading)))
 }
 

@@ -47,7 +47,7 @@ const newline = 0x0a
 const dash = 0x2d
 const lineOfDashes = Buffer.from('\n--')
 /** Also behind a carriage return by itself, which some take for the end of a line. */
-const contentLine = /^content-|\r(?!\n)/i
+const contentLine = /^(?:content-|x-sun-data-name)|\r(?!\n)/i
 const headerLine = /^[!-9;-~]{1,100}[ \t]*:/
 
 export class MimeReader {
@@ -62,8 +62,10 @@ export class MimeReader {
   /** What is to go to the body, in one piece. */
   #passing: Buffer[] = []
   #atLineStart = true
-  /** The open multiparts, the outermost first. */
+  /** The open multiparts, the outermost first… */
   readonly #levels: Multipart[] = []
+  /** …and at which of them each boundary is open, the innermost last. */
+  readonly #openAt = new Map<string, number[]>()
   readonly #known = new Set<string>()
   /** Whether delimiters that nobody announced are believed here: before, after, and for want of others. */
   #guessing = false
@@ -164,8 +166,7 @@ export class MimeReader {
     const boundary = this.#guessed
     this.#guessed = null
     if (boundary !== null && headerLine.test(text)) {
-      this.#levels.push({ boundaries: new Set([boundary]), digest: false })
-      this.#known.add(boundary)
+      this.#enter({ boundaries: new Set([boundary]), digest: false })
       this.#stray = null
       this.#beginSection()
       this.#sectionLine(bytes, text)
@@ -181,14 +182,13 @@ export class MimeReader {
     const closed = text.endsWith('--') ? text.slice(0, -2) : null
     // Most lines of dashes are no delimiters: they must cost nothing, however many multiparts are open.
     if (!this.#known.has(text) && (closed === null || !this.#known.has(closed))) return false
-    for (let level = this.#levels.length - 1; level >= 0; level--) {
-      const boundaries = this.#levels[level]?.boundaries
-      const opens = boundaries?.has(text) ?? false
-      if (!opens && !(closed !== null && boundaries?.has(closed))) continue
+    const opened = this.#openAt.get(text)?.at(-1) ?? -1
+    const level = Math.max(opened, closed === null ? -1 : (this.#openAt.get(closed)?.at(-1) ?? -1))
+    if (level >= 0) {
       if (this.#section !== null) this.#endSection()
       this.#endStray()
-      this.#levels.length = level + 1
-      if (opens) this.#beginSection()
+      this.#leave(level + 1)
+      if (opened === level) this.#beginSection()
       else this.#beginBody(ignoredBody, true)
       return true
     }
@@ -197,6 +197,27 @@ export class MimeReader {
       this.#stray = []
     }
     return false
+  }
+
+  #enter(multipart: Multipart): void {
+    for (const boundary of multipart.boundaries) {
+      this.#known.add(boundary)
+      const open = this.#openAt.get(boundary)
+      if (open) open.push(this.#levels.length)
+      else this.#openAt.set(boundary, [this.#levels.length])
+    }
+    this.#levels.push(multipart)
+  }
+
+  /** Closes multiparts until so many are open. */
+  #leave(count: number): void {
+    for (const { boundaries } of this.#levels.splice(count)) {
+      for (const boundary of boundaries) {
+        const open = this.#openAt.get(boundary)
+        open?.pop()
+        if (open?.length === 0) this.#openAt.delete(boundary)
+      }
+    }
   }
 
   #beginSection(): void {
@@ -223,7 +244,8 @@ export class MimeReader {
     const blank = text.trim() === '' && text !== ''
     if (this.#blankSeen && !blank && !/^[ \t]/.test(text) && !headerLine.test(text)) {
       this.#endSection()
-      this.#passing.push(bytes)
+      // It may be a delimiter of what the section has just begun.
+      if (!text.startsWith('--') || !this.#delimiter(text.slice(2).trimEnd())) this.#passing.push(bytes)
       return
     }
     this.#blankSeen ||= blank
@@ -251,8 +273,7 @@ export class MimeReader {
   #openMultipart(headers: readonly ContentHeader[], digest: boolean): void {
     const { boundaries, conflicting } = boundariesOf(headers)
     if (conflicting) this.handler.trouble('a multipart has several boundaries')
-    for (const boundary of boundaries) this.#known.add(boundary)
-    this.#levels.push({ boundaries, digest })
+    this.#enter({ boundaries, digest })
     this.#guessing = true
   }
 

@@ -7,7 +7,7 @@ import { rawReadings } from './charsets'
 import { continuedValues, extendedValues, percentDecoded } from './continuations'
 import { parameters, withoutComments, type Parameter } from './parameters'
 import type { ContentHeader } from './part-headers'
-import { decodeWords, hasWords } from './words'
+import { hasWords, wordReadings } from './words'
 
 export interface PartNames {
   readonly names: readonly Name[]
@@ -20,6 +20,9 @@ export type Name = readonly [string, ...string[]]
 
 const nameParameters = 'file-?name|name'
 
+/** Names of one part, about, the same ones counted again; real ones have four. */
+const mostNames = 500
+
 /**
  * Names in all Content-Type and Content-Disposition headers of a part: `filename` and `name` in either,
  * plain, encoded, continued, doubled. They need not agree, and which is shown depends on the program.
@@ -27,11 +30,16 @@ const nameParameters = 'file-?name|name'
 export function namesOf(headers: readonly ContentHeader[]): PartNames {
   const names = new Map<string, Name>()
   let complete = true
+  let looked = 0
   for (const { field, value } of headers) {
     if (field === 'encoding') continue
+    if (looked >= mostNames) return { names: [...names.values()], complete: false }
+    const bare = field === 'name' ? bareName(value.trim()) : null
+    if (bare) names.set(bare.join('\n\n'), bare)
     for (const text of readingsOfHeader(value)) {
       const { found, complete: whole } = parameters(text, nameParameters)
       for (const name of namesAmong(found)) names.set(name.join('\n\n'), name)
+      looked += found.length
       complete &&= whole
     }
   }
@@ -46,7 +54,7 @@ export function bareName(text: string): Name | null {
 function readingsOfHeader(value: string): Set<string> {
   const readings = new Set([value, withoutComments(value)])
   // Some decode words first and look for parameters afterwards, so that a quote or semicolon may come of one.
-  if (hasWords(value)) readings.add(decodeWords(value))
+  if (hasWords(value)) for (const text of wordReadings(value)) readings.add(text)
   return readings
 }
 
@@ -67,13 +75,15 @@ function valuesOf(parameter: Parameter): readonly string[] {
 
 function nameOf(values: readonly string[]): Name | null {
   const texts = new Set(values.flatMap(decodings).filter((text) => text.trim() !== ''))
+  // Some drop what they cannot decode.
+  for (const text of [...texts]) if (text.includes('\ufffd')) texts.add(text.replaceAll('\ufffd', ''))
   const [first, ...rest] = texts
   return first === undefined ? null : [first, ...rest]
 }
 
 function decodings(value: string): string[] {
   const texts = rawReadings(value)
-  const words = texts.map(decodeWords)
+  const words = texts.flatMap(wordReadings)
   const percent = texts.filter((text) => /%[0-9a-f]{2}/i.test(text))
   return [...words, ...texts, ...percent.map((text) => percentDecoded(text, 'utf-8'))]
 }

@@ -36,7 +36,7 @@ export function parameters(value: string, names: string): Parameters {
   const found: Parameter[] = []
   let complete = true
   let room = mostCharacters
-  const start = new RegExp(`(?<![\\w.-])(${names})(?:\\*(\\d{1,9}))?(\\*)?"?\\s*=\\s*`, 'gi')
+  const start = new RegExp(`(?<![\\w.-])(${names})(?:\\s*\\*(\\d{1,9}))?(?:\\s*(\\*))?"?\\s*=\\s*`, 'gi')
   for (const match of value.matchAll(start)) {
     if (found.length === mostParameters || room < 0) return { found, complete: false }
     const [all, name = '', index, star] = match
@@ -82,6 +82,8 @@ function readings(text: string): readonly [string, ...string[]] {
   const word = /^\S*/.exec(token)?.[0] ?? ''
   const all: [string, ...string[]] = [token]
   if (word !== token) all.push(word)
+  const atom = /^[^\s()<>@,;:\\"/[\]?=]*/.exec(token)?.[0] ?? ''
+  if (atom !== word && atom !== '') all.push(atom)
   if (text.startsWith("'") && text.indexOf("'", 1) > 0) all.push(text.slice(1, text.indexOf("'", 1)))
   return all
 }

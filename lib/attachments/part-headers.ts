@@ -4,12 +4,14 @@
  */
 
 export interface ContentHeader {
-  readonly field: 'type' | 'disposition' | 'encoding'
+  /** `name`: of old mail programs, with nothing but a name in it. */
+  readonly field: 'type' | 'disposition' | 'encoding' | 'name'
   /** One character per byte. A folded line is `\n`, its white space gone. */
   readonly value: string
 }
 
-const field = /^content-(?<name>type|disposition|transfer-encoding)[ \t]*:(?<value>[^]*)$/i
+const field =
+  /^(?:content-(?<name>type|disposition|transfer-encoding|name)|x-sun-data-(?<sun>name))[ \t]*:(?<value>[^]*)$/i
 
 /** @param section header lines as they are in the message, one character per byte */
 export function contentHeaders(section: string): ContentHeader[] {
@@ -21,11 +23,12 @@ export function contentHeaders(section: string): ContentHeader[] {
 function headersOf(section: string): ContentHeader[] {
   const found: ContentHeader[] = []
   for (const line of section.replace(/\r?\n[ \t]+/g, '\v').split(/\r?\n/)) {
-    const { name = '', value = '' } = field.exec(line)?.groups ?? {}
-    if (!name) continue
+    const { name, sun, value = '' } = field.exec(line)?.groups ?? {}
+    const word = name ?? sun
+    if (word === undefined) continue
     const unfolded = value.replaceAll('\v', '\n')
     found.push({
-      field: name.toLowerCase().replace('transfer-', '') as ContentHeader['field'],
+      field: word.toLowerCase().replace('transfer-', '') as ContentHeader['field'],
       value: unfolded,
     })
   }

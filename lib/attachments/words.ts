@@ -5,7 +5,10 @@
 
 import { decodeCharset } from './charsets'
 
-const word = /=\?(?<charset>[^?]{1,80})\?\s*(?<encoding>[bq])\s*\?(?<text>[^]*?)(?:\?=|$)/gi
+const word = /=\?(?<charset>[^?]{0,80})\?\s*(?<encoding>[bq])\s*\?(?<text>[^]*?)(?:\?=|$)/gi
+
+/** As the RFC has it: no question mark inside, so that a word may begin in one that does not end. */
+const strictWord = /=\?(?<charset>[^?]{0,80})\?\s*(?<encoding>[bq])\s*\?(?<text>[^?]*)\?=/gi
 
 interface Run {
   readonly charset: string
@@ -17,26 +20,55 @@ export function hasWords(text: string): boolean {
   return text.includes('=?')
 }
 
-/** All encoded words of the text decoded. Words of one kind that follow each other are decoded as one. */
+/** Ways to read the text with all encoded words decoded, the likeliest first. */
+export function wordReadings(text: string): readonly string[] {
+  if (!hasWords(text)) return [text]
+  return [...new Set([decodeWords(text), eachDecoded(text, word), eachDecoded(text, strictWord)])]
+}
+
+/** Words of one kind that follow each other are decoded as one. */
 export function decodeWords(text: string): string {
   if (!hasWords(text)) return text
   let decoded = ''
   let run: Run | null = null
   let end = 0
   for (const match of text.matchAll(word)) {
-    const { charset: claimed = '', encoding = '', text: payload = '' } = match.groups ?? {}
-    const charset = claimed.replace(/\*.*$/, '').trim().toLowerCase()
+    const { charset, encoding, text: payload } = partsOf(match)
     const between = text.slice(end, match.index)
     end = match.index + match[0].length
     const follows = run !== null && between.trim() === ''
-    if (run && follows && run.charset === charset && run.encoding === encoding.toLowerCase()) {
+    if (run && follows && run.charset === charset && run.encoding === encoding) {
       run.texts.push(payload)
       continue
     }
     decoded += decodeRun(run) + (follows ? '' : between)
-    run = { charset, encoding: encoding.toLowerCase(), texts: [payload] }
+    run = { charset, encoding, texts: [payload] }
   }
   return decoded + decodeRun(run) + text.slice(end)
+}
+
+/** Each by itself, with characters that are cut between two of them lost, and with what stands behind padding. */
+function eachDecoded(text: string, kind: RegExp): string {
+  let decoded = ''
+  let end = 0
+  for (const match of text.matchAll(kind)) {
+    const { charset, encoding, text: payload } = partsOf(match)
+    const between = text.slice(end, match.index)
+    const texts = encoding === 'b' ? payload.split(/=+/) : [payload]
+    if (end === 0 || between.trim() !== '') decoded += between
+    decoded += texts.map((one) => decodeRun({ charset, encoding, texts: [one] })).join('')
+    end = match.index + match[0].length
+  }
+  return decoded + text.slice(end)
+}
+
+function partsOf({ groups }: RegExpExecArray): { charset: string; encoding: string; text: string } {
+  const { charset = '', encoding = '', text = '' } = groups ?? {}
+  return {
+    charset: charset.replace(/\*.*$/, '').trim().toLowerCase(),
+    encoding: encoding.toLowerCase(),
+    text,
+  }
 }
 
 function decodeRun(run: Run | null): string {

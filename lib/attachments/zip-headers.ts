@@ -62,17 +62,25 @@ export function findZip(content: Buffer, from: number): number {
 /** Bytes that findZip needs to see together. */
 export const zipLookahead = localBytes
 
+/** Bytes that are searched at a time; content of nothing but `P` takes some milliseconds for each million. */
+const stretchBytes = 256 * 1024
+
 /** All headers in order. Null: a header cut off, or a while without any, so that the caller can keep time. */
 export function* zipHeaders(zip: Buffer): Generator<ZipHeader | ZipEnd | null> {
   let looked = 0
-  for (let at = 0; ; at += 2) {
-    at = zip.indexOf(signature.prefix, at)
-    if (at < 0 || at + endBytes > zip.length) return
-    const kind = zip.readUInt16LE(at + 2)
-    if (kind === signature.local) yield localHeader(zip, at)
-    else if (kind === signature.central) yield centralHeader(zip, at)
-    else if (kind === signature.end) yield endRecord(zip, at)
-    else if (++looked % 1000 === 0) yield null
+  // One byte in both of two stretches, for a signature that lies across.
+  for (let from = 0; from < zip.length; from += stretchBytes - 1) {
+    const stretch = zip.subarray(from, from + stretchBytes)
+    for (let i = stretch.indexOf(signature.prefix); i !== -1; i = stretch.indexOf(signature.prefix, i + 2)) {
+      const at = from + i
+      if (at + endBytes > zip.length) return
+      const kind = zip.readUInt16LE(at + 2)
+      if (kind === signature.local) yield localHeader(zip, at)
+      else if (kind === signature.central) yield centralHeader(zip, at)
+      else if (kind === signature.end) yield endRecord(zip, at)
+      else if (++looked % 1000 === 0) yield null
+    }
+    yield null
   }
 }
 

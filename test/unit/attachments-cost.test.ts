@@ -10,7 +10,8 @@ import { ArchiveWatch, type Archive } from '../../lib/attachments/content'
 import { archiveSlots, Slots } from '../../lib/attachments/slots'
 import { tnefNames } from '../../lib/attachments/tnef'
 import { zipNames, type ZipSighting } from '../../lib/attachments/zip'
-import { attached, base64, inspected, lines, mixed, raw } from '../support/attachment-mails'
+import { zipHeaders } from '../../lib/attachments/zip-headers'
+import { attached, base64, inspected, lines, mixed, raw, withHeaders } from '../support/attachment-mails'
 import { record, zip } from '../support/zip-builder'
 
 const never = new AbortController().signal
@@ -252,4 +253,20 @@ describe('slots', () => {
     assert.deepEqual({ order, most }, { order: [0, 1, 2, 4, 5], most: 2 })
     await assert.rejects(slots.run(work(6), controller.signal), /given up/)
   })
+})
+
+test('a header section of nothing but names is not read to its end', async () => {
+  const header = `Content-Type: x/y;${' name==?jis?q?\xe9N=1b$B?=;'.repeat(250)}`
+  const { unreadable } = await inspected(withHeaders(...Array<string>(30).fill(header)))
+  assert.match(unreadable ?? '', /too many names/)
+})
+
+test('a signature that lies across two stretches of an archive is seen, and others get their turn between', () => {
+  for (const at of [262_142, 262_143, 262_144]) {
+    const content = Buffer.alloc(600_000, 'P')
+    zip(['evil.exe']).copy(content, at)
+    const found = [...zipHeaders(content)]
+    assert.equal(found.filter((header) => header?.kind === 'local').length, 1, String(at))
+    assert.ok(found.filter((header) => header === null).length >= 2)
+  }
 })

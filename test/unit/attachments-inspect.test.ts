@@ -4,6 +4,7 @@ import { describe, test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { inspect } from '../../lib/attachments/inspect'
 import { parseMasks } from '../../lib/attachments/masks'
+import { MimeReader, type MimeHandler } from '../../lib/attachments/mime'
 import type { MessageSource, Sink } from '../../lib/clamd/exchange'
 import {
   attached,
@@ -258,4 +259,28 @@ describe('what only an attacker sends costs in proportion to its size', () => {
       assert.equal(denied, null)
     })
   }
+})
+
+test('a delimiter of a multipart that is closed is not looked for in all that are open', (t) => {
+  const handler: MimeHandler = {
+    part: () => ({ write: () => undefined, end: () => undefined }),
+    stray: () => undefined,
+    trouble: () => undefined,
+  }
+  const reader = new MimeReader(handler, 10_000)
+  const multipart = (boundary: string) =>
+    lines(`Content-Type: multipart/mixed; boundary=${boundary}`, '', `--${boundary}`)
+  reader.write(Buffer.from(`${multipart('A')}${multipart('B')}\r\n--A\r\n`))
+  for (let i = 0; i < 1000; i++) reader.write(Buffer.from(multipart(`n${i}`)))
+  reader.write(Buffer.from('\r\n'))
+  let lookups = 0
+  // eslint-disable-next-line @typescript-eslint/unbound-method
+  const { has } = Set.prototype
+  Set.prototype.has = function (this: Set<unknown>, value) {
+    lookups++
+    return has.call(this, value)
+  }
+  t.after(() => (Set.prototype.has = has))
+  reader.write(Buffer.from('--B--\r\n'.repeat(1000)))
+  assert.ok(lookups < 10_000, String(lookups))
 })

@@ -17,6 +17,43 @@ function withType(value: string, ...body: string[]): Buffer {
 const evil = [`${disposition}; filename="evil.exe"`, '', 'text']
 
 const denied: Record<string, Buffer> = {
+  'Content-Name, which old programs write': withHeaders(type, 'Content-Name: evil.exe'),
+  'X-Sun-Data-Name': withHeaders(type, 'X-Sun-Data-Name: evil.exe'),
+  'words of unpadded base64, each by itself': withHeaders(
+    `${disposition}; filename="=?utf-8?B?ZXZpbA?= =?utf-8?B?LmV4ZQ?="`,
+  ),
+  'base64 that goes on behind its padding': withHeaders(
+    `${disposition}; filename="=?utf-8?B?ZXZpbA==LmV4ZQ==?="`,
+  ),
+  'a word that leaves its charset shifted': withHeaders(
+    `${disposition}; filename="=?iso-2022-jp?Q?=1B$BF|?= =?iso-2022-jp?Q?.exe?="`,
+  ),
+  'a word in one that does not end': withHeaders(`${disposition}; filename="=?utf-8?Q?x =?utf-8?Q?=2Eexe?="`),
+  'a word without a charset': withHeaders(`${disposition}; filename="=??B?ZXZpbC5leGU=?="`),
+  'a charset that is not that of the bytes': withHeaders(`${disposition}; filename*=utf-16''evil.exe`),
+  'a charset with dots in it': withHeaders(`${disposition}; filename*=u.t.f.16''evil.exe`),
+  'a comma behind the token': withHeaders(`${disposition}; filename=evil.exe,x`),
+  'a bracket behind the token': withHeaders(`${disposition}; filename=evil.exe[1`),
+  'quotes behind the token': withHeaders(`${disposition}; filename=evil.exe"x"`),
+  'text behind a piece': withHeaders(`${disposition}; filename*0="evil."; filename*1=exe junk`),
+  'a charset in front of each piece': withHeaders(
+    `${disposition}; filename*0*=utf-8''evil.; filename*1*=utf-8''exe`,
+  ),
+  'a space in front of the star': withHeaders(`${disposition}; filename *=utf-8''evil%2Eexe`),
+  'a byte behind it that is no UTF-8': withHeaders(`${disposition}; filename*=utf-8''evil.exe%FF`),
+  'a byte in it that is no UTF-8': withHeaders(`${disposition}; filename*=utf-8''evil.e%FFxe`),
+  'a message that says it is in base64, and is not': raw(
+    lines('Content-Type: message/rfc822', 'Content-Transfer-Encoding: base64', '', ...evil),
+  ),
+  'a message and a multipart at once': raw(
+    lines('Content-Type: message/rfc822', 'Content-Type: multipart/mixed; boundary=q', '', ...evil),
+  ),
+  'a line of one space, and then the delimiter': raw(
+    lines('Content-Type: multipart/mixed; boundary=q', ' ', '--q', ...evil),
+  ),
+  'a form feed, and then the delimiter': raw(
+    lines('Content-Type: multipart/mixed; boundary=q', '\f', '--q', ...evil),
+  ),
   'filename in quotes': withHeaders(`${disposition}; filename="evil.exe"`),
   'filename without quotes': withHeaders(`${disposition}; filename=evil.exe`),
   'name of Content-Type': withHeaders(`${type}; name="evil.exe"`),

@@ -146,9 +146,7 @@ function stateOf({ up, resting, untrusted, inFlight }) {
   /** @param {number} count */
   const where = (count) => (count < all ? ` in ${count} of ${all} processes` : '')
   const words = [
-    ...(untrusted > 0
-      ? [element('span', { class: 'bad' }, `✗ fails the self test${where(untrusted)}`)]
-      : []),
+    ...(untrusted > 0 ? [element('span', { class: 'bad' }, `✗ fails the self test${where(untrusted)}`)] : []),
     ...(resting > 0 ? [element('span', { class: 'warn' }, `● rests after a failure${where(resting)}`)] : []),
     ...(up === all ? [element('span', { class: 'good' }, '✓ up')] : []),
   ]
