@@ -57,7 +57,7 @@ function addCheck(root: Command, done: Done): void {
     .description(
       paragraph(`Asks each clamd of this site what the plugin depends on: connection, PING, version, number and age of the signatures,
 protocols, the STREAM data port, the EICAR test file in an attachment, and the largest message that is scanned to its
-end. Then looks at the site: limits of Haraka that have to fit, the quarantine, plugins that might pass the scan by.`),
+end. Then looks at the site: limits of Haraka that have to fit, the quarantine, plugins that might bypass the scan.`),
     )
     .addOption(configOption())
     .option('--host <hosts>', 'ask these instead: as [main] host')

@@ -55,6 +55,7 @@ const masks: Kind<readonly Mask[]> = {
     for (const { text } of found) {
       // Meant for an extension; as it stands it fits a file of just that name.
       if (/^\.[^*?]*$/.test(text)) return new Wrong(`did you mean *${text}?`)
+      if (/^[a-z0-9]{2,4}$/i.test(text)) return new Wrong(`did you mean *.${text}?`)
       if (!/^[^"'<>/\\#]{1,64}$/.test(text)) return new Wrong(text)
     }
     return found
@@ -299,7 +300,7 @@ export function parseSettings(sources: Sources, hasQuarantine: boolean, host?: s
   const wanting = wantingQuarantine(settings)
   if (wanting.length > 0 && !hasQuarantine) {
     elsewhere.push(
-      `config/plugins: ${wanting.join(', ')} need${wanting.length === 1 ? 's' : ''} queue/quarantine, which is not listed there`,
+      `config/plugins: ${wanting.join(', ')} need${wanting.length === 1 ? 's' : ''} queue/quarantine, which is not listed there, or was not when Haraka started`,
     )
   }
   const problems = [
@@ -331,6 +332,23 @@ export function wantingQuarantine({ rules, attachments }: Settings): string[] {
   return Object.entries(actions).flatMap(([name, { quarantine }]) => (quarantine ? [name] : []))
 }
 
+/** Keys of haraka-plugin-clamd and of Haraka, which look like others of ours. */
+const strangers = new Map([
+  ['main clamd_socket', 'host'],
+  ['main timeout', 'scan_timeout'],
+  ['main randomize_host_order', 'host, whose addresses are asked in turn'],
+  ['main only_with_attachments', '[check], for every message is scanned'],
+  ['http listen', "listen in Haraka's own http.ini"],
+])
+
+/** Sections of haraka-plugin-clamd, and what is a file of its own. */
+const strangeSections = new Map([
+  ['reject', fileNames.signatures],
+  ['signature', fileNames.signatures],
+  ['signatures', fileNames.signatures],
+  ['exempt', fileNames.exempt],
+])
+
 /** Sections and keys that do not exist, each with the nearest one that does. */
 function misplaced({ sections, settings }: Ini): Problem[] {
   const known = Object.keys(schema)
@@ -340,7 +358,7 @@ function misplaced({ sections, settings }: Ini): Problem[] {
       .filter(([section]) => !isKnown(section))
       .map(([section, line]) => ({
         line,
-        text: `[${section}] is no section; did you mean [${closest(section, known)}]?`,
+        text: `[${section}] is no section; did you mean ${strangeSections.get(section) ?? `[${closest(section, known)}]`}?`,
       })),
     ...settings.flatMap(({ section, key, line }) =>
       isKnown(section) && !Object.hasOwn(schema[section], key)
@@ -352,6 +370,8 @@ function misplaced({ sections, settings }: Ini): Problem[] {
 
 /** The nearest key of the section; the same key of another section if it stands there. */
 function nearest(name: string, section: Section): string {
+  const meant = strangers.get(`${section} ${name}`)
+  if (meant !== undefined) return meant
   const elsewhere = Object.entries(schema).find(([, keys]) => Object.hasOwn(keys, name))
   if (elsewhere) return `[${elsewhere[0]}] ${name}`
   const snake = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)

@@ -77,7 +77,7 @@ export function parseExemption(line: string): Exemption | null | Wrong {
     if (!Object.hasOwn(kinds, kind)) {
       const known = Object.keys(kinds)
       return new Wrong(
-        `${text}: ${kind} is no kind of entry; did you mean ${closest(kind, known)}? Allowed is ${listed(known)}, with a value behind it`,
+        `${text}: ${kind} is no kind of entry; did you mean ${kind === 'ip' ? 'network' : closest(kind, known)}? Allowed is ${listed(known)}, with a value behind it`,
       )
     }
     const { allowed } = kinds[kind as keyof typeof kinds]

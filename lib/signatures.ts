@@ -18,6 +18,10 @@ export function parseSignatureRule(line: string): SignatureRule | null | Wrong {
   if (!match) return new Wrong(`${rule}: a rule is PATTERN ACTION`)
   const action = actionWords.parse(match.words ?? '')
   if (action instanceof Wrong) return new Wrong(`${rule}: ${match.words ?? ''} is not ${actionWords.allowed}`)
+  if (match.wildcards?.startsWith('/'))
+    return new Wrong(
+      `${rule}: a regular expression ends in /, with no flags behind it, for case never counts`,
+    )
   if (match.wildcards !== undefined) {
     const matches = matcherOf(match.wildcards.toLowerCase())
     return { text: match.wildcards, pattern: { test: (name) => matches(name.toLowerCase()) }, action }

@@ -3,6 +3,7 @@
  */
 
 import { ConfigError } from '../../lib/config'
+import { UserError } from '../user-error'
 import { interruptedCode, interruption } from '../scanning'
 import { openSite, settingsOf } from '../site'
 import { examineAll } from './addresses'
@@ -20,6 +21,7 @@ export interface CheckOptions {
 /** @returns the exit code: 0 all is well, 1 warnings, 2 mail would not be scanned */
 export async function check(options: CheckOptions): Promise<number> {
   const { signal, forget } = interruption()
+  if (options.nagios && options.json) throw new UserError('--nagios or --json, not both')
   try {
     const { addresses, findings } = await examined(options, signal)
     if (signal.aborted) return interruptedCode
@@ -29,10 +31,17 @@ export async function check(options: CheckOptions): Promise<number> {
     else if (options.nagios) write(`${line.replaceAll('|', '/')}\n`)
     else write(`${asTable(findings)}\n${line}\n`)
     return code
+  } catch (error) {
+    if (!options.nagios || !(error instanceof UserError)) throw error
+    write(`CLAMAV-STREAM UNKNOWN: ${error.message}\n`)
+    return unknownCode
   } finally {
     forget()
   }
 }
+
+/** Of Nagios' plugins: nothing could be found out. */
+const unknownCode = 3
 
 async function examined({ config, host, quick }: CheckOptions, signal: AbortSignal) {
   const site = openSite(config)

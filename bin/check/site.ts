@@ -1,27 +1,26 @@
 /*
- * The site around the plugin: limits of Haraka that have to fit ours, the quarantine, and neighbours that might
- * take a message past the scan. Neighbours are judged by their source, since nothing is loaded here.
+ * The site around the plugin: its place in config/plugins, limits of Haraka that have to fit ours, and what the settings
+ * let by. The quarantine is quarantine.ts, and the other plugins are neighbours.ts.
  */
 
-import { access, constants, stat } from 'node:fs/promises'
-import { existsSync, readFileSync, statSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import path from 'node:path'
 import ms from 'ms'
-import { wantingQuarantine, type Settings } from '../../lib/config'
-import { gateHooks, gatePriority, ownNames, usualMaxScanMs } from '../../lib/neighbours'
-import { quarantineOf } from '../quarantine/store'
+import { delivers } from '../../lib/action'
+import type { Settings } from '../../lib/config'
+import { ownNames, usualMaxScanMs } from '../../lib/neighbours'
 import type { Site } from '../site'
 import { sizeText } from '../terminal'
 import type { Finding } from './findings'
+import { examineNeighbours } from './neighbours'
+import { examineQuarantine } from './quarantine'
 
 export async function examineSite(site: Site, settings: Settings): Promise<Finding[]> {
   return [
     listing(site),
     size(site, settings),
     ...timers(site, settings),
-    ...(await quarantine(site, settings)),
-    ...neighbours(site),
+    ...letBy(settings),
+    ...(await examineQuarantine(site, settings)),
+    ...examineNeighbours(site),
   ]
 }
 
@@ -112,206 +111,30 @@ function number(value: unknown): number | null {
   return Number.isNaN(found) ? null : found
 }
 
-/** Asked for only if a rule keeps messages. That queue/quarantine is listed then, the settings have seen to. */
-async function quarantine(site: Site, settings: Settings): Promise<Finding[]> {
-  const about = 'quarantine'
-  if (wantingQuarantine(settings).length === 0)
-    return [{ level: 'ok', about, text: 'no rule keeps messages' }]
-  const folder = quarantineOf(site)
-  const directory = existsSync(folder) ? folder : path.dirname(folder)
-  const user = site.haraka.get('smtp.ini').main?.user
-  const deferred = 'messages that are to be kept are deferred'
-  if (!existsSync(directory))
-    return [
-      {
-        level: 'warning',
-        about,
-        text: `${directory} does not exist; Haraka makes it if it may, else ${deferred}`,
-        remedy: `install -d -m 0700 ${isName(user) ? `-o ${user} ` : ''}${directory}`,
-      },
-    ]
-  if (!statSync(directory).isDirectory())
-    return [{ level: 'failure', about, text: `${directory} is no folder: ${deferred}` }]
-  const mayWrite = await isWritable(directory, user)
-  if (mayWrite === null)
-    return [
-      { level: 'note', about, text: `whether ${String(user)} may write to ${directory} is not known here` },
-    ]
-  if (mayWrite) return [{ level: 'ok', about, text: `${directory} can be written to` }]
-  return [
-    {
-      level: 'warning',
-      about,
-      text: `${directory} cannot be written to by ${isName(user) ? user : 'this user'}: ${deferred}`,
-      remedy: `chown -R ${isName(user) ? user : 'HARAKA'} ${directory}`,
-    },
-  ]
-}
-
-function isName(user: unknown): user is string | number {
-  return (typeof user === 'string' && user !== '') || typeof user === 'number'
-}
-
-/** By whom Haraka runs as, `user` in smtp.ini; without that by whoever asks. Null: that user is not known here. */
-async function isWritable(directory: string, user: unknown): Promise<boolean | null> {
-  if (!isName(user))
-    return access(directory, constants.W_OK).then(
-      () => true,
-      () => false,
-    )
-  const account = accountOf(String(user))
-  if (!account) return null
-  if (account.uid === 0) return true
-  const { uid, gid, mode } = await stat(directory)
-  if (uid === account.uid) return (mode & 0o200) !== 0
-  return (mode & (account.groups.includes(gid) ? 0o020 : 0o002)) !== 0
-}
-
-/** By name or number. */
-function accountOf(user: string): { uid: number; groups: number[] } | null {
-  const fieldsOf = (file: string) =>
-    readFileSync(file, 'utf8')
-      .split('\n')
-      .map((line) => line.split(':'))
-  try {
-    const entry = fieldsOf('/etc/passwd').find(([name, , uid]) => name === user || uid === user)
-    if (!entry) return null
-    const [name = '', , uid, gid] = entry
-    const others = fieldsOf('/etc/group').filter(([, , , members]) => members?.split(',').includes(name))
-    return { uid: Number(uid), groups: [Number(gid), ...others.map(([, , id]) => Number(id))] }
-  } catch {
-    return null
-  }
-}
-
-function neighbours(site: Site): Finding[] {
-  const place = site.plugins.findIndex((name) => ownNames.includes(name))
-  const others = site.plugins.flatMap((name, index) => (ownNames.includes(name) ? [] : [{ name, index }]))
-  const unknown: string[] = []
-  const found = others.flatMap(({ name, index }) => {
-    const source = sourceOf(site, name)
-    if (source === null) unknown.push(name)
-    return [
-      ...(source === null ? [] : judged(name, source, place !== -1 && index < place)),
-      ...(/^(?:haraka-plugin-)?clamd$/.test(name) ? [scansToo(name)] : []),
-      ...(name === 'karma' ? karma(site) : []),
-      ...(name === 'bounce' ? bounce(site) : []),
-    ]
-  })
-  const about = 'neighbours'
-  if (unknown.length > 0)
-    found.push({ level: 'note', about, text: `not found, so not looked into: ${unknown.join(', ')}` })
-  if (found.some(({ level }) => level !== 'note')) return found
-  return [...found, { level: 'ok', about, text: 'none of them is known to pass the scan by' }]
-}
-
-function scansToo(name: string): Finding {
-  return {
-    level: 'note',
-    about: name,
-    text: 'is listed as well: every message is scanned twice',
-    remedy: `config/plugins: without ${name}`,
-  }
-}
-
-/** By what it registers, and what it writes into the notes. Haraka takes whatever is below -100 for that. */
-function judged(name: string, source: string, isBefore: boolean): Finding[] {
-  const about = name
-  const code = source.replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '')
-  const first = [...code.matchAll(/register_hook\(\s*['"](\w+)['"]\s*,\s*['"][^'"]+['"]\s*,\s*(-\d+)/g)]
-    .filter(([, , priority]) => Number(priority) <= gatePriority)
-    .map(([, hook]) => hook ?? '')
-  const gate = first.find((hook) => gateHooks.includes(hook))
-  return [
-    ...(gate !== undefined && isBefore
-      ? [
-          {
-            level: 'failure' as const,
-            about,
-            text: `has priority -100 on the hook ${gate} and is listed before clamav-stream: Haraka will not start`,
-            remedy: `config/plugins: clamav-stream above ${name}`,
-          },
-        ]
+/** What is let by on purpose is no fault, but who looks should see it. */
+function letBy({ check, exemptions, rules, proof, startup, attachments }: Settings): Finding[] {
+  const exempt = Object.entries(check).flatMap(([name, isChecked]) => (isChecked ? [] : [snake(name)]))
+  const unscanned = Object.entries(rules.unscanned).filter(([, action]) => delivers(action))
+  const denied = Object.entries(rules.attachments).filter(([, action]) => delivers(action))
+  const everybody = exemptions.filter(({ text }) =>
+    /\/0\b|^(?:user|sender|recipient) \*(?:@\*)?$/i.test(text),
+  )
+  const texts = [
+    ...(exempt.length > 0 ? [`[check] leaves out whoever is ${exempt.join(', ')}`] : []),
+    ...(exemptions.length > 0 ? [`clamav-stream.exempt has ${exemptions.length} of them`] : []),
+    ...everybody.map(({ text }) => `clamav-stream.exempt: "${text}" holds for everybody`),
+    ...unscanned.map(([reason]) => `[unscanned] ${reason}=accept delivers what was not scanned`),
+    ...(delivers(rules.infected) || rules.infected.text === 'discard'
+      ? [`[infected] action=${rules.infected.text}`]
       : []),
-    ...(first.includes('data_post') && isBefore
-      ? [
-          {
-            level: 'note' as const,
-            about,
-            text: 'has priority -100 on data_post before us: it sees headers that a sender may have forged',
-            remedy: `config/plugins: clamav-stream above ${name}`,
-          },
-        ]
-      : []),
-    ...(/\bskip_plugins\b/.test(code)
-      ? [
-          {
-            level: 'warning' as const,
-            about,
-            text: 'writes notes.skip_plugins: messages for which that names clamav-stream are not scanned',
-            remedy: `look into ${name} for the names that it puts there`,
-          },
-        ]
+    ...(attachments.deny.length > 0 ? denied.map(([name]) => `[attachments] ${name} is let through`) : []),
+    ...(startup.maxPings === 0 || proof.selfTest === 'off'
+      ? ['no clamd has to show that it finds anything (self_test, max_pings)']
       : []),
   ]
+  return texts.map((text) => ({ level: 'note', about: 'let by', text }))
 }
 
-function karma(site: Site): Finding[] {
-  const excludes = site.haraka.get('karma.ini').deny_excludes?.plugins
-  const listed = typeof excludes === 'string' ? excludes.split(/[\s,]+/) : []
-  const about = 'karma'
-  if (listed.some((name) => ownNames.includes(name)))
-    return [{ level: 'ok', about, text: 'leaves our rejections alone' }]
-  const plugins = [...(listed.length > 0 ? listed : shippedExcludes), 'clamav-stream']
-  return [
-    {
-      level: 'note',
-      about,
-      text: 'would turn the rejections of plugins that it does not know into acceptance; ours are final before it sees them',
-      remedy: `to have it in writing, karma.ini: [deny_excludes] plugins=${plugins.filter(Boolean).join(', ')}`,
-    },
-  ]
-}
-
-/** What karma ships with, 2.5.2. */
-const shippedExcludes =
-  'access attachment clamd headers helo.checks limit rspamd spamassassin send_email tls'.split(' ')
-
-function bounce(site: Site): Finding[] {
-  const skip = site.haraka.get('bounce.ini', { booleans: ['skip.remaining_plugins'] }).skip?.remaining_plugins
-  if (skip !== true) return []
-  return [
-    {
-      level: 'note',
-      about: 'bounce',
-      text: 'ends data_post for bounces ([skip] remaining_plugins); they are scanned at the gate instead',
-    },
-  ]
-}
-
-/** As Haraka looks for it; null: not found, or not to be read. */
-function sourceOf(site: Site, name: string): string | null {
-  const roots = [site.directory, ...(site.harakaPackage === null ? [] : [site.harakaPackage])]
-  for (const root of roots) {
-    const candidates = [
-      path.join(root, 'plugins', `${name}.js`),
-      resolved(root, path.join(root, 'plugins', name)),
-      resolved(root, `haraka-plugin-${name}`),
-      resolved(root, name),
-    ]
-    for (const file of candidates) {
-      if (file !== null && statSync(file, { throwIfNoEntry: false })?.isFile())
-        return readFileSync(file, 'utf8')
-    }
-  }
-  return null
-}
-
-function resolved(root: string, name: string): string | null {
-  try {
-    const file = createRequire(path.join(root, 'x.js')).resolve(name)
-    return path.isAbsolute(file) ? file : null
-  } catch {
-    return null
-  }
+function snake(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 }

@@ -192,10 +192,11 @@ export async function proveAsMail(
   try {
     proven = await by(usual, null)
   } catch (error) {
-    const isInVain =
-      error instanceof Failure && (beforeSending.includes(error.step) || error instanceof TooLong)
-    if (!hasChoice || !isInVain) throw error
-    return by('instream', error)
+    if (settings.protocol !== 'auto' || !(error instanceof Failure)) throw error
+    const isInVain = beforeSending.includes(error.step) || error instanceof TooLong
+    if (usual === 'stream' && isInVain) return by('instream', error)
+    if (usual === 'instream' && error.step === 'command') return by('stream', null)
+    throw error
   }
   const { alarm } = proven.proof
   if (!hasChoice || alarm?.kind !== 'failed') return proven

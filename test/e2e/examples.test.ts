@@ -25,7 +25,7 @@ function configOf(example: string, changes: Record<string, [line: string, instea
     let text = readFileSync(path.join(folder, name), 'utf8')
     for (const [line, instead] of changes[name] ?? []) {
       assert.ok(`\n${text}`.includes(`\n${line}\n`), `${name} has "${line}"`)
-      text = `\n${text}`.replace(`\n${line}\n`, () => `\n${instead}\n`).slice(1)
+      text = `\n${text}`.replaceAll(`\n${line}\n`, () => `\n${instead}\n`).slice(1)
     }
     return [name, text] as const
   })

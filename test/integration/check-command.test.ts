@@ -1,6 +1,7 @@
 // `clamav-stream check`: what it says of real and scripted clamds, and of sites with something wrong in them.
 import assert from 'node:assert/strict'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, before, test } from 'node:test'
 import { addressText } from '../../lib/address'
@@ -300,4 +301,34 @@ test('the site: what is wrong, and the line to add', async (t) => {
     ),
     2,
   )
+})
+
+test('what the settings let by is noted, and changes no code', async (t) => {
+  const fake = await startFakeClamd({ protocols: ['INSTREAM'] })
+  t.after(() => fake.stop())
+  const ini = `host=${addressText(fake.address)}\nmax_signature_age=0\n`
+  const all = await check(site({ 'clamav-stream.ini': ini }), '--quick')
+  assert.match(all.text, /CLAMAV-STREAM OK: every message is scanned\n$/)
+  const lenient = `${ini}self_test=off\n[check]\nprivate_ip=false\n[unscanned]\nerror=accept\n[infected]\naction=tag\n`
+  const ran = await check(
+    site({ 'clamav-stream.ini': lenient, 'clamav-stream.exempt': 'network 0.0.0.0/0\nuser jane\n' }),
+    '--quick',
+  )
+  for (const pattern of [
+    /^note +let by +\[check\] leaves out whoever is private_ip$/m,
+    /^note +let by +clamav-stream\.exempt has 2 of them$/m,
+    /^note +let by +clamav-stream\.exempt: "network 0\.0\.0\.0\/0" holds for everybody$/m,
+    /^note +let by +\[unscanned\] error=accept delivers what was not scanned$/m,
+    /^note +let by +\[infected\] action=tag$/m,
+    /^note +let by +no clamd has to show/m,
+    /CLAMAV-STREAM OK: nothing is wrong, and what is let by is noted\n$/,
+  ])
+    assert.match(ran.text, pattern)
+  assert.equal(ran.code, 0)
+})
+
+test('for Nagios, what cannot be found out is UNKNOWN', async () => {
+  const ran = await check(tmpdir(), '--nagios', '--config', '/nowhere/at/all')
+  assert.match(ran.text, /^CLAMAV-STREAM UNKNOWN: .*has no configuration of a Haraka in it\n$/)
+  assert.equal(ran.code, 3)
 })

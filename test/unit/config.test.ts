@@ -318,6 +318,9 @@ test('an unknown key or section names the nearest one, James spellings included'
     ['infected', 'acton', 'action'],
     ['main', 'action', '\\[infected\\] action'],
     ['unscanned', 'toolarge', 'too_large'],
+    ['main', 'clamd_socket', 'host'],
+    ['main', 'timeout', 'scan_timeout'],
+    ['http', 'listen', "listen in Haraka's own http.ini"],
   ]
   for (const [section, key, hint] of nearest) {
     assert.match(
@@ -328,6 +331,10 @@ test('an unknown key or section names the nearest one, James spellings included'
   assert.match(
     problems({ infectd: { action: 'tag' } }),
     /\[infectd\] is no section; did you mean \[infected\]\?/,
+  )
+  assert.match(
+    problems({ reject: { virus: 'x' } }),
+    /\[reject\] is no section; did you mean clamav-stream\.signatures\?/,
   )
 })
 
@@ -377,6 +384,7 @@ test('masks that cannot fit what was meant are refused', () => {
     deny('*.com .exe'),
     /deny = \*\.com \.exe \(did you mean \*\.exe\?\): allowed is masks such as/,
   )
+  assert.match(deny('exe, com'), /\(did you mean \*\.exe\?\)/)
   assert.match(deny('*.exe # windows'), /\(#\): allowed is/)
   for (const value of ['"*.exe"', '*/x.exe', 'x'.repeat(65)]) assert.match(deny(value), /allowed is masks/)
   const texts = (value: string) =>

@@ -1,0 +1,118 @@
+/*
+ * Whether copies can be kept: is the folder there, may Haraka's user write to it, and is there room.
+ */
+
+import { existsSync, readFileSync, statSync } from 'node:fs'
+import { access, constants, stat, statfs } from 'node:fs/promises'
+import path from 'node:path'
+import { wantingQuarantine, type Settings } from '../../lib/config'
+import { quarantineOf } from '../quarantine/store'
+import type { Site } from '../site'
+import { sizeText } from '../terminal'
+import type { Finding } from './findings'
+
+/** Asked for only if a rule keeps messages. That queue/quarantine is listed then, the settings have seen to. */
+export async function examineQuarantine(site: Site, settings: Settings): Promise<Finding[]> {
+  const about = 'quarantine'
+  if (wantingQuarantine(settings).length === 0)
+    return [{ level: 'ok', about, text: 'no rule keeps messages' }]
+  const folder = quarantineOf(site)
+  const directory = existsSync(folder) ? folder : path.dirname(folder)
+  const user = site.haraka.get('smtp.ini').main?.user
+  const deferred = 'messages that are to be kept are deferred'
+  if (!existsSync(directory))
+    return [
+      {
+        level: 'warning',
+        about,
+        text: `${directory} does not exist; Haraka makes it if it may, else ${deferred}`,
+        remedy: `install -d -m 0700 ${isName(user) ? `-o ${user} ` : ''}${directory}`,
+      },
+    ]
+  if (!statSync(directory).isDirectory())
+    return [{ level: 'failure', about, text: `${directory} is no folder: ${deferred}` }]
+  const mayWrite = await isWritable(directory, user)
+  if (mayWrite === null)
+    return [
+      { level: 'note', about, text: `whether ${String(user)} may write to ${directory} is not known here` },
+    ]
+  if (mayWrite) return roomAndModes(directory, settings)
+  return [
+    {
+      level: 'warning',
+      about,
+      text: `${directory} cannot be written to by ${isName(user) ? user : 'this user'}: ${deferred}`,
+      remedy: `chown -R ${isName(user) ? user : 'HARAKA'} ${directory}`,
+    },
+  ]
+}
+
+/** Copies are made in `tmp` and linked to where they belong, which only one file system can do. */
+async function roomAndModes(base: string, { scan, quarantineFolder }: Settings): Promise<Finding[]> {
+  const about = 'quarantine'
+  const found: Finding[] = []
+  const { bavail, bsize } = await statfs(base)
+  const free = bavail * bsize
+  if (free < scan.maxBytes)
+    found.push({
+      level: 'warning',
+      about,
+      text: `${base} has room for ${sizeText(free)}, a message may have ${sizeText(scan.maxBytes)}: what does not fit is deferred`,
+      remedy: 'clamav-stream quarantine delete --older-than 30d, or more room',
+    })
+  const { dev, mode } = await stat(base)
+  for (const name of ['tmp', quarantineFolder]) {
+    const inner = statSync(path.join(base, name), { throwIfNoEntry: false })
+    if (inner && inner.dev !== dev)
+      found.push({
+        level: 'failure',
+        about,
+        text: `${path.join(base, name)} is on another file system than ${base}: messages that are to be kept are deferred`,
+        remedy: `one file system for all of ${base}`,
+      })
+  }
+  if ((mode & 0o002) !== 0)
+    found.push({
+      level: 'warning',
+      about,
+      text: `everybody may write to ${base}`,
+      remedy: `chmod 0700 ${base}`,
+    })
+  return found.length > 0 ? found : [{ level: 'ok', about, text: `${base} can be written to` }]
+}
+
+function isName(user: unknown): user is string | number {
+  return (typeof user === 'string' && user !== '') || typeof user === 'number'
+}
+
+/** By whom Haraka runs as, `user` in smtp.ini; without that by whoever asks. Null: that user is not known here. */
+async function isWritable(directory: string, user: unknown): Promise<boolean | null> {
+  if (!isName(user))
+    return access(directory, constants.W_OK).then(
+      () => true,
+      () => false,
+    )
+  const account = accountOf(String(user))
+  if (!account) return null
+  if (account.uid === 0) return true
+  const { uid, gid, mode } = await stat(directory)
+  if (uid === account.uid) return (mode & 0o200) !== 0
+  return (mode & (account.groups.includes(gid) ? 0o020 : 0o002)) !== 0
+}
+
+/** By name or number. */
+function accountOf(user: string): { uid: number; groups: number[] } | null {
+  const fieldsOf = (file: string) =>
+    readFileSync(file, 'utf8')
+      .split('\n')
+      .map((line) => line.split(':'))
+  try {
+    const entry = fieldsOf('/etc/passwd').find(([name, , uid]) => name === user || uid === user)
+    if (!entry) return null
+    const [name = '', , uid, gid] = entry
+    const others = fieldsOf('/etc/group').filter(([, , , members]) => members?.split(',').includes(name))
+    return { uid: Number(uid), groups: [Number(gid), ...others.map(([, , id]) => Number(id))] }
+  } catch {
+    return null
+  }
+}
