@@ -22,9 +22,14 @@ export function senderOf(connection: Connection, transaction: Transaction): Send
     isLocal: remote.is_local,
     canBeTold:
       isAuthenticated &&
-      transaction.mail_from.address !== '' &&
+      isPlain(transaction.mail_from.address) &&
       !isAutomatic((name) => valuesOf(transaction, name)),
   }
+}
+
+/** A quoted local part may hold angle brackets, and those who read an envelope do not agree on where it then ends. */
+function isPlain(address: string): boolean {
+  return address !== '' && !/[<>\p{Cc}\p{Cf}]/u.test(address)
 }
 
 export function envelopeOf(connection: Connection, { mail_from, rcpt_to }: Transaction): Envelope {

@@ -1,6 +1,7 @@
 /*
  * The report to a sender whose message was refused for a virus: RFC 3464, from the null sender, with the
- * original headers at most, never the message. Whether a sender may have one is decided here, too.
+ * original headers at most, never the message. How many a user may have is decided here; whether there may be one at
+ * all, in client.ts.
  */
 
 import constants from 'haraka-constants'

@@ -1,9 +1,17 @@
 // The report about a refused message, parsed by a library that is not ours, and who may have one.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import constants from 'haraka-constants'
 import { simpleParser } from 'mailparser'
-import { composeReport, ReportLimiter, type BounceSettings, type Refused } from '../../lib/actions/bounce'
-import { isAutomatic } from '../../lib/client'
+import {
+  composeReport,
+  ReportLimiter,
+  sendReport,
+  type BounceSettings,
+  type Refused,
+} from '../../lib/actions/bounce'
+import { isAutomatic, senderOf } from '../../lib/client'
+import type { Connection, Outbound, Transaction } from '../../lib/haraka'
 
 const settings: BounceSettings = {
   from: 'Mail system <MAILER-DAEMON@(me)>',
@@ -129,4 +137,43 @@ test('so many reports for each user in any span, and none for 0', () => {
   )
   assert.deepEqual([allow('bob', 999), allow('bob', 1000), allow('bob', 1001)], [false, true, false])
   assert.equal(allow('eve', 0, { count: 0, perMs: 1000 }), false)
+})
+
+for (const [code, text] of [
+  [constants.deny, 'no'],
+  [constants.denysoft, undefined],
+] as const) {
+  test(`a report that the outbound queue refuses is none: ${code}`, async () => {
+    const outbound: Outbound = { send_email: (_from, _to, _contents, next) => next(code, text) }
+    await assert.rejects(sendReport(outbound, 'jane@example.com', 'report'), /did not take it: (no|\d+)$/)
+  })
+}
+
+test('a report that the outbound queue takes is sent to nobody else', async () => {
+  const sent: unknown[][] = []
+  const outbound: Outbound = {
+    send_email: (from, to, contents, next) => {
+      sent.push([from, to, contents])
+      next(constants.ok)
+    },
+  }
+  await sendReport(outbound, 'jane@example.com', 'report')
+  assert.deepEqual(sent, [['<>', '<jane@example.com>', 'report']])
+})
+
+test('whom to tell has to be plain: what some read as another address gets no report', () => {
+  const told = (address: string) => {
+    const connection = { notes: { auth_user: 'jane' }, remote: {} } as unknown as Connection
+    const transaction = { mail_from: { address }, header: { header_list: [] } } as unknown as Transaction
+    return senderOf(connection, transaction).canBeTold
+  }
+  assert.equal(told('jane@example.com'), true)
+  assert.equal(told('"jane doe"@example.com'), true)
+  for (const address of [
+    '',
+    '"x>,<victim@y"@example.com',
+    '"<victim@z.example>"@example.com',
+    'a\u202eb@example.com',
+  ])
+    assert.equal(told(address), false, address)
 })

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import type { Address, Host } from '../../lib/address'
 import { parseEngine } from '../../lib/clamd/engine'
 import { Hosts, type HostSettings } from '../../lib/hosts'
-import type { Lease } from '../../lib/lease'
+import { Lease } from '../../lib/lease'
 import type { Proof } from '../../lib/proof/prove'
 
 const never = new AbortController().signal
@@ -526,4 +526,69 @@ test('the states of all addresses', async () => {
       provenBytes: null,
     },
   ])
+})
+
+test('an address that failed is not taken to have sessions: what comes back may be another release', async () => {
+  const { list, take, use } = setUp([{ host: '10.0.0.1', port: 3310 }])
+  list.learn({ host: '10.0.0.1', port: 3310 }, { hasSessions: true })
+  const before = await take()
+  assert.equal(before.hasSessions, true)
+  before.done('worked')
+  await use('failed')
+  assert.equal((await take()).hasSessions, false)
+})
+
+test('a name server that falls silent holds up nobody who has addresses, and its other names nobody', async () => {
+  const answers: Record<string, readonly string[] | null> = { 'a.test': ['10.0.0.1'], 'b.test': null }
+  let time = 0
+  const hosts = [
+    { name: 'a.test', port: 3310 },
+    { name: 'b.test', port: 3310 },
+  ]
+  const list = new Hosts(
+    { hosts, restMs: 1000, resolveMs: 60_000, connectMs: 60_000, maxConcurrent: 0 },
+    {
+      lookup: (name) => {
+        const found = answers[name]
+        return found ? Promise.resolve(found) : new Promise(() => undefined)
+      },
+      now: () => time,
+      random: () => 0,
+      warn: () => undefined,
+    },
+  )
+  const soon = async (what: Promise<Lease | null>) => {
+    const late = new Promise<string>((resolve) => setImmediate(() => setImmediate(() => resolve('late'))))
+    return Promise.race([what, late])
+  }
+  assert.ok((await soon(list.take(new Set(), never))) instanceof Lease, 'b.test is silent')
+  time = 61_000
+  answers['a.test'] = null
+  assert.ok((await soon(list.take(new Set(), never))) instanceof Lease, 'both are silent')
+})
+
+test('who goes while a name is looked up waits no longer', async () => {
+  const list = new Hosts(
+    { hosts: [{ name: 'a.test', port: 1 }], restMs: 1, resolveMs: 1, connectMs: 60_000, maxConcurrent: 0 },
+    {
+      lookup: () => new Promise(() => undefined),
+      now: () => 0,
+      random: () => 0,
+      warn: () => undefined,
+    },
+  )
+  const abort = new AbortController()
+  const lease = list.take(new Set(), abort.signal)
+  abort.abort(new Error('gone'))
+  await assert.rejects(lease, /gone/)
+})
+
+test('a message that has met one that failed is spared others that may', async () => {
+  const { list, use, world } = setUp(three)
+  for (const outcome of ['failed', 'failed', 'worked'] as const) await use(outcome)
+  world.time = 30_001
+  const first = await list.take(new Set(), never)
+  first?.done('failed')
+  const next = await list.take(new Set([first?.text ?? '']), never)
+  assert.deepEqual([first?.text, next?.text], ['10.0.0.1:3310', '10.0.0.3:3310'])
 })
