@@ -1,6 +1,6 @@
 /*
- * How the work on a message is called off, by whoever it was begun for. To those who obey it, and add a listener once,
- * the same as the platform's AbortSignal, which takes its place where messages are few.
+ * How the work on a message is called off, by whoever it was begun for. Stands in for AbortController and AbortSignal on
+ * the path of every message; code that obeys a CancelSignal takes either.
  */
 
 /** What is obeyed. */

@@ -45,8 +45,8 @@ export type NextArgs = readonly [code?: number, message?: unknown]
 const passages = new WeakMap<Transaction, Passage>()
 
 /**
- * One hook's time with a message, which ends with exactly one call of `next`. An object and not a closure: kept in a
- * passage, closures had V8 move so much into old memory that its collector took a third of the time of a scan.
+ * One hook's time with a message, which ends with exactly one call of `next`. An object and not a closure: closures that are
+ * kept in a passage reach V8's old space, and collecting them there takes a third of the time of a scan.
  */
 class Visit {
   #isOpen = true

@@ -28,7 +28,7 @@ export function failureText(error: unknown): string {
   return error instanceof Failure ? `${error.step}: ${error.text}` : String(error)
 }
 
-/** A session ended though all of the message had been sent; a connection of its own may wait longer for the reply. */
+/** clamd's time limit ended the session after the whole message; on a connection of its own, the reply may come later. */
 export class SessionOver extends Failure {}
 
 /** The message is larger than max_size; nobody's fault, and no other address would change it. */

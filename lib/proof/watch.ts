@@ -66,7 +66,7 @@ const mostWatched = 1000
 /** Least milliseconds between two rounds. */
 const leastPauseMs = 1000
 
-/** Milliseconds after Haraka's start for which mail rather waits than goes to an address that is being proven. */
+/** Milliseconds after Haraka's start for which mail waits rather than goes to an address that is being proven. */
 export const patienceMs = 10_000
 
 export class Watch {
@@ -262,7 +262,7 @@ export class Watch {
   }
 }
 
-/** Nothing is left to be hoped for. */
+/** A new proof could show nothing better. */
 function isWell(proof: Proof | null): boolean {
   return proof !== null && proof.findsTestFile && (proof.provenBytes === null || proof.provesMaxBytes)
 }
