@@ -22,7 +22,8 @@ export type Reading = 'relayed' | 'piped'
 export class TransactionMessage implements MessageSource {
   readonly least: number
   readonly most: number
-  #reading: Sink | null = null
+  /** Of the reading that is open. */
+  #destination: Sink | null = null
   /** Counts openings and closings, so that a wait for a neighbour knows when it has been overtaken. */
   #turn = 0
   #hasLoneDots = false
@@ -45,16 +46,16 @@ export class TransactionMessage implements MessageSource {
   /** @param lineEnds as the reading has them */
   async open(sink: Sink, lineEnds: '\r\n' | '\n' = '\r\n'): Promise<void> {
     const turn = ++this.#turn
+    const isRelayed = this.reading === 'relayed'
+    const destination = isRelayed ? new Unstuffed(sink, () => (this.#hasLoneDots = true)) : sink
     const onFinish = () => {
-      this.#reading = null
+      this.#destination = null
     }
     const until = performance.now() + this.patienceMs
-    const isRelayed = this.reading === 'relayed'
     while (turn === this.#turn) {
       try {
-        const destination = isRelayed ? new Unstuffed(sink, () => (this.#hasLoneDots = true)) : sink
         this.transaction.message_stream.pipe(destination, { line_endings: lineEnds, dot_stuffed: !isRelayed })
-        this.#reading = destination
+        this.#destination = destination
         destination.once('finish', onFinish)
         return
       } catch (cause) {
@@ -71,13 +72,13 @@ export class TransactionMessage implements MessageSource {
 
   close(): void {
     this.#turn++
-    const sink = this.#reading
-    this.#reading = null
-    if (!sink) return
+    const destination = this.#destination
+    this.#destination = null
+    if (!destination) return
     const { message_stream: stream } = this.transaction
     // Without unpipe() the stream ends its reading when the destination says it has closed.
     if (stream.unpipe) stream.unpipe()
-    else sink.emit('close')
+    else destination.emit('close')
   }
 
   otherwise(): MessageSource | null {

@@ -6,7 +6,7 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, test } from 'node:test'
-import type { Sink } from '../../lib/clamd/exchange'
+import type { MessageSource, Sink } from '../../lib/clamd/exchange'
 import { measure } from '../../lib/clamd/measure'
 import type { Transaction } from '../../lib/haraka'
 import { TransactionMessage } from '../../lib/message'
@@ -49,7 +49,7 @@ async function received(lines: readonly string[], spoolAfter: number): Promise<T
   return transaction
 }
 
-async function readAll(message: TransactionMessage): Promise<Buffer> {
+async function readAll(message: MessageSource): Promise<Buffer> {
   const sink = new Collector()
   await message.open(sink)
   const bytes = await sink.ended
@@ -90,6 +90,27 @@ for (const spoolAfter of [-1, 0]) {
   }
 }
 
+test('a line with a single dot in front has two readings, each within the bounds', async () => {
+  const ends = async (lines: string[]) => {
+    const transaction = await received(['Subject: x', '', ...lines], -1)
+    const message = new TransactionMessage(transaction, 0)
+    const bodyOf = async (one: MessageSource) => {
+      const bytes = await readAll(one)
+      assert.ok(one.least <= bytes.length && bytes.length <= one.most)
+      return bytes.toString('latin1').split('\r\n\r\n')[1]
+    }
+    const relayed = await bodyOf(message)
+    const other = message.otherwise()
+    return [relayed, other && (await bodyOf(other)), other?.otherwise?.() ?? null]
+  }
+  assert.deepEqual(await ends(['.x', '..y', '...z', 'a.b']), [
+    'x\r\n.y\r\n..z\r\na.b\r\n',
+    '.x\r\n.y\r\n..z\r\na.b\r\n',
+    null,
+  ])
+  assert.deepEqual(await ends(['..x', '..']), ['.x\r\n.\r\n', null, null])
+})
+
 test('a reading that is closed in the middle leaves the message to the next plugin', async () => {
   const transaction = await received(bodies['a long one'] ?? [], -1)
   const message = new TransactionMessage(transaction, 0)
@@ -127,7 +148,9 @@ test('a reading that a neighbour has open is waited for, then is a failure; it i
   const stuck = new Collector(3)
   transaction.message_stream.pipe(stuck)
   const message = new TransactionMessage(transaction, 50)
-  await assert.rejects(message.open(new Collector()), /another plugin keeps the message open/)
+  const inVain = new Collector()
+  await assert.rejects(message.open(inVain), /another plugin keeps the message open/)
+  assert.ok(inVain.listenerCount('drain') <= 1, 'however often it was tried')
   message.close()
 
   const patient = new TransactionMessage(transaction, 60_000)
