@@ -78,8 +78,8 @@ export function clamav_rules(this: Plugin, next: Next, connection: Connection): 
     if (!judgement) return []
     const action = settle(message, judgement)
     if (action.quarantine || action.bounce) return []
-    const outcome = dispositionOf(message, judgement, action.ending)
-    return 'answer' in outcome ? nextArgs(outcome) : []
+    const disposition = dispositionOf(message, judgement, action.ending)
+    return 'answer' in disposition ? nextArgs(disposition) : []
   })
 }
 
@@ -110,8 +110,8 @@ export function clamav_drop(this: Plugin, next: Next, connection: Connection): v
   next()
 }
 
-function nextArgs(outcome: Disposition): NextArgs {
-  switch (outcome.ending) {
+function nextArgs(disposition: Disposition): NextArgs {
+  switch (disposition.ending) {
     case 'accept':
     case 'tag':
       return []
@@ -119,9 +119,9 @@ function nextArgs(outcome: Disposition): NextArgs {
       return [constants.ok]
     case 'reject':
     case 'defer': {
-      const { code, subject, detail, text } = outcome.answer
+      const { code, subject, detail, text } = disposition.answer
       const answer = DSN.create(code, text, subject, detail)
-      return [outcome.ending === 'reject' ? constants.deny : constants.denysoft, answer]
+      return [disposition.ending === 'reject' ? constants.deny : constants.denysoft, answer]
     }
   }
 }

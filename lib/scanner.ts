@@ -147,7 +147,7 @@ export class Scanner {
           : { outcome: 'infected', virus: reply.name, ...scanOf(course) }
       }
       if (reply.kind === 'limit') limits++
-      const text = `${lease.text} ${course.protocol ?? ''}: ${step}: ${textOf(reply)}`
+      const text = `${whereOf(course)}: ${step}: ${textOf(reply)}`
       course.failures.push(text)
       course.log.warn(text)
     }
@@ -321,8 +321,8 @@ export class Scanner {
       course.bytes = error.bytes
       return unscanned('too_large', error.message, course)
     }
-    const { clamd, protocol, step, isWaiting } = course
-    const asked = clamd === null ? '' : `${clamd} ${protocol ?? ''}: ${step ?? ''}: `
+    const { clamd, step, isWaiting } = course
+    const asked = clamd === null ? '' : `${whereOf(course)}: ${step === null ? '' : `${step}: `}`
     const where = isWaiting ? `waiting for ${this.#awaited()}: ` : asked
     const before = course.failures.map((text) => `; before that ${text}`).join('')
     if (error instanceof TimedOut) return unscanned('timeout', where + error.message + before, course)
@@ -338,6 +338,11 @@ export class Scanner {
 
 function hasVerdict({ reply }: Attempt): boolean {
   return reply.kind === 'clean' || reply.kind === 'found' || reply.kind === 'limit'
+}
+
+/** The address, and the protocol if one has been chosen: the test file that goes ahead has its own. */
+function whereOf({ clamd, protocol }: Course): string {
+  return [clamd, protocol].filter((word) => word !== null).join(' ')
 }
 
 function textOf(reply: Reply): string {

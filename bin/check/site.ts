@@ -127,7 +127,9 @@ function letBy({ check, exemptions, rules, proof, startup, attachments }: Settin
     ...(delivers(rules.infected) || rules.infected.text === 'discard'
       ? [`[infected] action=${rules.infected.text}`]
       : []),
-    ...(attachments.deny.length > 0 ? denied.map(([name]) => `[attachments] ${name} is let through`) : []),
+    ...(attachments.deny.length > 0
+      ? denied.map(([name, { text }]) => `[attachments] ${name === 'denied' ? 'action' : name}=${text}`)
+      : []),
     ...(startup.maxPings === 0 || proof.selfTest === 'off'
       ? ['no clamd has to show that it finds anything (self_test, max_pings)']
       : []),

@@ -309,7 +309,7 @@ test('what the settings let by is noted, and changes no code', async (t) => {
   const ini = `host=${addressText(fake.address)}\nmax_signature_age=0\n`
   const all = await check(site({ 'clamav-stream.ini': ini }), '--quick')
   assert.match(all.text, /CLAMAV-STREAM OK: every message is scanned\n$/)
-  const lenient = `${ini}self_test=off\n[check]\nprivate_ip=false\n[unscanned]\nerror=accept\n[infected]\naction=tag\n`
+  const lenient = `${ini}self_test=off\n[check]\nprivate_ip=false\n[unscanned]\nerror=accept\n[infected]\naction=tag\n[attachments]\ndeny=*.exe\naction=tag\n`
   const ran = await check(
     site({ 'clamav-stream.ini': lenient, 'clamav-stream.exempt': 'network 0.0.0.0/0\nuser jane\n' }),
     '--quick',
@@ -320,6 +320,7 @@ test('what the settings let by is noted, and changes no code', async (t) => {
     /^note +let by +clamav-stream\.exempt: "network 0\.0\.0\.0\/0" holds for everybody$/m,
     /^note +let by +\[unscanned\] error=accept delivers what was not scanned$/m,
     /^note +let by +\[infected\] action=tag$/m,
+    /^note +let by +\[attachments\] action=tag$/m,
     /^note +let by +no clamd has to show/m,
     /CLAMAV-STREAM OK: nothing is wrong, and what is let by is noted\n$/,
   ])
