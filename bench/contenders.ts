@@ -7,6 +7,7 @@ import {
   startSite,
   withClamavStream,
   withHarakaPluginClamd,
+  withLeastScan,
   withNullSink,
   withoutScanning,
   type Site,
@@ -15,6 +16,7 @@ import {
 export const contenderNames = [
   'none',
   'null',
+  'least',
   'clamd',
   'instream',
   'stream',
@@ -28,6 +30,7 @@ export type ContenderName = (typeof contenderNames)[number]
 export const titles: Record<ContenderName, string> = {
   none: 'Haraka without scanning',
   null: 'Haraka, null sink',
+  least: 'Haraka, a plugin that only sends',
   clamd: 'Haraka, haraka-plugin-clamd',
   instream: 'Haraka, this plugin, INSTREAM',
   stream: 'Haraka, this plugin, STREAM',
@@ -40,6 +43,7 @@ export const titles: Record<ContenderName, string> = {
 /** The same server without scanning. The bare clients have no server, and add all they cost. */
 export const baselines: Partial<Record<ContenderName, ContenderName>> = {
   null: 'none',
+  least: 'none',
   clamd: 'none',
   instream: 'none',
   stream: 'none',
@@ -66,6 +70,8 @@ export async function startContender(name: ContenderName, clamd: RealClamd): Pro
       return harakaContender(name, withoutScanning())
     case 'null':
       return harakaContender(name, withNullSink())
+    case 'least':
+      return harakaContender(name, withLeastScan(clamd.port))
     case 'clamd':
       return harakaContender(name, withHarakaPluginClamd([address]))
     case 'instream':

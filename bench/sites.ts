@@ -4,7 +4,7 @@ import { checkoutHaraka, startHaraka, type Haraka, type HarakaOptions } from '..
 /** The largest message anybody takes, in bytes: 100 MiB. */
 export const maxBytes = 104_857_600
 
-export type Site = Pick<HarakaOptions, 'plugins' | 'files' | 'ini'>
+export type Site = Pick<HarakaOptions, 'plugins' | 'files' | 'ini' | 'sources'>
 
 /** Takes every message and keeps nothing, so that delivery costs the same nothing everywhere. */
 const swallow = `
@@ -26,6 +26,46 @@ exports.read = function (next, connection) {
   const sink = new EventEmitter()
   sink.write = () => true
   sink.end = () => next()
+  connection.transaction.message_stream.pipe(sink)
+}
+`
+
+/**
+ * Sends every message as one frame over a connection that it keeps, and takes whatever comes back for a yes. It has no
+ * limits, no other address, no header, note or gate: less cannot be done by who has clamd scan a message.
+ */
+const leastScan = (port: number) => `
+const { EventEmitter } = require('node:events')
+const net = require('node:net')
+const idle = []
+const open = () => {
+  const socket = net.connect({ port: ${port}, noDelay: true })
+  socket.write('zIDSESSION\\0')
+  return socket
+}
+exports.register = function () {
+  this.register_hook('data_post', 'send')
+}
+exports.send = function (next, connection) {
+  const lines = [Buffer.from('Received: by a plugin that only sends\\r\\n')]
+  const sink = new EventEmitter()
+  sink.write = (line) => lines.push(line) > 0
+  sink.end = () => {
+    const message = Buffer.concat(lines)
+    const length = Buffer.alloc(4)
+    length.writeUInt32BE(message.length)
+    const socket = idle.pop() ?? open()
+    socket.once('data', () => {
+      idle.push(socket)
+      next()
+    })
+    socket.cork()
+    socket.write('zINSTREAM\\0')
+    socket.write(length)
+    socket.write(message)
+    socket.write(Buffer.alloc(4))
+    socket.uncork()
+  }
   connection.transaction.message_stream.pipe(sink)
 }
 `
@@ -69,6 +109,10 @@ export function withNullSink(): Site {
   return { plugins: ['null_sink', 'swallow'] }
 }
 
+export function withLeastScan(clamdPort: number): Site {
+  return { plugins: ['least_scan', 'swallow'], sources: { least_scan: leastScan(clamdPort) } }
+}
+
 /** With haraka-plugin-clamd, for `host:port` of one or more. */
 export function withHarakaPluginClamd(addresses: readonly string[], main = ''): Site {
   return {
@@ -90,7 +134,7 @@ export async function startSite(site: Site, more: readonly string[] = []): Promi
   return startHaraka({
     ...site,
     plugins: [...more, ...(site.plugins ?? [])],
-    sources: { swallow, hold, gauge, null_sink: nullSink },
+    sources: { swallow, hold, gauge, null_sink: nullSink, ...site.sources },
     deliver: false,
     haraka: checkoutHaraka(),
     loglevel: 'NOTICE',

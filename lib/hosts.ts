@@ -46,6 +46,12 @@ export interface PassedOver {
 /** Milliseconds after which a connection that is still being made counts as slow, and other messages go elsewhere. */
 const slowMs = 100
 
+/**
+ * Milliseconds without a finished scan after which an address that has some counts as standing still: a daemon that was
+ * stopped takes connections and messages all the same, and each of them would be lost to it for its whole budget.
+ */
+const stillMs = 2000
+
 /** Most addresses outside the list of which something is kept; names may stand for ever new ones. */
 const mostOthers = 1000
 
@@ -211,14 +217,20 @@ export class Hosts {
     const withRoom = inTurn.filter((known) => awake.includes(known) && room(known))
     const well = withRoom.filter(({ failed }) => !failed)
     const open = hasFailed && well.length > 0 ? well : withRoom
+    const moving = open.filter((known) => !this.#standsStill(known))
+    const best = moving.length > 0 ? moving : open
     // Where a connection is still being made, it may never be: one message waits for that, not all that come meanwhile.
-    const inTime = open.filter((known) => !this.#isSlow(known))
+    const inTime = best.filter((known) => !this.#isSlow(known))
     return (
-      open.find(({ dialling }) => dialling === 0) ??
+      best.find(({ dialling }) => dialling === 0) ??
       inTime.find(({ wasReached }) => wasReached) ??
       inTime[0] ??
-      open[0]
+      best[0]
     )
+  }
+
+  #standsStill({ inFlight, quietSince }: KnownAddress): boolean {
+    return inFlight > 0 && this.world.now() - quietSince >= stillMs
   }
 
   #isSlow({ dialling, diallingSince }: KnownAddress): boolean {
@@ -255,7 +267,10 @@ export class Hosts {
     const isBack = known.failed && outcome === 'worked'
     known.failed = outcome === 'failed'
     known.wasReached = !known.failed
-    if (!known.failed) known.finished++
+    if (!known.failed) {
+      known.finished++
+      known.quietSince = this.world.now()
+    }
     known.restsUntil = known.failed ? this.world.now() + this.settings.restMs : 0
     if (isBack || known.trust === 'untrusted') this.answers(known.address)
     if (!known.failed) return

@@ -25,6 +25,8 @@ export interface KnownAddress {
   failed: boolean
   restsUntil: number
   inFlight: number
+  /** When it last finished a scan, or was given one while it had none in flight, by `World.now`. */
+  quietSince: number
   /** Of these, the scans whose connection is still being made. */
   dialling: number
   /** When the first of them began, by `World.now`. */
@@ -52,6 +54,7 @@ export function unknownAddress(address: Address): KnownAddress {
     failed: false,
     restsUntil: 0,
     inFlight: 0,
+    quietSince: 0,
     dialling: 0,
     diallingSince: 0,
     wasReached: false,

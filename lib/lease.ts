@@ -29,7 +29,7 @@ export class Lease {
   ) {
     this.#known = known
     this.#finishedBefore = known.finished
-    known.inFlight++
+    if (known.inFlight++ === 0) known.quietSince = nowMs
     if (known.dialling++ === 0) known.diallingSince = nowMs
   }
 

@@ -7,7 +7,7 @@ import type { Address } from './address'
 import { Deadline, type CancelSignal } from './cancellation'
 import type { Engine } from './clamd/engine'
 import type { Connect, MessageSource } from './clamd/exchange'
-import { Failure, SessionOver, TooLarge, type Step } from './clamd/failure'
+import { Failure, ofThisMachine, SessionOver, TooLarge, type Step } from './clamd/failure'
 import { instream } from './clamd/instream'
 import { measure } from './clamd/measure'
 import { headLine, isLimitName, type Protocol, type Reply } from './clamd/protocol'
@@ -229,7 +229,7 @@ export class Scanner {
       return shown.findsTestFile ? null : failed('reply', `not found, ${shown.missed ?? ''}`, false)
     } catch (error) {
       if (signal.aborted) throw signal.reason
-      if (!(error instanceof Failure)) throw error
+      if (!(error instanceof Failure) || ofThisMachine(error.cause)) throw error
       return failed(error.step, error.text, true)
     }
   }
@@ -294,7 +294,8 @@ export class Scanner {
     } catch (error) {
       if (signal.aborted) throw signal.reason
       if (error instanceof SessionOver) return this.#withoutSession(course, lease, protocol, error.text)
-      if (!(error instanceof Failure) || error.step === 'read message') throw error
+      if (!(error instanceof Failure) || error.step === 'read message' || ofThisMachine(error.cause))
+        throw error
       return { reply: { kind: 'error', text: error.text }, step: error.step, bytes: 0, isSilent: true }
     }
   }

@@ -7,10 +7,10 @@ import type { Socket } from 'node:net'
 import type { Address } from '../address'
 import type { CancelSignal } from '../cancellation'
 import type { Exchange } from './exchange'
-import { Failure, type Step } from './failure'
+import { Failure, ofThisMachine, type Step } from './failure'
 import { maxReplyBytes, parseReply, printable, type Reply } from './protocol'
 
-/** Milliseconds between two tries to connect to a socket that takes no more for the moment. */
+/** Milliseconds between two tries to connect where there is no room for the moment. */
 const fullPauseMs = 10
 
 /** Milliseconds after OK in which clamd's end of the connection is waited for. */
@@ -32,6 +32,7 @@ export function dial(
     }
     let socket: Socket
     let retry: NodeJS.Timeout | undefined
+    let noRoom: Error | undefined
     const begin = () => {
       socket = how.connect({ ...address, noDelay: true, allowHalfOpen })
       socket.on('connect', onConnect)
@@ -56,13 +57,17 @@ export function dial(
       resolve(socket)
     }
     const onError = (cause: NodeJS.ErrnoException) => {
-      // A unix socket whose queue is full: over TCP the system would go on trying by itself.
-      if (cause.code === 'EAGAIN') retry = setTimeout(begin, fullPauseMs)
-      else fail(new Failure(step, 'no connection', cause))
+      // EAGAIN is a unix socket whose queue is full: over TCP the system would go on trying by itself.
+      if (cause.code === 'EAGAIN' || ofThisMachine(cause)) {
+        noRoom = cause
+        retry = setTimeout(begin, fullPauseMs)
+      } else {
+        fail(new Failure(step, 'no connection', cause))
+      }
     }
     const onAbort = () => fail(how.signal.reason)
     const timer = setTimeout(
-      () => fail(new Failure(step, `no connection within ${how.connectMs} ms`)),
+      () => fail(new Failure(step, `no connection within ${how.connectMs} ms`, noRoom)),
       how.connectMs,
     )
     how.signal.addEventListener('abort', onAbort)

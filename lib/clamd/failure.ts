@@ -18,9 +18,19 @@ export class Failure extends Error {
 
   /** What happened, with the system's code if there is one, on one line. */
   get text(): string {
-    const code = (this.cause as NodeJS.ErrnoException | undefined)?.code
+    const code = codeOf(this.cause)
     return `${this.message}${code ? ` (${code})` : ''}`
   }
+}
+
+function codeOf(error: unknown): string | undefined {
+  return (error as NodeJS.ErrnoException | undefined)?.code
+}
+
+/** This process, or this machine, has no file descriptor left: no other address would change that. */
+export function ofThisMachine(error: unknown): boolean {
+  const code = codeOf(error)
+  return code === 'EMFILE' || code === 'ENFILE'
 }
 
 /** For the log: at which step, and what happened. */

@@ -425,27 +425,43 @@ test("a message that cannot be read is nobody's fault, and nobody else is asked"
   }
 })
 
-// A mock, for a queue that is full stays so for no time that a test could rely on.
+/** A mock: a queue that is full, or a process without a descriptor, stays so for no time that a test could rely on. */
+function broken(code: string): Socket {
+  const socket = new Socket()
+  socket.destroy(Object.assign(new Error(`connect ${code}`), { code }))
+  return socket
+}
+
 test('a unix socket that takes no more for the moment is asked again, within the limit', async (t) => {
   const directory = mkdtempSync(path.join(tmpdir(), 'full-'))
   t.after(() => rmSync(directory, { recursive: true }))
   const [daemon] = await daemons(t, { path: path.join(directory, 'clamd.sock') })
   assert.ok(daemon)
-  const full = (): Socket => {
-    const socket = new Socket()
-    socket.destroy(Object.assign(new Error('connect EAGAIN'), { code: 'EAGAIN' }))
-    return socket
-  }
   const dialled = (times: number, connectMs: number) => {
     let left = times
     const how = { connectMs, signal: new AbortController().signal }
-    const to = (options: NetConnectOpts) => (left-- > 0 ? full() : connect(options))
+    const to = (options: NetConnectOpts) => (left-- > 0 ? broken('EAGAIN') : connect(options))
     return dial({ ...how, connect: to }, daemon.address, 'connect')
   }
   const socket = await dialled(3, 5000)
   assert.equal(socket.readyState, 'open')
   socket.destroy()
   await assert.rejects(dialled(Infinity, 50), /no connection within 50 ms/)
+})
+
+test('without a file descriptor a message waits for one, and no address is blamed', async (t) => {
+  const list = await daemons(t, {}, {})
+  let left = 3
+  const connectSoon = (options: NetConnectOpts) => (left-- > 0 ? broken('EMFILE') : connect(options))
+  const soon = scanningOf(list, { connect: connectSoon })
+  assert.equal((await soon.scan(clean())).outcome, 'clean')
+  assert.deepEqual(soon.log.warnings, [])
+
+  const without = scanningOf(list, { connect: () => broken('EMFILE'), connectMs: 50 })
+  const verdict = await without.scan(clean())
+  assert.ok(verdict.outcome === 'unscanned' && verdict.reason === 'error')
+  assert.match(verdict.text, /^connect: no connection within 50 ms \(EMFILE\)$/)
+  assert.ok(without.hosts.states().every(({ state }) => state === 'up'))
 })
 
 test('what is too large for those that are known is deferred while a name stands for nothing', async (t) => {

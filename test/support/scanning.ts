@@ -85,6 +85,8 @@ export type ScanningOptions = Partial<ScanSettings> &
     readonly selfTest?: boolean
     /** For which a connection is kept. */
     readonly idleMs?: number
+    /** In place of the real one. */
+    readonly connect?: Connect
   }
 
 /** One scanner with its hosts; the rotation begins with the first address. */
@@ -96,6 +98,7 @@ export class Scanning {
   readonly sockets: Socket[] = []
   /** Of the hosts, about names. */
   readonly warnings: string[] = []
+  readonly #connect: Connect
   readonly #messages: BufferMessage[] = []
   readonly #signals: AbortSignal[] = []
 
@@ -109,6 +112,7 @@ export class Scanning {
       sessions,
       idleMs,
       selfTest = false,
+      connect: connectBy = connect,
       ...scan
     } = options
     const settings: ScanSettings = {
@@ -119,6 +123,7 @@ export class Scanning {
       maxBytes: 25 * 1024 * 1024,
       ...scan,
     }
+    this.#connect = connectBy
     this.hosts = new Hosts(
       { hosts, restMs, resolveMs, maxConcurrent, connectMs: settings.connectMs },
       {
@@ -136,7 +141,7 @@ export class Scanning {
   }
 
   readonly connect: Connect = (options) => {
-    const socket = connect(options)
+    const socket = this.#connect(options)
     this.sockets.push(socket)
     return socket
   }

@@ -201,6 +201,40 @@ test('where a connection is still being made, others go elsewhere if they can', 
   assert.equal((await next()).host, '10.0.0.1')
 })
 
+test('an address that has scans and finishes none is spared others for as long as there are better ones', async () => {
+  const { take, use, world } = setUp(three)
+  const stuck = await take()
+  assert.equal(stuck.text, '10.0.0.1:3310')
+  stuck.reached()
+  world.time += 1999
+  assert.deepEqual([await use(), await use(), await use()], ['10.0.0.2', '10.0.0.3', '10.0.0.1'])
+  world.time += 1999
+  const stillBusy = await take(['10.0.0.2:3310', '10.0.0.3:3310'])
+  assert.equal(stillBusy.text, '10.0.0.1:3310', 'it has finished one 1999 ms ago')
+  stillBusy.reached()
+  world.time += 1
+  const order = [await use(), await use(), await use(), await use()]
+  assert.deepEqual(order.sort(), ['10.0.0.2', '10.0.0.2', '10.0.0.3', '10.0.0.3'])
+  const last = await take(['10.0.0.2:3310', '10.0.0.3:3310'])
+  assert.equal(last.text, '10.0.0.1:3310', 'it is still asked when nobody else is left')
+  last.reached()
+  stuck.done('worked')
+  const again = [await use(), await use(), await use()]
+  assert.ok(again.includes('10.0.0.1'), 'it moves, so it is back at once')
+})
+
+test('an address whose scans were given up by their clients is not taken to move', async () => {
+  const { take, use, world } = setUp(three.slice(0, 2))
+  const [stuck, dropped] = [await take(), await take(['10.0.0.2:3310'])]
+  for (const lease of [stuck, dropped]) lease.reached()
+  world.time += 2000
+  dropped.done('neither')
+  assert.deepEqual([await use(), await use()], ['10.0.0.2', '10.0.0.2'])
+  stuck.done('neither')
+  const idle = [await use(), await use()]
+  assert.ok(idle.includes('10.0.0.1'), 'without a scan there is nothing it could finish')
+})
+
 test('what the self test came about by is spoken first, also after a failure', async () => {
   const { list, take } = setUp(three.slice(0, 1))
   const [address] = three as [Address]
