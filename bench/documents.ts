@@ -105,6 +105,8 @@ clamav-milter take part if they are installed and the user is root.
   clamav-milter too. Nothing is delivered: Haraka's queue hook says OK, Postfix hands over to \`discard\`.
 - _Added_ is what scanning adds to the same server without it, round by round.
 - The _null sink_ reads the message from Haraka's \`message_stream\` and forgets it: what reading alone costs.
+- The _plugin that only sends_ sends the message as one frame over a connection that it keeps, and takes any reply for a
+  yes: no limits, no second address, no header, note or gate.
 - The _bare client_ holds the message already and sends it to clamd on a new connection: INSTREAM with one frame, or
   STREAM.
 - STREAM goes through the tests' front for it, a process of its own, since today's clamd has none. Its CPU is not counted.

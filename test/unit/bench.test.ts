@@ -28,6 +28,7 @@ function size(label: string, bytes: number, rounds: SizeCosts['rounds']): SizeCo
 const oneMegabyte = size('1 MB', 1_000_000, {
   none: [cost(10, 8), cost(12, 9), cost(11, 8)],
   null: [cost(13, 12), cost(15, 13), cost(14, 12)],
+  least: [cost(45, 14, 40), cost(47, 15, 40), cost(46, 14, 40)],
   clamd: [cost(70, 28, 50), cost(72, 29, 51), cost(71, 28, 49)],
   instream: [cost(40, 13, 38), cost(42, 14, 39), cost(41, 13, 38)],
   stream: [cost(45, 13, 38, 3), cost(47, 14, 38, 3), cost(46, 13, 38, 3)],
@@ -132,6 +133,7 @@ test('beside a target stands what the least there is to do comes to', () => {
   assert.equal(floorOf(/CPU added .* haraka-plugin-clamd/), 0.2)
   assert.equal(floorOf(/Time added .* haraka-plugin-clamd/), 0.5)
   assert.equal(floorOf(/null sink/), undefined)
+  assert.equal(targetOf(results(), /CPU added .* haraka-plugin-clamd/, /1 MB/)?.onlySends, 0.3)
 })
 
 test('targets say reached, not reached, and not measured', () => {
