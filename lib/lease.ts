@@ -66,7 +66,12 @@ export class Lease {
 
   /** It has found the test file, and has not failed since. */
   get isVouchedFor(): boolean {
-    return this.#known.trust === 'proven' && !this.#known.failed
+    return this.#known.trust === 'proven' && !this.hasFailed
+  }
+
+  /** It has failed, and nothing is known since. */
+  get hasFailed(): boolean {
+    return this.#known.failed
   }
 
   /** To be called with what it made of the test file. What is known of sizes stays. */

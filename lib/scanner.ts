@@ -8,6 +8,7 @@ import { Deadline, type CancelSignal } from './cancellation'
 import type { Engine } from './clamd/engine'
 import type { Connect, MessageSource } from './clamd/exchange'
 import { Failure, ofThisMachine, SessionOver, TooLarge, type Step } from './clamd/failure'
+import { ping } from './clamd/inquiry'
 import { instream } from './clamd/instream'
 import { measure } from './clamd/measure'
 import { headLine, isLimitName, type Protocol, type Reply } from './clamd/protocol'
@@ -208,20 +209,29 @@ export class Scanner {
 
   /**
    * An address that has failed, or that nobody has tried yet, has to find the test file before it gets mail: what is
-   * there now may have no signatures and say OK to everything. One that hangs costs the message no more than the limit.
+   * there now may have no signatures and say OK to everything. Without a self test one that has failed has to answer PING.
+   * One that hangs costs the message no more than the limit.
    * @returns null when it did
    */
   async #doubts(course: Course, lease: Lease): Promise<Attempt | null> {
-    if (!this.tryOut || lease.isVouchedFor) return null
+    const { tryOut, connect } = this
+    const { isOne } = this.hosts
+    // Where there is no other, the message itself is the best question.
+    if (tryOut ? lease.isVouchedFor : isOne || !lease.hasFailed) return null
     const { signal, log } = course
     const { connectMs, scanMs } = this.settings
+    const limitMs = isOne ? scanMs : connectMs
     const failed = (step: Step, text: string, isSilent: boolean): Attempt => {
       course.step = step
-      return { reply: { kind: 'error', text: `test file: ${text}` }, step, bytes: 0, isSilent }
+      const what = tryOut ? 'test file' : 'PING'
+      return { reply: { kind: 'error', text: `${what}: ${text}` }, step, bytes: 0, isSilent }
     }
     try {
-      const limitMs = this.hosts.isOne ? scanMs : connectMs
-      const shown = await this.tryOut(lease.address, lease.protocol, limitMs, signal)
+      if (!tryOut) {
+        await ping(lease.address, { connect, connectMs: limitMs, signal })
+        return null
+      }
+      const shown = await tryOut(lease.address, lease.protocol, limitMs, signal)
       lease.vouch(shown.findsTestFile)
       log.trace(
         `${lease.text}: test file ${shown.findsTestFile ? 'found' : `not found: ${shown.missed ?? ''}`}`,

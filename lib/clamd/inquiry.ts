@@ -19,8 +19,7 @@ export interface Inquiry {
 
 /** PING, then what the daemon offers. Rejects with a Failure. */
 export async function inquire(address: Address, how: Inquiry): Promise<Offer> {
-  const pong = await ask(address, command.ping, how)
-  if (parseReply(pong).kind !== 'pong') throw new Failure('reply', `not PONG but ${printable(pong)}`)
+  await ping(address, how)
   // Daemons before 0.95 refuse VERSIONCOMMANDS, or hang up on it.
   const askedFor = async (words: Buffer): Promise<Offer> => {
     const reply = await ask(address, words, how).catch(() => '')
@@ -29,6 +28,12 @@ export async function inquire(address: Address, how: Inquiry): Promise<Offer> {
   }
   const told = await askedFor(command.versionCommands)
   return told.version === null ? { ...told, ...(await askedFor(command.version)) } : told
+}
+
+/** Rejects with a Failure where PING is not answered with PONG. */
+export async function ping(address: Address, how: Inquiry): Promise<void> {
+  const pong = await ask(address, command.ping, how)
+  if (parseReply(pong).kind !== 'pong') throw new Failure('reply', `not PONG but ${printable(pong)}`)
 }
 
 async function ask(address: Address, words: Buffer, how: Inquiry): Promise<string> {

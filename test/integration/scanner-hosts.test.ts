@@ -425,6 +425,28 @@ test("a message that cannot be read is nobody's fault, and nobody else is asked"
   }
 })
 
+test('without a self test, one that has failed is pinged first, and costs no more than the connect limit while it hangs', async (t) => {
+  const list = await daemons(t, {}, {})
+  const [faulty, good] = list
+  assert.ok(faulty && good)
+  let time = 0
+  const scanning = scanningOf(list, { protocol: 'instream', connectMs: 200, now: () => time })
+  await faulty.play([{ at: 'reply', do: 'close' }])
+  await scanning.scan(clean())
+  faulty.answers.PING = [{ do: 'stall' }]
+  await faulty.play([])
+  const begun = faulty.scans.length
+  time += 30_000
+  for (let i = 0; i < 2; i++) assert.equal((await scanning.scan(clean())).clamd, addressText(good.address))
+  assert.match(scanning.log.warnings.at(-1) ?? '', /reply: PING: no reply within 200 ms$/)
+  assert.equal(faulty.scans.length, begun)
+  delete faulty.answers.PING
+  time += 30_000
+  await scanAll(scanning, 2)
+  assert.equal(faulty.scans.length, begun + 1, 'it answers, so it is back')
+  assert.deepEqual(scanning.leftovers(), [])
+})
+
 /** A mock: a queue that is full, or a process without a descriptor, stays so for no time that a test could rely on. */
 function broken(code: string): Socket {
   const socket = new Socket()
