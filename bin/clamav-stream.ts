@@ -3,7 +3,6 @@
  * The command: runs what was asked for and ends with its exit code; 2 for whatever went wrong before that.
  */
 
-import './quiet'
 import { CommanderError } from 'commander'
 import { ConfigError } from '../lib/config'
 import { program } from './program'

@@ -1,10 +1,9 @@
 /*
  * A clamd's place: the host as an administrator writes it, the address as it is dialled.
- * Names are turned into addresses in hosts.ts.
+ * Names are turned into addresses in names.ts.
  */
 
 import { isIP } from 'node:net'
-import { Endpoint } from 'haraka-net-utils'
 
 /** Where to dial: `host` is a literal IPv4 or IPv6 address. */
 export type Address = { host: string; port: number } | { path: string }
@@ -14,7 +13,12 @@ export type Host = Address | { name: string; port: number }
 
 /** `127.0.0.1:3310`, `[::1]:3310` or the path: for logs, notes and as a key. */
 export function addressText(address: Address): string {
-  return new Endpoint(address).toString()
+  return 'path' in address ? address.path : hostPort(address)
+}
+
+/** `host:port`, an IPv6 address in brackets. */
+export function hostPort({ host, port }: { readonly host: string; readonly port: number }): string {
+  return `${isIP(host) === 6 ? `[${host}]` : host}:${port}`
 }
 
 /**

@@ -1,12 +1,5 @@
 /* The functions of untyped Haraka packages that are called here, and no more. */
 
-declare module 'haraka-net-utils' {
-  export class Endpoint {
-    constructor(address: { host: string; port: number } | { path: string })
-    toString(): string
-  }
-}
-
 declare module 'haraka-dsn' {
   /** Haraka takes code and text of an answer from an object of this class, and knows it by the class's name. */
   export default class DSN {

@@ -5,10 +5,11 @@
 
 import { createReadStream } from 'node:fs'
 import SMTPConnection from 'nodemailer/lib/smtp-connection'
+import { hostPort } from '../../lib/address'
 import { SmtpLines } from '../scan/lines'
 import { through } from '../scan/message'
 import type { Delivery } from './journal'
-import { hopText, loopText, type Hop } from './route'
+import { loopText, type Hop } from './route'
 import { UserError } from '../user-error'
 
 export interface Letter {
@@ -60,7 +61,7 @@ export async function deliver(
     return await send(connection, letter)
   } catch (error) {
     if (error instanceof UserError) throw error
-    return refusedAll(letter.to, `${hopText(hop)}: ${answerIn(error)}`)
+    return refusedAll(letter.to, `${hostPort(hop)}: ${answerIn(error)}`)
   } finally {
     connection.close()
   }

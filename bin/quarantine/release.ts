@@ -3,13 +3,14 @@
  * Each step is written down before the next one, so that whatever breaks off, nobody gets it twice.
  */
 
+import { hostPort } from '../../lib/address'
 import { interruptedCode, interruption } from '../scanning'
 import type { Site } from '../site'
 import { escaped } from '../terminal'
 import { counted, describe, mustAgree, mustChoose, say, type ChangeOptions } from './consent'
 import { deliver } from './delivery'
 import { mustBeFree, sharesOf, type Delivery } from './journal'
-import { hopText, mustLeadAway, parseHop, routesOf, type Hop } from './route'
+import { mustLeadAway, parseHop, routesOf, type Hop } from './route'
 import { mustBe, mustBeReadable, sceneOf, write, writeJson, type CommonOptions, type Scene } from './scene'
 import type { KeptMessage } from './store'
 
@@ -38,7 +39,7 @@ export async function release(ids: readonly string[], options: ReleaseOptions): 
     if (!hasLeft) say(options, null, 'nothing to release')
     return hasLeft ? 1 : 0
   }
-  const hops = new Map(due.flatMap(({ routes }) => [...routes.keys()]).map((hop) => [hopText(hop), hop]))
+  const hops = new Map(due.flatMap(({ routes }) => [...routes.keys()]).map((hop) => [hostPort(hop), hop]))
   for (const hop of hops.values()) await mustLeadAway(scene.site, hop)
   for (const { one } of due) await mustBeReadable(one)
 
@@ -95,7 +96,7 @@ async function releaseOne(
     // Somebody else may have released it since we looked.
     const { routes } = planFor({ site, entries: await journal.entries() }, one, named, options.again)
     for (const [hop, recipients] of routes) {
-      const to = hopText(hop)
+      const to = hostPort(hop)
       const letter = { file: one.file, from: one.record.envelope.mail_from, to: recipients }
       const outcome = await deliver(hop, letter, nameOfSite(site), () =>
         attempt.write({ event: 'sending', to, recipients }),

@@ -6,6 +6,7 @@
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
+import { hostPort } from '../../lib/address'
 import type { QuarantineRecord } from '../../lib/record'
 import type { Site } from '../site'
 import { UserError } from '../user-error'
@@ -16,10 +17,6 @@ export interface Hop {
   /** STARTTLS: `offered`, when the server has it, whatever its certificate; `never`. */
   readonly tls: 'offered' | 'never'
   readonly login: { readonly user: string; readonly pass: string; readonly method: string } | null
-}
-
-export function hopText({ host, port }: Hop): string {
-  return `${isIP(host) === 6 ? `[${host}]` : host}:${port}`
 }
 
 /** `host`, `host:port`, `[v6]:port`. @throws UserError */
@@ -126,7 +123,7 @@ export async function mustLeadAway(site: Site | null, hop: Hop): Promise<void> {
 }
 
 export function loopText(hop: Hop): string {
-  return `${hopText(hop)} is this Haraka itself, which would scan the message and keep it again: name the server behind it with --to`
+  return `${hostPort(hop)} is this Haraka itself, which would scan the message and keep it again: name the server behind it with --to`
 }
 
 /** As Haraka reads smtp.ini. */
