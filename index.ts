@@ -9,14 +9,11 @@ import type { Connection, Next, Plugin, Server } from './lib/haraka'
 import { introduce, serve, stopServing } from './lib/http/serve'
 import { load, startCheck, stop } from './lib/live'
 import { gatePriority, mustStandFirst } from './lib/neighbours'
-import { drop, stackOf, whileHere, type NextArgs } from './lib/passage'
+import { deferred, drop, stackOf, whileHere, type NextArgs } from './lib/passage'
 import { carryOut, examine, dispositionOf, reconsider, settle, type Disposition } from './lib/treatment'
 
 export type { Protocol } from './lib/clamd/protocol'
 export type { Note, Reason } from './lib/verdict'
-
-/** For whatever goes wrong: the client keeps the message and tries again. */
-const deferred: NextArgs = [constants.denysoft]
 
 export function register(this: Plugin): void {
   mustStandFirst(this)
@@ -59,12 +56,12 @@ export function clamav_serve(this: Plugin, next: Next, server: Server): void {
 
 /** data_post, first: takes out of the message what a sender may have forged. */
 export function clamav_strip(this: Plugin, next: Next, connection: Connection): void {
-  whileHere(this, next, connection, deferred, () => [])
+  whileHere(this, next, connection, () => [])
 }
 
 /** data_post: scans. */
 export function clamav_scan(this: Plugin, next: Next, connection: Connection): void {
-  whileHere(this, next, connection, deferred, async (message) => {
+  whileHere(this, next, connection, async (message) => {
     await examine(message)
     return []
   })
@@ -72,7 +69,7 @@ export function clamav_scan(this: Plugin, next: Next, connection: Connection): v
 
 /** data_post, late: turns the verdict into an action; a plain reject or defer is answered here. */
 export function clamav_rules(this: Plugin, next: Next, connection: Connection): void {
-  whileHere(this, next, connection, deferred, (message) => {
+  whileHere(this, next, connection, (message) => {
     const { judgement } = message.passage
     // Without one the message was steered past the scan; the gate will see to it.
     if (!judgement) return []
@@ -88,7 +85,7 @@ export function clamav_rules(this: Plugin, next: Next, connection: Connection): 
  * scans it if it has none. Copies and reports are made here. Whatever goes wrong defers the message.
  */
 export function clamav_gate(this: Plugin, next: Next, connection: Connection): void {
-  whileHere(this, next, connection, deferred, async (message) => {
+  whileHere(this, next, connection, async (message) => {
     const { passage } = message
     reconsider(message)
     const judgement = passage.judgement ?? (await examine(message))

@@ -22,7 +22,7 @@ async function main(): Promise<void> {
       const proof = await prove(
         { host: clamd.host, port: clamd.port },
         {
-          selfTest: 'full',
+          depth: 'full',
           protocol: 'instream',
           maxBytes: 25 * MiB,
           bufferBytes: 8192,

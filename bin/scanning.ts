@@ -74,7 +74,7 @@ export class Desk {
         try {
           const how = { connect, connectMs: scan.connectMs, signal, trace }
           const offered = protocolOf(await inquire(address, how))
-          const settings = { ...scan, maxBytes, selfTest }
+          const settings = { ...scan, maxBytes, depth: selfTest }
           const { proof } = await proveAsMail(address, settings, offered, connect, signal, trace)
           this.#hosts.learn(address, { proof })
         } catch (error) {

@@ -12,6 +12,7 @@ import type { Host } from './address'
 import type { HostSettings } from './hosts'
 import { parseIni, type Ini, type Problem } from './ini'
 import type { Check, Rules } from './policy'
+import type { ProofSettings } from './proof/watch'
 import type { ScanSettings } from './scanner'
 import { parseSignatureRule } from './signatures'
 import {
@@ -146,12 +147,6 @@ export interface Settings {
   readonly http: HttpSettings
   readonly detailsHeader: boolean
   readonly debug: boolean
-}
-
-export interface ProofSettings {
-  readonly selfTest: 'full' | 'eicar' | 'off'
-  /** Signatures older than this are worth a warning; 0: none are. */
-  readonly maxSignatureAgeMs: number
 }
 
 export interface AttachmentSettings {

@@ -1,6 +1,6 @@
 /*
  * The addresses of every configured host: which is asked next, which rests, how many scans each has in
- * flight, and what has been learnt of it. Knows nothing of clamd or messages.
+ * flight, and what has been learnt of it. Makes no connection and reads no message.
  */
 
 import { addressText, type Address } from './address'
@@ -12,8 +12,6 @@ import { Lease, type AddressOutcome } from './lease'
 import { Names, type NameSettings } from './names'
 import { Waiting, within } from './waiting'
 import type { World } from './world'
-
-export type { AddressFacts as Findings } from './known-address'
 
 export interface HostSettings extends NameSettings {
   /** Milliseconds for which a failed address is asked last. */

@@ -37,7 +37,7 @@ export interface KnownAddress {
   finished: number
   /** That was last seen to work. */
   protocol: Protocol | null
-  /** See Findings. */
+  /** See AddressFacts. */
   provenProtocol: Protocol | null
   hasSessions: boolean
   engine: Engine | null

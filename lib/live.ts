@@ -131,7 +131,7 @@ export function startCheck(plugin: Plugin, role: Role): void {
     error: (text: string) => plugin.logerror(text),
   }
   const topic = topicOf(plugin, live.settings)
-  const learn: Hosts['learn'] = (address, findings) => live.hosts.learn(address, findings)
+  const learn: Hosts['learn'] = (address, facts) => live.hosts.learn(address, facts)
   const check = (answered?: Watch['answered']) => {
     const settings = { ...startup, connectMs: scan.connectMs, protocol: scan.protocol }
     checkAtStart(settings, live.hosts, connect, log, signal, answered).catch((error: unknown) =>
@@ -143,7 +143,8 @@ export function startCheck(plugin: Plugin, role: Role): void {
     check()
     return
   }
-  const watch: Watch = new Watch(
+  let tell = learn
+  const watch = new Watch(
     { ...scan, ...proof, pingIntervalMs: startup.pingIntervalMs },
     {
       connect,
@@ -151,15 +152,19 @@ export function startCheck(plugin: Plugin, role: Role): void {
       date: Date.now,
       log,
       addresses: (ends) => live.hosts.addresses(ends),
-      tell: role === 'alone' ? learn : (address, findings) => tellWorkers(address, findings),
+      tell: (address, facts) => tell(address, facts),
     },
     signal,
   )
   const recovered = (address: Address) => watch.recovered(address)
-  const tellWorkers = role === 'alone' ? learn : serveWorkers(topic, () => watch.known(), recovered, signal)
   live.answers = recovered
-  watch.run(role === 'master' ? 'at once' : 'after a pause')
-  if (role === 'alone') check((address, offer) => watch.answered(address, offer))
+  if (role === 'master') {
+    tell = serveWorkers(topic, () => watch.known(), recovered, signal)
+    watch.run('at once')
+  } else {
+    watch.run('after a pause')
+    check((address, offer) => watch.answered(address, offer))
+  }
 }
 
 export function stop(plugin: Plugin): void {

@@ -3,6 +3,7 @@
  * exactly once, for this very message, whatever goes wrong. What is done with it is treatment.ts.
  */
 
+import constants from 'haraka-constants'
 import type { Action } from './action'
 import { Cancellation } from './cancellation'
 import type { Connection, Next, Plugin, Transaction } from './haraka'
@@ -42,6 +43,9 @@ export interface Message {
 /** What `next` is called with; nothing: continue. */
 export type NextArgs = readonly [code?: number, message?: unknown]
 
+/** For whatever goes wrong: the client keeps the message and tries again. */
+export const deferred: NextArgs = [constants.denysoft]
+
 const passages = new WeakMap<Transaction, Passage>()
 
 /**
@@ -55,16 +59,15 @@ class Visit {
     private readonly next: Next,
     private readonly connection: Connection,
     private readonly transaction: Transaction | null,
-    private readonly otherwise: NextArgs,
   ) {}
 
   /** Answers with `args`, unless the connection has moved on to another message. */
   end(args: NextArgs): void {
-    this.#answer(this.connection.transaction === this.transaction ? args : this.otherwise)
+    this.#answer(this.connection.transaction === this.transaction ? args : deferred)
   }
 
   giveUp(): void {
-    this.#answer(this.otherwise)
+    this.#answer(deferred)
   }
 
   #answer([code, message]: NextArgs): void {
@@ -76,18 +79,17 @@ class Visit {
 
 /**
  * Runs the body of a hook for the message of this moment and calls `next` exactly once: with what the body
- * answers, or with `otherwise` if it throws or the message is dropped meanwhile. So a late answer never meets
+ * answers, or with DENYSOFT if it throws or the message is dropped meanwhile. So a late answer never meets
  * another message, and what goes wrong here never means "continue".
  */
 export function whileHere(
   plugin: Plugin,
   next: Next,
   connection: Connection,
-  otherwise: NextArgs,
   body: (message: Message) => NextArgs | Promise<NextArgs>,
 ): void {
   const { transaction } = connection
-  const visit = new Visit(next, connection, transaction, otherwise)
+  const visit = new Visit(next, connection, transaction)
   if (!transaction) {
     visit.giveUp()
     return

@@ -141,7 +141,7 @@ export class Scanner {
       tried.add(lease.text)
       const { reply, step, bytes } = await this.#ask(course, lease)
       course.bytes = bytes
-      if (reply.kind === 'clean') return cleanVerdict(course)
+      if (reply.kind === 'clean') return { outcome: 'clean', ...scanOf(course) }
       if (reply.kind === 'found') {
         return isLimitName(reply.name)
           ? unscanned('limits', `clamd reached its limits: ${reply.name}`, course)
@@ -360,17 +360,8 @@ function textOf(reply: Reply): string {
   return 'text' in reply ? reply.text : reply.kind
 }
 
-/** Without the spreading of the others: it is what nearly every message gets. */
-function cleanVerdict({ started, clamd, engine, protocol, bytes }: Course): Verdict {
-  return { outcome: 'clean', clamd, engine, protocol, bytes, ms: msSince(started) }
-}
-
 function scanOf({ started, clamd, engine, protocol, bytes }: Course) {
-  return { clamd, engine, protocol, bytes, ms: msSince(started) }
-}
-
-function msSince(started: number): number {
-  return Math.round(performance.now() - started)
+  return { clamd, engine, protocol, bytes, ms: Math.round(performance.now() - started) }
 }
 
 function unscanned(reason: Reason, text: string, course: Course): Verdict {

@@ -102,8 +102,8 @@ async function examine(
       protocols: offer.commands?.filter((command) => /^(IN)?STREAM$/.test(command)) ?? null,
       protocol: spoken,
     }
-    const selfTest = isQuick ? 'eicar' : 'full'
-    const proven = await proveAsMail(address, { ...scan, selfTest }, protocolOf(offer), connect, signal)
+    const depth = isQuick ? 'eicar' : 'full'
+    const proven = await proveAsMail(address, { ...scan, depth }, protocolOf(offer), connect, signal)
     const { proof, protocol, streamFailure } = proven
     return {
       ...known,

@@ -3,7 +3,7 @@
  */
 
 import type { Address } from '../address'
-import type { CancelSignal } from '../cancellation'
+import { Deadline, type CancelSignal } from '../cancellation'
 import { CommandConnection } from './connection'
 import type { Connect } from './exchange'
 import { Failure } from './failure'
@@ -38,12 +38,9 @@ export async function ping(address: Address, how: Inquiry): Promise<void> {
 
 async function ask(address: Address, words: Buffer, how: Inquiry): Promise<string> {
   const { connect, connectMs, signal } = how
-  const limit = new AbortController()
-  const end = () => limit.abort(new Failure('reply', `no reply within ${connectMs} ms`))
-  const timer = setTimeout(end, connectMs)
-  signal.addEventListener('abort', end)
+  const limit = new Deadline(signal, connectMs, () => new Failure('reply', `no reply within ${connectMs} ms`))
   try {
-    const line = await CommandConnection.open({ connect, address, connectMs, signal: limit.signal })
+    const line = await CommandConnection.open({ connect, address, connectMs, signal: limit })
     try {
       const reply = await line.ask(words, 'reply')
       how.trace?.(`says ${printable(reply)}`)
@@ -52,7 +49,6 @@ async function ask(address: Address, words: Buffer, how: Inquiry): Promise<strin
       line.close()
     }
   } finally {
-    clearTimeout(timer)
-    signal.removeEventListener('abort', end)
+    limit.end()
   }
 }

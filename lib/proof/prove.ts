@@ -16,8 +16,8 @@ import { harmlessMail, leastProbeBytes, nestedMail, testFileMail } from './mails
 import type { Probe } from './probe'
 
 export interface ProveSettings {
-  /** `eicar`: small probes only, the size is not looked for. `once`: the test file alone, and nothing else. */
-  readonly selfTest: 'full' | 'eicar' | 'once'
+  /** As `self_test` has it, and `test file`: that alone, without the other small mails. */
+  readonly depth: 'full' | 'eicar' | 'test file'
   readonly protocol: Protocol
   /** The size to prove, our Received line included. */
   readonly maxBytes: number
@@ -77,90 +77,123 @@ export async function prove(
   signal: CancelSignal,
   trace: (text: string) => void = () => undefined,
 ): Promise<Proof> {
-  const started = performance.now()
-  let probes = 0
-  let sentBytes = 0
-  let missed: string | null = null
-  let alarm: Alarm | null = null
-  let tellsLimits: boolean | null = null
-  let breaks = 0
+  const prober = new Prober(address, settings, connect, signal, trace)
+  if (!(await prober.finds(leastProbeBytes))) return prober.proof(false, null)
+  if (settings.depth === 'test file') return prober.proof(true, null)
+  await prober.tryOthers()
+  if (settings.depth === 'eicar') return prober.proof(true, null)
+  return prober.proof(true, await largestFound(prober, settings.maxBytes, settings.provenBefore))
+}
 
-  const send = async (what: string, mail: Probe): Promise<Reply> => {
-    probes++
-    sentBytes += mail.bytes
-    const { reply, step } = await sendProbe(address, mail, settings, connect, signal)
-    trace(`${settings.protocol}: ${what}: ${said(reply)}`)
-    if (reply.kind === 'unknown_command') throw new Failure('command', reply.text)
-    if (reply.kind === 'error') throw new Inconclusive(step, reply.text)
-    return reply
-  }
-  const sendTestFile = (bytes: number) => send(`test file at the end of ${bytes} bytes`, testFileMail(bytes))
-  const finds = async (bytes: number): Promise<boolean> => {
-    const reply = await sendTestFile(bytes).catch((error: unknown) => {
+/** One address while it is proven: the probes that were sent there, and what came of them. */
+class Prober {
+  /** Probes for whose size a daemon broke off, twice. */
+  breaks = 0
+  readonly #started = performance.now()
+  #probes = 0
+  #sentBytes = 0
+  #missed: string | null = null
+  #alarm: Alarm | null = null
+  #tellsLimits: boolean | null = null
+
+  constructor(
+    private readonly address: Address,
+    private readonly settings: ProveSettings,
+    private readonly connect: Connect,
+    private readonly signal: CancelSignal,
+    private readonly trace: (text: string) => void,
+  ) {}
+
+  /** Whether the test file is found at the end of so many bytes. */
+  async finds(bytes: number): Promise<boolean> {
+    const sendTestFile = () => this.#send(`test file at the end of ${bytes} bytes`, testFileMail(bytes))
+    const reply = await sendTestFile().catch((error: unknown) => {
       // Some break off where they stop reading, and the reply is lost. Once more tells it from an accident.
       if (bytes === leastProbeBytes || !isBreak(error)) throw error
-      return sendTestFile(bytes).catch((again: unknown): Reply => {
+      return sendTestFile().catch((again: unknown): Reply => {
         if (!isBreak(again)) throw again
-        breaks++
+        this.breaks++
         return { kind: 'limit', text: again.text }
       })
     })
     if (reply.kind === 'found' && /eicar/i.test(reply.name)) return true
     if (reply.kind === 'found' && isLimitName(reply.name) && bytes === leastProbeBytes)
       throw new Inconclusive('reply', said(reply))
-    missed = said(reply)
+    this.#missed = said(reply)
     return false
   }
-  /** What goes wrong here says nothing about what it finds. */
-  const tryOut = (what: string, mail: Probe): Promise<Reply> =>
-    send(what, mail).catch((error: unknown): Reply => {
-      if (signal.aborted || !(error instanceof Failure)) throw error
-      trace(`${settings.protocol}: ${what}: ${failureText(error)}`)
-      return { kind: 'error', text: failureText(error) }
-    })
-  const proof = (findsTestFile: boolean, provenBytes: number | null): Proof => ({
-    findsTestFile,
-    provenBytes,
-    provesMaxBytes: findsTestFile && provenBytes !== null && provenBytes >= settings.maxBytes,
-    missed,
-    alarm,
-    tellsLimits,
-    probes,
-    sentBytes,
-    ms: Math.round(performance.now() - started),
-  })
 
-  if (!(await finds(leastProbeBytes))) return proof(false, null)
-  if (settings.selfTest === 'once') return proof(true, null)
-  const harmless = await tryOut('a harmless mail', harmlessMail())
-  if (harmless.kind !== 'clean') {
-    alarm = { kind: harmless.kind === 'found' ? 'found' : 'failed', text: said(harmless) }
+  /** A harmless mail, and one that goes over a limit of every clamd. */
+  async tryOthers(): Promise<void> {
+    const harmless = await this.#tryOut('a harmless mail', harmlessMail())
+    if (harmless.kind !== 'clean')
+      this.#alarm = { kind: harmless.kind === 'found' ? 'found' : 'failed', text: said(harmless) }
+    const nested = await this.#tryOut('a mail with nested archives', nestedMail())
+    if (nested.kind === 'clean') this.#tellsLimits = false
+    if (nested.kind === 'found' && isLimitName(nested.name)) this.#tellsLimits = true
   }
-  const nested = await tryOut('a mail with nested archives', nestedMail())
-  if (nested.kind === 'clean') tellsLimits = false
-  if (nested.kind === 'found' && isLimitName(nested.name)) tellsLimits = true
-  if (settings.selfTest === 'eicar') return proof(true, null)
-  if (settings.maxBytes <= leastProbeBytes || (await finds(settings.maxBytes))) {
-    return proof(true, settings.maxBytes)
+
+  proof(findsTestFile: boolean, provenBytes: number | null): Proof {
+    return {
+      findsTestFile,
+      provenBytes,
+      provesMaxBytes: findsTestFile && provenBytes !== null && provenBytes >= this.settings.maxBytes,
+      missed: this.#missed,
+      alarm: this.#alarm,
+      tellsLimits: this.#tellsLimits,
+      probes: this.#probes,
+      sentBytes: this.#sentBytes,
+      ms: Math.round(performance.now() - this.#started),
+    }
   }
-  let [proven, unproven] = [leastProbeBytes, settings.maxBytes]
-  const { provenBefore } = settings
-  if (provenBefore && provenBefore < unproven) {
-    if (await finds(provenBefore)) return proof(true, provenBefore)
+
+  async #send(what: string, mail: Probe): Promise<Reply> {
+    const { address, settings, connect, signal } = this
+    this.#probes++
+    this.#sentBytes += mail.bytes
+    const { reply, step } = await sendProbe(address, mail, settings, connect, signal)
+    this.trace(`${settings.protocol}: ${what}: ${said(reply)}`)
+    if (reply.kind === 'unknown_command') throw new Failure('command', reply.text)
+    if (reply.kind === 'error') throw new Inconclusive(step, reply.text)
+    return reply
+  }
+
+  /** What goes wrong here says nothing about what it finds. */
+  async #tryOut(what: string, mail: Probe): Promise<Reply> {
+    try {
+      return await this.#send(what, mail)
+    } catch (error) {
+      if (this.signal.aborted || !(error instanceof Failure)) throw error
+      this.trace(`${this.settings.protocol}: ${what}: ${failureText(error)}`)
+      return { kind: 'error', text: failureText(error) }
+    }
+  }
+}
+
+/** Bytes of the largest message in which the test file is found, as far as it is looked for. */
+async function largestFound(
+  prober: Pick<Prober, 'finds' | 'breaks'>,
+  maxBytes: number,
+  provenBefore: number | null = null,
+): Promise<number> {
+  if (maxBytes <= leastProbeBytes || (await prober.finds(maxBytes))) return maxBytes
+  let [proven, unproven] = [leastProbeBytes, maxBytes]
+  if (provenBefore !== null && provenBefore < unproven) {
+    if (await prober.finds(provenBefore)) return provenBefore
     unproven = provenBefore
   }
   for (let i = 0; i < halvings && unproven - proven > 1; i++) {
     const middle = Math.floor((proven + unproven) / 2)
-    if (await finds(middle)) proven = middle
+    if (await prober.finds(middle)) proven = middle
     else unproven = middle
   }
   // Where it broke off it may have been gone for a while, and behind a proxy that looks the same.
-  if (breaks > 0 && (!(await finds(proven)) || (await finds(unproven))))
+  if (prober.breaks > 0 && (!(await prober.finds(proven)) || (await prober.finds(unproven))))
     throw new Inconclusive(
       'reply',
       `the test file is found in ${proven} bytes at one time and not at another`,
     )
-  return proof(true, proven)
+  return proven
 }
 
 export interface ProvenAsMail {
@@ -208,12 +241,12 @@ export async function proveAsMail(
 
 /** For a scanner: the test file alone, when an address is to show that it finds it before it gets a message. */
 export function tryOutWith(
-  settings: Omit<Parameters<typeof proveAsMail>[1], 'selfTest' | 'scanMs'>,
+  settings: Omit<Parameters<typeof proveAsMail>[1], 'depth' | 'scanMs'>,
   connect: Connect,
 ): TryOut {
   return async (address, protocol, limitMs, signal) => {
-    const once = { ...settings, selfTest: 'once', scanMs: limitMs } as const
-    return (await proveAsMail(address, once, protocol, connect, signal)).proof
+    const alone = { ...settings, depth: 'test file', scanMs: limitMs } as const
+    return (await proveAsMail(address, alone, protocol, connect, signal)).proof
   }
 }
 

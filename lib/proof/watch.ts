@@ -10,22 +10,21 @@ import type { Connect } from '../clamd/exchange'
 import { Failure, failureText } from '../clamd/failure'
 import { inquire } from '../clamd/inquiry'
 import { hasSessions, protocolOf, type Offer, type Protocol } from '../clamd/protocol'
-import type { Findings } from '../hosts'
+import type { AddressFacts } from '../known-address'
+import type { ScanSettings } from '../scanner'
 import type { StartupLog } from '../startup'
 import { newsOf } from './news'
 import { proveAsMail, type Proof } from './prove'
 
-export interface WatchSettings {
+export interface ProofSettings {
   readonly selfTest: 'full' | 'eicar' | 'off'
-  /** 0: no signatures are too old. */
+  /** Signatures older than this are worth a warning; 0: none are. */
   readonly maxSignatureAgeMs: number
+}
+
+export interface WatchSettings extends ScanSettings, ProofSettings {
   /** Between two looks at an address that does not answer, or gets no mail. */
   readonly pingIntervalMs: number
-  readonly protocol: Protocol | 'auto'
-  readonly maxBytes: number
-  readonly bufferBytes: number
-  readonly connectMs: number
-  readonly scanMs: number
 }
 
 export interface WatchWorld {
@@ -36,7 +35,7 @@ export interface WatchWorld {
   readonly date: () => number
   readonly log: StartupLog
   readonly addresses: (signal: AbortSignal) => Promise<readonly Address[]>
-  readonly tell: (address: Address, findings: Findings) => void
+  readonly tell: (address: Address, facts: AddressFacts) => void
 }
 
 /** What is known of one address. */
@@ -84,7 +83,7 @@ export class Watch {
   }
 
   /** What was found out so far, for somebody who comes later. */
-  known(): readonly [Address, Findings][] {
+  known(): readonly [Address, AddressFacts][] {
     return [...this.#watched.values()]
       .filter(({ seenAt }) => seenAt > -Infinity)
       .map(({ address, engine, hasSessions, proof, provenProtocol }) => [
@@ -167,9 +166,10 @@ export class Watch {
       watched.hasSessions = hasSessions(offer)
       tell(watched.address, { engine, hasSessions: watched.hasSessions })
       this.#warnOfAge(watched)
-      if (this.settings.selfTest !== 'off') {
+      const { selfTest } = this.settings
+      if (selfTest !== 'off') {
         if (isSame && isWell(watched.proof)) await this.#proveAgain(watched, offer)
-        else await this.#prove(watched, offer, isSame)
+        else await this.#prove(watched, offer, isSame, selfTest)
       }
       watched.failures = 0
       watched.dueAt = now() + (watched.proof?.findsTestFile === false ? this.#pauseMs : this.everyMs)
@@ -198,7 +198,7 @@ export class Watch {
   async #proveAgain(watched: Watched, offer: Offer): Promise<void> {
     const { connect, log, tell } = this.world
     const { address, name, proof: before, provenProtocol } = watched
-    const settings = { ...this.settings, selfTest: 'once' as const }
+    const settings = { ...this.settings, depth: 'test file' as const }
     const offered = provenProtocol ?? protocolOf(offer)
     const { proof } = await proveAsMail(address, settings, offered, connect, this.signal)
     watched.proof = proof.findsTestFile ? before : proof
@@ -214,7 +214,7 @@ export class Watch {
     for (const { level, text } of news) log[level](`${name} ${text}`)
   }
 
-  async #prove(watched: Watched, offer: Offer, isSame: boolean): Promise<void> {
+  async #prove(watched: Watched, offer: Offer, isSame: boolean, depth: 'full' | 'eicar'): Promise<void> {
     const { connect, log, tell } = this.world
     const { address, name } = watched
     const slow = setTimeout(() => {
@@ -228,10 +228,9 @@ export class Watch {
       const before = watched.proof
       // A daemon as it was before needs no new search if neither more nor less is proven.
       const provenBefore = isSame ? (before?.provenBytes ?? null) : null
-      const { selfTest } = this.settings
       const { proof, protocol, streamFailure } = await proveAsMail(
         address,
-        { ...this.settings, selfTest: selfTest === 'eicar' ? 'eicar' : 'full', provenBefore },
+        { ...this.settings, depth, provenBefore },
         protocolOf(offer),
         connect,
         this.signal,

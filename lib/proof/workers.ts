@@ -6,7 +6,7 @@
 
 import cluster, { type Worker } from 'node:cluster'
 import type { Address } from '../address'
-import type { Findings } from '../hosts'
+import type { AddressFacts } from '../known-address'
 
 const event = 'clamav_stream'
 
@@ -15,7 +15,7 @@ interface Told {
   readonly event: typeof event
   /** Which plugin, and by which settings: during a reload master and workers may have different ones. */
   readonly topic: string
-  readonly told: readonly (readonly [Address, Findings])[]
+  readonly told: readonly (readonly [Address, AddressFacts])[]
 }
 
 /** From a worker: it wants to know what is known, or an address works again. */
@@ -36,7 +36,7 @@ export function serveWorkers(
   known: () => Told['told'],
   recovered: (address: Address) => void,
   signal: AbortSignal,
-): (address: Address, findings: Findings) => void {
+): (address: Address, facts: AddressFacts) => void {
   const tell = (worker: Worker | undefined, told: Told['told']) => {
     // Without a callback a worker that is just going away would end the master.
     if (worker?.isConnected()) worker.send({ event, topic, told } satisfies Told, () => undefined)
@@ -56,7 +56,7 @@ export function serveWorkers(
 /** In a worker. @returns tells the master that an address works again */
 export function followMaster(
   topic: string,
-  learn: (address: Address, findings: Findings) => void,
+  learn: (address: Address, facts: AddressFacts) => void,
   signal: AbortSignal,
 ): (address: Address) => void {
   const onMessage = (message: unknown) => {

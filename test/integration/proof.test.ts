@@ -8,7 +8,8 @@ import { after, test, type TestContext } from 'node:test'
 import { addressText, type Address } from '../../lib/address'
 import { measure } from '../../lib/clamd/measure'
 import { headLine } from '../../lib/clamd/protocol'
-import { Hosts, type Findings } from '../../lib/hosts'
+import { Hosts } from '../../lib/hosts'
+import type { AddressFacts } from '../../lib/known-address'
 import { leastProbeBytes, testFileMail } from '../../lib/proof/mails'
 import { prove, type ProveSettings } from '../../lib/proof/prove'
 import { Watch, type WatchSettings } from '../../lib/proof/watch'
@@ -30,7 +31,7 @@ const bounded = { timeout: 60_000 }
 const never = new AbortController().signal
 
 const usual: ProveSettings = {
-  selfTest: 'full',
+  depth: 'full',
   protocol: 'instream',
   maxBytes: 4 * M,
   bufferBytes: 8192,
@@ -216,7 +217,7 @@ test('STREAM by which no harmless mail is clean gives way to INSTREAM', bounded,
 test('self_test=eicar sends three small probes; a limit known before needs two more', bounded, async (t) => {
   if (!clamdOrSkip(t)) return
   const { address } = await real(t, { MaxFileSize: '1M' })
-  const small = await prove(address, { ...usual, selfTest: 'eicar' }, connect, never)
+  const small = await prove(address, { ...usual, depth: 'eicar' }, connect, never)
   assert.deepEqual([small.findsTestFile, small.provenBytes, small.probes], [true, null, 3])
   assert.ok(small.sentBytes < 8192, String(small.sentBytes))
   const tiny = await prove(address, { ...usual, maxBytes: 100 }, connect, never)
@@ -361,7 +362,7 @@ test('with none to trust mail is an error, not clean, and the text says why', bo
 function watching(t: TestContext, addresses: Address[], more: Partial<WatchSettings> = {}, everyMs?: number) {
   const stop = new AbortController()
   t.after(() => stop.abort())
-  const told: Findings[] = []
+  const told: AddressFacts[] = []
   const lines: string[] = []
   const line = (level: string) => (text: string) => void lines.push(`${level} ${text}`)
   const world = { dateMs: Date.now() }

@@ -7,7 +7,6 @@ import type { Connection, Plugin, Transaction } from '../../lib/haraka'
 import { load } from '../../lib/live'
 import { drop, whileHere, type Message, type NextArgs } from '../../lib/passage'
 
-const otherwise: NextArgs = [constants.denysoft]
 const fine: NextArgs = [constants.ok]
 
 /** As it comes with the plugin. */
@@ -41,7 +40,7 @@ function scene() {
   const answers: NextArgs[] = []
   const next = (...args: unknown[]) => void answers.push(args as unknown as NextArgs)
   const run = (body: (message: Message) => NextArgs | Promise<NextArgs>) =>
-    whileHere(plugin, next, connection, otherwise, body)
+    whileHere(plugin, next, connection, body)
   return { plugin, connection, transaction, answers, errors, run }
 }
 
