@@ -79,11 +79,9 @@ export function mark(message: Headed, verdict: Verdict, withStatus: boolean): vo
     present.some((line) => line.trimEnd() === `${name}: ${value}`)
   if (present.length === wanted.length && wanted.every(isThere)) return
   strip(message, names)
-  // Haraka takes a line of a single carriage return for a header and sends it as an empty line, behind which ours would
-  // be part of the body.
-  const isCutShort = message.header.header_list.some((line) => /^[\r\n]*$/.test(line))
-  for (const [name, value] of wanted) {
-    if (isCutShort) message.add_leading_header(name, value)
-    else message.add_header(name, value)
-  }
+  // Haraka makes line ends of carriage returns, and so sends an empty line within what it takes for a header; ours would
+  // be part of the body behind that.
+  const isCutShort = message.header.header_list.some((line) => /(^|\n)[ \t\r]*\n/.test(line))
+  if (isCutShort) for (const [name, value] of wanted.reverse()) message.add_leading_header(name, value)
+  else for (const [name, value] of wanted) message.add_header(name, value)
 }

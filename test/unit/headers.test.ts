@@ -140,8 +140,20 @@ test('a message that is marked already keeps the order of its headers', () => {
   assert.deepEqual(list(transaction), ['Subject: one', 'X-MessageIsInfected: false', 'X-Later: yes'])
 })
 
-test('a line of a single carriage return, which goes out as an empty line, does not make a body of our header', () => {
-  const transaction = message('Subject: t', '\r', 'From: a@example.com')
+for (const line of ['\r', '\r\r', '\rX: y', '\r\rX: y', 'X: y\r\r z', 'X: y\r\n\r z']) {
+  test(`${JSON.stringify(line)}, which may go out with an empty line, does not make a body of our header`, async () => {
+    const transaction = message('Subject: t', ...line.split('\r\n'), 'From: a@example.com')
+    mark(transaction, infected, true)
+    const sent = await new Promise<Buffer>((resolve) => transaction.message_stream.get_data({}, resolve))
+    // Some take a line of blanks for an empty one, and a carriage return by itself for the end of a line.
+    const [section = ''] = sent.toString('latin1').split(/(?:\r\n|\r(?!\n)|\n)[ \t]*(?:\r\n|\r(?!\n)|\n)/)
+    assert.match(section, /^X-MessageIsInfected: true$/m)
+    assert.match(section, /^X-Virus-Status: infected \(Eicar\)$/m)
+  })
+}
+
+test('our headers stand behind the others where none ends the section', () => {
+  const transaction = message('Subject: t', 'X: a', ' b')
   mark(transaction, infected, false)
-  assert.deepEqual(list(transaction).slice(0, 2), ['X-MessageIsInfected: true', 'Subject: t'])
+  assert.equal(list(transaction).at(-1), 'X-MessageIsInfected: true')
 })
