@@ -52,7 +52,8 @@ export function currentOf(plugin: Plugin): Live {
 /** Reads the settings and watches their files. @throws ConfigError */
 export function load(plugin: Plugin): void {
   const hookSeconds = plugin.timeout
-  const use = (settings: Settings) => {
+  /** @param isAsked to look at the clamds again, whose own settings may have changed */
+  const use = (settings: Settings, isAsked: boolean) => {
     const old = lives.get(plugin)
     const live = liveOf(plugin, settings, old)
     lives.set(plugin, live)
@@ -61,17 +62,17 @@ export function load(plugin: Plugin): void {
     const needed = Math.ceil((settings.scan.scanMs + settings.scan.connectMs + aroundMs) / 1000)
     plugin.timeout = hookSeconds === 0 ? 0 : Math.max(hookSeconds, needed)
     const role = roles.get(plugin)
-    if (role && old?.hosts !== live.hosts) {
+    if (role && (isAsked || old?.hosts !== live.hosts)) {
       old?.check?.abort()
       startCheck(plugin, role)
     }
   }
   let files = readSettingsFiles(plugin.config)
-  const reload = () => {
+  const reload = (name: string) => {
     try {
       const found = readSettingsFiles(plugin.config)
       if (files.ini.path !== null && !existsSync(files.ini.path)) throw new Error(`${files.ini.path} is gone`)
-      use(parse(found))
+      use(parse(found), name === fileNames.ini)
       files = found
       plugin.loginfo('settings reloaded')
     } catch (error) {
@@ -82,8 +83,8 @@ export function load(plugin: Plugin): void {
   const parse = (read: SettingsFiles) => parseSettings(read, hasQuarantine)
   const settings = parse(files)
   refuseOverrides(plugin.config.get('clamav-stream.ini'), files.ini.lines)
-  use(settings)
-  for (const name of Object.values(fileNames)) plugin.config.get(name, reload)
+  use(settings, false)
+  for (const name of Object.values(fileNames)) plugin.config.get(name, () => reload(name))
 }
 
 /** What is known of the addresses survives a reload that does not concern them. */
@@ -110,8 +111,8 @@ function liveOf(plugin: Plugin, settings: Settings, old: Live | undefined): Live
 }
 
 /** What is found out about addresses holds for one plugin and these settings. */
-function topicOf({ name }: Plugin, { hosts, scan, proof }: Settings): string {
-  return JSON.stringify({ name, hosts, scan, proof })
+function topicOf({ name }: Plugin, { hosts, scan, startup, proof }: Settings): string {
+  return JSON.stringify({ name, hosts, scan, startup, proof })
 }
 
 /**

@@ -118,3 +118,41 @@ test(
     }
   },
 )
+
+test('a clamd.conf with lower limits is found out when the ini is read again', bounded, async (t) => {
+  if (!clamdOrSkip(t)) return
+  const config: Record<string, string> = {}
+  const clamd = await realClamd(t, config)
+  const ini = `host=127.0.0.1:${clamd.port}\nmax_size=4M\nping_interval=10m\n`
+  const server = await haraka(t, ini)
+  await server.waitForLog(/scans to the end/)
+  assert.equal((await post(server, mails.big(2 * M))).reply.code, 250)
+  config.MaxFileSize = '1M'
+  await clamd.restart()
+  const from = server.log.length
+  server.writeConfig('clamav-stream.ini', ini)
+  await server.waitForLog(/settings reloaded/, 30_000, from)
+  await server.waitForLog(/scans messages of up to \d+ bytes/, 30_000, from)
+  const { reply, delivered } = await post(server, mails.big(2 * M))
+  assert.match(`${reply.code} ${reply.text}`, /^552 5\.3\.4 /)
+  assert.deepEqual(delivered, [])
+})
+
+test(
+  'a start-up check that is switched on while Haraka runs is made, self test included',
+  bounded,
+  async (t) => {
+    if (!clamdOrSkip(t)) return
+    const directory = new TemporaryDirectory('signatures')
+    t.after(() => directory.remove())
+    writeFileSync(path.join(directory.path, 'other.ndb'), 'Harmless:0:*:6e65766572207365656e\n')
+    const clamd = await realClamd(t, {}, directory.path)
+    const ini = `host=127.0.0.1:${clamd.port}\nmax_size=1M\n`
+    const server = await haraka(t, `${ini}max_pings=0\n`)
+    assert.equal((await post(server, mails.clean())).reply.code, 250)
+    const from = server.log.length
+    server.writeConfig('clamav-stream.ini', `${ini}max_pings=6\n`)
+    await server.waitForLog(/gets no mail: .*EICAR/, 30_000, from)
+    assert.equal((await post(server, mails.clean())).reply.code, 451)
+  },
+)
