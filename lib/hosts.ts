@@ -7,7 +7,7 @@ import { addressText, type Address } from './address'
 import type { CancelSignal } from './cancellation'
 import type { Engine } from './clamd/engine'
 import type { Protocol } from './clamd/protocol'
-import { fits, unknownAddress, learn, type KnownAddress, type AddressFacts } from './known-address'
+import { fits, inherited, learn, unknownAddress, type AddressFacts, type KnownAddress } from './known-address'
 import { Lease, type AddressOutcome } from './lease'
 import { Names, type NameSettings } from './names'
 import { Waiting, within } from './waiting'
@@ -41,6 +41,12 @@ export interface PassedOver {
   readonly tooSmall: readonly { readonly text: string; readonly provenBytes: number }[]
 }
 
+/**
+ * What others may want to hear of an address: it failed, it works again, or it does not find the test file, as mail found
+ * out that is to go there.
+ */
+export type AddressNews = 'failed' | 'back' | 'untrusted'
+
 /** Milliseconds after which a connection that is still being made counts as slow, and other messages go elsewhere. */
 const slowMs = 100
 
@@ -64,18 +70,18 @@ export class Hosts {
   #turn: number
   readonly #waiting = new Waiting()
   /** Until then proofs are waited for. */
-  readonly #proofsDueAt: number
+  #proofsDueAt: number
 
   /**
    * @param proofMs milliseconds from now for which a message waits rather than goes to an address that nobody has
    * tried to prove yet; 0: nobody does
-   * @param answers told when an address that had failed answers again, be it with scans or without finding the test file
+   * @param tell told of what changes with an address, once
    */
   constructor(
     private readonly settings: HostSettings,
     private readonly world: World,
     proofMs = 0,
-    private readonly answers: (address: Address) => void = () => undefined,
+    private readonly tell: (address: Address, news: AddressNews) => void = () => undefined,
   ) {
     this.#names = new Names(settings, world, () => this.#relist())
     this.#turn = Math.floor(world.random() * 2 ** 31)
@@ -147,6 +153,7 @@ export class Hosts {
         (one) => !tried.has(one.text) && one.trust !== 'untrusted' && fits(one, bytes),
       )
       if (left.length === 0) {
+        this.#names.resolveAfterFailure()
         if (!this.#names.resolving || hasLookedAgain) return null
         hasLookedAgain = true
         await this.#resolving(signal)
@@ -163,17 +170,28 @@ export class Hosts {
     }
   }
 
+  /** Takes over what the old ones found out about their addresses, by settings under which it is as true. */
+  inherit(old: Hosts): void {
+    for (const known of [...old.#others.values(), ...old.#list]) this.#keep(inherited(known))
+  }
+
+  /** No more proofs will come. */
+  awaitNoProofs(): void {
+    this.#proofsDueAt = this.world.now()
+    this.#waiting.wakeAll()
+  }
+
   /** Takes in what somebody found out about an address, also before the address is known here. */
-  learn(address: Address, findings: AddressFacts): void {
+  learn(address: Address, facts: AddressFacts): void {
     const text = addressText(address)
     const known = this.#list.find((one) => one.text === text)
     if (known) {
-      learn(known, findings)
+      learn(known, facts)
       this.#waiting.wakeAll()
       return
     }
     const other = this.#others.get(text) ?? unknownAddress(address)
-    learn(other, findings)
+    learn(other, facts)
     this.#keep(other)
   }
 
@@ -262,15 +280,19 @@ export class Hosts {
   }
 
   #judge(known: KnownAddress, outcome: 'worked' | 'failed'): void {
+    const wasDoubted = known.isDoubted
     const isBack = known.failed && outcome === 'worked'
     known.failed = outcome === 'failed'
+    if (known.failed) known.isDoubted = true
     known.wasReached = !known.failed
     if (!known.failed) {
       known.finished++
       known.quietSince = this.world.now()
     }
     known.restsUntil = known.failed ? this.world.now() + this.settings.restMs : 0
-    if (isBack || known.trust === 'untrusted') this.answers(known.address)
+    if (known.trust === 'untrusted') this.tell(known.address, 'untrusted')
+    else if (isBack) this.tell(known.address, 'back')
+    else if (known.failed && !wasDoubted) this.tell(known.address, 'failed')
     if (!known.failed) return
     // What comes back may be another release.
     known.protocol = known.provenProtocol

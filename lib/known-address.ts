@@ -9,6 +9,8 @@ import type { Proof } from './proof/prove'
 
 /** What is found out about an address besides its answers to mail; a part left out stays as it is. */
 export interface AddressFacts {
+  /** It has failed, here or in another process: it has to find the test file before it gets mail. */
+  readonly isDoubted?: true
   readonly engine?: Engine | null
   /** It takes several messages on one connection (IDSESSION). */
   readonly hasSessions?: boolean
@@ -23,6 +25,8 @@ export interface KnownAddress {
   readonly address: Address
   readonly text: string
   failed: boolean
+  /** It has failed somewhere, and has not found the test file since: there may be another daemon by now. */
+  isDoubted: boolean
   restsUntil: number
   inFlight: number
   /** When it last finished a scan, or was given one while it had none in flight, by `World.now`. */
@@ -52,6 +56,7 @@ export function unknownAddress(address: Address): KnownAddress {
     address,
     text: addressText(address),
     failed: false,
+    isDoubted: false,
     restsUntil: 0,
     inFlight: 0,
     quietSince: 0,
@@ -70,8 +75,9 @@ export function unknownAddress(address: Address): KnownAddress {
 
 export function learn(
   known: KnownAddress,
-  { engine, hasSessions, proof, provenProtocol }: AddressFacts,
+  { isDoubted, engine, hasSessions, proof, provenProtocol }: AddressFacts,
 ): void {
+  if (isDoubted) known.isDoubted = true
   if (engine !== undefined) known.engine = engine
   if (hasSessions !== undefined) known.hasSessions = hasSessions
   if (provenProtocol !== undefined) {
@@ -89,4 +95,18 @@ export function learn(
 /** Whether it may be sent so many bytes. */
 export function fits({ provenBytes }: KnownAddress, bytes: number): boolean {
   return provenBytes === null || bytes <= provenBytes
+}
+
+/** The same address for other settings, by which it is proven alike: as it was found to be, and what it finds to be shown. */
+export function inherited({
+  address,
+  engine,
+  hasSessions,
+  trust,
+  provenBytes,
+  ...rest
+}: KnownAddress): KnownAddress {
+  const { protocol, provenProtocol } = rest
+  const proven = { engine, hasSessions, trust, provenBytes, protocol, provenProtocol }
+  return { ...unknownAddress(address), ...proven, isDoubted: true }
 }

@@ -66,7 +66,7 @@ export class Lease {
 
   /** It has found the test file, and has not failed since. */
   get isVouchedFor(): boolean {
-    return this.#known.trust === 'proven' && !this.hasFailed
+    return this.#known.trust === 'proven' && !this.#known.isDoubted
   }
 
   /** It has failed, and nothing is known since. */
@@ -77,6 +77,7 @@ export class Lease {
   /** To be called with what it made of the test file. What is known of sizes stays. */
   vouch(findsTestFile: boolean): void {
     this.#known.trust = findsTestFile ? 'proven' : 'untrusted'
+    if (findsTestFile) this.#known.isDoubted = false
   }
 
   /** To be called when there is a connection. Until then other scans prefer other addresses. */

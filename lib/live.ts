@@ -10,13 +10,19 @@ import { copyMs } from './actions/quarantine'
 import type { Address } from './address'
 import { fileNames, parseSettings, type Settings } from './config'
 import type { Plugin } from './haraka'
-import { Hosts } from './hosts'
+import { Hosts, type AddressNews } from './hosts'
 import { isListed, quarantineName, warnOfLimits } from './neighbours'
 import { tryOutWith } from './proof/prove'
 import { patienceMs, Watch } from './proof/watch'
 import { followMaster, serveWorkers } from './proof/workers'
 import { Scanner } from './scanner'
-import { readSettingsFiles, refuseOverrides, type SettingsFiles } from './settings-files'
+import {
+  hasEntries,
+  readSettingsFiles,
+  refuseOverrides,
+  type SettingsFile,
+  type SettingsFiles,
+} from './settings-files'
 import { checkAtStart } from './startup'
 import { world } from './world'
 
@@ -27,8 +33,8 @@ export interface Live {
   readonly scanner: Scanner
   /** Ends the check of the addresses and the watch over them; null: none has been asked for. */
   check: AbortController | null
-  /** Told when an address that had failed answers again. */
-  answers: ((address: Address) => void) | null
+  /** Told what mail finds out about an address. */
+  heard: ((address: Address, news: AddressNews) => void) | null
 }
 
 /** A process of a Haraka: the only one, or one of a cluster. The master takes no mail. */
@@ -71,7 +77,7 @@ export function load(plugin: Plugin): void {
   const reload = (name: string) => {
     try {
       const found = readSettingsFiles(plugin.config)
-      if (files.ini.path !== null && !existsSync(files.ini.path)) throw new Error(`${files.ini.path} is gone`)
+      mustNotVanish(files.ini, found.ini)
       use(parse(found), name === fileNames.ini)
       files = found
       plugin.loginfo('settings reloaded')
@@ -87,6 +93,14 @@ export function load(plugin: Plugin): void {
   for (const name of Object.values(fileNames)) plugin.config.get(name, () => reload(name))
 }
 
+/** Defaults would be in force that nobody has chosen. @throws Error */
+function mustNotVanish(before: SettingsFile, now: SettingsFile): void {
+  if (before.path === null) return
+  if (!existsSync(before.path)) throw new Error(`${before.path} is gone`)
+  if (hasEntries(before.lines) && !hasEntries(now.lines))
+    throw new Error(`${before.path} says nothing any more`)
+}
+
 /** What is known of the addresses survives a reload that does not concern them. */
 function liveOf(plugin: Plugin, settings: Settings, old: Live | undefined): Live {
   if (old && topicOf(plugin, old.settings) === topicOf(plugin, settings)) return { ...old, settings }
@@ -95,10 +109,10 @@ function liveOf(plugin: Plugin, settings: Settings, old: Live | undefined): Live
     settings.hosts,
     world((text) => plugin.logwarn(text)),
     hasSelfTest ? patienceMs : 0,
-    (address) => {
+    (address, news) => {
       const live = lives.get(plugin)
       // A message that began before a reload may still use what is no longer in force.
-      if (live?.hosts === hosts) live.answers?.(address)
+      if (live?.hosts === hosts) live.heard?.(address, news)
     },
   )
   const scanner = new Scanner(
@@ -107,7 +121,16 @@ function liveOf(plugin: Plugin, settings: Settings, old: Live | undefined): Live
     connect,
     hasSelfTest ? tryOutWith(settings.scan, connect) : null,
   )
-  return { settings, hosts, scanner, check: null, answers: null }
+  if (old && provesAlike(old.settings, settings)) hosts.inherit(old.hosts)
+  old?.hosts.awaitNoProofs()
+  return { settings, hosts, scanner, check: null, heard: null }
+}
+
+/** What an address was proven to scan by the one is as true by the other. */
+function provesAlike(one: Settings, other: Settings): boolean {
+  const what = ({ scan, proof }: Settings) =>
+    JSON.stringify([scan.protocol, scan.maxBytes, scan.bufferBytes, proof.selfTest])
+  return what(one) === what(other)
 }
 
 /** What is found out about addresses holds for one plugin and these settings. */
@@ -140,7 +163,7 @@ export function startCheck(plugin: Plugin, role: Role): void {
     )
   }
   if (role === 'worker') {
-    live.answers = followMaster(topic, learn, signal)
+    live.heard = followMaster(topic, learn, signal)
     check()
     return
   }
@@ -157,10 +180,9 @@ export function startCheck(plugin: Plugin, role: Role): void {
     },
     signal,
   )
-  const recovered = (address: Address) => watch.recovered(address)
-  live.answers = recovered
+  const heard = (live.heard = (address: Address, news: AddressNews) => watch.heard(address, news))
   if (role === 'master') {
-    tell = serveWorkers(topic, () => watch.known(), recovered, signal)
+    tell = serveWorkers(topic, () => watch.known(), heard, signal)
     watch.run('at once')
   } else {
     watch.run('after a pause')

@@ -75,7 +75,7 @@ export function refuseOverrides(
 }
 
 /** A list of comments alone leaves the package's in force, as Haraka's loader has it. */
-function hasEntries(lines: readonly string[]): boolean {
+export function hasEntries(lines: readonly string[]): boolean {
   return !lines.every(saysNothing)
 }
 

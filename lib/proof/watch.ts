@@ -10,6 +10,7 @@ import type { Connect } from '../clamd/exchange'
 import { Failure, failureText } from '../clamd/failure'
 import { inquire } from '../clamd/inquiry'
 import { hasSessions, protocolOf, type Offer, type Protocol } from '../clamd/protocol'
+import type { AddressNews } from '../hosts'
 import type { AddressFacts } from '../known-address'
 import type { ScanSettings } from '../scanner'
 import type { StartupLog } from '../startup'
@@ -51,6 +52,10 @@ interface Watched {
   engine: Engine | null
   hasSessions: boolean
   proof: Proof | null
+  /** It has failed since the last look. */
+  isDoubted: boolean
+  /** It does not find the test file, as mail or the last look found. */
+  isUntrusted: boolean
   provenProtocol: Protocol | null
   /** Unix time; once a day is enough. */
   warnedAt: number
@@ -86,9 +91,9 @@ export class Watch {
   known(): readonly [Address, AddressFacts][] {
     return [...this.#watched.values()]
       .filter(({ seenAt }) => seenAt > -Infinity)
-      .map(({ address, engine, hasSessions, proof, provenProtocol }) => [
+      .map(({ address, engine, hasSessions, proof, provenProtocol, isDoubted }) => [
         address,
-        { engine, hasSessions, proof, provenProtocol },
+        { engine, hasSessions, proof, provenProtocol, ...(isDoubted && { isDoubted }) },
       ])
   }
 
@@ -110,10 +115,15 @@ export class Watch {
     void this.#look(this.#of(address), offer)
   }
 
-  /** An address that had failed works again: it may be another daemon by now. */
-  recovered(address: Address): void {
+  /** An address that had failed works again: it may be another daemon by now. One that mail found blind is looked at at once. */
+  heard(address: Address, news: AddressNews): void {
     const watched = this.#of(address)
-    watched.dueAt = Math.min(watched.dueAt, watched.seenAt + this.#pauseMs)
+    watched.isDoubted ||= news !== 'back'
+    if (news === 'failed') return
+    watched.isUntrusted ||= news === 'untrusted'
+    watched.dueAt = watched.isUntrusted
+      ? this.world.now()
+      : Math.min(watched.dueAt, watched.seenAt + this.#pauseMs)
     if (watched.dueAt <= this.world.now()) void this.#look(watched)
   }
 
@@ -147,6 +157,8 @@ export class Watch {
       engine: null,
       hasSessions: false,
       proof: null,
+      isDoubted: false,
+      isUntrusted: false,
       provenProtocol: null,
       warnedAt: -Infinity,
     }
@@ -172,14 +184,15 @@ export class Watch {
         else await this.#prove(watched, offer, isSame, selfTest)
       }
       watched.failures = 0
-      watched.dueAt = now() + (watched.proof?.findsTestFile === false ? this.#pauseMs : this.everyMs)
+      watched.isDoubted = false
+      watched.isUntrusted = watched.proof?.findsTestFile === false
+      watched.dueAt = now() + (watched.isUntrusted ? this.#pauseMs : this.everyMs)
     } catch (error) {
       if (this.#isOver) return
       if (!(error instanceof Failure)) this.world.log.error(`${watched.name}: ${String(error)}`)
       // Whoever waits for a proof need not wait any more.
       if (watched.proof === null) tell(watched.address, { proof: null })
-      const isUntrusted = watched.proof?.findsTestFile === false
-      const pauses = isUntrusted ? 1 : 2 ** Math.min(watched.failures, 20)
+      const pauses = watched.isUntrusted ? 1 : 2 ** Math.min(watched.failures, 20)
       watched.dueAt = now() + Math.min(this.everyMs, this.#pauseMs * pauses)
       watched.failures++
     } finally {

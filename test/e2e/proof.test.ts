@@ -1,7 +1,7 @@
 // The self test in a real Haraka: what becomes of mail when a clamd has no signatures, old ones, or lower limits than
 // ours, and that of a cluster one process does it for all.
 import assert from 'node:assert/strict'
-import { writeFileSync } from 'node:fs'
+import { readdirSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { clamdOrSkip, startClamd, type ClamdOptions } from '../support/clamd'
@@ -154,5 +154,34 @@ test(
     server.writeConfig('clamav-stream.ini', `${ini}max_pings=6\n`)
     await server.waitForLog(/gets no mail: .*EICAR/, 30_000, from)
     assert.equal((await post(server, mails.clean())).reply.code, 451)
+  },
+)
+
+test(
+  'a clamd that fails in one worker and is blind when it comes back gets no mail from the others',
+  bounded,
+  async (t) => {
+    if (!clamdOrSkip(t)) return
+    const directory = new TemporaryDirectory('signatures')
+    t.after(() => directory.remove())
+    testSignatures(directory.path)
+    const clamd = await realClamd(t, {}, directory.path)
+    const server = await haraka(t, `host=127.0.0.1:${clamd.port}\nmax_size=1M\nping_interval=10m\n`, {
+      nodes: 3,
+    })
+    await server.waitForLog(/scans to the end/)
+    for (let message = 0; message < 6; message++)
+      assert.equal((await post(server, mails.clean())).reply.code, 250)
+    await clamd.kill()
+    // One of the three.
+    assert.equal((await post(server, mails.clean())).reply.code, 451)
+    for (const name of readdirSync(directory.path)) rmSync(path.join(directory.path, name))
+    writeFileSync(path.join(directory.path, 'other.ndb'), 'Harmless:0:*:6e65766572207365656e\n')
+    await clamd.restart()
+    for (let message = 0; message < 9; message++) {
+      const { reply, delivered } = await post(server, mails.eicarAttachment())
+      assert.equal(reply.code, 451, reply.text)
+      assert.deepEqual(delivered, [])
+    }
   },
 )

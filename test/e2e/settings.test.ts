@@ -183,9 +183,13 @@ class Changing {
   }
 
   /** Resolves when Haraka has taken note of the change, which takes it five seconds. */
-  async change(name: 'ini' | 'signatures', text: string, says: RegExp): Promise<string> {
-    const write = () =>
-      this.haraka.writeConfig(`clamav-stream.${name}`, name === 'ini' ? Changing.ini(text) : text)
+  async change(
+    name: 'ini' | 'signatures',
+    text: string,
+    says: RegExp,
+    whole = name === 'ini' ? Changing.ini(text) : text,
+  ): Promise<string> {
+    const write = () => this.haraka.writeConfig(`clamav-stream.${name}`, whole)
     return this.#after(write, says)
   }
 
@@ -233,6 +237,9 @@ test('settings change while Haraka runs', { concurrency: true }, async (t) => {
       assert.deepEqual(await site.infected(), { code: 250, clamd: secondHost, delivered: [headers] })
 
       assert.match(await site.remove('ini', kept), /clamav-stream\.ini is gone/)
+      assert.deepEqual(await site.infected(), { code: 250, clamd: secondHost, delivered: [headers] })
+
+      assert.match(await site.change('ini', '', kept, ''), /clamav-stream\.ini says nothing any more/)
       assert.deepEqual(await site.infected(), { code: 250, clamd: secondHost, delivered: [headers] })
 
       const smaller = await site.change('ini', `host=${firstHost}\nmax_size=1M`, taken)

@@ -2,7 +2,7 @@
 // mail; and that all of it is kept true while daemons change.
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import path from 'node:path'
 import { after, test, type TestContext } from 'node:test'
 import { addressText, type Address } from '../../lib/address'
@@ -20,7 +20,7 @@ import { testSignatures } from '../support/eicar'
 import { startFakeClamd, type FakeClamdOptions, type Script } from '../support/fake-clamd'
 import { big, clean, eicarBody } from '../support/mails'
 import { TemporaryDirectory } from '../support/process'
-import { BufferMessage, runningTimers, Scanning, until } from '../support/scanning'
+import { BufferMessage, runningTimers, Scanning, settled, until } from '../support/scanning'
 import { startStreamFront, type FrontBehaviour } from '../support/stream-front'
 
 const timersBefore = runningTimers()
@@ -365,7 +365,7 @@ function watching(t: TestContext, addresses: Address[], more: Partial<WatchSetti
   const told: AddressFacts[] = []
   const lines: string[] = []
   const line = (level: string) => (text: string) => void lines.push(`${level} ${text}`)
-  const world = { dateMs: Date.now() }
+  const world = { dateMs: Date.now(), now: () => performance.now(), sockets: [] as Socket[] }
   const watch = new Watch(
     {
       ...usual,
@@ -377,12 +377,16 @@ function watching(t: TestContext, addresses: Address[], more: Partial<WatchSetti
       ...more,
     },
     {
-      connect,
-      now: () => performance.now(),
+      connect: (options) => {
+        const socket = connect(options)
+        world.sockets.push(socket)
+        return socket
+      },
+      now: () => world.now(),
       date: () => world.dateMs,
       log: { trace: () => undefined, info: line('info'), warn: line('warn'), error: line('error') },
       addresses: () => Promise.resolve(addresses),
-      tell: (_, findings) => void told.push(findings),
+      tell: (_, facts) => void told.push(facts),
     },
     stop.signal,
     everyMs,
@@ -448,7 +452,7 @@ test(
     watch.run('at once')
     await until(() => told.some(({ proof }) => proof?.provesMaxBytes === true))
     daemon.become({ engine: '0.103.13' })
-    watch.recovered(daemon.address)
+    watch.heard(daemon.address, 'back')
     await until(() => daemon.scans === 8)
 
     const gone = watching(t, [{ host: '127.0.0.1', port: 1 }])
@@ -457,6 +461,28 @@ test(
     assert.deepEqual(gone.told[0], { proof: null })
   },
 )
+
+test('a daemon that mail found blind is looked at at once, and every ping_interval while it cannot be asked', async (t) => {
+  const daemon = await fake(t, [])
+  const { watch, told, world } = watching(t, [daemon.address])
+  watch.run('at once')
+  await until(() => told.some(({ proof }) => proof?.findsTestFile === true))
+  assert.equal(watch.known()[0]?.[1].isDoubted, undefined)
+  await daemon.play([{ at: 'connect', do: 'refuse' }])
+  let time = performance.now()
+  world.now = () => time
+  let seen = world.sockets.length
+  watch.heard(daemon.address, 'untrusted')
+  for (let look = 0; look < 5; look++) {
+    await until(() => world.sockets.length > seen)
+    const [socket] = world.sockets.slice(seen)
+    if (socket && !socket.closed) await new Promise((resolve) => socket.once('close', resolve))
+    await settled()
+    seen = world.sockets.length
+    time += 1000
+  }
+  assert.equal(watch.known()[0]?.[1].isDoubted, true, 'who comes later is told')
+})
 
 test('STREAM with closed data ports is proven by INSTREAM, as mail is scanned', bounded, async (t) => {
   if (!clamdOrSkip(t)) return

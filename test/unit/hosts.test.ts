@@ -15,7 +15,7 @@ function setUp(hosts: readonly Host[], settings: Partial<HostSettings> = {}, sta
     names: {} as Record<string, readonly string[] | Error>,
     lookups: [] as string[],
     warnings: [] as string[],
-    recovered: [] as string[],
+    news: [] as string[],
   }
   const list = new Hosts(
     { hosts, restMs: 30_000, resolveMs: 60_000, connectMs: 5000, maxConcurrent: 0, ...settings },
@@ -30,7 +30,7 @@ function setUp(hosts: readonly Host[], settings: Partial<HostSettings> = {}, sta
       warn: (text) => world.warnings.push(text),
     },
     proofMs,
-    (address) => world.recovered.push('host' in address ? address.host : address.path),
+    (address, news) => world.news.push(`${'host' in address ? address.host : address.path} ${news}`),
   )
   const take = async (tried: readonly string[] = []): Promise<Lease> => {
     const lease = await list.take(new Set(tried), never)
@@ -525,13 +525,70 @@ test('an address that failed is not waited for', async () => {
   assert.equal((await list.take(new Set(), never))?.text, '10.0.0.1:3310')
 })
 
-test('who asks is told of an address that is back, once', async () => {
-  const { use, world } = setUp(three.slice(0, 1))
+test('who asks is told of an address that fails, and of one that is back, once', async () => {
+  const { use, take, world } = setUp(three.slice(0, 1))
   await use('failed')
-  assert.deepEqual(world.recovered, [])
+  await use('failed')
+  assert.deepEqual(world.news, ['10.0.0.1 failed'])
   await use()
   await use()
-  assert.deepEqual(world.recovered, ['10.0.0.1'])
+  assert.deepEqual(world.news, ['10.0.0.1 failed', '10.0.0.1 back'])
+  const lease = await take()
+  lease.vouch(false)
+  lease.done('failed')
+  assert.equal(world.news.at(-1), '10.0.0.1 untrusted')
+})
+
+test('an address that failed is doubted until it finds the test file, whatever it finishes meanwhile', async () => {
+  const { list, take, use } = setUp(three.slice(0, 1))
+  list.learn(first, { proof: proofOf(null) })
+  const before = await take()
+  assert.ok(before.isVouchedFor)
+  await use('failed')
+  before.done('worked')
+  const after = await take()
+  assert.equal(after.isVouchedFor, false, 'the scan that came to its end was that of the daemon before')
+  after.vouch(true)
+  assert.ok(after.isVouchedFor)
+  after.done('worked')
+  list.learn(first, { isDoubted: true })
+  assert.equal((await take()).isVouchedFor, false, 'another process has seen it fail')
+})
+
+test('what was proven is taken over for other settings, and shown once more before there is mail', async () => {
+  const old = setUp(three.slice(0, 2))
+  old.list.learn(first, { proof: proofOf(1000), hasSessions: true })
+  await old.use()
+  old.list.learn(second, { proof: proofOf(null, false) })
+  const { list, take } = setUp(three.slice(0, 2), {}, 0, 10_000)
+  list.inherit(old.list)
+  const lease = await take()
+  assert.equal(
+    lease.text,
+    '10.0.0.1:3310',
+    'nobody waits for a proof, and the other one is still not trusted',
+  )
+  assert.deepEqual([lease.hasSessions, lease.isVouchedFor], [true, false])
+  assert.equal(list.leastProvenBytes, 1000)
+})
+
+test('when no more proofs will come nobody waits for them', async () => {
+  const { list } = setUp(three, {}, 0, 10_000)
+  const waiting = list.take(new Set(), never)
+  await settled()
+  list.awaitNoProofs()
+  assert.equal((await waiting)?.text, '10.0.0.1:3310')
+})
+
+test('names are looked up again when there is no address left that gets mail', async () => {
+  const { list, world } = setUp([{ name: 'clamd', port: 3310 }])
+  world.names.clamd = ['10.0.0.1']
+  await list.addresses(never)
+  list.learn(first, { proof: proofOf(null, false) })
+  world.names.clamd = ['10.0.0.2']
+  assert.equal(await list.take(new Set(), never), null, 'looked up less than a second ago')
+  world.time += 1000
+  assert.equal((await list.take(new Set(), never))?.text, '10.0.0.2:3310')
 })
 
 test('the states of all addresses', async () => {
