@@ -87,6 +87,11 @@ export function parsePort(line: string): number | null {
   return port >= 1 && port <= 65535 ? port : null
 }
 
+/** STREAM: clamd waited at its data port, and whatever took our connection there was not clamd. */
+export function isUnmet(reply: Reply): boolean {
+  return reply.kind === 'error' && /^(Accept (timeout|poll)\.|accept\(\)) ERROR$/.test(reply.text)
+}
+
 export interface Offer {
   /** As in `ClamAV 1.4.6/27500/Sun Nov 22 …`; null when the daemon did not say. */
   version: string | null

@@ -8,7 +8,7 @@ import type { Address } from '../address'
 import { CommandConnection, dial } from './connection'
 import type { DialogueResult, Exchange, MessageSource } from './exchange'
 import { Failure } from './failure'
-import { command, parsePort, parseReply, type Reply } from './protocol'
+import { command, isUnmet, parsePort, parseReply, type Reply } from './protocol'
 import { Upload } from './upload'
 
 /** Resolves with clamd's reply, `clean` only after a completely sent message. Rejects with a Failure or TooLarge. */
@@ -71,6 +71,8 @@ async function transfer(
       if (broken) giveUpSoon(broken)
     })
     const reply = await line.lastReply(sender)
+    if (reply.kind === 'error' && isUnmet(reply))
+      throw new Failure('data connect', `something else answers at the data port: ${reply.text}`)
     if (reply.kind === 'clean') {
       giveUpSoon(new Failure('send', 'OK, but the data connection was not closed'))
       const broken = await sent

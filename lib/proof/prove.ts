@@ -60,8 +60,8 @@ const dialogue = { stream, instream }
 /** Probes between the largest proven and the smallest unproven size; each halves what is between. */
 const halvings = 10
 
-/** Steps at which STREAM comes to nothing before a byte of the message is sent. */
-const beforeSending: readonly Step[] = ['command', 'port', 'data connect']
+/** Steps at which STREAM comes to nothing before clamd has the message; something else may take it on the way. */
+const beforeReading: readonly Step[] = ['command', 'port', 'data connect', 'send']
 
 /** Steps at which a daemon that has read enough breaks off. */
 const afterSending: readonly Step[] = ['send', 'reply']
@@ -226,7 +226,7 @@ export async function proveAsMail(
     proven = await by(usual, null)
   } catch (error) {
     if (settings.protocol !== 'auto' || !(error instanceof Failure)) throw error
-    const isInVain = beforeSending.includes(error.step) || error instanceof TooLong
+    const isInVain = beforeReading.includes(error.step) || error instanceof TooLong
     if (usual === 'stream' && isInVain) return by('instream', error)
     if (usual === 'instream' && error.step === 'command') return by('stream', null)
     throw error

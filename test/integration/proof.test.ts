@@ -17,6 +17,7 @@ import { Scanner } from '../../lib/scanner'
 import { world } from '../../lib/world'
 import { clamdOrSkip, startClamd, type ClamdOptions } from '../support/clamd'
 import { testSignatures } from '../support/eicar'
+import { withStranger } from '../support/fault-table'
 import { startFakeClamd, type FakeClamdOptions, type Script } from '../support/fake-clamd'
 import { big, clean, eicarBody } from '../support/mails'
 import { TemporaryDirectory } from '../support/process'
@@ -492,6 +493,20 @@ test('STREAM with closed data ports is proven by INSTREAM, as mail is scanned', 
   watch.run('at once')
   await until(() => told.some(({ proof }) => proof?.provesMaxBytes === true))
   assert.equal(told.at(-1)?.provenProtocol, 'instream')
+})
+
+test('STREAM whose data port something else answers at is proven by INSTREAM', bounded, async (t) => {
+  const daemon = await fake(t, [], { acceptMs: 10_000 })
+  await withStranger(
+    (socket) => socket.end(),
+    async (port) => {
+      await daemon.play([{ at: 'port', do: 'say', text: `PORT ${port}` }])
+      const { watch, told } = watching(t, [daemon.address], { connectMs: 200 })
+      watch.run('at once')
+      await until(() => told.some(({ proof }) => proof?.provesMaxBytes === true))
+      assert.equal(told.at(-1)?.provenProtocol, 'instream')
+    },
+  )
 })
 
 test(

@@ -440,7 +440,7 @@ for (const [name, stranger] of Object.entries(strangers)) {
     name: `the port of somebody else, who ${name}`,
     script: (_, port) => [{ at: 'port', do: 'say', text: `PORT ${port}` }],
     // A reset may come before we know that we are connected; then `auto` has lost nothing yet.
-    ends: { stream: 'error', auto: name === 'resets at once' ? ['error', 'verdict'] : 'error' },
+    ends: { stream: 'error', auto: name.startsWith('resets') ? ['error', 'verdict'] : 'verdict' },
     daemon: { acceptMs: 400 },
     scanner: { connectMs: patienceMs },
     bytes: large,
