@@ -83,6 +83,8 @@ export class CommandConnection {
   #broken: Failure | null = null
   #signal: CancelSignal | null = null
   #waiting: { step: Step; resolve: (line: string) => void; reject: (reason: Error) => void } | null = null
+  /** A command is out that nothing has come for yet. */
+  #isUnanswered = false
 
   private constructor(readonly socket: Socket) {
     socket.setEncoding('latin1')
@@ -124,9 +126,12 @@ export class CommandConnection {
     return this.#received
   }
 
-  ask(command: Buffer, step: Step): Promise<string> {
+  async ask(command: Buffer, step: Step): Promise<string> {
+    this.#isUnanswered = true
     this.socket.write(command)
-    return this.reply(step)
+    const answer = await this.reply(step)
+    this.#isUnanswered = false
+    return answer
   }
 
   /** The next reply without its terminator. Rejects with a Failure, or with whatever `fail` was given. */
@@ -176,13 +181,26 @@ export class CommandConnection {
   fail(reason: Error): void {
     this.#ended ??= reason
     this.#serve()
-    this.socket.destroy()
+    this.#destroy()
   }
 
   /** For the end of the exchange, when nobody waits for a reply any more. */
   close(): void {
     this.detach()
-    this.socket.off('close', this.#onEnd).off('end', this.#onEnd).destroy()
+    this.socket.off('close', this.#onEnd).off('end', this.#onEnd)
+    this.#destroy()
+  }
+
+  /**
+   * A clamd whose threads are all busy gets to a STREAM after we have gone, and a thread of it then waits for the data
+   * that nobody sends: many of them, and it scans nothing any more. After a reset its `PORT n` fails, and it is free. A
+   * unix socket needs none for that, and has none.
+   */
+  #destroy(): void {
+    const { socket } = this
+    // Only what is open, and over TCP, has one.
+    if (this.#isUnanswered && socket.remotePort !== undefined) socket.resetAndDestroy()
+    else socket.destroy()
   }
 
   readonly #onEnd = () => {

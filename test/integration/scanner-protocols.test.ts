@@ -1,9 +1,9 @@
 // Verdicts of a real clamd through the scanner, in both protocols: STREAM by way of stream-front.ts, INSTREAM directly.
 // Where a test looks at frames or at bytes that a real clamd would not show, it asks the front or the fake.
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { connect } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, test, type TestContext } from 'node:test'
@@ -14,7 +14,7 @@ import { clamdOrSkip, startClamd, type ClamdOptions, type RealClamd } from '../s
 import { eicar, eicarName, oddMarker, phishingMarker } from '../support/eicar'
 import { startFakeClamd } from '../support/fake-clamd'
 import * as mails from '../support/mails'
-import { BufferMessage, runningTimers, Scanning, type ScanningOptions } from '../support/scanning'
+import { BufferMessage, runningTimers, Scanning, until, type ScanningOptions } from '../support/scanning'
 import { startStreamFront, type FrontOptions, type StreamFront } from '../support/stream-front'
 
 const timersBefore = runningTimers()
@@ -327,6 +327,39 @@ for (const dataPort of ['refuse', 'blackHole'] as const) {
     assert.equal(reasonOf(verdict), 'error')
     assert.match(textOf(verdict), /stream: data connect: .*instream: UNKNOWN COMMAND/)
   })
+}
+
+for (const isTcp of [true, false]) {
+  test(
+    `a STREAM that is given up before its port is none to clamd any more, ${isTcp ? 'TCP' : 'unix socket'}`,
+    { timeout: 30_000 },
+    async (t) => {
+      const directory = mkdtempSync(path.join(tmpdir(), 'given-up-'))
+      t.after(() => rmSync(directory, { recursive: true }))
+      const asked = new EventEmitter()
+      // As a clamd whose threads are all busy: the command waits in the socket.
+      const server = createServer({ pauseOnConnect: true }, (socket) => asked.emit('socket', socket))
+      server.listen(isTcp ? { host: '127.0.0.1', port: 0 } : { path: path.join(directory, 'clamd.sock') })
+      await once(server, 'listening')
+      t.after(() => server.close())
+      const place = server.address()
+      const address =
+        typeof place === 'string' ? { path: place } : { host: '127.0.0.1', port: place?.port ?? 0 }
+      const scanning = new Scanning([address], { protocol: 'stream' })
+      const gone = new AbortController()
+      const scanned = scanning.scan(mails.clean(), gone.signal)
+      const [socket] = (await once(asked, 'socket')) as [Socket]
+      await until(() => scanning.log.steps.some((step) => step.endsWith('port')))
+      gone.abort()
+      await scanned
+      // What a thread that comes to it would do.
+      const failed = once(socket, 'error')
+      socket.resume().write('PORT 1024\n')
+      const [{ code }] = (await failed) as [NodeJS.ErrnoException]
+      assert.match(code ?? '', isTcp ? /^ECONNRESET$/ : /^EPIPE$/)
+      assert.deepEqual(scanning.leftovers(), [])
+    },
+  )
 }
 
 test('the configured protocol is the only one spoken', async (t) => {
