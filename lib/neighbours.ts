@@ -3,6 +3,7 @@
  * of Haraka's own limits do not go with ours.
  */
 
+import { hostname } from 'node:os'
 import bytes from 'bytes'
 import ms from 'ms'
 import type { QuarantinePlugin } from './actions/quarantine'
@@ -23,6 +24,11 @@ interface PluginsModule {
   readonly config?: { get(name: 'plugins', type: 'list'): string[] }
   readonly registered_hooks?: Record<string, { plugin: string; priority: number }[] | undefined>
   readonly registered_plugins?: Record<string, unknown>
+}
+
+/** The server's name: what config/me says, and without that the machine's, as Haraka has it. @param me the file's value */
+export function serverName(me: unknown): string {
+  return typeof me === 'string' && me !== '' ? me : hostname()
 }
 
 /** Plugins below us in config/plugins are not loaded yet when we are, but they are listed. */

@@ -19,7 +19,7 @@ import { mark } from './headers'
 import { tell } from './http/recorder'
 import { lookMs } from './live'
 import { TransactionMessage } from './message'
-import { quarantinePlugin } from './neighbours'
+import { quarantinePlugin, serverName } from './neighbours'
 import { stackOf, type Judgement, type Message } from './passage'
 import { decide, exemptsSender, possible, type SenderFacts } from './policy'
 import {
@@ -211,7 +211,7 @@ async function report(message: Message, judgement: Judgement, action: Action): P
     const { code, subject, detail, text } = answerFor(judgement, ending, passage.live.settings.message)
     const contents = await composeReport(bounce, {
       ...refusedOf(transaction),
-      me: String(plugin.config.get('me', 'value')),
+      me: serverName(plugin.config.get('me', 'value')),
       answer: `${code} ${code < 500 ? 4 : 5}.${subject}.${detail} ${text}`,
       verdict: judgement.verdict,
     })

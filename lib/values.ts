@@ -100,13 +100,26 @@ export const folder: Kind<string> = {
   },
 }
 
+export interface NamedAddress {
+  /** For people, without quotes around it; may be empty. */
+  readonly name: string
+  readonly address: string
+}
+
 /** An address for a From: header; `(me)` stands for the server's name. */
-export const mailbox: Kind<string> = {
+export const mailbox: Kind<NamedAddress> = {
   allowed: 'an address such as postmaster@example.com or Mail <postmaster@(me)>',
   parse(text) {
     const address = String.raw`[\w.!#$%&'*+/=?^\x60{|}~-]+@(?:\(me\)|[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)`
-    return new RegExp(`^(?:${address}|[^<>@\\p{Cc}]*<${address}>)$`, 'iu').test(text) ? text : new Wrong()
+    const match = new RegExp(`^(?:(${address})|([^<>@\\p{Cc}]*)<(${address})>)$`, 'iu').exec(text)
+    if (!match) return new Wrong()
+    const [, bare, name = '', bracketed = ''] = match
+    return { name: unquoted(name.trim()), address: bare ?? bracketed }
   },
+}
+
+function unquoted(name: string): string {
+  return /^".*"$/.test(name) ? name.slice(1, -1).replace(/\\(.)/g, '$1') : name
 }
 
 /** So many in so long: `10/h`. */

@@ -4,8 +4,8 @@
  */
 
 import { hostPort } from '../../lib/address'
+import { serverName } from '../../lib/neighbours'
 import { interruptedCode, interruption } from '../scanning'
-import type { Site } from '../site'
 import { escaped } from '../terminal'
 import { counted, describe, mustAgree, mustChoose, say, type ChangeOptions } from './consent'
 import { deliver } from './delivery'
@@ -98,7 +98,7 @@ async function releaseOne(
     for (const [hop, recipients] of routes) {
       const to = hostPort(hop)
       const letter = { file: one.file, from: one.record.envelope.mail_from, to: recipients }
-      const outcome = await deliver(hop, letter, nameOfSite(site), () =>
+      const outcome = await deliver(hop, letter, serverName(site?.haraka.get('me', 'value')), () =>
         attempt.write({ event: 'sending', to, recipients }),
       )
       await attempt.write({ event: 'sent', to, ...outcome })
@@ -109,11 +109,6 @@ async function releaseOne(
     await attempt.end()
   }
   return outcomes
-}
-
-function nameOfSite(site: Site | null): string {
-  const me = site?.haraka.get('me', 'value')
-  return typeof me === 'string' && me !== '' ? me : 'localhost'
 }
 
 function tellOutcome(one: KeptMessage, to: string, outcome: Delivery, { json }: CommonOptions): void {

@@ -4,14 +4,16 @@
  * all, in client.ts.
  */
 
+import { domainToASCII } from 'node:url'
 import constants from 'haraka-constants'
 import MimeNode from 'nodemailer/lib/mime-node'
 import type { Outbound } from '../haraka'
+import type { NamedAddress } from '../values'
 import type { Verdict } from '../verdict'
 
 export interface BounceSettings {
   /** From: of the report; `(me)` stands for the server's name. */
-  readonly from: string
+  readonly from: NamedAddress
   readonly notice: string
   readonly include: 'headers' | 'none'
   readonly limit: RateLimit
@@ -47,17 +49,23 @@ const maxHeaderBytes = 64 * 1024
 /** Longest subject of the original that is repeated, in characters. */
 const maxSubjectLength = 200
 
-/** The report as a message, CRLF, 7-bit. Its envelope sender is to be `<>`. */
+/**
+ * The report as a message, CRLF, and 7-bit but for the To: of a sender whose local part is not (RFC 6532). Its
+ * envelope sender is to be `<>`.
+ */
 export async function composeReport(settings: BounceSettings, refused: Refused): Promise<string> {
   const { me, sender } = refused
   const root = new MimeNode('multipart/report; report-type=delivery-status', { hostname: me, newline: 'win' })
   const subject = oneLine(refused.subject ?? '').slice(0, maxSubjectLength)
+  const withMe = (text: string) => text.replaceAll('(me)', () => me)
+  // In a header it could only stand raw, which not every server on the way to the sender may take.
+  const messageId = refused.messageId !== null && isAscii(refused.messageId) ? refused.messageId : null
   root.setHeader({
-    from: settings.from.replaceAll('(me)', () => me),
+    from: { name: withMe(settings.from.name), address: withMe(settings.from.address) },
     to: { address: sender, name: '' },
     subject: subject ? `Undelivered: ${subject}` : 'Undelivered message',
     'Auto-Submitted': 'auto-replied',
-    ...(refused.messageId ? { 'In-Reply-To': refused.messageId, References: refused.messageId } : {}),
+    ...(messageId ? { 'In-Reply-To': messageId, References: messageId } : {}),
   })
   root.createChild('text/plain; charset=utf-8').setContent(explanation(settings, refused, subject))
   root.createChild('message/delivery-status').setContent(deliveryStatus(refused))
@@ -67,7 +75,7 @@ export async function composeReport(settings: BounceSettings, refused: Refused):
       .setHeader('Content-Disposition', 'inline')
       .setContent(originalHeaders(refused.headers))
   }
-  const report = (await root.build()).toString('latin1')
+  const report = (await root.build()).toString()
   // Haraka's outbound queue drops a last line without an end.
   return report.endsWith('\n') ? report : `${report}\r\n`
 }
@@ -123,13 +131,27 @@ function deliveryStatus({ me, recipients, arrived, answer }: Refused): string {
   const groups = [
     [`Reporting-MTA: dns; ${me}`, `Arrival-Date: ${mailDate(arrived)}`],
     ...recipients.map((recipient) => [
-      `Final-Recipient: rfc822; ${ascii(recipient)}`,
+      `Final-Recipient: ${typedAddress(recipient)}`,
       `Action: ${answer.startsWith('4') ? 'delayed' : 'failed'}`,
       `Status: ${/\b[45]\.\d+\.\d+\b/.exec(answer)?.[0] ?? '5.7.1'}`,
       `Diagnostic-Code: smtp; ${ascii(answer)}`,
     ]),
   ]
   return groups.map((lines) => `${lines.join('\r\n')}\r\n`).join('\r\n')
+}
+
+/**
+ * In 7-bit, as a message/delivery-status has to be: the domain as `xn--`; a local part that is not ASCII makes the
+ * address one of type utf-8, in its form utf-8-addr-xtext (RFC 6533, section 3).
+ */
+function typedAddress(address: string): string {
+  const at = address.lastIndexOf('@') + 1
+  const [local, domain] = [address.slice(0, at), address.slice(at)]
+  const asciiDomain = isAscii(domain) ? domain : domainToASCII(domain)
+  if (isAscii(local) && (asciiDomain !== '' || domain === '')) return `rfc822; ${ascii(local + asciiDomain)}`
+  const hex = (character: string) =>
+    (character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(2, '0')
+  return `utf-8; ${address.replace(/[^\x21-\x7e]|[+=\\]/gu, (character) => `\\x{${hex(character)}}`)}`
 }
 
 function originalHeaders(lines: readonly string[]): string {
@@ -147,6 +169,10 @@ function mailDate(date: Date): string {
 
 function oneLine(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]+/gu, ' ').trim()
+}
+
+function isAscii(text: string): boolean {
+  return /^\p{ASCII}*$/u.test(text)
 }
 
 function ascii(text: string): string {

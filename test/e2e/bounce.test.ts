@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { readdirSync, writeFileSync } from 'node:fs'
+import { hostname } from 'node:os'
 import path from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { simpleParser, type ParsedMail } from 'mailparser'
@@ -29,7 +30,12 @@ interface Site {
   base: string
 }
 
-async function startSite(t: TestContext, ini: string, signatures = ''): Promise<Site> {
+async function startSite(
+  t: TestContext,
+  ini: string,
+  signatures = '',
+  files: Record<string, string | null> = {},
+): Promise<Site> {
   const clamd = await startFakeClamd()
   t.after(() => clamd.stop())
   await clamd.play([{ at: 'reply', do: 'answer', text: 'stream: Test-Virus FOUND' }])
@@ -42,7 +48,7 @@ async function startSite(t: TestContext, ini: string, signatures = ''): Promise<
     signatures,
     plugins: [...letterPlugins, 'clamav-stream', 'queue/quarantine'],
     sources: letterSources,
-    files: { 'quarantine.ini': `quarantine_path=${kept.path}\n` },
+    files: { 'quarantine.ini': `quarantine_path=${kept.path}\n`, ...files },
     users,
     nextHop: sink.port,
   })
@@ -249,6 +255,37 @@ test('recipients, subjects and headers of all kinds', async (t) => {
     assert.doesNotMatch(copied, /^X-Long-899: /m)
     assert.match(copied, /^X-Cut: \d+ more header fields are not repeated here\r\n$/m)
   })
+})
+
+test('addresses that are not ASCII arrive as they are, and the report says so in 7-bit', async (t) => {
+  const site = await startSite(t, '[infected]\nauthenticated=bounce\n')
+  const [from, to] = [`jörg.${randomUUID()}@example.com`, 'müller@example.com']
+  const { reply, reports } = await refuse(site, {
+    auth: login('ann'),
+    from,
+    to: [to, 'r@bücher.example'],
+    data: mailWith(['Message-ID: <ü@example.com>']),
+  })
+  assert.equal(reply.code, 250, reply.text)
+  assert.equal(reports.length, 1)
+  const [head = '', ...parts] = (reports[0]?.data.toString() ?? '').split(/(?<=\r\n)\r\n/)
+  assert.match(head, new RegExp(`^To: ${from}\\r$`, 'm'))
+  assert.doesNotMatch(head, /^(In-Reply-To|References):/m)
+  assert.match(parts.join('\r\n'), /^\p{ASCII}*$/u)
+  const status = partOf(await simpleParser(reports[0]?.data ?? '', { keepDeliveryStatus: true }), statusType)
+  assert.deepEqual(
+    [...(status ?? '').matchAll(/^Final-Recipient: (.*?)\r?$/gm)].map(([, address]) => address),
+    ['utf-8; m\\x{FC}ller@example.com', 'rfc822; r@xn--bcher-kva.example'],
+  )
+})
+
+test("without a config/me, reports come from the machine's", async (t) => {
+  const site = await startSite(t, '[infected]\nauthenticated=bounce\n', '', { me: null })
+  const { reports } = await refuse(site, { auth: login('ann') })
+  const mail = await simpleParser(reports[0]?.data ?? '', { keepDeliveryStatus: true })
+  assert.equal(mail.from?.value[0]?.address, `MAILER-DAEMON@${hostname()}`)
+  assert.match(partOf(mail, statusType) ?? '', new RegExp(`^Reporting-MTA: dns; ${hostname()}\r?$`, 'm'))
+  assert.ok(mail.messageId?.endsWith(`@${hostname()}>`), mail.messageId)
 })
 
 test('so many reports for each user; after that the message is rejected', async (t) => {

@@ -16,8 +16,8 @@ export interface HarakaOptions {
   signatures?: string
   /** config/plugins between the local plugins that accept and the one that delivers. */
   plugins?: string[]
-  /** Further files of config/ by name; one of a name written here replaces that. */
-  files?: Record<string, string | Buffer>
+  /** Further files of config/ by name; one of a name written here replaces that, null leaves it out. */
+  files?: Record<string, string | Buffer | null>
   /** Further plugins of the site by name, as source text; list them in `plugins`. */
   sources?: Record<string, string>
   /** Further lines of the [main] section of smtp.ini. */
@@ -197,7 +197,7 @@ async function listening(
 function writeSite(site: string, haraka: string, options: HarakaOptions): void {
   const { ini, signatures, users, files = {}, sources = {} } = options
   for (const name of ['config', 'plugins', 'delivered', 'queue', 'spool']) mkdirSync(path.join(site, name))
-  const config: Record<string, string | Buffer> = {
+  const config: Record<string, string | Buffer | null> = {
     me: 'mx.example.com\n',
     host_list: 'example.com\n',
     loglevel: `${options.loglevel ?? 'INFO'}\n`,
@@ -214,7 +214,8 @@ function writeSite(site: string, haraka: string, options: HarakaOptions): void {
     ...(users && { 'auth_flat_file.ini': flatFileIni(users) }),
     ...files,
   }
-  for (const [name, text] of Object.entries(config)) writeSiteFile(site, path.join('config', name), text)
+  for (const [name, text] of Object.entries(config))
+    if (text !== null) writeSiteFile(site, path.join('config', name), text)
   const plugins: Record<string, string> = {
     accept_rcpt: acceptRcpt,
     relay_everybody: relayEverybody,

@@ -12,9 +12,10 @@ import {
 } from '../../lib/actions/bounce'
 import { isAutomatic, senderOf } from '../../lib/client'
 import type { Connection, Outbound, Transaction } from '../../lib/haraka'
+import { mailbox, Wrong } from '../../lib/values'
 
 const settings: BounceSettings = {
-  from: 'Mail system <MAILER-DAEMON@(me)>',
+  from: { name: 'Mail system', address: 'MAILER-DAEMON@(me)' },
   notice: 'Warning: Grüße, this was not delivered.',
   include: 'headers',
   limit: { count: 2, perMs: 1000 },
@@ -107,6 +108,58 @@ test('hostile subjects, recipients and message ids bring no header, part or line
   const status = mail.attachments.find(({ contentType }) => contentType === 'message/delivery-status')
   assert.equal(status?.content.toString().match(/^Action: /gm)?.length, 1)
 })
+
+/** The header section of a report, and its fields for each recipient. */
+async function written(refusal: Partial<Refused>): Promise<{ head: string; recipients: string[] }> {
+  const report = await composeReport(settings, { ...refused, ...refusal })
+  return {
+    head: report.slice(0, report.indexOf('\r\n\r\n')),
+    recipients: [...report.matchAll(/^Final-Recipient: (.*)\r$/gm)].map(([, address = '']) => address),
+  }
+}
+
+test('recipients that are not ASCII are named in the 7-bit forms of RFC 3464 and RFC 6533', async () => {
+  const forms: Record<string, string> = {
+    'r@bücher.example': 'rfc822; r@xn--bcher-kva.example',
+    'müller@example.com': 'utf-8; m\\x{FC}ller@example.com',
+    'a+b\\=用户📈@bücher.example':
+      'utf-8; a\\x{2B}b\\x{5C}\\x{3D}\\x{7528}\\x{6237}\\x{1F4C8}@b\\x{FC}cher.example',
+    'a+b@example.com': 'rfc822; a+b@example.com',
+    '"r r"@example.com': 'rfc822; "r r"@example.com',
+    'r@[192.0.2.1]': 'rfc822; r@[192.0.2.1]',
+    'r@b ü%': 'utf-8; r@b\\x{20}\\x{FC}%',
+    postmaster: 'rfc822; postmaster',
+  }
+  const { recipients } = await written({ recipients: Object.keys(forms) })
+  assert.deepEqual(recipients, Object.values(forms))
+})
+
+test('a sender that is not ASCII is named in UTF-8, once', async () => {
+  assert.match((await written({ sender: 'jörg@example.com' })).head, /^To: jörg@example\.com\r$/m)
+  assert.match((await written({ sender: 'j@bücher.example' })).head, /^To: j@xn--bcher-kva\.example\r$/m)
+})
+
+test('a Message-ID that is not ASCII is not repeated', async () => {
+  const { head } = await written({ messageId: '<ü@example.com>' })
+  assert.doesNotMatch(head, /^(In-Reply-To|References):|[^\p{ASCII}]/imu)
+})
+
+for (const [written, from] of [
+  ['Na:me; <a@(me)>', '"Na:me;" <a@mx.example.com>'],
+  ['(x) <a@(me)>', '"(x)" <a@mx.example.com>'],
+  ['Name, Inc. <a@(me)>', '"Name, Inc." <a@mx.example.com>'],
+  [String.raw`"Quoted \"one\"" <a@(me)>`, String.raw`"Quoted \"one\"" <a@mx.example.com>`],
+  ['Müller <a@(me)>', '=?UTF-8?Q?M=C3=BCller?= <a@mx.example.com>'],
+  ['<a@(me)>', 'a@mx.example.com'],
+  ['a@(me)', 'a@mx.example.com'],
+] as const) {
+  test(`[bounce] from=${written} is the From: of the report`, async () => {
+    const address = mailbox.parse(written)
+    assert.ok(!(address instanceof Wrong))
+    const report = await composeReport({ ...settings, from: address }, refused)
+    assert.equal(/^From: (.*)\r$/m.exec(report)?.[1], from)
+  })
+}
 
 test('automatic messages, lists and reports are never answered', () => {
   const headers = (fields: Record<string, string>) => (name: string) => fields[name] ?? ''

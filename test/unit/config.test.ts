@@ -79,7 +79,7 @@ test('an empty ini gives the defaults of the contract', () => {
     message: 'Message is infected with {virus}',
     quarantineFolder: 'infected',
     bounce: {
-      from: 'MAILER-DAEMON@(me)',
+      from: { name: '', address: 'MAILER-DAEMON@(me)' },
       notice:
         'Warning: We were unable to deliver the message below because it was found infected by virus(es).',
       include: 'headers',
@@ -294,7 +294,7 @@ test('the sections of the rules are read as people write them', () => {
   })
   assert.equal(settings.quarantineFolder, 'virus/kept')
   assert.deepEqual(settings.bounce, {
-    from: 'Mail <no-reply@(me)>',
+    from: { name: 'Mail', address: 'no-reply@(me)' },
     notice: 'Schade: Virus!',
     include: 'none',
     limit: { count: 3, perMs: 86_400_000 },
