@@ -12,9 +12,6 @@ import { gatePriority, mustStandFirst } from './lib/neighbours'
 import { deferred, drop, stackOf, whileHere, type NextArgs } from './lib/passage'
 import { carryOut, examine, dispositionOf, reconsider, settle, type Disposition } from './lib/treatment'
 
-export type { Protocol } from './lib/clamd/protocol'
-export type { Note, Reason } from './lib/verdict'
-
 export function register(this: Plugin): void {
   mustStandFirst(this)
   load(this)

@@ -3,13 +3,15 @@
  * what they come down to. Which action a message gets is decided in policy.ts.
  */
 
+import type { ActionText } from './note'
+
 /** How the message ends for its sender and its recipients. `accept` and `tag` both deliver it. */
 const endings = ['accept', 'tag', 'reject', 'defer', 'discard'] as const
 export type Ending = (typeof endings)[number]
 
 export interface Action {
   /** The words in their usual order, as in `quarantine reject`. */
-  readonly text: string
+  readonly text: ActionText
   readonly ending: Ending
   /** A copy is kept. */
   readonly quarantine: boolean
@@ -51,7 +53,8 @@ export function actionOf(ending: Ending | undefined, quarantine = false, bounce 
     ...(bounce ? ['bounce'] : []),
     ...(ending ? [ending] : []),
   ]
-  return { text: words.join(' '), ending: ending ?? 'discard', quarantine, bounce }
+  // By those who ask: `accept` and `tag` stand alone.
+  return { text: words.join(' ') as ActionText, ending: ending ?? 'discard', quarantine, bounce }
 }
 
 /** For a sender who cannot be sent a report: `bounce` becomes `reject`; who is told to try again is told enough. */

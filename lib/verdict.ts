@@ -5,9 +5,9 @@
 
 import { engineText, type Engine } from './clamd/engine'
 import type { Protocol } from './clamd/protocol'
+import type { ActionText, Note, Reason } from './note'
 
-/** Why a message was not scanned. `exempt`: by [check] or the list; the others: by what happened. */
-export type Reason = 'exempt' | 'too_large' | 'limits' | 'timeout' | 'error'
+export type { Note, Reason } from './note'
 
 /** What the look at the attachments came to. `denied`: the mask that a name matches. */
 export type AttachmentFinding =
@@ -44,24 +44,6 @@ export interface Unscanned extends Scan {
 
 export type Verdict = Clean | Infected | Unscanned
 
-/** `transaction.notes.clamav_stream`: plain JSON, since the outbound queue writes notes to disk. */
-export interface Note {
-  outcome: 'clean' | 'infected' | 'unscanned'
-  /** null: not scanned, which is not the same as clean. */
-  infected: boolean | null
-  virus: string | null
-  reason: Reason | null
-  /** `host:port`, `[v6]:port` or the path of a socket. */
-  clamd: string | null
-  /** Release and signatures' number of that clamd, as in `ClamAV 1.4.6/27500`; null where it is not known. */
-  engine: string | null
-  protocol: Protocol | null
-  bytes: number
-  ms: number
-  /** What will be done. Another plugin may overrule it in data_post at a priority between 0 and 50. */
-  action: string
-}
-
 const noScan: Scan = { clamd: null, engine: null, protocol: null, bytes: 0, ms: 0 }
 
 /** For a message that is not to be scanned. @param entry what on the list says so; empty: it was [check] */
@@ -74,18 +56,16 @@ export function failedVerdict(text: string): Verdict {
   return { outcome: 'unscanned', reason: 'error', text, ...noScan }
 }
 
-export function noteOf(verdict: Verdict, action: string): Note {
-  return {
-    outcome: verdict.outcome,
-    infected: verdict.outcome === 'unscanned' ? null : verdict.outcome === 'infected',
-    virus: verdict.outcome === 'infected' ? verdict.virus : null,
-    reason: verdict.outcome === 'unscanned' ? verdict.reason : null,
-    clamd: verdict.clamd,
-    engine: engineText(verdict.engine),
-    protocol: verdict.protocol,
-    bytes: verdict.bytes,
-    ms: verdict.ms,
-    action,
+export function noteOf(verdict: Verdict, action: ActionText): Note {
+  const { clamd, protocol, bytes, ms } = verdict
+  const scan = { clamd, engine: engineText(verdict.engine), protocol, bytes, ms, action }
+  switch (verdict.outcome) {
+    case 'clean':
+      return { outcome: 'clean', infected: false, virus: null, reason: null, ...scan }
+    case 'infected':
+      return { outcome: 'infected', infected: true, virus: verdict.virus, reason: null, ...scan }
+    case 'unscanned':
+      return { outcome: 'unscanned', infected: null, virus: null, reason: verdict.reason, ...scan }
   }
 }
 

@@ -3,7 +3,7 @@
 // The sender's name also says who it is and which of the site's neighbours, if any, meddles with the message.
 import { readdirSync, watch } from 'node:fs'
 import path from 'node:path'
-import type { Note } from '../../index'
+import type { Note } from '../../lib/note'
 import type { Delivered, Haraka } from '../support/haraka'
 import { sendMessage, type Reply, type SendOptions } from '../support/smtp'
 

@@ -6,6 +6,7 @@ import { builtinModules } from 'node:module'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { Package } from '@arethetypeswrong/core'
+import { parseAction } from '../../lib/action'
 import { installHaraka, repository, type HarakaInstall } from '../support/haraka-install'
 import { run, TemporaryDirectory } from '../support/process'
 
@@ -86,28 +87,64 @@ test('its types are found, and true, however it is imported', async () => {
 })
 
 const rule = `
-import type { Note, Reason } from '${name}'
-const note: Note | undefined = undefined as Note | undefined
-const reason: Reason | null | undefined = note?.reason
-if (note?.outcome === 'infected' && reason === null) note.action = 'tag'
-// @ts-expect-error There is no such outcome.
-export const is = note?.outcome === 'suspicious'
+import type { ActionText, Note, Protocol, Reason } from '${name}'
+export function judge(note: Note, words: string): Reason | Protocol | string | null {
+  if (note.outcome === 'infected') {
+    note.action = 'tag'
+    const virus: string = note.virus
+    return virus
+  }
+  if (note.outcome === 'unscanned') {
+    const reason: Reason = note.reason
+    // @ts-expect-error Any text is no action.
+    note.action = words
+    return reason
+  }
+  // @ts-expect-error There is no such outcome.
+  return note.outcome === 'suspicious' ? note.virus : note.protocol
+}
+export const actions: ActionText[] = []
 `
-test('a rule in TypeScript compiles, as CommonJS and as an ES module', async (t) => {
-  const { install } = await open()
-  const directory = new TemporaryDirectory('rule')
-  t.after(() => directory.remove())
-  const modules = path.join(directory.path, 'node_modules')
-  mkdirSync(modules)
-  symlinkSync(path.join(path.dirname(install.haraka), name), path.join(modules, name))
-  const files = ['rule.cts', 'rule.mts']
-  for (const file of files) writeFileSync(path.join(directory.path, file), rule)
-  const tsc = path.join(repository, 'node_modules', 'typescript', 'bin', 'tsc')
-  const types = ['--types', 'node', '--typeRoots', path.join(repository, 'node_modules', '@types')]
-  const options = ['--noEmit', '--strict', '--module', 'nodenext', ...types, ...files]
-  const { code, output } = await run(process.execPath, [tsc, ...options], { cwd: directory.path })
-  assert.equal(code, 0, output)
-})
+
+/** Of some words every choice and order of up to three. */
+function orders(words: readonly string[], most = 3): string[] {
+  if (most === 0) return []
+  return words.flatMap((word) => {
+    const others = words.filter((one) => one !== word)
+    return [word, ...orders(others, most - 1).map((rest) => `${word} ${rest}`)]
+  })
+}
+
+/** The rule, with everything that is an action written into the note, and what is none refused. */
+const rules = [
+  rule,
+  ...orders(['accept', 'tag', 'reject', 'defer', 'discard', 'quarantine', 'bounce', 'tga']).map((words) =>
+    parseAction(words) ? `actions.push('${words}')` : `// @ts-expect-error\nactions.push('${words}')`,
+  ),
+].join('\n')
+
+for (const [module, type, files] of [
+  ['node16', 'commonjs', ['rule.cts', 'rule.mts', 'rule.ts']],
+  ['nodenext', 'module', ['rule.cts', 'rule.mts', 'rule.ts']],
+  ['preserve', 'module', ['rule.ts']],
+] as const) {
+  test(`a rule in TypeScript compiles with nothing but the package: ${module}, ${type}`, async (t) => {
+    const { install } = await open()
+    const directory = new TemporaryDirectory('rule')
+    t.after(() => directory.remove())
+    const modules = path.join(directory.path, 'node_modules')
+    mkdirSync(modules)
+    symlinkSync(path.join(path.dirname(install.haraka), name), path.join(modules, name))
+    const write = (file: string, text: string) => writeFileSync(path.join(directory.path, file), text)
+    for (const file of files) write(file, rules)
+    write('package.json', JSON.stringify({ type }))
+    const compilerOptions = { module, strict: true, noEmit: true, skipLibCheck: false, types: [] }
+    write('tsconfig.json', JSON.stringify({ compilerOptions, files }))
+    const tsc = path.join(repository, 'node_modules', 'typescript', 'bin', 'tsc')
+    const { code, output } = await run(process.execPath, [tsc], { cwd: directory.path })
+    assert.equal(code, 0, output)
+  })
+}
 
 test('the README asks for the Node and the Haraka that the manifest does', async () => {
   const { pack } = await open()

@@ -51,6 +51,14 @@ test('the message path tells lib/http what it found, and knows nothing else of i
   assert.deepEqual(values.sort(), ['index.ts lib/http/serve.ts', 'lib/treatment.ts lib/http/recorder.ts'])
 })
 
+test('the types of the package lean on nothing, so that they hold in any project', () => {
+  assert.ok(files.includes('lib/note.ts'))
+  assert.deepEqual(
+    imports.filter(({ from }) => from === 'lib/note.ts'),
+    [],
+  )
+})
+
 test('no file imports itself by way of others', () => {
   const values = imports.filter(({ isType }) => !isType)
   const reach = (from: string, seen: Set<string>): Set<string> => {

@@ -3,7 +3,7 @@
  * recipients of a message, for that message the rules of clamav-stream.ini stay in force.
  */
 
-import type { Note } from 'haraka-plugin-clamav-stream'
+import type { ActionText, Note } from 'haraka-plugin-clamav-stream'
 
 const laboratory = ['virus-lab@example.com', 'abuse@example.com']
 
@@ -32,7 +32,7 @@ export function deliver_samples(next: () => void, { transaction }: Connection): 
   next()
 }
 
-function actionFor({ outcome, reason, action }: Note): string {
+function actionFor({ outcome, reason, action }: Note): ActionText {
   switch (outcome) {
     case 'infected':
       return 'tag'
