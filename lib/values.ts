@@ -142,15 +142,21 @@ export function prose(most: number): Kind<string> {
   }
 }
 
-/** One line of printable ASCII; of words in braces only those named in `placeholders`. */
+/**
+ * One line of printable ASCII; of words in braces only those named in `placeholders`, each once, so that the finished
+ * text has an end: with the longest name of a virus it fits into a line of SMTP (RFC 5321, 512 bytes).
+ */
 export function text(most: number, placeholders: readonly string[]): Kind<string> {
   const known = placeholders.map((name) => `{${name}}`)
   return {
-    allowed: `one line of 1 to ${most} printable ASCII characters, which may have ${listed(known)} in it`,
+    allowed: `one line of 1 to ${most} printable ASCII characters, which may have ${listed(known)} in it, once`,
     parse(value) {
       if (!/^[\x20-\x7e]+$/.test(value) || value.length > most) return new Wrong()
-      const unknown = value.match(/\{\w*\}/g)?.find((word) => !known.includes(word))
-      return unknown ? new Wrong(`${unknown} is not known`) : value
+      const found: string[] = value.match(/\{\w*\}/g) ?? []
+      const unknown = found.find((word) => !known.includes(word))
+      if (unknown) return new Wrong(`${unknown} is not known`)
+      const again = found.find((word, index) => found.indexOf(word) !== index)
+      return again ? new Wrong(`${again} is there more than once`) : value
     },
   }
 }

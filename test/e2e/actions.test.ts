@@ -300,7 +300,7 @@ test(
 
 for (const [message, text] of [
   ['No viruses, please', 'No viruses, please'],
-  ['{virus} is {virus}!', 'Eicar-Test-Signature is Eicar-Test-Signature!'],
+  ['{virus}!', 'Eicar-Test-Signature!'],
   ['100% ({virus}) $& \\o/ [x]', '100% (Eicar-Test-Signature) $& \\o/ [x]'],
 ] as const) {
   test(`message = ${message}`, bounded, async (t) => {

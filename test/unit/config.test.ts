@@ -200,6 +200,7 @@ const wrong: [section: string, key: string, value: string | number | undefined][
   ['infected', 'message', 'Käfer'],
   ['infected', 'message', ''],
   ['infected', 'message', '{name} found'],
+  ['infected', 'message', '{virus} is {virus}'],
   ['infected', 'message', 'x'.repeat(257)],
   ['unscanned', 'error', 'discard'],
   ['unscanned', 'timeout', 'tag'],
