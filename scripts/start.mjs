@@ -9,7 +9,7 @@ Starts a clamd and a Haraka with this plugin on loopback, sends them a clean mes
 shows the answers, and keeps running.
 
   --once               stop after the two messages; exit 0 if both answers were right
-  --clamd host:port    use this clamd instead of starting one
+  --clamd ADDRESS      use this clamd instead of starting one: host:port or a socket's path
   --port N             port for Haraka on 127.0.0.1 (default 2525)
   --help               this text`
 
@@ -37,14 +37,16 @@ function main() {
   try {
     options = readOptions()
   } catch (error) {
-    console.error(`${error.message}\nAllowed: --once, --clamd host:port, --port N, --help`)
+    console.error(
+      `${error.message}\nAllowed: --once, --clamd with host:port or a socket's path, --port N, --help`,
+    )
     return process.exit(2)
   }
   if (options.help) return console.log(usage)
   try {
     ensurePackages()
     if (options.clamd === undefined && !ensureClamd())
-      throw new Error('There is no clamd; --clamd host:port uses another')
+      throw new Error("There is no clamd; --clamd with host:port or a socket's path uses another")
     ensureBuild()
   } catch (error) {
     console.error(error.message)
