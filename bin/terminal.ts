@@ -5,7 +5,6 @@
 
 import { createInterface } from 'node:readline/promises'
 import type { Writable } from 'node:stream'
-import bytes from 'bytes'
 
 /** Control and format characters, among them all that turn the direction of text, and what is no character at all. */
 const unsafe = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\ufffd]/gu
@@ -60,11 +59,6 @@ export function cut(text: string, width: number): string {
 export function widthOf(output: { isTTY?: boolean; columns?: number }): number {
   const columns = output.columns ?? 0
   return !output.isTTY ? Infinity : columns > 0 ? columns : 80
-}
-
-/** `25 MB`, `1.98 MB`. */
-export function sizeText(size: number): string {
-  return bytes(size, { unitSeparator: ' ' }) ?? `${size} bytes`
 }
 
 /** `1 minute`, `3 days`: the largest unit that fits. */

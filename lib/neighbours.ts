@@ -4,11 +4,11 @@
  */
 
 import { hostname } from 'node:os'
-import bytes from 'bytes'
 import ms from 'ms'
 import type { QuarantinePlugin } from './actions/quarantine'
 import { ConfigError } from './config'
 import type { Plugin } from './haraka'
+import { bytesLimit, inactivityLimit, misfits, sizeText, usualMaxScanMs, type HarakaLimits } from './limits'
 import type { ScanSettings } from './scanner'
 
 export const quarantineName = 'queue/quarantine'
@@ -24,6 +24,13 @@ interface PluginsModule {
   readonly config?: { get(name: 'plugins', type: 'list'): string[] }
   readonly registered_hooks?: Record<string, { plugin: string; priority: number }[] | undefined>
   readonly registered_plugins?: Record<string, unknown>
+}
+
+interface ConnectionModule {
+  readonly cfg?: { readonly max?: { readonly bytes?: unknown } }
+}
+interface ServerModule {
+  readonly cfg?: { readonly main?: { readonly inactivity_timeout?: unknown } }
 }
 
 /** The server's name: what config/me says, and without that the machine's, as Haraka has it. @param me the file's value */
@@ -62,50 +69,40 @@ export function mustStandFirst(plugin: Plugin): void {
 }
 
 /** Mail that Haraka takes and that is not scanned for its size, or connections that end in a scan, deserve a word. */
-export function warnOfLimits(plugin: Plugin, { maxBytes, scanMs }: ScanSettings): void {
-  const limit = harakaLimit(plugin)
-  if (limit !== null && (limit === 0 || limit > maxBytes))
+export function warnOfLimits(plugin: Plugin, scan: ScanSettings): void {
+  const limits = limitsOf(plugin)
+  const { takesLarger, mayBeUnfinished, mayBreakOff } = misfits(scan, limits)
+  if (takesLarger)
     plugin.logwarn(
-      `Haraka accepts ${limit === 0 ? 'messages of any size' : (bytes(limit) ?? '')} ([max] bytes in connection.ini), ` +
-        `max_size is ${bytes(maxBytes) ?? ''}: larger ones are not scanned but "too_large"`,
+      `Haraka accepts ${limits.bytes ? sizeText(limits.bytes) : 'messages of any size'} ([max] bytes in connection.ini), ` +
+        `max_size is ${sizeText(scan.maxBytes)}: larger ones are not scanned but "too_large"`,
     )
-  if (scanMs >= usualMaxScanMs)
+  if (mayBeUnfinished)
     plugin.logwarn(
-      `scan_timeout is ${ms(scanMs)}, and clamd's MaxScanTime is ${ms(usualMaxScanMs)} by default: unless that is longer, or ` +
+      `scan_timeout is ${ms(scan.scanMs)}, and clamd's MaxScanTime is ${ms(usualMaxScanMs)} by default: unless that is longer, or ` +
         'AlertExceedsMax is set, clamd says OK to what it has not finished',
     )
-  const inactivityMs = inactivityLimit(plugin)
-  if (inactivityMs !== null && scanMs >= inactivityMs)
+  if (mayBreakOff)
     plugin.logwarn(
-      `scan_timeout is ${ms(scanMs)}, and Haraka ends connections after ${ms(inactivityMs)} (inactivity_timeout in smtp.ini): ` +
+      `scan_timeout is ${ms(scan.scanMs)}, and Haraka ends connections after ${ms(limits.inactivityMs ?? 0)} (inactivity_timeout in smtp.ini): ` +
         'some will end in the middle of a scan',
     )
 }
 
-/** clamd's default, which cannot be asked for. Later than that, an OK may be that of a clamd that has given up. */
-export const usualMaxScanMs = 120_000
-
-/** Haraka's own limit in bytes, 0 for none; null where it cannot be seen, as under test fixtures. */
-function harakaLimit(plugin: Plugin): number | null {
-  try {
-    const { cfg } = plugin.haraka_require('connection') as { cfg?: { max?: { bytes?: unknown } } }
-    const given = cfg?.max?.bytes
-    // What is no number, such as 25M, limits nothing.
-    return given === undefined ? null : Number(given) || 0
-  } catch {
-    return null
-  }
-}
-
-/** After which Haraka ends a connection that says nothing, in milliseconds; null where it cannot be seen. */
-function inactivityLimit(plugin: Plugin): number | null {
-  try {
-    const { cfg } = plugin.haraka_require('server') as {
-      cfg?: { main?: { inactivity_timeout?: unknown } }
+/** As the running Haraka has them; under test fixtures there are none. */
+function limitsOf(plugin: Plugin): HarakaLimits {
+  const read = <T>(module: string, value: (module: unknown) => T): T | null => {
+    try {
+      return value(plugin.haraka_require(module))
+    } catch {
+      return null
     }
-    const seconds = Number(cfg?.main?.inactivity_timeout)
-    return seconds > 0 ? seconds * 1000 : null
-  } catch {
-    return null
+  }
+  return {
+    bytes: read('connection', (module) => bytesLimit((module as ConnectionModule).cfg?.max?.bytes)),
+    inactivityMs: read('server', (module) => {
+      const main = (module as ServerModule).cfg?.main
+      return main ? inactivityLimit(main.inactivity_timeout) : null
+    }),
   }
 }

@@ -12,9 +12,9 @@ import { inquire } from '../../lib/clamd/inquiry'
 import { protocolOf, type Protocol } from '../../lib/clamd/protocol'
 import type { Settings } from '../../lib/config'
 import { Hosts } from '../../lib/hosts'
+import { sizeText } from '../../lib/limits'
 import { world } from '../../lib/world'
 import { proveAsMail } from '../../lib/proof/prove'
-import { sizeText } from '../terminal'
 import type { Finding } from './findings'
 
 /** What was found out about one address; null: not known, or not asked. */

@@ -2,13 +2,14 @@
  * Whether copies can be kept: is the folder there, may Haraka's user write to it, and is there room.
  */
 
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { access, constants, stat, statfs } from 'node:fs/promises'
 import path from 'node:path'
 import { wantingQuarantine, type Settings } from '../../lib/config'
+import { sizeText } from '../../lib/limits'
+import { accountOf } from '../accounts'
 import { quarantineOf } from '../quarantine/store'
 import type { Site } from '../site'
-import { sizeText } from '../terminal'
 import type { Finding } from './findings'
 
 /** Asked for only if a rule keeps messages. That queue/quarantine is listed then, the settings have seen to. */
@@ -98,21 +99,4 @@ async function isWritable(directory: string, user: unknown): Promise<boolean | n
   const { uid, gid, mode } = await stat(directory)
   if (uid === account.uid) return (mode & 0o200) !== 0
   return (mode & (account.groups.includes(gid) ? 0o020 : 0o002)) !== 0
-}
-
-/** By name or number. */
-function accountOf(user: string): { uid: number; groups: number[] } | null {
-  const fieldsOf = (file: string) =>
-    readFileSync(file, 'utf8')
-      .split('\n')
-      .map((line) => line.split(':'))
-  try {
-    const entry = fieldsOf('/etc/passwd').find(([name, , uid]) => name === user || uid === user)
-    if (!entry) return null
-    const [name = '', , uid, gid] = entry
-    const others = fieldsOf('/etc/group').filter(([, , , members]) => members?.split(',').includes(name))
-    return { uid: Number(uid), groups: [Number(gid), ...others.map(([, , id]) => Number(id))] }
-  } catch {
-    return null
-  }
 }

@@ -6,9 +6,9 @@
 import ms from 'ms'
 import { delivers } from '../../lib/action'
 import type { Settings } from '../../lib/config'
-import { ownNames, usualMaxScanMs } from '../../lib/neighbours'
+import { bytesLimit, inactivityLimit, misfits, sizeText, usualMaxScanMs } from '../../lib/limits'
+import { ownNames } from '../../lib/neighbours'
 import type { Site } from '../site'
-import { sizeText } from '../terminal'
 import type { Finding } from './findings'
 import { examineNeighbours } from './neighbours'
 import { examineQuarantine } from './quarantine'
@@ -16,8 +16,7 @@ import { examineQuarantine } from './quarantine'
 export async function examineSite(site: Site, settings: Settings): Promise<Finding[]> {
   return [
     listing(site),
-    size(site, settings),
-    ...timers(site, settings),
+    ...limits(site, settings),
     ...letBy(settings),
     ...(await examineQuarantine(site, settings)),
     ...examineNeighbours(site),
@@ -46,64 +45,63 @@ function listing(site: Site): Finding {
 /** Haraka's default, where its own files were not found. */
 const usualBytes = 26_214_400
 
-function size(site: Site, { scan, rules }: Settings): Finding {
-  const about = 'size'
-  const given = site.haraka.get('connection.ini').max?.bytes ?? site.haraka.get('databytes', 'value')
-  // What is no number, such as 25M, limits nothing.
-  const limit = given === undefined || given === null || given === '' ? usualBytes : Number(given) || 0
+function limits(site: Site, { scan, rules }: Settings): Finding[] {
+  const max = site.haraka.get('connection.ini').max?.bytes ?? site.haraka.get('databytes', 'value')
+  const bytes = bytesLimit(max) ?? usualBytes
+  const inactivityMs = inactivityLimit(site.haraka.get('smtp.ini').main?.inactivity_timeout)
+  const { takesLarger, mayBeUnfinished, mayBreakOff } = misfits(scan, { bytes, inactivityMs })
   const most = sizeText(scan.maxBytes)
-  if (limit > 0 && limit <= scan.maxBytes)
-    return { level: 'ok', about, text: `Haraka takes up to ${sizeText(limit)}, max_size is ${most}` }
-  const taken = limit === 0 ? 'messages of any size' : `up to ${sizeText(limit)}`
-  return {
-    level: 'warning',
-    about,
-    text: `Haraka takes ${taken}, max_size is ${most}: larger ones are not scanned (too_large=${rules.unscanned.too_large.text})`,
-    remedy: `connection.ini: [max] bytes=${scan.maxBytes}, or a larger max_size`,
-  }
-}
-
-function timers(site: Site, { scan }: Settings): Finding[] {
-  const about = 'time'
-  const hook =
-    number(site.own.get('clamav-stream.timeout', 'value')) ??
-    number(site.haraka.get('plugin_timeout', 'value')) ??
-    30
-  const mayBeUnfinished = scan.scanMs >= usualMaxScanMs
-  const inactivity = number(site.haraka.get('smtp.ini').main?.inactivity_timeout) ?? 300
   const budget = ms(scan.scanMs)
+  const inactivity = `inactivity_timeout is ${inactivityMs / 1000} s`
   return [
-    hook === 0
+    takesLarger
       ? {
-          level: 'note',
-          about,
-          text: 'the hook timer is switched off (plugin_timeout, clamav-stream.timeout): nothing but scan_timeout ends a hook',
+          level: 'warning',
+          about: 'size',
+          text: `Haraka takes ${bytes === 0 ? 'messages of any size' : `up to ${sizeText(bytes)}`}, max_size is ${most}: larger ones are not scanned (too_large=${rules.unscanned.too_large.text})`,
+          remedy: `connection.ini: [max] bytes=${scan.maxBytes}, or a larger max_size`,
         }
-      : {
-          level: 'ok',
-          about,
-          text: `scan_timeout is ${budget}; the hook timer of ${hook} s is raised above it where need be`,
-        },
+      : { level: 'ok', about: 'size', text: `Haraka takes up to ${sizeText(bytes)}, max_size is ${most}` },
+    hookTimer(site, budget),
     ...(mayBeUnfinished
       ? [
           {
             level: 'warning' as const,
-            about,
+            about: 'time',
             text: `scan_timeout is ${budget}, clamd's MaxScanTime ${ms(usualMaxScanMs)} by default: after that it says OK to what it has not finished`,
             remedy:
               'clamd.conf: AlertExceedsMax yes, or a MaxScanTime above scan_timeout; or a shorter scan_timeout',
           },
         ]
       : []),
-    inactivity > 0 && inactivity * 1000 <= scan.scanMs
+    mayBreakOff
       ? {
           level: 'warning',
-          about,
-          text: `inactivity_timeout is ${inactivity} s, scan_timeout ${budget}: connections end in the middle of a scan`,
+          about: 'time',
+          text: `${inactivity}, scan_timeout ${budget}: connections end in the middle of a scan`,
           remedy: `smtp.ini: inactivity_timeout=${Math.ceil(scan.scanMs / 1000) + 60}`,
         }
-      : { level: 'ok', about, text: `inactivity_timeout of ${inactivity} s is above scan_timeout` },
+      : { level: 'ok', about: 'time', text: `${inactivity}, above scan_timeout` },
   ]
+}
+
+function hookTimer(site: Site, budget: string): Finding {
+  const about = 'time'
+  const hook =
+    number(site.own.get('clamav-stream.timeout', 'value')) ??
+    number(site.haraka.get('plugin_timeout', 'value')) ??
+    30
+  return hook === 0
+    ? {
+        level: 'note',
+        about,
+        text: 'the hook timer is switched off (plugin_timeout, clamav-stream.timeout): nothing but scan_timeout ends a hook',
+      }
+    : {
+        level: 'ok',
+        about,
+        text: `scan_timeout is ${budget}; the hook timer of ${hook} s is raised above it where need be`,
+      }
 }
 
 function number(value: unknown): number | null {

@@ -6,6 +6,7 @@
 import { existsSync } from 'node:fs'
 import { readdir, readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
+import { accountOf } from '../accounts'
 import { settingsOf, type Site } from '../site'
 import { parseRecord, whyKept, type QuarantineRecord } from '../../lib/record'
 import { fitsWildcards } from '../../lib/wildcards'
@@ -171,13 +172,5 @@ async function ownerOf(file: string): Promise<string> {
   let place = file
   while (place !== path.dirname(place) && !existsSync(place)) place = path.dirname(place)
   const { uid } = await stat(place)
-  try {
-    const line = (await readFile('/etc/passwd', 'utf8'))
-      .split('\n')
-      .map((one) => one.split(':'))
-      .find((fields) => fields[2] === String(uid))
-    return line?.[0] ?? `the user with id ${uid}`
-  } catch {
-    return `the user with id ${uid}`
-  }
+  return accountOf(String(uid))?.name ?? `the user with id ${uid}`
 }

@@ -44,8 +44,8 @@ test('all is well', async (t) => {
   const ran = await check(site({ 'clamav-stream.ini': `host=${host}\nmax_size=25M\n` }))
   assert.equal(ran.error, '')
   assert.match(ran.text, new RegExp(`^ok +${host} +ClamAV \\d.*, has INSTREAM, spoken to in INSTREAM$`, 'm'))
-  assert.match(ran.text, /^ok .* finds the EICAR test file, also at the end of 25 MB \(max_size\)$/m)
-  assert.match(ran.text, /^ok +size +Haraka takes up to 25 MB, max_size is 25 MB$/m)
+  assert.match(ran.text, /^ok .* finds the EICAR test file, also at the end of 25MB \(max_size\)$/m)
+  assert.match(ran.text, /^ok +size +Haraka takes up to 25MB, max_size is 25MB$/m)
   assert.match(ran.text, /^ok +quarantine +no rule keeps messages$/m)
   assert.match(ran.text, /\n\nCLAMAV-STREAM OK: every message is scanned\n$/)
   assert.equal(ran.code, 0)
@@ -80,7 +80,7 @@ test('a limit below max_size, signatures that are old, EICAR that is not found',
   const mega = 1024 * 1024
   assert.ok(addresses[0].provenBytes > 20 * mega && addresses[0].provenBytes <= 40 * mega)
   const warning = findings.find(({ level }) => level === 'warning')
-  assert.match(warning?.text ?? '', /only, max_size is 60 MB$/)
+  assert.match(warning?.text ?? '', /only, max_size is 60MB$/)
   assert.match(warning?.remedy ?? '', /StreamMaxLength, MaxFileSize/)
   assert.deepEqual([code, ran.code], [1, 1])
 
@@ -150,7 +150,7 @@ test('the site: what is wrong, and the line to add', async (t) => {
   assert.equal(
     await told(
       { 'connection.ini': '[max]\nbytes=50000000\n' },
-      /^WARN +size +Haraka takes up to 47\.68 MB, max_size is 25 MB.*too_large=reject\)\n +-> connection\.ini: \[max\] bytes=26214400/m,
+      /^WARN +size +Haraka takes up to 47\.68MB, max_size is 25MB.*too_large=reject\)\n +-> connection\.ini: \[max\] bytes=26214400/m,
     ),
     1,
   )
@@ -165,6 +165,14 @@ test('the site: what is wrong, and the line to add', async (t) => {
     await told(
       { 'smtp.ini': 'inactivity_timeout=45\n' },
       /^WARN +time +inactivity_timeout is 45 s.*\n.*-> smtp\.ini: inactivity_timeout=120/m,
+    ),
+    1,
+  )
+  assert.equal(
+    await told(
+      { 'smtp.ini': 'inactivity_timeout=0\n', 'connection.ini': '[max]\nbytes=\n' },
+      /^ok +time +inactivity_timeout is 300 s, above scan_timeout$/m,
+      /^WARN +size +Haraka takes messages of any size, /m,
     ),
     1,
   )
