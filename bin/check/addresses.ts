@@ -3,7 +3,6 @@
  * the plugin itself asks with at start (lib/clamd/inquiry.ts, lib/proof/prove.ts).
  */
 
-import { connect } from 'node:net'
 import { addressText, type Address } from '../../lib/address'
 import { dial } from '../../lib/clamd/connection'
 import { ageMs, ageText, parseEngine, tooOld, type Engine } from '../../lib/clamd/engine'
@@ -15,6 +14,7 @@ import { Hosts } from '../../lib/hosts'
 import { sizeText } from '../../lib/limits'
 import { world } from '../../lib/world'
 import { proveAsMail } from '../../lib/proof/prove'
+import type { AsHaraka } from './as-haraka'
 import type { Finding } from './findings'
 
 /** What was found out about one address; null: not known, or not asked. */
@@ -44,13 +44,16 @@ export interface Examined {
 export async function examineAll(
   settings: Settings,
   isQuick: boolean,
+  dialler: AsHaraka,
   signal: AbortSignal,
 ): Promise<{ examined: Examined[]; findings: Finding[] }> {
   const findings: Finding[] = []
   const warn = (text: string) => void findings.push({ level: 'warning', about: 'host', text })
   const hosts = new Hosts(settings.hosts, world(warn))
   const addresses = await hosts.addresses(signal)
-  const examined = await Promise.all(addresses.map((address) => examine(address, settings, isQuick, signal)))
+  const examined = await Promise.all(
+    addresses.map((address) => examine(address, settings, isQuick, dialler, signal)),
+  )
   if (addresses.length === 0)
     findings.push({ level: 'failure', about: 'host', text: 'no host resolves to an address' })
   // While one works, another one that does not is no reason to fear for mail.
@@ -67,6 +70,7 @@ async function examine(
   address: Address,
   settings: Settings,
   isQuick: boolean,
+  { connect, user }: AsHaraka,
   signal: AbortSignal,
 ): Promise<Examined> {
   const { scan } = settings
@@ -117,9 +121,15 @@ async function examine(
     }
   } catch (error) {
     const isClosed = error instanceof Failure && error.step === 'data connect'
-    return { ...known, ...(isClosed && { dataPort: false }), error: failureText(error) }
+    const asWhom =
+      user !== null && 'path' in address ? `, as ${user}, whom Haraka becomes (user in smtp.ini)` : ''
+    return { ...known, ...(isClosed && { dataPort: false }), error: `${failureText(error)}${asWhom}` }
   }
 }
+
+/** For a socket that Haraka may not write to. */
+const socketRemedy =
+  "clamd.conf: LocalSocketGroup and LocalSocketMode that let Haraka in; with `user` in smtp.ini, `group` there, for Haraka has none of that user's other groups"
 
 function findingsOf(one: Examined, { scan, proof }: Settings, isLost: boolean): Finding[] {
   const about = one.address
@@ -138,7 +148,12 @@ function findingsOf(one: Examined, { scan, proof }: Settings, isLost: boolean): 
   ]
   if (one.error !== null)
     return [
-      { level: bad, about, text: one.connectMs === null ? one.error : `${facts.join(', ')}: ${one.error}` },
+      {
+        level: bad,
+        about,
+        text: one.connectMs === null ? one.error : `${facts.join(', ')}: ${one.error}`,
+        ...(one.error.includes('(EACCES)') && { remedy: socketRemedy }),
+      },
     ]
   const found: Finding[] = [{ level: 'ok', about, text: facts.join(', ') }]
   if (one.findsTestFile === false)

@@ -7,6 +7,7 @@ import { UserError } from '../user-error'
 import { interruptedCode, interruption } from '../scanning'
 import { openSite, settingsOf } from '../site'
 import { examineAll } from './addresses'
+import { asHaraka } from './as-haraka'
 import { asTable, exitCode, summary, type Finding } from './findings'
 import { examineSite } from './site'
 
@@ -47,7 +48,8 @@ async function examined({ config, host, quick }: CheckOptions, signal: AbortSign
   const site = openSite(config)
   try {
     const settings = settingsOf(site, host)
-    const { examined: addresses, findings } = await examineAll(settings, quick, signal)
+    const dialler = asHaraka(site.haraka.get('smtp.ini').main)
+    const { examined: addresses, findings } = await examineAll(settings, quick, dialler, signal)
     return { addresses, findings: [...findings, ...(await examineSite(site, settings))] }
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error

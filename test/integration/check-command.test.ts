@@ -1,6 +1,6 @@
 // `clamav-stream check`: what it says of real and scripted clamds, and of sites with something wrong in them.
 import assert from 'node:assert/strict'
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, before, test } from 'node:test'
@@ -335,6 +335,43 @@ test('what the settings let by is noted, and changes no code', async (t) => {
     assert.match(ran.text, pattern)
   assert.equal(ran.code, 0)
 })
+
+const isRoot = process.geteuid?.() === 0
+test(
+  'a unix socket, as who Haraka becomes',
+  { skip: isRoot ? false : 'only root can be another' },
+  async (t) => {
+    const place = new TemporaryDirectory('check-socket')
+    t.after(() => place.remove())
+    chmodSync(place.path, 0o755)
+    const socket = path.join(place.path, 'clamd.sock')
+    const fake = await startFakeClamd({ path: socket, protocols: ['INSTREAM'] })
+    t.after(() => fake.stop())
+    const nogroup = Number(/^nogroup:[^:]*:(\d+):/m.exec(readFileSync('/etc/group', 'utf8'))?.[1])
+    chownSync(socket, 0, nogroup)
+    const told = async (mode: number, smtpIni: string) => {
+      chmodSync(socket, mode)
+      const ini = `host=${socket}\nmax_signature_age=0\n`
+      return check(site({ 'clamav-stream.ini': ini, 'smtp.ini': smtpIni }), '--quick')
+    }
+    assert.equal((await told(0o600, '')).code, 0, 'as root')
+    const shut = await told(0o660, 'user=nobody\n')
+    assert.match(
+      shut.text,
+      /^FAIL .*connect: no connection \(EACCES\), as nobody, whom Haraka becomes \(user in smtp\.ini\)\n +-> clamd\.conf: LocalSocketGroup/m,
+    )
+    assert.equal(shut.code, 2)
+    for (const [mode, smtpIni] of [
+      [0o660, 'user=nobody\ngroup=nogroup\n'],
+      [0o666, 'user=nobody\n'],
+      [0o600, 'user=who-is-this\n'],
+    ] as const) {
+      const open = await told(mode, smtpIni)
+      assert.match(open.text, /^ok .*finds the EICAR test file$/m, smtpIni)
+      assert.equal(open.code, 0, open.text)
+    }
+  },
+)
 
 test('for Nagios, what cannot be found out is UNKNOWN', async () => {
   const ran = await check(tmpdir(), '--nagios', '--config', '/nowhere/at/all')

@@ -1,0 +1,47 @@
+/*
+ * Connections as Haraka makes them: it starts as root and becomes `user` and `group` of smtp.ini, and by whom a unix
+ * socket is dialled decides whether it opens. Where `check` is no root, it dials as whoever it is.
+ */
+
+import { connect as dialNow } from 'node:net'
+import type { Connect } from '../../lib/clamd/exchange'
+
+export interface AsHaraka {
+  readonly connect: Connect
+  /** Who dials unix sockets, if that is somebody else than who runs the command. */
+  readonly user: string | null
+}
+
+/** @param main of smtp.ini */
+export function asHaraka({ user, group }: { user?: unknown; group?: unknown } = {}): AsHaraka {
+  const plain = { connect: dialNow, user: null }
+  if (process.geteuid?.() !== 0 || !isGiven(user)) return plain
+  try {
+    as(user, group, () => undefined)
+  } catch {
+    // Unknown here, or not to be become: as Haraka itself will say when it starts.
+    return plain
+  }
+  return {
+    // The system call is made before connect() returns.
+    connect: (options) => ('path' in options ? as(user, group, () => dialNow(options)) : dialNow(options)),
+    user: String(user),
+  }
+}
+
+/** With the rights of that user, who has no groups but `group` and those of root: Haraka takes on no others. */
+function as<T>(user: string | number, group: unknown, act: () => T): T {
+  const gid = process.getegid?.() ?? 0
+  try {
+    if (isGiven(group)) process.setegid?.(group)
+    process.seteuid?.(user)
+    return act()
+  } finally {
+    process.seteuid?.(0)
+    process.setegid?.(gid)
+  }
+}
+
+function isGiven(name: unknown): name is string | number {
+  return (typeof name === 'string' && name !== '') || typeof name === 'number'
+}
