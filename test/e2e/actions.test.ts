@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { addressText } from '../../lib/address'
 import { clamdOrSkip, startClamd } from '../support/clamd'
-import { startFakeClamd, type FakeClamd, type Step } from '../support/fake-clamd'
+import { startFakeClamd, type FakeClamd } from '../support/fake-clamd'
 import { startHaraka, type Haraka } from '../support/haraka'
 import * as mails from '../support/mails'
 import {
@@ -14,12 +14,12 @@ import {
   ourHeaders,
   post,
   roles,
+  scripts,
   users,
   type Fate,
+  type Outcome,
   type Role,
 } from './letters'
-
-type Outcome = 'clean' | 'infected' | 'error' | 'timeout' | 'too_large' | 'limits'
 
 const delivered = /^250 /
 /** What the client is told. */
@@ -61,15 +61,6 @@ const sites: Rules[] = [
 ]
 
 const maxSize = 50_000
-/** What clamd does, for each outcome. */
-const scripts: Record<Outcome, Step[]> = {
-  clean: [],
-  infected: [],
-  error: [{ at: 'reply', do: 'answer', text: 'Error processing command. ERROR' }],
-  timeout: [{ at: 'reply', do: 'stall' }],
-  too_large: [],
-  limits: [{ at: 'reply', do: 'answer', text: 'stream: Heuristics.Limits.Exceeded.MaxFileSize FOUND' }],
-}
 const messageFor = (outcome: Outcome) =>
   outcome === 'infected' ? mails.eicarBody() : outcome === 'too_large' ? mails.big(maxSize) : mails.forged()
 

@@ -10,12 +10,11 @@ import { test, type TestContext } from 'node:test'
 import { simpleParser, type ParsedMail } from 'mailparser'
 import { addressText } from '../../lib/address'
 import { startFakeClamd, type FakeClamd } from '../support/fake-clamd'
-import { startHaraka, type Haraka } from '../support/haraka'
+import type { Haraka } from '../support/haraka'
 import * as mails from '../support/mails'
-import { TemporaryDirectory } from '../support/process'
 import { startSink, type Sink, type SunkMessage } from '../support/sink'
 import { sendMessage, type Reply, type SendOptions } from '../support/smtp'
-import { drained, letterPlugins, letterSources, senderFor } from './letters'
+import { drained, senderFor, startKeepingHaraka } from './letters'
 
 const login = (user: string) => ({ user, password: 'secret' })
 const users = { ann: 'secret', bob: 'secret', eve: 'secret' }
@@ -41,19 +40,14 @@ async function startSite(
   await clamd.play([{ at: 'reply', do: 'answer', text: 'stream: Test-Virus FOUND' }])
   const sink = await startSink()
   t.after(() => sink.stop())
-  const kept = new TemporaryDirectory('quarantine')
-  t.after(() => kept.remove())
-  const haraka = await startHaraka({
+  const { haraka, base } = await startKeepingHaraka(t, {
     ini: `host=${addressText(clamd.address)}\nmax_pings=0\n${ini}`,
     signatures,
-    plugins: [...letterPlugins, 'clamav-stream', 'queue/quarantine'],
-    sources: letterSources,
-    files: { 'quarantine.ini': `quarantine_path=${kept.path}\n`, ...files },
+    files,
     users,
     nextHop: sink.port,
   })
-  t.after(() => haraka.stop())
-  return { haraka, clamd, sink, base: kept.path }
+  return { haraka, clamd, sink, base }
 }
 
 function filesBelow(directory: string): number {

@@ -3,8 +3,11 @@
 // The sender's name also says who it is and which of the site's neighbours, if any, meddles with the message.
 import { readdirSync, watch } from 'node:fs'
 import path from 'node:path'
+import type { TestContext } from 'node:test'
 import type { Note } from '../../lib/note'
-import type { Delivered, Haraka } from '../support/haraka'
+import type { Step } from '../support/fake-clamd'
+import { startHaraka, type Delivered, type Haraka, type HarakaOptions } from '../support/haraka'
+import { TemporaryDirectory } from '../support/process'
 import { sendMessage, type Reply, type SendOptions } from '../support/smtp'
 
 /** For tests that wait for connections to end: one that stays open must fail the test, not hang it. */
@@ -64,6 +67,35 @@ exports.tell = function (next, connection) {
   next()
 }
 `,
+}
+
+export type Outcome = 'clean' | 'infected' | 'error' | 'timeout' | 'too_large' | 'limits'
+
+/** What a scripted clamd has to do for an outcome that does not come of the message alone. */
+export const scripts: Record<Outcome, Step[]> = {
+  clean: [],
+  infected: [],
+  error: [{ at: 'reply', do: 'answer', text: 'Error processing command. ERROR' }],
+  timeout: [{ at: 'reply', do: 'stall' }],
+  too_large: [],
+  limits: [{ at: 'reply', do: 'answer', text: 'stream: Heuristics.Limits.Exceeded.MaxFileSize FOUND' }],
+}
+
+/** A Haraka that keeps copies below `base`, until the test is over. */
+export async function startKeepingHaraka(
+  t: TestContext,
+  options: Pick<HarakaOptions, 'ini' | 'signatures' | 'users' | 'nextHop' | 'files'>,
+): Promise<{ haraka: Haraka; base: string }> {
+  const kept = new TemporaryDirectory('quarantine')
+  t.after(() => kept.remove())
+  const haraka = await startHaraka({
+    ...options,
+    plugins: [...letterPlugins, 'clamav-stream', 'queue/quarantine'],
+    sources: letterSources,
+    files: { 'quarantine.ini': `quarantine_path=${kept.path}\n`, ...options.files },
+  })
+  t.after(() => haraka.stop())
+  return { haraka, base: kept.path }
 }
 
 /** The source of a plugin called `name` that meddles in `hook` with messages from `senderFor(name, ...)`. */

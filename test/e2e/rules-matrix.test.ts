@@ -5,18 +5,17 @@ import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { addressText } from '../../lib/address'
-import { startFakeClamd, type FakeClamd, type Step } from '../support/fake-clamd'
-import { installHaraka, startHaraka, type Haraka } from '../support/haraka'
+import { startFakeClamd, type FakeClamd } from '../support/fake-clamd'
+import { installHaraka, type Haraka } from '../support/haraka'
 import * as mails from '../support/mails'
-import { TemporaryDirectory } from '../support/process'
 import { startSink, type Sink } from '../support/sink'
 import {
   drained,
-  letterPlugins,
-  letterSources,
   ourHeaders,
   post,
   roles,
+  scripts,
+  startKeepingHaraka,
   users,
   type Fate,
   type Role,
@@ -56,15 +55,6 @@ const sites: Settings[] = [
 ]
 
 const maxSize = 30_000
-/** What clamd does, for each outcome. */
-const scripts: Record<string, Step[]> = {
-  clean: [],
-  infected: [],
-  error: [{ at: 'reply', do: 'answer', text: 'Error processing command. ERROR' }],
-  timeout: [{ at: 'reply', do: 'stall' }],
-  too_large: [],
-  limits: [{ at: 'reply', do: 'answer', text: 'stream: Heuristics.Limits.Exceeded.MaxFileSize FOUND' }],
-}
 
 function messageFor(outcome: string): Buffer {
   if (outcome === 'infected') return mails.eicarBody()
@@ -134,9 +124,7 @@ async function startSite(t: TestContext, sink: Sink, settings: Settings): Promis
   const { action, authenticated, unscanned, check } = settings
   const clamd = await startFakeClamd()
   t.after(() => clamd.stop())
-  const kept = new TemporaryDirectory('quarantine')
-  t.after(() => kept.remove())
-  const haraka = await startHaraka({
+  const { haraka, base } = await startKeepingHaraka(t, {
     ini: `
 host=${addressText(clamd.address)}
 max_pings=0
@@ -151,14 +139,10 @@ ${['error', 'timeout', 'too_large', 'limits'].map((reason) => `${reason}=${unsca
 [check]
 ${['authenticated', 'relay', 'private_ip'].map((sender) => `${sender}=${check}`).join('\n')}
 `,
-    plugins: [...letterPlugins, 'clamav-stream', 'queue/quarantine'],
-    sources: letterSources,
-    files: { 'quarantine.ini': `quarantine_path=${kept.path}\n` },
     users,
     nextHop: sink.port,
   })
-  t.after(() => haraka.stop())
-  return { haraka, clamd, sink, base: kept.path }
+  return { haraka, clamd, sink, base }
 }
 
 async function runSite(t: TestContext, sink: Sink, settings: Settings): Promise<void> {
