@@ -9,8 +9,8 @@ import { costPlot } from './cost-plot'
 import { added, primaryTable, ratio } from './figures'
 import { planningTable } from './planning'
 import { drawPlot } from './plot'
-import { sections, short } from './report'
-import type { Results } from './results'
+import { pageSections, short } from './report'
+import type { Results, SizeCosts } from './results'
 import { asMarkdown } from './table'
 
 const marks = {
@@ -53,8 +53,7 @@ function rounded(results: Results): Results {
 }
 
 function benchmarksPage(results: Results): string {
-  const found = sections(results)
-  const body = found.flatMap(({ title, text, table }) => [
+  const body = pageSections(results).flatMap(({ title, text, table }) => [
     `## ${title}`,
     ...text,
     ...(table ? [asMarkdown(table)] : []),
@@ -105,8 +104,6 @@ clamav-milter take part if they are installed and the user is root.
   clamav-milter too. Nothing is delivered: Haraka's queue hook says OK, Postfix hands over to \`discard\`.
 - _Added_ is what scanning adds to the same server without it, round by round.
 - The _null sink_ reads the message from Haraka's \`message_stream\` and forgets it: what reading alone costs.
-- The _plugin that only sends_ sends the message as one frame over a connection that it keeps, and takes any reply for a
-  yes: no limits, no second address, no header, note or gate.
 - The _bare client_ holds the message already and sends it to clamd on a new connection: INSTREAM with one frame, or
   STREAM.
 - STREAM goes through the tests' front for it, a process of its own, since today's clamd has none. Its CPU is not counted.
@@ -123,23 +120,32 @@ function roundsOf(rounds: Partial<Record<string, readonly unknown[]>>): number {
   return Math.max(...Object.values(rounds).map((each) => each?.length ?? 0))
 }
 
-/** For the README: the plot, and what it comes to in a sentence. */
+/** For the README: the plot, what it comes to in a table, and how that is read. */
 function summary(results: Results): string {
-  const size = (label: string) => primaryTable(results)?.sizes.find((each) => each.label === label)
-  const share = (label: string, kind: 'wall' | 'server') => {
-    const found = size(label)
-    const value = found && ratio(added(found, 'instream', kind), added(found, 'clamd', kind))
-    return value === undefined ? 'not measured' : short(value)
-  }
-  const labels = primaryTable(results)?.sizes.map(({ label }) => label) ?? []
+  const sizes = primaryTable(results)?.sizes ?? []
+  const shareOf = (size: SizeCosts, kind: 'wall' | 'server') =>
+    ratio(added(size, 'instream', kind), added(size, 'clamd', kind))
+  const row = (title: string, kind: 'wall' | 'server') => [
+    title,
+    ...sizes.map((size) => {
+      const share = shareOf(size, kind)
+      return share === undefined ? 'not measured' : short(share)
+    }),
+  ]
   const table = {
-    head: ['added by this plugin / by haraka-plugin-clamd', ...labels],
-    rows: [
-      ["Haraka's CPU", ...labels.map((label) => share(label, 'server'))],
-      ['time', ...labels.map((label) => share(label, 'wall'))],
-    ],
+    head: ['added by this plugin / by haraka-plugin-clamd', ...sizes.map(({ label }) => label)],
+    rows: [row("Haraka's CPU", 'server'), row('time', 'wall')],
   }
-  return `![What scanning adds, against the size of the message](docs/benchmarks.svg)\n\n${asMarkdown(table)}`
+  const example = sizes.map((size) => shareOf(size, 'server')).findLast((share) => share !== undefined)
+  return [
+    '![What scanning adds, against the size of the message](docs/benchmarks.svg)',
+    asMarkdown(table),
+    ...(example === undefined
+      ? []
+      : [
+          `Less is better: ${short(example)} means ${Math.round(example * 100)} % of what haraka-plugin-clamd adds.`,
+        ]),
+  ].join('\n\n')
 }
 
 async function withFigures(name: string, figures: string): Promise<string> {

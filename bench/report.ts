@@ -1,4 +1,5 @@
-// The run in words and tables: the same sections for the terminal and for docs/benchmarks.md.
+// The run in words and tables, for the terminal and for docs/benchmarks.md. They differ in the first section: who works on
+// the plugin sees how far it is from its targets, who reads the page sees the same ratios alone.
 import { contenderNames, titles } from './contenders'
 import { added, addedLatency, costSpread, middle } from './figures'
 import { memoryNames, type Cost, type CostTable, type Results, type SizeCosts } from './results'
@@ -13,9 +14,16 @@ export interface Section {
   table?: Table
 }
 
-export function sections(results: Results): Section[] {
+export function terminalSections(results: Results): Section[] {
+  return [...targetSection(results), ...measuredSections(results)]
+}
+
+export function pageSections(results: Results): Section[] {
+  return [...ratioSection(results), ...measuredSections(results)]
+}
+
+function measuredSections(results: Results): Section[] {
   return [
-    ...targetSection(results),
     ...results.costs.flatMap(costSection),
     ...oneSessionSection(results),
     ...latencySection(results),
@@ -26,6 +34,13 @@ export function sections(results: Results): Section[] {
   ]
 }
 
+const onlySendsText =
+  '_Only sends_ is the same figure for a plugin of 30 lines that sends the message as one frame over a ' +
+  'connection that it keeps, and takes any reply for a yes: no limits, no second address, no header, note or gate.'
+const floorText =
+  '_Floor_ is the figure of one that does less: for CPU the null sink, which reads the message and sends nothing, ' +
+  'for time the bare client, which has it already and sends it.'
+
 function targetSection(results: Results): Section[] {
   const all = targets(results)
   if (all.length === 0) return []
@@ -35,10 +50,7 @@ function targetSection(results: Results): Section[] {
     {
       title: 'Targets',
       text: [
-        `${reached.length} of ${measured.length} reached, with this plugin by INSTREAM. _Only sends_ is what the same ` +
-          'figure comes to for a plugin of 30 lines that does nothing but send the message and wait for a reply. _Floor_ is ' +
-          'what it comes to for who does even less: for CPU the null sink, which reads the message and sends nothing, for ' +
-          'time the bare client, which has it already and sends it.',
+        `${reached.length} of ${measured.length} reached, with this plugin by INSTREAM. ${onlySendsText} ${floorText}`,
       ],
       table: { head: ['', '', 'Target', 'Measured', '', 'Only sends', 'Floor'], rows: targetRows(all) },
     },
@@ -46,15 +58,54 @@ function targetSection(results: Results): Section[] {
 }
 
 function targetRows(all: readonly Target[]): string[][] {
-  return all.map(({ group, what, is, limit, value, reached, onlySends, floor }, index) => [
-    all[index - 1]?.group === group ? '' : group,
+  return all.map(({ what, is, limit, value, reached, onlySends, floor }, index) => [
+    groupOf(all, index),
     what,
     `${is} ${short(limit)}`,
     value === undefined ? 'not measured' : short(value),
     reached === undefined ? '' : reached ? 'reached' : 'not reached',
-    onlySends === undefined ? '' : short(onlySends),
-    floor === undefined ? '' : short(floor),
+    figure(onlySends),
+    figure(floor),
   ])
+}
+
+function ratioSection(results: Results): Section[] {
+  const all = targets(results).filter(({ value }) => value !== undefined)
+  if (all.length === 0) return []
+  const others = [
+    { head: 'Only sends', text: onlySendsText, of: ({ onlySends }: Target) => onlySends },
+    { head: 'Floor', text: floorText, of: ({ floor }: Target) => floor },
+  ].filter(({ of }) => all.some((each) => of(each) !== undefined))
+  return [
+    {
+      title: 'Ratios',
+      text: [
+        [
+          'This plugin by INSTREAM. Less is better, but for throughput.',
+          ...others.map(({ text }) => text),
+        ].join(' '),
+      ],
+      table: {
+        head: ['Ratio', 'Size or case', 'This plugin', ...others.map(({ head }) => head)],
+        rows: all.map((each, index) => [
+          groupOf(all, index),
+          each.what,
+          figure(each.value),
+          ...others.map(({ of }) => figure(of(each))),
+        ]),
+      },
+    },
+  ]
+}
+
+/** Named in the first of the rows that belong together. */
+function groupOf(all: readonly Target[], index: number): string {
+  const group = all[index]?.group ?? ''
+  return all[index - 1]?.group === group ? '' : group
+}
+
+function figure(value: number | undefined): string {
+  return value === undefined ? '' : short(value)
 }
 
 function costSection({ sessions, sizes }: CostTable): Section[] {
@@ -100,7 +151,7 @@ function byGroup(all: readonly Target[], table: CostTable): string[][] {
     group,
     ...table.sizes.map(({ label }) => {
       const found = all.find((each) => each.group === group && each.what === label)
-      return found?.value === undefined ? '' : short(found.value)
+      return figure(found?.value)
     }),
   ])
 }

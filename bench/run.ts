@@ -3,7 +3,7 @@
 import { readResults, writeDocuments } from './documents'
 import { measureAll } from './measure'
 import { readOptions, usage, type Options } from './options'
-import { sections } from './report'
+import { terminalSections } from './report'
 import type { Results } from './results'
 import { asText } from './table'
 
@@ -29,7 +29,7 @@ function optionsOrExit(): Options {
 }
 
 function print(results: Results): void {
-  for (const { title, text, table } of sections(results)) {
+  for (const { title, text, table } of terminalSections(results)) {
     console.log([title, ...text, ...(table ? [asText(table)] : []), ''].join('\n'))
   }
 }

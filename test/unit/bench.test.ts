@@ -10,7 +10,7 @@ import { uniqueMessage } from '../../bench/messages'
 import { readOptions } from '../../bench/options'
 import { planningTable } from '../../bench/planning'
 import { decadesAround, drawPlot } from '../../bench/plot'
-import { sections, short } from '../../bench/report'
+import { pageSections, short, terminalSections } from '../../bench/report'
 import type { Cost, Results, SizeCosts } from '../../bench/results'
 import { median, percentile, spread } from '../../bench/statistics'
 import { asMarkdown, asText } from '../../bench/table'
@@ -192,13 +192,36 @@ test('memory, throughput and fail-over have their targets', () => {
   assert.equal(targetOf(found, /kept/, /bytes/)?.value, 30)
   assert.equal(targetOf(found, /Throughput/, /4 clamds/)?.reached, true)
   assert.equal(targetOf(found, /black-holed/, /host_rest/)?.reached, false)
-  const titles = sections(found).map(({ title }) => title)
-  for (const part of [/^Targets/, /^1 MB/, /Memory/, /Throughput/, /swallows/]) {
-    assert.ok(
-      titles.some((title) => part.test(title)),
-      String(part),
-    )
+  for (const [of, first] of [
+    [terminalSections, /^Targets/],
+    [pageSections, /^Ratios/],
+  ] as const) {
+    const titles = of(found).map(({ title }) => title)
+    for (const part of [first, /^1 MB/, /Memory/, /Throughput/, /swallows/]) {
+      assert.ok(
+        titles.some((title) => part.test(title)),
+        String(part),
+      )
+    }
   }
+})
+
+test('the terminal tells targets, the page the same ratios without them', () => {
+  const [forUs] = terminalSections(results())
+  assert.match(forUs?.text.join(' ') ?? '', /^\d+ of \d+ reached/)
+  const [forReaders] = pageSections(results())
+  const name = 'CPU added to the server / haraka-plugin-clamd'
+  assert.deepEqual(forReaders?.table?.head, ['Ratio', 'Size or case', 'This plugin', 'Only sends', 'Floor'])
+  assert.deepEqual(forReaders.table.rows[0], [name, '1 MB', '0.25', '0.30', '0.20'])
+  assert.doesNotMatch(JSON.stringify(pageSections(results())), /target|reached|not measured/i)
+})
+
+test('a column that nobody has a figure for is left out, and not spoken of', () => {
+  const rounds = { ...oneMegabyte.rounds }
+  delete rounds.least
+  const [ratios] = pageSections(results({ costs: [{ sessions: 4, sizes: [size('1 MB', 1, rounds)] }] }))
+  assert.deepEqual(ratios?.table?.head, ['Ratio', 'Size or case', 'This plugin', 'Floor'])
+  assert.doesNotMatch(ratios.text.join(' '), /Only sends/)
 })
 
 test('a rest that is over may be paid for again', () => {
