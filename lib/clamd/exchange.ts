@@ -1,6 +1,6 @@
 /*
  * What one exchange with a clamd is given, whatever the protocol: how to connect, its limits, whom to tell.
- * And the message as the exchange sees it. The only vocabulary that scanner.ts, stream.ts and instream.ts share.
+ * And the message as the exchange sees it. Types only; replies are protocol.ts', failures failure.ts'.
  */
 
 import type { EventEmitter } from 'node:events'
