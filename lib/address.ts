@@ -4,6 +4,7 @@
  */
 
 import { isIP } from 'node:net'
+import ipaddr from 'ipaddr.js'
 
 /** Where to dial: `host` is a literal IPv4 or IPv6 address. */
 export type Address = { host: string; port: number } | { path: string }
@@ -30,14 +31,14 @@ export function parseHost(text: string, defaultPort: number): Host | string {
   if (isIP(text) === 6) {
     return new RegExp(`:(3310|${defaultPort})$`).test(text)
       ? 'is an address, or an address and a port? Write it in brackets, the port behind them'
-      : { host: text, port: defaultPort }
+      : { host: usual(text), port: defaultPort }
   }
   const match = /^(?:\[(?<v6>[^\]]+)\]|(?<name>[^:[\]/]+))(?::(?<port>\d+))?$/.exec(text)?.groups
   if (!match) return 'is not a host'
   const port = match.port === undefined ? defaultPort : Number(match.port)
   if (port < 1 || port > 65535) return 'has a port outside 1 to 65535'
   if (match.v6 !== undefined)
-    return isIP(match.v6) === 6 ? { host: match.v6, port } : 'is not an IPv6 address'
+    return isIP(match.v6) === 6 ? { host: usual(match.v6), port } : 'is not an IPv6 address'
   const name = match.name ?? ''
   if (isIP(name) === 4) return { host: name, port }
   if (/^[\d.]+$/.test(name)) return 'is not an IPv4 address'
@@ -46,4 +47,10 @@ export function parseHost(text: string, defaultPort: number): Host | string {
     name.length < 254
     ? { name, port }
     : 'is not a host name'
+}
+
+/** Of the many ways to write an IPv6 address the usual one (RFC 5952), for two of them are the same clamd. */
+function usual(v6: string): string {
+  const [address = '', ...zone] = v6.split('%')
+  return [ipaddr.IPv6.parse(address).toRFC5952String(), ...zone].join('%')
 }

@@ -106,6 +106,7 @@ export class CommandConnection {
 
   /** Begins another exchange. */
   attach(signal: CancelSignal): void {
+    this.detach()
     this.#signal = signal
     signal.addEventListener('abort', this.#onAbort)
     if (signal.aborted) this.#onAbort()

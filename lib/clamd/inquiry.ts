@@ -11,7 +11,7 @@ import { command, parseOffer, parseReply, printable, type Offer } from './protoc
 
 export interface Inquiry {
   readonly connect: Connect
-  /** Milliseconds for each question, its connection included. */
+  /** Milliseconds for each connection, and for each reply. */
   readonly connectMs: number
   readonly signal: CancelSignal
   readonly trace?: (text: string) => void
@@ -38,17 +38,15 @@ export async function ping(address: Address, how: Inquiry): Promise<void> {
 
 async function ask(address: Address, words: Buffer, how: Inquiry): Promise<string> {
   const { connect, connectMs, signal } = how
+  const line = await CommandConnection.open({ connect, address, connectMs, signal })
   const limit = new Deadline(signal, connectMs, () => new Failure('reply', `no reply within ${connectMs} ms`))
   try {
-    const line = await CommandConnection.open({ connect, address, connectMs, signal: limit })
-    try {
-      const reply = await line.ask(words, 'reply')
-      how.trace?.(`says ${printable(reply)}`)
-      return reply
-    } finally {
-      line.close()
-    }
+    line.attach(limit)
+    const reply = await line.ask(words, 'reply')
+    how.trace?.(`says ${printable(reply)}`)
+    return reply
   } finally {
     limit.end()
+    line.close()
   }
 }

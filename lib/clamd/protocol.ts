@@ -101,7 +101,9 @@ export interface Offer {
 
 /** Parses the answer to VERSIONCOMMANDS or VERSION. */
 export function parseOffer(line: string): Offer {
-  const [version = '', list] = line.split('| COMMANDS:')
+  const [said = '', list] = line.split('| COMMANDS:')
+  // The first releases say `clamd / ClamAV version 0.60`.
+  const version = said.replace(/^clamd \/ ClamAV version /, 'ClamAV ')
   return {
     version: version.startsWith('ClamAV ') ? printable(version.trim()) : null,
     commands: list === undefined ? null : list.trim().split(/\s+/),

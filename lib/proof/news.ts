@@ -37,7 +37,7 @@ export function newsOf(
       level: 'warn',
       text:
         'says OK where it stops at a limit of its own, as with archives in archives: such mail counts as clean. With ' +
-        'AlertExceedsMax yes in its clamd.conf it says so',
+        'AlertExceedsMax yes in its clamd.conf (from 0.101 on) it says so',
     })
   return news
 }

@@ -12,6 +12,9 @@ const good: [text: string, expected: Host, shown?: string][] = [
   ['127.0.0.1:1', { host: '127.0.0.1', port: 1 }, '127.0.0.1:1'],
   ['::1', { host: '::1', port: 3310 }, '[::1]:3310'],
   ['[::1]', { host: '::1', port: 3310 }, '[::1]:3310'],
+  ['[0:0:0:0:0:0:0:1]', { host: '::1', port: 3310 }, '[::1]:3310'],
+  ['2001:DB8::A', { host: '2001:db8::a', port: 3310 }, '[2001:db8::a]:3310'],
+  ['[FE80:0::1%eth0.100]', { host: 'fe80::1%eth0.100', port: 3310 }, '[fe80::1%eth0.100]:3310'],
   ['[2001:db8::2]:65535', { host: '2001:db8::2', port: 65535 }, '[2001:db8::2]:65535'],
   ['/run/clamav/clamd.sock', { path: '/run/clamav/clamd.sock' }, '/run/clamav/clamd.sock'],
 ]

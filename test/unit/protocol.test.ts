@@ -100,6 +100,7 @@ test('version and commands are read from VERSIONCOMMANDS, from VERSION, and from
     version: 'ClamAV 0.94.2/9999/Mon Jan 1 2009',
     commands: null,
   })
+  assert.equal(parseOffer('clamd / ClamAV version 0.60').version, 'ClamAV 0.60')
   assert.deepEqual(parseOffer('UNKNOWN COMMAND'), { version: null, commands: null })
 })
 
