@@ -44,6 +44,8 @@ export interface KnownAddress {
   /** See AddressFacts. */
   provenProtocol: Protocol | null
   hasSessions: boolean
+  /** It says that it has sessions, and messages come through without one only; until it is another release. */
+  refusesSessions: boolean
   engine: Engine | null
   /** `awaited`: nobody has tried to prove it yet. */
   trust: 'awaited' | 'unproven' | 'proven' | 'untrusted'
@@ -67,6 +69,7 @@ export function unknownAddress(address: Address): KnownAddress {
     protocol: null,
     provenProtocol: null,
     hasSessions: false,
+    refusesSessions: false,
     engine: null,
     trust: 'awaited',
     provenBytes: null,
@@ -78,8 +81,11 @@ export function learn(
   { isDoubted, engine, hasSessions, proof, provenProtocol }: AddressFacts,
 ): void {
   if (isDoubted) known.isDoubted = true
-  if (engine !== undefined) known.engine = engine
-  if (hasSessions !== undefined) known.hasSessions = hasSessions
+  if (engine !== undefined) {
+    if (engine?.line !== known.engine?.line) known.refusesSessions = false
+    known.engine = engine
+  }
+  if (hasSessions !== undefined) known.hasSessions = hasSessions && !known.refusesSessions
   if (provenProtocol !== undefined) {
     if (provenProtocol !== known.provenProtocol) known.protocol = provenProtocol
     known.provenProtocol = provenProtocol

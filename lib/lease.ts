@@ -55,13 +55,18 @@ export class Lease {
     this.#known.protocol = protocol
   }
 
-  /** It takes several messages on one connection; to be cleared where that turns out wrong. */
+  /** It takes several messages on one connection; to be cleared where that may be wrong. */
   get hasSessions(): boolean {
     return this.#known.hasSessions
   }
 
   set hasSessions(hasSessions: boolean) {
     this.#known.hasSessions = hasSessions
+  }
+
+  /** To be called when a message came through on a connection of its own, and not in a session. */
+  giveUpSessions(): void {
+    this.#known.refusesSessions = true
   }
 
   /** It has found the test file, and has not failed since. */

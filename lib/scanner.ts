@@ -310,10 +310,12 @@ export class Scanner {
     }
   }
 
-  #withoutSession(course: Course, lease: Lease, protocol: Protocol, why: string): Promise<Attempt> {
-    course.log.trace(`${lease.text} ${protocol}: ${why}, a connection for each message from now on`)
+  async #withoutSession(course: Course, lease: Lease, protocol: Protocol, why: string): Promise<Attempt> {
+    course.log.trace(`${lease.text} ${protocol}: ${why}, once more on a connection of its own`)
     lease.hasSessions = false
-    return this.#attempt(course, lease, protocol)
+    const attempt = await this.#attempt(course, lease, protocol)
+    if (hasVerdict(attempt)) lease.giveUpSessions()
+    return attempt
   }
 
   /** Bytes to send, our own line included; at most so many, unless it can make a difference: then it is read. */

@@ -7,7 +7,7 @@ import type { Socket } from 'node:net'
 import type { Address } from '../address'
 import type { CancelSignal } from '../cancellation'
 import type { Exchange } from './exchange'
-import { Failure, ofThisMachine, type Step } from './failure'
+import { Failure, NoReply, ofThisMachine, type Step } from './failure'
 import { maxReplyBytes, parseReply, printable, type Reply } from './protocol'
 
 /** Milliseconds between two tries to connect where there is no room for the moment. */
@@ -90,7 +90,7 @@ export class CommandConnection {
     socket.setEncoding('latin1')
     socket.on('data', (text: string) => this.#receive(text))
     socket.on('error', (cause) => {
-      this.#broken = new Failure(this.#step, 'connection broke', cause)
+      this.#broken = new NoReply(this.#step, 'connection broke', cause)
       this.fail(this.#broken)
     })
     socket.on('close', this.#onEnd)
@@ -218,10 +218,9 @@ export class CommandConnection {
     return this.#waiting?.step ?? 'command'
   }
 
-  #closedText(): string {
-    return this.#received === ''
-      ? 'connection closed without a reply'
-      : `connection closed in the middle of a reply: ${printable(this.#received)}`
+  #closed(): Failure {
+    if (this.#received === '') return new NoReply(this.#step, 'connection closed without a reply')
+    return new Failure(this.#step, `connection closed in the middle of a reply: ${printable(this.#received)}`)
   }
 
   #receive(text: string): void {
@@ -246,7 +245,7 @@ export class CommandConnection {
     } else if (this.#ended) {
       this.#waiting.reject(this.#ended)
     } else if (this.#isClosed) {
-      this.#waiting.reject(new Failure(this.#step, this.#closedText()))
+      this.#waiting.reject(this.#closed())
     } else {
       return
     }

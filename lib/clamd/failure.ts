@@ -38,7 +38,10 @@ export function failureText(error: unknown): string {
   return error instanceof Failure ? `${error.step}: ${error.text}` : String(error)
 }
 
-/** clamd's time limit ended the session after the whole message; on a connection of its own, the reply may come later. */
+/** The connection ended without a word. */
+export class NoReply extends Failure {}
+
+/** A session ended in a way that says nothing of clamd; on a connection of its own, the message may fare better. */
 export class SessionOver extends Failure {}
 
 /** The message is larger than max_size; nobody's fault, and no other address would change it. */

@@ -5,7 +5,7 @@
 
 import { CommandConnection } from './connection'
 import type { DialogueResult, Exchange, MessageSource } from './exchange'
-import { Failure, SessionOver } from './failure'
+import { Failure, NoReply, SessionOver } from './failure'
 import { command, type Reply } from './protocol'
 import { Upload } from './upload'
 import type { Session, Sessions } from './sessions'
@@ -39,7 +39,14 @@ async function inSession(how: Exchange, message: MessageSource, sessions: Sessio
     }
   }
   how.at('connect', why)
-  return converse(how, message, sessions, await sessions.open(how))
+  const session = await sessions.open(how)
+  try {
+    return await converse(how, message, sessions, session)
+  } catch (error) {
+    // A proxy may let INSTREAM through and hang up on IDSESSION; not one that has let a session through before.
+    const isRefused = !kept && !how.signal.aborted && error instanceof NoReply
+    throw isRefused ? new SessionOver(error.step, error.text) : error
+  }
 }
 
 async function converse(

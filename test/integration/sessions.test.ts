@@ -12,6 +12,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import type { Address } from '../../lib/address'
 import { CommandConnection } from '../../lib/clamd/connection'
+import { parseEngine } from '../../lib/clamd/engine'
 import { Failure } from '../../lib/clamd/failure'
 import { headLine } from '../../lib/clamd/protocol'
 import { Sessions, usualIdleMs } from '../../lib/clamd/sessions'
@@ -343,6 +344,24 @@ describe('a kept connection that is no good any more', { concurrency: 4 }, () =>
       }
     }
   }
+
+  test('who hangs up on sessions only gets a connection for each message, until it is another release', async (t) => {
+    const { daemon, scanning } = await site(t)
+    const looked = (release: string) =>
+      scanning.hosts.learn(daemon.address, { engine: parseEngine(release), hasSessions: true })
+    looked('ClamAV 1.4.6')
+    await daemon.play(onlyAt(0, { at: 'command', do: 'close' }))
+    assert.equal((await assertVerdict(scanning, 'infected')).readings, 2)
+    looked('ClamAV 1.4.6')
+    await assertVerdict(scanning, 'clean')
+    looked('ClamAV 1.4.7')
+    await assertVerdict(scanning, 'clean')
+    assert.deepEqual(
+      daemon.scans.map(({ inSession }) => inSession),
+      [1, null, null, 1],
+    )
+    assertWell(scanning, daemon)
+  })
 
   for (const nth of [0, 1]) {
     test(`clamd's time limit in message ${nth + 1} of a session is the session's: ${nth === 0 ? 'it' : 'the next one'} is scanned by itself`, async (t) => {
