@@ -18,10 +18,17 @@ export const usualIdleMs = 250
 /** For each address; Haraka may have several processes. */
 const mostIdle = 4
 
+/**
+ * Whoever has waited so long for the first reply on a new connection may be queueing for the place of one that is kept,
+ * at a proxy or a clamd that serves so many and no more.
+ */
+const patienceMs = 250
+
 /** clamd's time limits are whole seconds; what comes sooner was said to the connection before the message. */
 const leastLimitMs = 1000
 
 export class Session {
+  readonly openedAt = performance.now()
   #scans = 0
   #begunAt = 0
 
@@ -64,6 +71,8 @@ export class Session {
 export class Sessions {
   /** By the very object, of which `Hosts` has one for each address. */
   readonly #idle = new Map<Address, Session[]>()
+  /** Those on which nothing has come yet, with their addresses, in the order in which they were opened. */
+  readonly #unmet = new Map<Session, Address>()
 
   /** @param idleMs for how many milliseconds a connection is kept */
   constructor(private readonly idleMs = usualIdleMs) {}
@@ -91,6 +100,7 @@ export class Sessions {
     const { socket } = session.line
     // Not `how`: by way of it, the first message would live as long as the connection.
     const { address } = how
+    this.#unmet.set(session, address)
     socket.on('timeout', () => socket.destroy())
     socket.on('close', () => this.#forget(address, session))
     return session
@@ -98,8 +108,9 @@ export class Sessions {
 
   /** For the next message. Only after a reply that leaves nothing open. */
   keep(address: Address, session: Session): void {
+    this.#unmet.delete(session)
     const idle = this.#idle.get(address) ?? []
-    if (idle.length >= mostIdle || !session.line.isQuiet) {
+    if (idle.length >= mostIdle || !session.line.isQuiet || this.#isWaitedFor(address)) {
       session.line.close()
       return
     }
@@ -114,7 +125,14 @@ export class Sessions {
     this.#idle.delete(address)
   }
 
+  #isWaitedFor(address: Address): boolean {
+    const since = performance.now() - patienceMs
+    for (const [session, where] of this.#unmet) if (where === address && session.openedAt < since) return true
+    return false
+  }
+
   #forget(address: Address, session: Session): void {
+    this.#unmet.delete(session)
     const left = (this.#idle.get(address) ?? []).filter((one) => one !== session)
     if (left.length > 0) this.#idle.set(address, left)
     else this.#idle.delete(address)

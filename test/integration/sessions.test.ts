@@ -5,9 +5,10 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
-import { connect, type Socket } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
 import path from 'node:path'
 import { after, describe, test, type TestContext } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import type { Address } from '../../lib/address'
@@ -67,6 +68,53 @@ async function assertVerdict(scanning: Scanning, content: Content, bytes?: numbe
   assert.equal(verdict.bytes, headLine.length + source.bytes.length)
   return source
 }
+
+/** A proxy that serves one connection at a time, and has the others wait. */
+async function startNarrowDoor(t: TestContext, to: Address): Promise<Address> {
+  const queue: Socket[] = []
+  let isTaken = false
+  const serve = () => {
+    const client = isTaken ? undefined : queue.shift()
+    if (!client) return
+    isTaken = true
+    const daemon = connect('path' in to ? to : { ...to })
+    client.pipe(daemon).pipe(client)
+    daemon.on('error', () => client.destroy())
+    client.on('end', () => client.destroy())
+    client.on('close', () => {
+      daemon.destroy()
+      isTaken = false
+      serve()
+    })
+  }
+  const server = createServer((client) => {
+    client.on('error', () => undefined)
+    queue.push(client)
+    serve()
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => server.close())
+  const place = server.address()
+  return { host: '127.0.0.1', port: typeof place === 'object' ? (place?.port ?? 0) : 0 }
+}
+
+test('a connection that is kept does not hold up those that wait for its place, whatever comes meanwhile', async (t) => {
+  const { daemon } = await site(t)
+  const door = await startNarrowDoor(t, daemon.address)
+  const scanning = scanningOf(t, [door], { scanMs: 10_000, idleMs: usualIdleMs })
+  let waiting = 6
+  const burst = Array.from({ length: waiting }, () =>
+    assertVerdict(scanning, 'clean').finally(() => waiting--),
+  )
+  const flow: Promise<unknown>[] = []
+  while (waiting > 0) {
+    flow.push(assertVerdict(scanning, 'infected'))
+    await delay(10)
+  }
+  await Promise.all([...burst, ...flow])
+  assert.deepEqual(scanning.log.warnings, [])
+})
 
 /** Nobody was blamed, and nothing but kept connections is left. */
 function assertWell(scanning: Scanning, daemon?: FakeClamd): void {
