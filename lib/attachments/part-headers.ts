@@ -10,8 +10,9 @@ export interface ContentHeader {
   readonly value: string
 }
 
+/** Folds, controls and 8-bit spaces between name and colon are nothing to many a program. */
 const field =
-  /^(?:content-(?<name>type|disposition|transfer-encoding|name)|x-sun-data-(?<sun>name))[ \t]*:(?<value>[^]*)$/i
+  /^(?:content-(?<name>type|disposition|transfer-encoding|name)|x-sun-data-(?<sun>name))[^!-~]*:(?<value>[^]*)$/i
 
 /** @param section header lines as they are in the message, one character per byte */
 export function contentHeaders(section: string): ContentHeader[] {

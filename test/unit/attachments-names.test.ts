@@ -86,6 +86,10 @@ const denied: Record<string, Buffer> = {
   'folded after the equals sign': withHeaders(`${disposition}; filename=`, ' "evil.exe"'),
   'folded by a line of white space': withHeaders(`${disposition};`, ' ', ' filename="evil.exe"'),
   'space before the colon': withHeaders('Content-Disposition : attachment; filename="evil.exe"'),
+  'a fold before the colon': withHeaders('Content-Disposition', ' : attachment; filename="evil.exe"'),
+  'a no-break space before the colon': withHeaders(
+    'Content-Disposition\xa0: attachment; filename="evil.exe"',
+  ),
   'no space after the colon': withHeaders('Content-Disposition:attachment;filename=evil.exe'),
   'spaces around the equals sign': withHeaders(`${disposition}; filename = "evil.exe"`),
   'no type before the parameters': withHeaders('Content-Disposition: filename="evil.exe"'),

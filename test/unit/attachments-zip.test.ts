@@ -154,6 +154,10 @@ const denied: Record<string, Buffer> = {
     ['Content-Transfer-Encoding: 7bit', 'Content-Transfer-Encoding: base64'],
     base64(evil),
   ]),
+  'an encoding whose name is folded before the colon': mixed([
+    ['Content-Transfer-Encoding', ' : base64'],
+    base64(evil),
+  ]),
   'base64 in one line': part('base64', evil.toString('base64')),
   'base64 with characters to skip': part('base64', base64(evil).replace(/.{5}/g, '$&-_ !*')),
   'base64 padded in the middle': part('base64', base64(evil.subarray(0, 34)) + base64(evil.subarray(34))),
