@@ -18,22 +18,48 @@ export function extendedValues(parameter: Parameter): string[] {
 
 /** Values of the pieces of one parameter in one header. */
 export function continuedValues(pieces: readonly Parameter[]): string[] {
-  const byIndex = new Map<number, Parameter[]>()
-  for (const piece of pieces) {
-    const same = byIndex.get(piece.index ?? 0)
-    if (same) same.push(piece)
-    else byIndex.set(piece.index ?? 0, [piece])
+  const values = new Set<string>()
+  for (const order of ordersOf(pieces)) {
+    for (const value of joined(order, 0)) values.add(value)
+    if (!order.some(({ readings }) => readings.length > 1)) continue
+    for (const value of joined(order, -1)) values.add(value)
   }
-  const indices = [...byIndex.keys()].sort((a, b) => a - b)
-  const gap = indices.findIndex((index, i) => index !== i)
-  const orders = [pick(0), pick(-1)]
-  if (gap > 0) orders.push(pick(0).slice(0, gap))
-  return [...new Set(orders.flatMap((order) => [...joined(order, 0), ...joined(order, -1)]))]
+  return [...values]
+}
 
-  /** First or last of the pieces with the same number. */
-  function pick(which: 0 | -1): Parameter[] {
-    return indices.flatMap((index) => byIndex.get(index)?.at(which) ?? [])
-  }
+/** The pieces that a program would put together, in its order: they differ where anything is odd. */
+function ordersOf(pieces: readonly Parameter[]): (readonly Parameter[])[] {
+  const sorted = byIndex(pieces)
+  const indices = pieces.map(indexOf)
+  const doubled = indices.findIndex((index, i) => indices.indexOf(index) < i)
+  // Percent-encoding without a charset in front of it: some stop there.
+  const isStray = (piece: Parameter) => piece.extended && !sorted[0]?.extended
+  const odd = pieces.findIndex((piece, i) => i > 0 && piece.odd)
+  const stray = pieces.findIndex(isStray)
+  if (indices.every((index, i) => index === i) && odd < 0 && stray < 0) return [pieces]
+  const firsts = sorted.filter((piece, i) => i === 0 || indexOf(piece) !== indexOf(sorted[i - 1]))
+  const lasts = sorted.filter((piece, i) => indexOf(piece) !== indexOf(sorted[i + 1]))
+  const gap = firsts.findIndex((piece, i) => indexOf(piece) !== i)
+  const orders = [
+    firsts,
+    lasts,
+    firsts.slice(0, Math.max(0, gap)),
+    sorted,
+    pieces,
+    sorted.filter((piece) => !piece.odd && !isStray(piece)),
+    ...[doubled, odd, stray].map((end) => byIndex(pieces.slice(0, Math.max(0, end)))),
+  ]
+  const position = new Map(pieces.map((piece, i) => [piece, i]))
+  const unique = new Map(orders.map((order) => [order.map((piece) => position.get(piece)).join(), order]))
+  return [...unique.values()].filter((order) => order.length > 0)
+}
+
+function byIndex(pieces: readonly Parameter[]): Parameter[] {
+  return [...pieces].sort((a, b) => indexOf(a) - indexOf(b))
+}
+
+function indexOf(piece: Parameter | undefined): number {
+  return piece?.index ?? -1
 }
 
 /** @param which the longest reading of each piece, or the shortest */

@@ -20,7 +20,10 @@ export type Name = readonly [string, ...string[]]
 
 const nameParameters = 'file-?name|name'
 
-/** Names of one part, about, the same ones counted again; real ones have four. */
+/**
+ * Names of one part, about, the same ones counted again and pieces twice; a header that is too much is a quarter of all.
+ * Real parts have four.
+ */
 const mostNames = 500
 
 /**
@@ -33,13 +36,13 @@ export function namesOf(headers: readonly ContentHeader[]): PartNames {
   let looked = 0
   for (const { field, value } of headers) {
     if (field === 'encoding') continue
-    if (looked >= mostNames) return { names: [...names.values()], complete: false }
     const bare = field === 'name' ? bareName(value.trim()) : null
     if (bare) names.set(bare.join('\n\n'), bare)
     for (const text of readingsOfHeader(value)) {
+      if (looked >= mostNames) return { names: [...names.values()], complete: false }
       const { found, complete: whole } = parameters(text, nameParameters)
       for (const name of namesAmong(found)) names.set(name.join('\n\n'), name)
-      looked += found.length
+      looked += whole ? found.length + found.filter(({ index }) => index !== null).length : mostNames / 4
       complete &&= whole
     }
   }
@@ -62,11 +65,25 @@ function namesAmong(found: readonly Parameter[]): Name[] {
   const pieces = found.filter(({ index }) => index !== null)
   const values = [
     ...found.filter(({ index }) => index === null).map(valuesOf),
-    ...[...new Set(pieces.map(({ name }) => name))].map((name) =>
-      continuedValues(pieces.filter((piece) => piece.name === name)),
-    ),
+    ...groupedBy('name', pieces).flatMap(seriesOf).map(continuedValues),
   ]
   return values.map(nameOf).filter((name) => name !== null)
+}
+
+/** Pieces of one name, also apart by how it is spelled where that differs. */
+function seriesOf(pieces: readonly Parameter[]): (readonly Parameter[])[] {
+  const spellings = groupedBy('spelled', pieces)
+  return spellings.length > 1 ? [pieces, ...spellings] : [pieces]
+}
+
+function groupedBy(key: 'name' | 'spelled', pieces: readonly Parameter[]): (readonly Parameter[])[] {
+  const groups = new Map<string, Parameter[]>()
+  for (const piece of pieces) {
+    const group = groups.get(piece[key])
+    if (group) group.push(piece)
+    else groups.set(piece[key], [piece])
+  }
+  return [...groups.values()]
 }
 
 function valuesOf(parameter: Parameter): readonly string[] {

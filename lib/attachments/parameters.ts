@@ -12,8 +12,12 @@ export interface Parameters {
 export interface Parameter {
   /** Small letters, without the stars of RFC 2231. */
   readonly name: string
+  /** The same as written: to some, `NAME` and `name` are two. */
+  readonly spelled: string
   /** Number of an RFC 2231 continuation, null for a parameter in one piece. */
   readonly index: number | null
+  /** Its stars or number are not as RFC 2231 has them, or no semicolon is in front of it: some stop here. */
+  readonly odd: boolean
   /** Whether the value is percent-encoded after RFC 2231. */
   readonly extended: boolean
   /** Values as written, the likeliest first; never empty. */
@@ -27,6 +31,9 @@ const longestValue = 4096
 /** Characters of all readings of all values: where quotes do not close, one character is in many of them. */
 const mostCharacters = 16_384
 
+/** What RFC 2231 puts behind a name, and what some programs take for it: `*1*`, `**`, `*-1`, `*0x0`. */
+const suffix = '(?:\\s*\\*[ \\t]?[^\\s=;"*]{0,100}){0,3}'
+
 /**
  * Every place in a header value that some program would take for one of the named parameters, in quotes and
  * behind missing semicolons too.
@@ -36,23 +43,41 @@ export function parameters(value: string, names: string): Parameters {
   const found: Parameter[] = []
   let complete = true
   let room = mostCharacters
-  const start = new RegExp(`(?<![\\w.-])(${names})(?:\\s*\\*(\\d{1,9}))?(?:\\s*(\\*))?"?\\s*=\\s*`, 'gi')
+  const start = new RegExp(`(?<![\\w.-])(${names})(${suffix})"?\\s*=\\s*`, 'gi')
   for (const match of value.matchAll(start)) {
     if (found.length === mostParameters || room < 0) return { found, complete: false }
-    const [all, name = '', index, star] = match
+    const [all, spelled = '', stars = ''] = match
     const from = match.index + all.length
     const text = value.substring(from, from + longestValue)
     if (text.length === longestValue && !text.includes(';')) complete = false
+    const { index, extended, odd } = starsOf(stars)
     const parameter = {
-      name: name.toLowerCase(),
-      index: index === undefined ? null : Number(index),
-      extended: star !== undefined,
+      name: spelled.toLowerCase(),
+      spelled,
+      index,
+      odd: odd || !isBehindSemicolon(value, match.index),
+      extended,
       readings: readings(text),
     }
     room -= parameter.readings.join('').length
     found.push(parameter)
   }
   return { found, complete }
+}
+
+function starsOf(stars: string): Pick<Parameter, 'index' | 'extended' | 'odd'> {
+  const digits = /\d+/.exec(stars)?.[0]
+  return {
+    index: digits === undefined ? null : Number(digits),
+    extended: stars.trimEnd().endsWith('*') || (stars !== '' && digits === undefined),
+    odd: !/^(?:\*(?:0|[1-9]\d{0,8}))?\*?$/.test(stars),
+  }
+}
+
+function isBehindSemicolon(value: string, at: number): boolean {
+  let before = at - 1
+  while (/\s/.test(value.charAt(before))) before--
+  return value[before] === ';'
 }
 
 /** The value without comments, `(…)` outside of quotes. */
@@ -84,6 +109,8 @@ function readings(text: string): readonly [string, ...string[]] {
   if (word !== token) all.push(word)
   const atom = /^[^\s()<>@,;:\\"/[\]?=]*/.exec(token)?.[0] ?? ''
   if (atom !== word && atom !== '') all.push(atom)
+  // A semicolon that was escaped, outside of quotes.
+  if (token.endsWith('\\')) all.push((/^(?:[^;\\]|\\[^])*/.exec(text)?.[0] ?? '').replace(/\\([^])/g, '$1'))
   if (text.startsWith("'") && text.indexOf("'", 1) > 0) all.push(text.slice(1, text.indexOf("'", 1)))
   return all
 }
@@ -98,6 +125,9 @@ function quotedReadings(text: string): readonly [string, ...string[]] {
   if (inside.includes(';')) all.push(naive)
   const behind = closing < 0 ? '' : upTo(text.slice(closing + 1), ';')
   if (behind.trim() !== '') all.push(inside + behind, naive)
+  // Some take all that is between quotes, and drop the quotes.
+  const last = naive.lastIndexOf('"')
+  if (behind.trim() !== '' && last > 0) all.push(naive.slice(0, last))
   return all
 }
 

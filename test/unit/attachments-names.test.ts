@@ -101,6 +101,8 @@ const denied: Record<string, Buffer> = {
   'an earlier parameter with open quotes': withHeaders(`${disposition}; x="y; filename=evil.exe`),
   'single quotes': withHeaders(`${disposition}; filename='evil.exe'`),
   'quotes within': withHeaders(`${disposition}; filename="evil".exe`),
+  'quotes within, and text behind them': withHeaders(`${disposition}; filename="ev"il.exe" trailing`),
+  'an escaped semicolon without quotes': withHeaders(`${disposition}; filename=a\\;b.exe; size=3`),
   'escaped quotes': withHeaders(`${disposition}; filename="\\"evil.exe\\""`),
   'escaped letters': withHeaders(`${disposition}; filename="evil.e\\xe"`),
   'path of Windows': withHeaders(`${disposition}; filename="C:\\temp\\evil.exe"`),
@@ -145,6 +147,47 @@ const denied: Record<string, Buffer> = {
   'continuations of name, with zeros': withHeaders(`${type}; name*00="evil."; name*01="exe"`),
   'continuations with an encoded word across': withHeaders(
     `${disposition}; filename*0="=?utf-8?Q?evil=2"; filename*1="Eexe?="`,
+  ),
+  'two stars': withHeaders(`${disposition}; filename**=utf-8''evil%2Eexe`),
+  'two stars behind a number': withHeaders(`${disposition}; filename*0**=utf-8''evil.exe`),
+  'a number below zero': withHeaders(`${disposition}; filename*-1="evil.exe"`),
+  'a number with a sign': withHeaders(`${disposition}; filename*+0="evil.exe"`),
+  'a number in sixteens': withHeaders(`${disposition}; filename*0x0="evil.exe"`),
+  'a number with a dot': withHeaders(`${disposition}; filename*0.="evil.exe"`),
+  'a number of very many digits': withHeaders(`${disposition}; filename*${'0'.repeat(60)}="evil.exe"`),
+  'a space behind the star': withHeaders(`${disposition}; filename* 0="evil.exe"`),
+  'a number that no counter holds, at the end for some': withHeaders(
+    `${disposition}; filename*0="evil"; filename*4294967297=".exe"; filename*1=".txt"`,
+  ),
+  'a zero in front of the last number': withHeaders(
+    `${disposition}; filename*0="evil"; filename*1=".exe"; filename*02=".txt"`,
+  ),
+  'a zero in front of a number in the middle': withHeaders(
+    `${disposition}; filename*0="evil"; filename*01=".txt"; filename*1=".exe"`,
+  ),
+  'a space in front of the last number': withHeaders(
+    `${disposition}; filename*0="evil"; filename*1=".exe"; filename* 2=".txt"`,
+  ),
+  'percent-encoding without a charset at the end': withHeaders(
+    `${disposition}; filename*0="evil"; filename*1=".exe"; filename*2*="''.txt"`,
+  ),
+  'two series, the second longer': withHeaders(
+    `${disposition}; filename*0="evil"; filename*1=".exe"; filename*0="sa"; filename*1="fe"; filename*2=".txt"`,
+  ),
+  'two series in capitals and not, the first bad': withHeaders(
+    `${disposition}; filename*0="evil"; filename*1=".exe"; FILENAME*0="sa"; FILENAME*1="fe"; FILENAME*2=".txt"`,
+  ),
+  'two series in capitals and not, the second bad': withHeaders(
+    `${disposition}; FILENAME*0="sa"; FILENAME*1="fe"; FILENAME*2=".txt"; filename*0="evil"; filename*1=".exe"`,
+  ),
+  'a series behind a comma': withHeaders(
+    `${disposition}; filename*0="evil"; filename*1=".exe", filename*0="sa";filename*1="fe";filename*2=".txt"`,
+  ),
+  'a piece without a semicolon in front of it': withHeaders(
+    `${disposition}; filename*0="evil"; filename*1=".exe" filename*2=".txt"`,
+  ),
+  'two series put together as they come': withHeaders(
+    `${disposition}; filename*0="a"; filename*1="b"; filename*2=".txt"; filename*0="evil"; filename*1=".exe"`,
   ),
   'encoded word, base64': withHeaders(`${disposition}; filename="${word('evil.exe')}"`),
   'encoded word, quoted': withHeaders(`${disposition}; filename="=?utf-8?Q?evil=2Eexe?="`),
@@ -361,6 +404,16 @@ const harmless: Record<string, Buffer> = {
   'no attachment': raw(lines('Subject: evil.exe', '', 'text')),
   'a plain name': withHeaders(`${disposition}; filename="invoice.pdf"`),
   'an accented name': withHeaders(`${disposition}; filename*=utf-8''r%C3%A9sum%C3%A9.pdf`),
+  'a long name in pieces, plain and encoded': withHeaders(
+    `${disposition}; filename*0="minutes of the meeting on example"; filename*1=".com and others.pdf";`,
+    ` filename*0*=utf-8''minutes%20of%20the%20meeting%20on%20example; filename*1*=.com%20and%20others.pdf`,
+  ),
+  'pieces of which some are encoded': withHeaders(
+    `${disposition}; filename*0*=utf-8''r%C3%A9sum%C3%A9%20of%20example; filename*1=.com; filename*2*=%20and%20others.pdf`,
+  ),
+  'pieces of which all but the last fit a mask': withHeaders(
+    `${disposition}; filename*0="setup"; filename*1=".exe"; filename*2=".pdf"`,
+  ),
   'a mask in the middle': withHeaders(`${disposition}; filename="evil.exe.txt"`),
   'a mask without its dot': withHeaders(`${disposition}; filename="myexe"`),
   'a mask in the path': withHeaders(`${disposition}; filename="/sites/example.com/report.pdf"`),
