@@ -3,7 +3,9 @@
  * skipped, padding in the middle is no end.
  */
 
+import { withoutComments } from './parameters'
 import type { ContentHeader } from './part-headers'
+import { wordReadings } from './words'
 
 export type Encoding = 'base64' | 'quoted-printable' | 'identity'
 
@@ -13,13 +15,14 @@ export interface Decoder {
   end(): Buffer
 }
 
-/** Every encoding that the headers name; identity when they name none that is known. */
+/** Every encoding that the headers name, also in an encoded word or around a comment; identity when they name none known. */
 export function encodingsOf(headers: readonly ContentHeader[]): Encoding[] {
   const named = headers
     .filter(({ field }) => field === 'encoding')
-    .map(({ value }): Encoding => {
-      if (/base64/i.test(value)) return 'base64'
-      return /quoted-printable/i.test(value) ? 'quoted-printable' : 'identity'
+    .flatMap(({ value }) => [value, withoutComments(value), ...wordReadings(value)])
+    .map((text): Encoding => {
+      if (/base64/i.test(text)) return 'base64'
+      return /quoted-printable/i.test(text) ? 'quoted-printable' : 'identity'
     })
   return named.length === 0 ? ['identity'] : [...new Set(named)]
 }

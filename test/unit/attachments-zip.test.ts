@@ -146,6 +146,8 @@ const denied: Record<string, Buffer> = {
   binary: part('binary', evil),
   'no encoding named': mixed([['Content-Type: application/zip'], evil]),
   'an encoding with a comment': part('base64 (as ever)', base64(evil)),
+  'an encoding with a comment in it': part('ba(x)se64', base64(evil)),
+  'an encoding in an encoded word': part('=?us-ascii?b?YmFzZTY0?=', base64(evil)),
   'two encodings, the first holds': mixed([
     ['Content-Transfer-Encoding: base64', 'Content-Transfer-Encoding: 7bit'],
     base64(evil),
