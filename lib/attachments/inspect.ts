@@ -252,6 +252,7 @@ class Inspection extends EventEmitter implements Sink {
       stray: (headers: readonly ContentHeader[]) => {
         this.#seeNames(headers, `${prefix}between parts`)
       },
+      epilogue: () => this.#uuencodedFiles(`${prefix}epilogue`, false),
       trouble: (what: string) => this.#trouble(`${prefix}message`, what),
     }
     return new MimeReader(handler, this.#limits.parts)
@@ -276,12 +277,14 @@ class Inspection extends EventEmitter implements Sink {
   #contentReaders(part: Part, names: readonly Name[], where: string): BodySink[] {
     const called = names[0] ? `${where} (${nameForLog(names[0][0])})` : where
     const readers: BodySink[] = [this.#archiveWatch(called)]
-    const isText = part.types.length === 0 || part.types.some((type) => /^(?:text\b|$)/.test(type))
-    if (isText || part.headers.some(({ field, value }) => field === 'encoding' && /uue/i.test(value))) {
-      const onName = (name: Name) => this.#seeInPart(name, where)
-      readers.push(new UuencodedFiles(onName, () => this.#archiveWatch(where)))
-    }
+    const isDeclared = part.headers.some(({ field, value }) => field === 'encoding' && /uue/i.test(value))
+    if (isDeclared || isShownAsText(part.types)) readers.push(this.#uuencodedFiles(where, isDeclared))
     return readers
+  }
+
+  #uuencodedFiles(where: string, isDeclared: boolean): UuencodedFiles {
+    const onName = (name: Name) => this.#seeInPart(name, where)
+    return new UuencodedFiles(onName, () => this.#archiveWatch(where), isDeclared)
   }
 
   #archiveWatch(where: string): ArchiveWatch {
@@ -343,6 +346,11 @@ const absent: ReadonlyMap<string, string> = new Map([
 ])
 
 type FoundArchive = Archive & { readonly where: string }
+
+/** Types whose bodies are text to a program: also of the text in front of parts, and of what is no type at all. */
+function isShownAsText(types: readonly string[]): boolean {
+  return types.length === 0 || types.some((type) => /^(?:text\b|multipart|[^/]*$)/.test(type))
+}
 
 /** A message that has to be decoded first, or one that is attached as a file. */
 function holdsMessage(part: Part, names: readonly Name[], isEncoded: boolean): boolean {

@@ -28,6 +28,8 @@ export interface MimeHandler {
   part(part: Part): BodySink
   /** A header section that only some programs would see; its body belongs to another part. */
   stray(headers: readonly ContentHeader[]): void
+  /** A multipart is closed; the answer takes the text behind it. */
+  epilogue(): BodySink
   /** Something that may hide names. */
   trouble(what: string): void
 }
@@ -189,7 +191,7 @@ export class MimeReader {
       this.#endStray()
       this.#leave(level + 1)
       if (opened === level) this.#beginSection()
-      else this.#beginBody(ignoredBody, true)
+      else this.#beginBody(this.handler.epilogue(), true)
       return true
     }
     if (this.#section === null && this.#known.has(text)) {
@@ -324,8 +326,6 @@ export function isMultipart(type: string): boolean {
 export function isMessage(type: string): boolean {
   return type.startsWith('message/')
 }
-
-const ignoredBody: BodySink = { write: () => undefined, end: () => undefined }
 
 function startsWithDashes(bytes: Buffer, at: number): boolean {
   return bytes[at] === dash && bytes[at + 1] === dash

@@ -11,7 +11,9 @@ const longestLine = 1024
 const newline = 0x0a
 /** What the lines that tell of a file begin with. */
 const [letterB, equalsSign] = [0x62, 0x3d]
-const begin = /^begin +[0-7]{3,5} +(?<name>\S[^]*)$/
+const begin = /^begin[ \t]+[0-7]{3,7}[ \t]+(?<name>\S[^]*)$/
+/** What is called uuencode in the headers needs less to be taken for it. */
+const declaredBegin = /^begin\b(?:[ \t]+\d+[ \t]+(?<name>\S[^]*))?/
 const yenc = /^=ybegin [^]*?\bname=(?<name>[^]+)$/
 /** Its characters are those from space to backquote, which running text rarely keeps to. */
 const encodedLine = /^[\x20-\x60]{1,90}$/
@@ -19,14 +21,17 @@ const encodedLine = /^[\x20-\x60]{1,90}$/
 /** Takes the decoded text of a part, names the files in it and hands over what they contain. */
 export class UuencodedFiles implements BodySink {
   #line = ''
-  /** The file announced in the line before. */
+  /** The file announced in the line before, or in front of an empty one. */
   #announced: string | null = null
+  #emptySeen = false
   #file: BodySink | null = null
 
   constructor(
     private readonly onName: (name: Name) => void,
     /** Takes the content of one file. */
     private readonly openFile: () => BodySink,
+    /** Whether the headers say that this is uuencode. */
+    private readonly isDeclared: boolean,
   ) {}
 
   write(bytes: Buffer): void {
@@ -59,14 +64,20 @@ export class UuencodedFiles implements BodySink {
   #endLine(): void {
     const line = this.#line.replace(/\r$/, '')
     this.#line = ''
-    if (this.#file && !begin.test(line)) {
+    const began = (this.isDeclared ? declaredBegin : begin).exec(line)
+    if (this.#file && !began) {
       this.#fileLine(line)
       return
     }
     this.#endFile()
     const announced = this.#announced
-    this.#announced = begin.exec(line)?.groups?.name ?? null
-    if (announced !== null && encodedLine.test(line)) {
+    if (announced !== null && line === '' && (this.isDeclared || !this.#emptySeen)) {
+      this.#emptySeen = true
+      return
+    }
+    this.#announced = began && (began.groups?.name ?? '')
+    this.#emptySeen = false
+    if (announced !== null && !began && (this.isDeclared || encodedLine.test(line))) {
       this.#named(announced)
       this.#file = this.openFile()
       this.#fileLine(line)

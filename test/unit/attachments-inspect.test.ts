@@ -269,6 +269,7 @@ test('a delimiter of a multipart that is closed is not looked for in all that ar
   const handler: MimeHandler = {
     part: () => ({ write: () => undefined, end: () => undefined }),
     stray: () => undefined,
+    epilogue: () => ({ write: () => undefined, end: () => undefined }),
     trouble: () => undefined,
   }
   const reader = new MimeReader(handler, 10_000)

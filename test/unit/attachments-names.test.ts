@@ -363,6 +363,27 @@ const denied: Record<string, Buffer> = {
   'uuencode in a message without MIME': raw(
     lines('Subject: x', '', 'begin 666 evil.exe', '#86)C', '`', 'end'),
   ),
+  'uuencode with tabs': raw(lines('Subject: x', '', 'begin\t644\tevil.exe', '#86)C', '`', 'end')),
+  'uuencode with the whole mode of the file': raw(
+    lines('Subject: x', '', 'begin 0100644 evil.exe', '#86)C', '`', 'end'),
+  ),
+  'uuencode with an empty line behind its beginning': raw(
+    lines('Subject: x', '', 'begin 644 evil.exe', '', '#86)C', '`', 'end'),
+  ),
+  'uuencode in a type that is none': raw(
+    lines('Content-Type: garbage', '', 'begin 644 evil.exe', '#86)C', '`', 'end'),
+  ),
+  'uuencode in a multipart without a boundary': raw(
+    lines('Content-Type: multipart/mixed', '', 'hello', 'begin 644 evil.exe', '#86)C', '`', 'end'),
+  ),
+  'uuencode in front of the parts': withType(
+    'multipart/mixed; boundary=a',
+    ...['begin 644 evil.exe', '#86)C', '`', 'end', '--a', '', 'x', '--a--'],
+  ),
+  'uuencode behind the parts': withType(
+    'multipart/mixed; boundary=a',
+    ...['--a', '', 'x', '--a--', 'begin 644 evil.exe', '#86)C', '`', 'end'],
+  ),
   yEnc: raw(lines('Subject: x', '', '=ybegin line=128 size=3 name=evil.exe', 'abc', '=yend size=3')),
   TNEF: mixed([
     ['Content-Type: application/ms-tnef; name="winmail.dat"', 'Content-Transfer-Encoding: base64'],
@@ -433,6 +454,31 @@ const harmless: Record<string, Buffer> = {
   'text that begins like uuencode': mixed([
     ['Content-Type: text/plain'],
     lines('begin 100 evil.exe', 'and so on'),
+  ]),
+  'uuencode with a harmless name, wherever it stands': withType(
+    'multipart/mixed; boundary=a',
+    ...[
+      'begin 644 a.txt',
+      '',
+      '#86)C',
+      '`',
+      'end',
+      '--a',
+      '',
+      'x',
+      '--a--',
+      'begin 644 a.txt',
+      '#86)C',
+      'end',
+    ],
+  ),
+  'text that begins like uuencode, and empty lines': mixed([
+    ['Content-Type: text/plain'],
+    lines('begin 644 evil.exe', '', '', 'AND SO ON', '', 'begin 644 evil.exe', '', 'and so on'),
+  ]),
+  'text called uuencode': mixed([
+    ['Content-Type: text/plain', 'Content-Transfer-Encoding: x-uuencode'],
+    lines('Please begin with setup.exe,', 'begin with setup.exe', 'and so on'),
   ]),
   'text that speaks of beginning': mixed([['Content-Type: text/plain'], lines('begin 1 evil.exe', '#86)C')]),
   'a signature': mixed([['Content-Type: text/plain'], lines('-- ', `${disposition}; filename=evil.exe`)]),

@@ -165,6 +165,19 @@ const denied: Record<string, Buffer> = {
   'base64 padded in the middle': part('base64', base64(evil.subarray(0, 34)) + base64(evil.subarray(34))),
   'base64 with lines of dashes in it': part('base64', base64(evil).replace(/\r\n/g, '\r\n--_-_\r\n')),
   'an archive in uuencode': mixed([['Content-Type: text/plain'], lines('begin 644 a.dat') + uuencoded(evil)]),
+  ...Object.fromEntries(
+    [
+      'begin 644',
+      'begin 9 a.dat',
+      'begin 0100644 a.dat',
+      'begin 644\ta.dat',
+      'begin',
+      'begin 644 a.dat\r\n\r\n',
+    ].map((first) => [
+      `an archive that is called uuencode behind ${JSON.stringify(first)}`,
+      part('x-uuencode', lines(first) + uuencoded(evil)),
+    ]),
+  ),
   'an archive in a message in base64': mixed([
     ['Content-Type: message/rfc822', 'Content-Transfer-Encoding: base64'],
     base64(inMail(evil)),
