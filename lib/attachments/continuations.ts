@@ -3,7 +3,7 @@
  * in every way that mail programs do when pieces are missing, doubled or marked wrongly.
  */
 
-import { decodeCharset } from './charsets'
+import { charsetsFor, decodeCharset } from './charsets'
 import type { Parameter } from './parameters'
 
 /** Values of one `name*=charset'language'text`, the likeliest first. */
@@ -12,7 +12,7 @@ export function extendedValues(parameter: Parameter): string[] {
     const { charset, text } = splitCharset(reading)
     return charset === ''
       ? [percentDecoded(text, 'utf-8'), text]
-      : [percentDecoded(text, charset), percentDecoded(text, 'utf-8')]
+      : [...charsetsFor(charset), 'utf-8'].map((one) => percentDecoded(text, one))
   })
 }
 
@@ -77,7 +77,7 @@ function joined(pieces: readonly Parameter[], which: 0 | -1): string[] {
   if (!pieces.some((piece) => piece.extended)) return [plain]
   const stripped = texts.map(({ text, extended }) => (extended ? splitCharset(text).text : text)).join('')
   return [
-    decoded(asMarked, charset),
+    ...charsetsFor(charset).map((one) => decoded(asMarked, one)),
     percentDecoded(plain, charset),
     percentDecoded(plain, 'utf-8'),
     percentDecoded(stripped, charset),

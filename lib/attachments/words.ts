@@ -3,7 +3,7 @@
  * word or of quotes, with spaces inside, cut off at the end, characters split between two words.
  */
 
-import { decodeCharset } from './charsets'
+import { charsetsFor, decodeCharset } from './charsets'
 
 const word = /=\?(?<charset>[^?]{0,80})\?\s*(?<encoding>[bq])\s*\?(?<text>[^]*?)(?:\?=|$)/gi
 
@@ -23,12 +23,21 @@ export function hasWords(text: string): boolean {
 /** Ways to read the text with all encoded words decoded, the likeliest first. */
 export function wordReadings(text: string): readonly string[] {
   if (!hasWords(text)) return [text]
-  return [...new Set([decodeWords(text), eachDecoded(text, word), eachDecoded(text, strictWord)])]
+  const readings = new Set([decodeWords(text, 0), eachDecoded(text, word), eachDecoded(text, strictWord)])
+  if (isAmbiguous(text)) readings.add(decodeWords(text, -1))
+  return [...readings]
 }
 
-/** Words of one kind that follow each other are decoded as one. */
-export function decodeWords(text: string): string {
-  if (!hasWords(text)) return text
+function isAmbiguous(text: string): boolean {
+  for (const match of text.matchAll(word)) if (charsetsFor(partsOf(match).charset).length > 1) return true
+  return false
+}
+
+/**
+ * Words of one kind that follow each other are decoded as one.
+ * @param which the likeliest charset of each, or the least likely
+ */
+function decodeWords(text: string, which: 0 | -1): string {
   let decoded = ''
   let run: Run | null = null
   let end = 0
@@ -41,10 +50,10 @@ export function decodeWords(text: string): string {
       run.texts.push(payload)
       continue
     }
-    decoded += decodeRun(run) + (follows ? '' : between)
+    decoded += decodeRun(run, which) + (follows ? '' : between)
     run = { charset, encoding, texts: [payload] }
   }
-  return decoded + decodeRun(run) + text.slice(end)
+  return decoded + decodeRun(run, which) + text.slice(end)
 }
 
 /** Each by itself, with characters that are cut between two of them lost, and with what stands behind padding. */
@@ -56,7 +65,7 @@ function eachDecoded(text: string, kind: RegExp): string {
     const between = text.slice(end, match.index)
     const texts = encoding === 'b' ? payload.split(/=+/) : [payload]
     if (end === 0 || between.trim() !== '') decoded += between
-    decoded += texts.map((one) => decodeRun({ charset, encoding, texts: [one] })).join('')
+    decoded += texts.map((one) => decodeRun({ charset, encoding, texts: [one] }, 0)).join('')
     end = match.index + match[0].length
   }
   return decoded + text.slice(end)
@@ -71,10 +80,10 @@ function partsOf({ groups }: RegExpExecArray): { charset: string; encoding: stri
   }
 }
 
-function decodeRun(run: Run | null): string {
+function decodeRun(run: Run | null, which: 0 | -1): string {
   if (!run) return ''
   const bytes = run.encoding === 'b' ? base64Bytes(run.texts) : quotedBytes(run.texts.join(''))
-  return decodeCharset(bytes, run.charset)
+  return decodeCharset(bytes, charsetsFor(run.charset).at(which) ?? run.charset)
 }
 
 /** Each word by itself, or, where one was cut without regard to groups of four, all as one. */

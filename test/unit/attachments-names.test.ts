@@ -217,6 +217,35 @@ const denied: Record<string, Buffer> = {
   ),
   'encoded word in KOI8-R': withHeaders(`${disposition}; filename="=?koi8-r?Q?=C1.exe?="`),
   'encoded word in an unknown charset': withHeaders(`${disposition}; filename="=?x-none?Q?evil=2Eexe?="`),
+  'encoded word in EBCDIC': withHeaders(`${disposition}; filename="=?IBM037?B?haWJk0uFp4U=?="`),
+  'encoded words in EBCDIC, each a piece': withHeaders(
+    `${disposition}; filename="=?cp500?B?xaWJk0s=?= =?cp500?B?xefF?="`,
+  ),
+  'encoded word in EBCDIC, with a control in the extension': withHeaders(
+    `${disposition}; filename="=?cp037?Q?=C5=51=89=93=4B=85=06=A7=85?="`,
+  ),
+  'RFC 2231 in EBCDIC': withHeaders(`${disposition}; filename*=cp037''%85%a5%89%93%4b%85%a7%85`),
+  'RFC 2231 in EBCDIC, in pieces': withHeaders(
+    `${disposition}; filename*0*=cp1047''%85%a5%89%93; filename*1*=%4b%85%a7%85`,
+  ),
+  'encoded word in ISO-2022-KR': withHeaders(
+    `${disposition}; filename="=?iso-2022-kr?B?${Buffer.from('evil.e\x1b$)Cxe').toString('base64')}?="`,
+  ),
+  'encoded word in ISO-2022-KR, with wide letters': withHeaders(
+    `${disposition}; filename="=?iso-2022-kr?B?${Buffer.from('\x1b$)Cevil.\x0e#e#x#e\x0f').toString('base64')}?="`,
+  ),
+  'encoded word in HZ': withHeaders(
+    `${disposition}; filename="=?hz-gb-2312?B?${Buffer.from('evil.e~\nxe').toString('base64')}?="`,
+  ),
+  'encoded word in HZ, with wide letters': withHeaders(
+    `${disposition}; filename="=?hz-gb-2312?B?${Buffer.from('evil.~{#e#x#e~}').toString('base64')}?="`,
+  ),
+  'encoded word in HZ, for who does not know it': withHeaders(
+    `${disposition}; filename="=?hz-gb-2312?Q?evil~{.exe?="`,
+  ),
+  'encoded word in a charset that is not known, beside others': withHeaders(
+    `${disposition}; filename="=?x-none?Q?=D7=C9?= =?iso-8859-1?Q?=E9.exe?="`,
+  ),
   'percent-encoding in a plain parameter': withHeaders(`${disposition}; filename="evil%2Eexe"`),
   'raw UTF-8': withHeaders(`${disposition}; filename="\xc3\xa9vil.exe"`),
   'raw UTF-8, wide letters': withHeaders(
@@ -434,6 +463,12 @@ const harmless: Record<string, Buffer> = {
   ),
   'pieces of which all but the last fit a mask': withHeaders(
     `${disposition}; filename*0="setup"; filename*1=".exe"; filename*2=".pdf"`,
+  ),
+  'names in charsets that are not known': withHeaders(
+    ...['x-unknown', 'unknown-8bit', 'default', 'utf8mb4', 'us-asci', ''].flatMap((charset) => [
+      `${disposition}; filename="=?${charset}?Q?=CF=D4=DE=C5=D4_K.pdf?="; filename*=${charset}'ru'%CF%D4%DE%A5%89K.pdf`,
+      `${disposition}; filename="=?${charset}?B?${Buffer.from('résumé').toString('base64')}?="`,
+    ]),
   ),
   'a mask in the middle': withHeaders(`${disposition}; filename="evil.exe.txt"`),
   'a mask without its dot': withHeaders(`${disposition}; filename="myexe"`),
