@@ -11,6 +11,8 @@ import { findZip, startsAsZip, zipLookahead } from './zip-headers'
 export interface Archive {
   readonly kind: 'zip' | 'tnef'
   readonly content: Buffer
+  /** Something stands in front of it, so that it may be none: a program that reads archives has their constants in it. */
+  readonly isInside: boolean
 }
 
 const firstBlockBytes = 1024
@@ -60,6 +62,7 @@ export class ArchiveWatch implements BodySink {
   #tail = Buffer.alloc(0)
   #atStart = true
   #kind: Archive['kind'] | null = null
+  #isInside = false
   #overBudget = false
   readonly #held = new Gathered()
 
@@ -87,7 +90,8 @@ export class ArchiveWatch implements BodySink {
 
   end(): void {
     if (!this.#kind) this.#look(this.#tail)
-    if (this.#kind && !this.#overBudget) this.onArchive({ kind: this.#kind, content: this.#held.take() })
+    if (!this.#kind || this.#overBudget) return
+    this.onArchive({ kind: this.#kind, content: this.#held.take(), isInside: this.#isInside })
   }
 
   #look(seen: Buffer): void {
@@ -101,10 +105,12 @@ export class ArchiveWatch implements BodySink {
   #start(seen: Buffer): number {
     if (this.#atStart && startsAsTnef(seen)) {
       this.#kind = 'tnef'
+      this.#isInside = true
       return 0
     }
     if (!this.zips) return -1
-    const start = this.#atStart && startsAsZip(seen) ? 0 : findZip(seen, 0)
+    this.#isInside = !this.#atStart || !startsAsZip(seen)
+    const start = this.#isInside ? findZip(seen, 0) : 0
     if (start >= 0) this.#kind = 'zip'
     return start
   }

@@ -188,7 +188,7 @@ class Inspection extends EventEmitter implements Sink {
     this.#budget.enter()
     try {
       for (let archive = this.#archives.shift(); archive; archive = this.#archives.shift()) {
-        for await (const finding of zipNames(archive.content, this.#budget)) {
+        for await (const finding of zipNames(archive.content, this.#budget, archive.isInside)) {
           const where = [archive.where, ...finding.within].join(' > ')
           if ('name' in finding) this.#see(finding.name, where)
           else this.#trouble(where, finding.unreadable)

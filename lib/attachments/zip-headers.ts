@@ -17,6 +17,8 @@ export interface ZipHeader {
   readonly encrypted: boolean
   /** The name has been replaced, for the real one is in an encrypted central directory. */
   readonly masked: boolean
+  /** Encrypted in the way without which no name is masked, by version and flags. APPNOTE 4.4.4. */
+  readonly strong: boolean
   /** A directory, and nothing in it. */
   readonly directory: boolean
   /** Local headers: where the content begins. */
@@ -27,17 +29,24 @@ export interface ZipHeader {
 export interface ZipEnd {
   readonly kind: 'end'
   readonly entries: number | null
+  /** Whether a directory of the size that it says is in front of it. */
+  readonly hasDirectory: boolean
 }
 
 const signature = { prefix: Buffer.from('PK'), local: 0x0403, central: 0x0201, end: 0x0605 }
+const localHeaderStart = Buffer.from('PK\x03\x04')
+const centralHeaderStart = Buffer.from('PK\x01\x02')
 const localBytes = 30
 const centralBytes = 46
+/** Where a header has the length of its name. */
+const [localNameAt, centralNameAt] = [26, 28]
 /** Bytes of a name that are looked at, from either end; file systems stop far below. */
 const longestName = 1024
 const endBytes = 22
 const unknownCount = 0xffff
 
-const flag = { encrypted: 1, descriptor: 8, utf8: 0x800, masked: 0x2000 }
+const flag = { encrypted: 1, descriptor: 8, strong: 0x40, utf8: 0x800, masked: 0x2000 }
+const stronglyEncrypted = flag.encrypted | flag.strong
 
 /** Whether content that begins like this is an archive, if perhaps a damaged one. */
 export function startsAsZip(content: Buffer): boolean {
@@ -46,17 +55,24 @@ export function startsAsZip(content: Buffer): boolean {
 }
 
 /**
- * Where an archive may begin in content that does not begin as one: the first local header that makes sense.
- * -1: nowhere, as far as can be told without the `localBytes - 1` last bytes.
+ * Where an archive may begin in content that does not begin as one: the first header with a name. Nothing else of it
+ * need make sense, for programs that go by one of an entry's two headers never look at the other.
+ * -1: nowhere, as far as can be told without the `zipLookahead - 1` last bytes.
  */
 export function findZip(content: Buffer, from: number): number {
-  for (let at = from; ; at++) {
-    at = content.indexOf('PK\x03\x04', at, 'latin1')
-    if (at < 0 || at + localBytes > content.length) return -1
-    // Methods end at 99, and a name has a length that a file system would take.
-    const nameBytes = content.readUInt16LE(at + 26)
-    if (content.readUInt16LE(at + 8) < 100 && nameBytes > 0 && nameBytes <= 4096) return at
+  const starts = [
+    findHeader(content, from, localHeaderStart, localNameAt),
+    findHeader(content, from, centralHeaderStart, centralNameAt),
+  ].filter((at) => at >= 0)
+  return starts.length > 0 ? Math.min(...starts) : -1
+}
+
+function findHeader(content: Buffer, from: number, start: Buffer, nameAt: number): number {
+  for (let at = content.indexOf(start, from); at >= 0; at = content.indexOf(start, at + 1)) {
+    if (at + nameAt + 2 > content.length) return -1
+    if (content.readUInt16LE(at + nameAt) > 0) return at
   }
+  return -1
 }
 
 /** Bytes that findZip needs to see together. */
@@ -86,13 +102,14 @@ export function* zipHeaders(zip: Buffer): Generator<ZipHeader | ZipEnd | null> {
 
 function localHeader(zip: Buffer, at: number): ZipHeader | null {
   if (at + localBytes > zip.length) return null
-  const nameBytes = zip.readUInt16LE(at + 26)
+  const nameBytes = zip.readUInt16LE(at + localNameAt)
   const extraAt = at + localBytes + nameBytes
   const flags = zip.readUInt16LE(at + 6)
   const size = flags & flag.descriptor ? 0 : zip.readUInt32LE(at + 22)
   const extra = zip.subarray(extraAt, extraAt + zip.readUInt16LE(at + 28))
   return header(zip.subarray(at + localBytes, extraAt), nameBytes, extra, {
     kind: 'local',
+    version: zip.readUInt8(at + 4),
     flags,
     method: zip.readUInt16LE(at + 8),
     size,
@@ -102,11 +119,12 @@ function localHeader(zip: Buffer, at: number): ZipHeader | null {
 
 function centralHeader(zip: Buffer, at: number): ZipHeader | null {
   if (at + centralBytes > zip.length) return null
-  const nameBytes = zip.readUInt16LE(at + 28)
+  const nameBytes = zip.readUInt16LE(at + centralNameAt)
   const extraAt = at + centralBytes + nameBytes
   const extra = zip.subarray(extraAt, extraAt + zip.readUInt16LE(at + 30))
   return header(zip.subarray(at + centralBytes, extraAt), nameBytes, extra, {
     kind: 'central',
+    version: zip.readUInt8(at + 6),
     flags: zip.readUInt16LE(at + 8),
     method: zip.readUInt16LE(at + 10),
     size: zip.readUInt32LE(at + 24),
@@ -117,11 +135,17 @@ function centralHeader(zip: Buffer, at: number): ZipHeader | null {
 function endRecord(zip: Buffer, at: number): ZipEnd | null {
   if (at + endBytes + zip.readUInt16LE(at + 20) > zip.length) return null
   const entries = zip.readUInt16LE(at + 10)
-  return { kind: 'end', entries: entries === unknownCount ? null : entries }
+  const directoryAt = at - zip.readUInt32LE(at + 12)
+  return {
+    kind: 'end',
+    entries: entries === unknownCount ? null : entries,
+    hasDirectory: directoryAt >= 0 && zip.subarray(directoryAt, directoryAt + 4).equals(centralHeaderStart),
+  }
 }
 
 interface Fields {
   readonly kind: ZipHeader['kind']
+  readonly version: number
   readonly flags: number
   readonly method: number
   readonly size: number
@@ -131,7 +155,7 @@ interface Fields {
 function header(bytes: Buffer, nameBytes: number, extra: Buffer, fields: Fields): ZipHeader | null {
   // Cut off within the name, or no header at all.
   if (nameBytes === 0 || bytes.length < nameBytes) return null
-  const { kind, flags, method, size, contentAt } = fields
+  const { kind, version, flags, method, size, contentAt } = fields
   const pieces = looked(bytes)
   const unicode = looked(unicodePath(extra)).map((piece) => piece.toString('utf8'))
   const isShort = pieces.length === 1 && unicode.length < 2
@@ -143,10 +167,16 @@ function header(bytes: Buffer, nameBytes: number, extra: Buffer, fields: Fields)
     key,
     stored: method === 0,
     encrypted: (flags & flag.encrypted) !== 0,
+    strong: (flags & stronglyEncrypted) === stronglyEncrypted && isStrongVersion(version),
     masked: kind === 'local' && (flags & flag.masked) !== 0,
     directory: size === 0 && names.every((name) => /[/\\]$/.test(name)),
     contentAt,
   }
+}
+
+/** Of the format, times ten: 6.3 is the last. */
+function isStrongVersion(version: number): boolean {
+  return version >= 50 && version <= 63
 }
 
 /** A name, or of one that is too long both ends, and the end of what stands before its first NUL. */

@@ -25,22 +25,24 @@ export type ZipSighting =
  *
  * Archives are known by content; a nested one also by `.zip` when something precedes it. Stored ones lie open
  * in the archive around them, so their entries are found among its own, whatever the depth. Only zip is read.
- * @param within names of the archives around this one, the outermost first
+ * @param isInside whether something else stood in front of it, so that it may be no archive
  */
-export async function* zipNames(
-  zip: Buffer,
-  budget: Budget,
-  within: readonly string[] = [],
-): AsyncGenerator<ZipSighting> {
+export async function* zipNames(zip: Buffer, budget: Budget, isInside = false): AsyncGenerator<ZipSighting> {
   try {
-    yield* archive(zip, budget, within)
+    yield* archive(zip, budget, [], isInside)
   } catch (error) {
     if (!(error instanceof OverBudget)) throw error
-    yield { unreadable: error.message, within }
+    yield { unreadable: error.message, within: [] }
   }
 }
 
-async function* archive(zip: Buffer, budget: Budget, within: readonly string[]): AsyncGenerator<ZipSighting> {
+/** @param within names of the archives around this one, the outermost first */
+async function* archive(
+  zip: Buffer,
+  budget: Budget,
+  within: readonly string[],
+  isInside: boolean,
+): AsyncGenerator<ZipSighting> {
   const seen = new Set<string>()
   const count = { local: 0, central: 0 }
   let claimed: number | null = null
@@ -49,13 +51,14 @@ async function* archive(zip: Buffer, budget: Budget, within: readonly string[]):
     await budget.breathe()
     if (header === null) continue
     if (header.kind === 'end') {
+      if (isInside && !header.hasDirectory) continue
       claimed = header.entries
       ended = true
       continue
     }
     budget.spendHeader()
     count[header.kind]++
-    if (header.masked) yield { unreadable: 'its names are encrypted', within }
+    if (header.masked && (!isInside || header.strong)) yield { unreadable: 'its names are encrypted', within }
     if (!header.directory && (header.key === null || !seen.has(header.key))) {
       if (header.key !== null) seen.add(header.key)
       yield { name: header.names, within }
@@ -65,7 +68,7 @@ async function* archive(zip: Buffer, budget: Budget, within: readonly string[]):
   const found = Math.max(count.local, count.central)
   if (claimed !== null && found < claimed) {
     yield { unreadable: `it has ${claimed} entries, of which ${found} can be seen`, within }
-  } else if (found === 0 && !ended && startsAsZip(zip)) {
+  } else if (found === 0 && !ended && !isInside && startsAsZip(zip)) {
     yield { unreadable: 'it is damaged', within }
   }
 }
@@ -93,7 +96,7 @@ async function* nested(
     return
   }
   const inner = await unpacked(content, budget)
-  if (Buffer.isBuffer(inner)) yield* archive(inner, budget, here)
+  if (Buffer.isBuffer(inner)) yield* archive(inner, budget, here, !startsAsZip(inner))
   else yield { unreadable: inner, within: here }
 }
 

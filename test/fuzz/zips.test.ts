@@ -72,16 +72,12 @@ const limits = { ...defaultLimits, entries: 200, inflatedBytes: 400_000 }
 /** Of processor time for one input of some kilobytes; far more than any takes, far less than an attack would. */
 const mostCpuMs = 1000
 
-/**
- * Whether a local header with that name is still one, from its signature to the name: with a method that exists, for
- * behind something that is no archive nobody takes it for one otherwise.
- */
+/** Whether a local header with that name is still one, from its signature to the name. */
 function hasWholeHeader(archive: Buffer): boolean {
   for (let at = archive.indexOf(evil); at >= 0; at = archive.indexOf(evil, at + 1)) {
     const from = at - 30
-    const isHeader =
-      from >= 0 && archive.readUInt32LE(from) === 0x04034b50 && archive.readUInt16LE(from + 8) < 100
-    if (isHeader && archive.readUInt16LE(from + 26) === evil.length) return true
+    if (from < 0 || archive.readUInt32LE(from) !== 0x04034b50) continue
+    if (archive.readUInt16LE(from + 26) === evil.length) return true
   }
   return false
 }

@@ -7,6 +7,11 @@ export interface Entry {
   /** 0 stored, 8 deflated; others are claimed only, the content is then taken as it is. */
   method?: number
   flags?: number
+  /** Of the format, times ten. */
+  version?: number
+  /** In the local header, when it is another. */
+  localMethod?: number
+  localName?: string | Buffer
   /** Name in the central directory, when it is another. */
   centralName?: string | Buffer
   localExtra?: Buffer
@@ -27,7 +32,7 @@ export interface ZipOptions {
   zip64?: boolean
 }
 
-export const flag = { encrypted: 1, utf8: 0x800, masked: 0x2000 }
+export const flag = { encrypted: 1, strong: 0x40, utf8: 0x800, masked: 0x2000 }
 
 export function zip(entries: readonly (Entry | string)[], options: ZipOptions = {}): Buffer {
   const { local = true, central = true, end = true, prefix = Buffer.alloc(0) } = options
@@ -78,8 +83,8 @@ export function record(...fields: readonly Field[]): Buffer {
   )
 }
 
-interface Packed extends Required<Omit<Entry, 'name' | 'centralName' | 'content'>> {
-  name: Buffer
+interface Packed extends Required<Omit<Entry, 'name' | 'centralName' | 'localName' | 'content'>> {
+  localName: Buffer
   centralName: Buffer
   packed: Buffer
   size: number
@@ -92,9 +97,11 @@ function complete(entry: Entry): Packed {
   const method = entry.method ?? 8
   const flags = (entry.flags ?? 0) | (entry.descriptor ? 8 : 0)
   return {
-    name,
+    localName: Buffer.from(entry.localName ?? name),
     centralName: Buffer.from(entry.centralName ?? name),
     method,
+    localMethod: entry.localMethod ?? method,
+    version: entry.version ?? 20,
     flags,
     localExtra: entry.localExtra ?? Buffer.alloc(0),
     centralExtra: entry.centralExtra ?? Buffer.alloc(0),
@@ -106,8 +113,9 @@ function complete(entry: Entry): Packed {
 }
 
 function localHeader({
-  name,
-  method,
+  localName: name,
+  localMethod: method,
+  version,
   flags,
   localExtra,
   descriptor: late,
@@ -119,7 +127,7 @@ function localHeader({
   return record(
     ...([
       [4, 0x04034b50],
-      [2, 20],
+      [2, version],
       [2, flags],
       [2, method],
       [4, 0],
@@ -141,7 +149,7 @@ function descriptor({ crc, packed, size }: Packed): Buffer {
 }
 
 function centralHeader(entry: Packed, offset: number, zip64: boolean): Buffer {
-  const { centralName: name, method, flags, packed, size, crc } = entry
+  const { centralName: name, method, version, flags, packed, size, crc } = entry
   const sizes = record([2, 1], [2, 24], [8, size], [8, packed.length], [8, offset])
   const extra = zip64 ? Buffer.concat([sizes, entry.centralExtra]) : entry.centralExtra
   const [packedSize, plainSize, at] = zip64
@@ -151,7 +159,7 @@ function centralHeader(entry: Packed, offset: number, zip64: boolean): Buffer {
     ...([
       [4, 0x02014b50],
       [2, 20],
-      [2, 20],
+      [2, version],
       [2, flags],
       [2, method],
       [4, 0],

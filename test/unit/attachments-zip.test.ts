@@ -106,6 +106,19 @@ const denied: Record<string, Buffer> = {
   'a prefix': inMail(zip(['evil.exe'], { prefix: Buffer.from('MZ'.repeat(5000)) }), 'setup.dat'),
   'a prefix of one byte': inMail(zip(['evil.exe'], { prefix: Buffer.from('x') })),
   'a prefix with pointers that do not count it': inMail(Buffer.concat([Buffer.alloc(999, 1), evil])),
+  ...Object.fromEntries(
+    Object.entries({
+      'a method that does not exist': { localMethod: 999 },
+      'no name': { localName: '' },
+      'a very long name': { localName: 'x'.repeat(5000) },
+    }).map(([what, odd]) => [
+      `a prefix, and ${what} in the local header`,
+      inMail(zip([{ name: 'evil.exe', ...odd }], { prefix: Buffer.from('#!/bin/sh\n') })),
+    ]),
+  ),
+  'a prefix, a method that does not exist, and nested': inMail(
+    zip([{ name: 'inner.zip', content: evil, localMethod: 999 }], { prefix: Buffer.from('#!/bin/sh\n') }),
+  ),
   'the mark of a split archive': inMail(Buffer.concat([record([4, 0x08074b50]), evil])),
   'the tail is lost': inMail(evil.subarray(0, -40)),
   'data descriptors': inMail(
@@ -223,6 +236,33 @@ const harmless: Record<string, Buffer> = {
   'something else called zip, inside': inMail(zip([{ name: 'b.zip', content: 'not an archive at all' }])),
   'something else called zip': inMail(Buffer.from('not an archive at all'), 'a.zip'),
   'text that begins with PK': inMail(Buffer.from('PK is short for many things'), 'a.txt'),
+  'a program with the constants of headers in it': inMail(
+    Buffer.concat([
+      Buffer.from('MZ'),
+      record([4, 0x0403_4b50], [2, 20], [2, 0xffff], [2, 8], Buffer.alloc(16, 1), [2, 9], [2, 0]),
+      record(Buffer.alloc(9, 1), [4, 0x0201_4b50], Buffer.alloc(60, 0xff)),
+    ]),
+    'unzip.bin',
+  ),
+  'a program with the constants of ends in it': inMail(
+    Buffer.concat([
+      Buffer.from('MZ'),
+      record([4, 0x0403_4b50], Buffer.alloc(22), [2, 9], [2, 0], Buffer.alloc(9, 1)),
+      record([4, 0x0605_4b50], [4, 0], [2, 7], [2, 7], [4, 20], [4, 3], [2, 0]),
+    ]),
+    'unzip.bin',
+  ),
+  'such a program in TNEF': inMail(
+    Buffer.concat([
+      Buffer.from('789f3e220100', 'hex'),
+      record([4, 0x0605_4b50], [4, 0], [2, 7], [2, 7], [4, 20], [4, 3], [2, 0]),
+    ]),
+    'winmail.dat',
+  ),
+  'a program that ends in such a constant': inMail(
+    Buffer.concat([Buffer.from('MZ'), record([4, 0x0403_4b50], Buffer.alloc(22), [2, 99], [2, 0])]),
+    'unzip.bin',
+  ),
   'random bytes': inMail(randomBytes(100_000), 'a.bin'),
   'other archives are not read': inMail(Buffer.from('Rar!\x1a\x07\x01\0evil.exe', 'latin1'), 'a.rar'),
   'an entry that cannot be unpacked': inMail(zip([{ name: 'a.jpg', method: 12, content: randomBytes(200) }])),
@@ -233,6 +273,18 @@ const unreadable: Record<string, [Buffer, RegExp]> = {
   'cut off in the first name': [inMail(evil.subarray(0, 34)), /damaged/],
   'a first header that makes no sense': [inMail(Buffer.from(`PK\x03\x04${'\0'.repeat(60)}`)), /damaged/],
   'encrypted names': [inMail(zip([{ name: '0', flags: flag.masked }])), /its names are encrypted/],
+  'encrypted names behind a prefix': [
+    inMail(
+      zip([{ name: '0', version: 62, flags: flag.encrypted | flag.strong | flag.masked }], {
+        prefix: Buffer.from('MZ'),
+      }),
+    ),
+    /its names are encrypted/,
+  ],
+  'fewer entries than claimed, behind a prefix': [
+    inMail(zip(['a.txt'], { claims: 3, prefix: Buffer.from('MZ') })),
+    /3 entries, of which 1/,
+  ],
   'a directory that is not to be seen': [
     inMail(zip(['a.txt', 'b.txt'], { local: false, central: false })),
     /2 entries, of which 0 can be seen/,
