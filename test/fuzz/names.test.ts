@@ -78,6 +78,16 @@ const ways: Record<string, Way> = {
       .map((piece, i) => `${key}*${i}=${quoted(piece)}`)
       .reverse()
       .join('; '),
+  'RFC 2231 with two stars': (key, text) => `${key}**=utf-8''${percent(text)}`,
+  'pieces with signs': (key, text, at) =>
+    pieces(bytes(text), at)
+      .map((piece, i) => `${key}*+${i}=${quoted(piece)}`)
+      .join('; '),
+  'a longer series behind it': (key, text, at) => {
+    const cut = [...pieces(bytes(text), at), '', '.txt']
+    const first = cut.slice(0, -2).map((piece, i) => `${key}*${i}=${quoted(piece)}`)
+    return [...first, ...cut.map((_, i) => `${key}*${i}=".txt"`)].join('; ')
+  },
   'percent in plain': (key, text) => `${key}="${percent(text)}"`,
 }
 
@@ -90,7 +100,12 @@ fuzz(
       way: fc.constantFrom(...Object.keys(ways)),
       at: fc.array(fc.nat(20), { maxLength: 3 }),
       key: fc.constantFrom('filename', 'FileName', 'name', 'NAME'),
-      header: fc.constantFrom('Content-Disposition: attachment', 'content-type : application/octet-stream'),
+      header: fc.constantFrom(
+        'Content-Disposition: attachment',
+        'content-type : application/octet-stream',
+        'Content-Disposition\r\n : attachment',
+        'Content-Disposition\xa0: attachment',
+      ),
       before: fc.constantFrom('; ', ';', ';\r\n\t', '; size=3; ', '; (c) ', '; filename="a.txt"; ', ' '),
       chunkBytes: fc.integer({ min: 1, max: 300 }),
     }),
