@@ -11,12 +11,13 @@ import { Failure, ofThisMachine, SessionOver, TooLarge, type Step } from './clam
 import { ping } from './clamd/inquiry'
 import { instream } from './clamd/instream'
 import { measure } from './clamd/measure'
-import { headLine, isLimitName, type Protocol, type Reply } from './clamd/protocol'
+import { headLine, isLimitName, noFreePort, type Protocol, type Reply } from './clamd/protocol'
 import { stream } from './clamd/stream'
 import { Sessions } from './clamd/sessions'
 import type { Hosts } from './hosts'
 import type { Lease } from './lease'
 import type { Reason, Verdict } from './verdict'
+import { pause } from './waiting'
 
 export interface ScanSettings {
   readonly protocol: Protocol | 'auto'
@@ -45,6 +46,9 @@ export interface ScanLog {
 }
 
 const dialogue = { stream, instream }
+
+/** Milliseconds after which clamds are asked once more that had no port for the message. */
+const portPauseMs = 50
 
 /** Whoever has waited for so much of the budget does not begin to scan any more. */
 const mostOfBudget = 0.9
@@ -131,15 +135,24 @@ export class Scanner {
     }
   }
 
-  /** Each address once, until one has a verdict. */
+  /** Each address once, until one has a verdict; those without a port for as long as a connection may take. */
   async #askInTurn(course: Course, size: number): Promise<Verdict> {
     const tried = new Set<string>()
+    const shortOfPorts = new Set<string>()
+    const portsDueAt = performance.now() + this.settings.connectMs
     let limits = 0
     for (;;) {
       const lease = await this.#takeInTime(course, tried, size)
-      if (!lease) break
+      if (!lease) {
+        if (shortOfPorts.size === 0) break
+        for (const text of shortOfPorts) tried.delete(text)
+        shortOfPorts.clear()
+        await pause(portPauseMs, course.signal)
+        continue
+      }
       tried.add(lease.text)
-      const { reply, step, bytes } = await this.#ask(course, lease)
+      const attempt = await this.#ask(course, lease)
+      const { reply, step, bytes } = attempt
       course.bytes = bytes
       if (reply.kind === 'clean') return { outcome: 'clean', ...scanOf(course) }
       if (reply.kind === 'found') {
@@ -149,8 +162,11 @@ export class Scanner {
       }
       if (reply.kind === 'limit') limits++
       const text = `${whereOf(course)}: ${step}: ${textOf(reply)}`
-      course.failures.push(text)
-      course.log.warn(text)
+      if (!course.failures.includes(text)) {
+        course.failures.push(text)
+        course.log.warn(text)
+      }
+      if (isShortOfPorts(attempt) && performance.now() < portsDueAt) shortOfPorts.add(lease.text)
     }
     return this.#noneLeft(course, size, limits === tried.size)
   }
@@ -195,7 +211,7 @@ export class Scanner {
     let outcome: Parameters<Lease['done']>[0] = 'neither'
     try {
       const attempt = (await this.#doubts(course, lease)) ?? (await this.#inSomeProtocol(course, lease))
-      outcome = hasVerdict(attempt) ? 'worked' : 'failed'
+      if (!isShortOfPorts(attempt)) outcome = hasVerdict(attempt) ? 'worked' : 'failed'
       return attempt
     } catch (error) {
       // A scan time-out is not retried: the next daemon would be as long over it. But this one rests, if it was the
@@ -347,6 +363,11 @@ export class Scanner {
     if (this.hosts.states().length === 0) return 'a host name to be looked up'
     return this.hosts.isLimited ? 'an address with room' : 'an address to be checked'
   }
+}
+
+/** Every port of clamd's range was taken: nothing was sent, and one is free when another scan ends. */
+function isShortOfPorts({ reply, step }: Attempt): boolean {
+  return step === 'port' && reply.kind === 'error' && reply.text.endsWith(noFreePort)
 }
 
 function hasVerdict({ reply }: Attempt): boolean {

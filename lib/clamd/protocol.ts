@@ -87,6 +87,9 @@ export function parsePort(line: string): number | null {
   return port >= 1 && port <= 65535 ? port : null
 }
 
+/** In place of a port: every one of clamd's range is in use, until another scan ends. */
+export const noFreePort = "Can't find any free port. ERROR"
+
 /** STREAM: clamd waited at its data port, and whatever took our connection there was not clamd. */
 export function isUnmet(reply: Reply): boolean {
   return reply.kind === 'error' && /^(Accept (timeout|poll)\.|accept\(\)) ERROR$/.test(reply.text)

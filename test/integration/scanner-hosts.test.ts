@@ -10,6 +10,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { addressText } from '../../lib/address'
 import { dial } from '../../lib/clamd/connection'
 import { Failure } from '../../lib/clamd/failure'
+import { noFreePort } from '../../lib/clamd/protocol'
 import type { Verdict } from '../../lib/verdict'
 import { eicar } from '../support/eicar'
 import { startFakeClamd, type FakeClamd, type FakeClamdOptions } from '../support/fake-clamd'
@@ -94,13 +95,13 @@ test('when all fail each has been asked once, and the text names them all', asyn
   const list = await daemons(t, {}, {}, { host: '127.0.9.8' })
   const scanning = scanningOf(list, { protocol: 'stream' })
   await list[0]?.play([{ at: 'accept', do: 'reset' }])
-  await list[1]?.play([{ at: 'port', do: 'answer', text: `Can't find any free port. ERROR` }])
+  await list[1]?.play([{ at: 'port', do: 'answer', text: 'cli_gentempfd() failed. ERROR' }])
   await list[2]?.play([{ at: 'connect', do: 'refuse' }])
   const message = new BufferMessage(clean())
   const verdict = await scanning.scan(message)
   assert.equal(reason(verdict), 'error')
   for (const { address } of list) assert.ok(textOf(verdict).includes(addressText(address)), textOf(verdict))
-  for (const cause of ['ECONNRESET', 'free port', 'ECONNREFUSED'])
+  for (const cause of ['ECONNRESET', 'cli_gentempfd', 'ECONNREFUSED'])
     assert.match(textOf(verdict), RegExp(cause))
   assert.deepEqual(
     list.map(({ connections }) => connections),
@@ -224,6 +225,23 @@ test('the budget spans all tries', async (t) => {
   assert.ok(tries === 1 || tries === 2, 'of 400 ms each, within 1000 ms')
   for (const warning of scanning.log.warnings) assert.ok(textOf(verdict).includes(warning), textOf(verdict))
   assert.deepEqual(scanning.leftovers(), [])
+})
+
+test('a message waits for a port where all of them are taken, and nobody is blamed', async (t) => {
+  const [daemon] = await daemons(t, {})
+  assert.ok(daemon)
+  await daemon.play((scan) => (scan < 5 ? [{ at: 'port', do: 'answer', text: noFreePort }] : []))
+  const scanning = scanningOf([daemon], { protocol: 'stream' })
+  const verdict = await scanning.scan(eicarBody())
+  assert.equal(verdict.outcome, 'infected')
+  assert.equal(daemon.scans.length, 6)
+  assert.equal(scanning.log.warnings.length, 1)
+  assert.equal(scanning.hosts.states()[0]?.state, 'up')
+
+  await daemon.play([{ at: 'port', do: 'answer', text: noFreePort }])
+  const short = scanningOf([daemon], { protocol: 'stream', connectMs: 200 })
+  assert.match(textOf(await short.scan(clean())), /stream: port: Can't find any free port\. ERROR$/)
+  assert.equal(short.hosts.states()[0]?.state, 'up')
 })
 
 test('an address that failed rests, and gets mail again when it is back', async (t) => {
