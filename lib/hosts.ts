@@ -67,7 +67,7 @@ export class Hosts {
    * comes back must not get what it is known not to scan.
    */
   readonly #others = new Map<string, KnownAddress>()
-  #turn: number
+  #next: number
   readonly #waiting = new Waiting()
   /** Until then proofs are waited for. */
   #proofsDueAt: number
@@ -84,7 +84,7 @@ export class Hosts {
     private readonly tell: (address: Address, news: AddressNews) => void = () => undefined,
   ) {
     this.#names = new Names(settings, world, () => this.#relist())
-    this.#turn = Math.floor(world.random() * 2 ** 31)
+    this.#next = Math.floor(world.random() * 2 ** 31)
     this.#proofsDueAt = world.now() + proofMs
   }
 
@@ -228,7 +228,7 @@ export class Hosts {
     const room = (known: KnownAddress) => maxConcurrent === 0 || known.inFlight < maxConcurrent
     if (awake.length === 0) return [...left].sort((a, b) => a.restsUntil - b.restsUntil).find(room)
 
-    const first = this.#turn % this.#list.length
+    const first = this.#next % this.#list.length
     const inTurn = [...this.#list.slice(first), ...this.#list.slice(0, first)]
     const withRoom = inTurn.filter((known) => awake.includes(known) && room(known))
     const well = withRoom.filter(({ failed }) => !failed)
@@ -266,7 +266,7 @@ export class Hosts {
 
   #lease(known: KnownAddress): Lease {
     const now = this.world.now()
-    this.#turn = this.#list.indexOf(known) + 1
+    this.#next = this.#list.indexOf(known) + 1
     // After its rest one scan finds out whether the address is back; the others go on without it meanwhile.
     if (known.failed) known.restsUntil = now + this.settings.restMs
     return new Lease(known, now, this.#onEnd, this.#onReached)

@@ -25,7 +25,7 @@ export class TransactionMessage implements MessageSource {
   /** Of the reading that is open. */
   #destination: Sink | null = null
   /** Counts openings and closings, so that a wait for a neighbour knows when it has been overtaken. */
-  #turn = 0
+  #generation = 0
   #hasLoneDots = false
 
   /** @param patienceMs how long another plugin's reading is waited for */
@@ -45,14 +45,14 @@ export class TransactionMessage implements MessageSource {
 
   /** @param lineEnds as the reading has them */
   async open(sink: Sink, lineEnds: '\r\n' | '\n' = '\r\n'): Promise<void> {
-    const turn = ++this.#turn
+    const generation = ++this.#generation
     const isRelayed = this.reading === 'relayed'
     const destination = isRelayed ? new Unstuffed(sink, () => (this.#hasLoneDots = true)) : sink
     const onFinish = () => {
       this.#destination = null
     }
     const until = performance.now() + this.patienceMs
-    while (turn === this.#turn) {
+    while (generation === this.#generation) {
       try {
         this.transaction.message_stream.pipe(destination, { line_endings: lineEnds, dot_stuffed: !isRelayed })
         this.#destination = destination
@@ -71,7 +71,7 @@ export class TransactionMessage implements MessageSource {
   }
 
   close(): void {
-    this.#turn++
+    this.#generation++
     const destination = this.#destination
     this.#destination = null
     if (!destination) return

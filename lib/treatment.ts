@@ -106,6 +106,8 @@ function scan({ plugin, connection, transaction, passage }: Message): Promise<Ve
 async function lookInside({ plugin, connection, transaction, passage }: Message): Promise<AttachmentFinding> {
   const { deny, insideArchives, debug } = passage.live.settings.attachments
   if (deny.length === 0) return null
+  // Each reading goes through the headers in one go; between two of them others have their turn.
+  await new Promise((resolve) => setImmediate(resolve))
   const source = new TransactionMessage(transaction, passage.live.settings.scan.connectMs)
   const signal = new Deadline(passage.dropped, lookMs, () => new Error(`not done within ${lookMs} ms`))
   try {

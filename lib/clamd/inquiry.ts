@@ -38,15 +38,15 @@ export async function ping(address: Address, how: Inquiry): Promise<void> {
 
 async function ask(address: Address, words: Buffer, how: Inquiry): Promise<string> {
   const { connect, connectMs, signal } = how
-  const line = await CommandConnection.open({ connect, address, connectMs, signal })
+  const connection = await CommandConnection.open({ connect, address, connectMs, signal })
   const limit = new Deadline(signal, connectMs, () => new Failure('reply', `no reply within ${connectMs} ms`))
   try {
-    line.attach(limit)
-    const reply = await line.ask(words, 'reply')
+    connection.attach(limit)
+    const reply = await connection.ask(words, 'reply')
     how.trace?.(`says ${printable(reply)}`)
     return reply
   } finally {
     limit.end()
-    line.close()
+    connection.close()
   }
 }

@@ -14,11 +14,11 @@ import type { Session, Sessions } from './sessions'
 export async function instream(how: Exchange, message: MessageSource): Promise<DialogueResult> {
   if (how.sessions) return inSession(how, message, how.sessions)
   how.at('connect')
-  const line = await CommandConnection.open(how)
+  const connection = await CommandConnection.open(how)
   try {
-    return await transfer(how, message, line, command.instream, (sent) => line.lastReply(sent))
+    return await transfer(how, message, connection, command.instream, (sent) => connection.lastReply(sent))
   } finally {
-    line.close()
+    connection.close()
   }
 }
 
@@ -57,32 +57,34 @@ async function converse(
 ): Promise<DialogueResult> {
   let isDone = false
   try {
-    const answer = await transfer(how, message, session.line, session.begin(), (sent) => session.reply(sent))
+    const answer = await transfer(how, message, session.connection, session.begin(), (sent) =>
+      session.reply(sent),
+    )
     const { kind } = answer.reply
     isDone = kind === 'clean' || kind === 'found'
     return answer
   } finally {
     if (isDone) sessions.keep(how.address, session)
-    else session.line.close()
+    else session.connection.close()
   }
 }
 
 async function transfer(
   how: Exchange,
   message: MessageSource,
-  line: CommandConnection,
+  connection: CommandConnection,
   prologue: Buffer,
   replyTo: (sent: Upload) => Promise<Reply>,
 ): Promise<DialogueResult> {
-  const sender = new Upload(line.socket, how, prologue, (reason) => line.fail(reason))
+  const upload = new Upload(connection.socket, how, prologue, (reason) => connection.fail(reason))
   try {
     how.at('send')
-    sender.once('finish', () => how.at('reply', `${sender.bytes} bytes handed on`))
-    message.open(sender).catch((error: unknown) => line.fail(error as Error))
-    const reply = await replyTo(sender)
-    return { reply, step: 'reply', bytes: sender.bytes }
+    upload.once('finish', () => how.at('reply', `${upload.bytes} bytes handed on`))
+    message.open(upload).catch((error: unknown) => connection.fail(error as Error))
+    const reply = await replyTo(upload)
+    return { reply, step: 'reply', bytes: upload.bytes }
   } finally {
     message.close()
-    sender.stop()
+    upload.stop()
   }
 }

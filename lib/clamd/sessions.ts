@@ -32,7 +32,7 @@ export class Session {
   #scans = 0
   #begunAt = 0
 
-  constructor(readonly line: CommandConnection) {}
+  constructor(readonly connection: CommandConnection) {}
 
   /** What goes in front of the next message. */
   begin(): Buffer {
@@ -46,7 +46,7 @@ export class Session {
    * together; what says that on a connection that has carried a scan before, says nothing of the daemon.
    */
   async reply(sent: { readonly complete: boolean; readonly bytes: number }): Promise<Reply> {
-    const text = await this.line.reply('reply')
+    const text = await this.connection.reply('reply')
     // In a session, clamd's ReadTimeout runs on while it scans, and while there is no thread for that.
     const isOver = sent.complete && performance.now() - this.#begunAt >= leastLimitMs
     if (text === 'COMMAND READ TIMED OUT' && isOver) throw new SessionOver('reply', printable(text))
@@ -62,7 +62,7 @@ export class Session {
         'reply',
         `${printable(text)} before the end of the message, after ${sent.bytes} bytes`,
       )
-    const more = this.line.unread
+    const more = this.connection.unread
     if (more !== '') throw new Failure('reply', `${printable(text)}, and then: ${printable(more)}`)
     return reply
   }
@@ -82,14 +82,14 @@ export class Sessions {
     for (;;) {
       const session = this.#idle.get(address)?.pop()
       if (!session) return null
-      const { line } = session
+      const { connection } = session
       // What has come unasked must not be read as the reply to the next message.
-      if (!line.isQuiet) {
-        line.close()
+      if (!connection.isQuiet) {
+        connection.close()
         continue
       }
-      line.socket.setTimeout(0).ref()
-      line.attach(signal)
+      connection.socket.setTimeout(0).ref()
+      connection.attach(signal)
       return session
     }
   }
@@ -97,7 +97,7 @@ export class Sessions {
   /** A new one. Rejects as `CommandConnection.open` does. */
   async open(how: Dialling & { readonly address: Address }): Promise<Session> {
     const session = new Session(await CommandConnection.open(how))
-    const { socket } = session.line
+    const { socket } = session.connection
     // Not `how`: by way of it, the first message would live as long as the connection.
     const { address } = how
     this.#unmet.set(session, address)
@@ -110,18 +110,18 @@ export class Sessions {
   keep(address: Address, session: Session): void {
     this.#unmet.delete(session)
     const idle = this.#idle.get(address) ?? []
-    if (idle.length >= mostIdle || !session.line.isQuiet || this.#isWaitedFor(address)) {
-      session.line.close()
+    if (idle.length >= mostIdle || !session.connection.isQuiet || this.#isWaitedFor(address)) {
+      session.connection.close()
       return
     }
-    session.line.detach()
-    session.line.socket.setTimeout(this.idleMs).unref()
+    session.connection.detach()
+    session.connection.socket.setTimeout(this.idleMs).unref()
     this.#idle.set(address, [...idle, session])
   }
 
   /** Closes what is kept to an address where one of them was no good any more. */
   drop(address: Address): void {
-    for (const { line } of this.#idle.get(address) ?? []) line.close()
+    for (const { connection } of this.#idle.get(address) ?? []) connection.close()
     this.#idle.delete(address)
   }
 

@@ -14,17 +14,17 @@ import { Upload } from './upload'
 /** Resolves with clamd's reply, `clean` only after a completely sent message. Rejects with a Failure or TooLarge. */
 export async function stream(how: Exchange, message: MessageSource): Promise<DialogueResult> {
   how.at('connect')
-  const line = await CommandConnection.open(how)
+  const connection = await CommandConnection.open(how)
   try {
     how.at('port')
-    const answer = await line.ask(command.stream, 'port')
+    const answer = await connection.ask(command.stream, 'port')
     const port = parsePort(answer)
     if (port === null) return { reply: refusal(answer), step: 'port', bytes: 0 }
     how.at('data connect', answer)
     const data = await dial(how, dataAddress(how.address, port), 'data connect', true)
-    return await transfer(how, message, line, data)
+    return await transfer(how, message, connection, data)
   } finally {
-    line.close()
+    connection.close()
   }
 }
 
@@ -44,16 +44,16 @@ function refusal(answer: string): Reply {
 async function transfer(
   how: Exchange,
   message: MessageSource,
-  line: CommandConnection,
+  connection: CommandConnection,
   data: Socket,
 ): Promise<DialogueResult> {
-  const sender = new Upload(data, how, null, (reason) => line.fail(reason))
-  const sent = whenRead(data, sender)
+  const upload = new Upload(data, how, null, (reason) => connection.fail(reason))
+  const sent = whenRead(data, upload)
   let patience: NodeJS.Timeout | undefined
   let isOver = false
   const giveUpSoon = (reason: Failure) => {
     patience ??= setTimeout(() => {
-      line.fail(reason)
+      connection.fail(reason)
       data.destroy(reason)
     }, how.connectMs)
   }
@@ -61,16 +61,16 @@ async function transfer(
   how.signal.addEventListener('abort', onAbort)
   try {
     how.at('send')
-    sender.once('finish', () => how.at('reply', `${sender.bytes} bytes handed on`))
-    message.open(sender).catch((error: unknown) => line.fail(error as Error))
+    upload.once('finish', () => how.at('reply', `${upload.bytes} bytes handed on`))
+    message.open(upload).catch((error: unknown) => connection.fail(error as Error))
     void sent.then((broken) => {
       if (isOver) return
       message.close()
-      sender.stop()
+      upload.stop()
       // clamd writes the reason on the command connection; it gets a moment to arrive.
       if (broken) giveUpSoon(broken)
     })
-    const reply = await line.lastReply(sender)
+    const reply = await connection.lastReply(upload)
     if (reply.kind === 'error' && isUnmet(reply))
       throw new Failure('data connect', `something else answers at the data port: ${reply.text}`)
     if (reply.kind === 'clean') {
@@ -78,13 +78,13 @@ async function transfer(
       const broken = await sent
       if (broken) throw broken
     }
-    return { reply, step: 'reply', bytes: sender.bytes }
+    return { reply, step: 'reply', bytes: upload.bytes }
   } finally {
     isOver = true
     how.signal.removeEventListener('abort', onAbort)
     clearTimeout(patience)
     message.close()
-    sender.stop()
+    upload.stop()
     data.destroy()
   }
 }
@@ -93,16 +93,16 @@ async function transfer(
  * Resolves with null when clamd has closed the data connection in good order after our last byte: it has read
  * to the end. A clamd that stopped at its StreamMaxLength says OK as well, but resets or closes before the end.
  */
-function whenRead(data: Socket, sender: Upload): Promise<Failure | null> {
+function whenRead(data: Socket, upload: Upload): Promise<Failure | null> {
   return new Promise((resolve) => {
     data.on('error', (cause) =>
-      resolve(new Failure('send', `data connection broke after ${sender.bytes} bytes`, cause)),
+      resolve(new Failure('send', `data connection broke after ${upload.bytes} bytes`, cause)),
     )
     data.on('end', () =>
       resolve(
-        sender.complete
+        upload.complete
           ? null
-          : new Failure('send', `clamd closed the data connection after ${sender.bytes} bytes`),
+          : new Failure('send', `clamd closed the data connection after ${upload.bytes} bytes`),
       ),
     )
     data.resume()

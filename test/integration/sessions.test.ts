@@ -682,8 +682,8 @@ describe('a message that ends otherwise', () => {
     sessions.keep(address, session)
     const taken = sessions.take(address, AbortSignal.abort(reason))
     assert.ok(taken === session)
-    await assert.rejects(session.line.reply('reply'), reason)
-    assert.ok(session.line.socket.destroyed)
+    await assert.rejects(session.connection.reply('reply'), reason)
+    assert.ok(session.connection.socket.destroyed)
   })
 })
 

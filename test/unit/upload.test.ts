@@ -1,4 +1,4 @@
-// What the sender puts on a socket: the frames, the limits, and no faster than the other side reads.
+// What an upload puts on a socket: the frames, the limits, and no faster than the other side reads.
 import assert from 'node:assert/strict'
 import { EventEmitter, once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
@@ -78,6 +78,30 @@ function sizesAround(bufferBytes: number): number[] {
   const sizes = [0, 1, 7].flatMap((more) => [-1, 0, 1].map((by) => boundary + more * bufferBytes + by))
   return [headLine.length, ...sizes].filter((size) => size >= headLine.length)
 }
+
+test('very short lines leave others a turn of the event loop now and then', async (t) => {
+  const { socket, far } = await line(t)
+  const { made } = sender(socket, { prologue: command.instream })
+  const received = rest(far)
+  const message = Buffer.alloc(400_000, '\r\n')
+  let turns = 0
+  let most = 0
+  for (let at = 0, lines = 0; at < message.length; at += 2) {
+    lines++
+    if (made.write(message.subarray(at, at + 2))) continue
+    most = Math.max(most, lines)
+    lines = 0
+    const immediate = new Promise((resolve) => setImmediate(resolve))
+    await Promise.all([once(made, 'drain'), immediate])
+    turns++
+  }
+  made.end()
+  await handedOver(made)
+  socket.end()
+  assert.ok(turns >= 6, `${turns} turns`)
+  assert.ok(most <= 32 * 1024, `${most} lines in one go`)
+  assert.equal((await received).subarray(-4).readUInt32BE(), 0)
+})
 
 for (const bufferBytes of [1, 2, 41, 42, 43, 1000, 8192, 65_532, 65_536, 65_537, 200_000]) {
   test(`frames of ${bufferBytes} bytes: all full but the last, and the end mark behind them`, async (t) => {
