@@ -44,7 +44,7 @@ export interface Check {
   readonly localIp: boolean
 }
 
-export const accept = actionOf('accept')
+const accept = actionOf('accept')
 
 export interface Decision {
   readonly action: Action

@@ -24,7 +24,7 @@ export const command = {
 export const headLine = Buffer.from('Received: by haraka-plugin-clamav-stream\r\n')
 
 /** Bytes before the content of an INSTREAM chunk: its length, big-endian. */
-export const chunkHeaderBytes = 4
+const chunkHeaderBytes = 4
 
 /** What goes in front of a chunk of so many bytes. */
 export function chunkHeader(bytes: number): Buffer {

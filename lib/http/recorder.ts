@@ -27,7 +27,7 @@ export interface Surroundings {
 const recorders = new WeakMap<object, Recorder>()
 
 /** From now on the plugin's messages are recorded. Without it `tell` does nothing. */
-export function record(plugin: object, recorder: Recorder): void {
+export function recordWith(plugin: object, recorder: Recorder): void {
   recorders.set(plugin, recorder)
 }
 

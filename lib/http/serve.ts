@@ -11,7 +11,7 @@ import { quarantinePlugin } from '../neighbours'
 import { alone, Master, Worker, type Channel, type Gather, type SnapshotKind } from './crew'
 import { Quarantine } from './kept'
 import { remains, type MetricsSnapshot } from './metrics'
-import { loadProm, record, Recorder, type PageSnapshot } from './recorder'
+import { loadProm, recordWith, Recorder, type PageSnapshot } from './recorder'
 import { Handler, type HandlerRequest } from './handler'
 import { remainsOfPages } from './view'
 
@@ -33,7 +33,7 @@ export function serve(plugin: Plugin, { cluster, http }: Server): void {
   const gather = cluster && !cluster.isMaster ? inCluster(answer) : alone(answer)
   const site = new Handler({ settings, gather, prom: loadProm, quarantine, warn })
   app.use('/clamav-stream', (request: HandlerRequest, response, next) => site.handle(request, response, next))
-  record(plugin, recorder)
+  recordWith(plugin, recorder)
   sites.set(plugin, site)
 }
 

@@ -56,7 +56,7 @@ export interface AddressView {
 const mostSignatures = 10
 
 /** Several processes as one; also what remains of those that have ended. */
-export function joinPages(pages: readonly PageSnapshot[]): PageSnapshot {
+function joinPages(pages: readonly PageSnapshot[]): PageSnapshot {
   const tallies = pages.flatMap(({ tally }) => (tally ? [tally] : []))
   return {
     tally: joinTallies(tallies),

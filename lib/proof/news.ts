@@ -2,8 +2,8 @@
  * What the log is told of a proof: what is not as it was, and for whoever keeps that clamd, what to do about it.
  */
 
-import bytes from 'bytes'
 import { failureText, type Failure } from '../clamd/failure'
+import { sizeText } from '../limits'
 import type { Alarm, Proof } from './prove'
 
 /** To be put behind the address. */
@@ -74,8 +74,4 @@ function whatIsWrong({ kind, text }: Alarm): News {
         ? `finds something in a harmless mail: ${text}. All mail that goes there may be taken for infected`
         : `comes to no verdict on a harmless mail: ${text}. All mail that goes there may be left unscanned`,
   }
-}
-
-function sizeText(size: number): string {
-  return bytes(size) ?? `${size} B`
 }

@@ -7,7 +7,7 @@ import type { HttpSettings } from '../../lib/config'
 import { cookieFor, mayBrowser, mayProgram } from '../../lib/http/access'
 import { Quarantine } from '../../lib/http/kept'
 import { exposition, remains, type MetricsSnapshot } from '../../lib/http/metrics'
-import { loadProm, record, Recorder, tell, type PageSnapshot } from '../../lib/http/recorder'
+import { loadProm, recordWith, Recorder, tell, type PageSnapshot } from '../../lib/http/recorder'
 import { TemporaryDirectory } from '../support/process'
 import { clean, infected, someAddress, somebody, startSite } from '../support/site'
 import { metric } from '../support/web'
@@ -38,7 +38,7 @@ test('what goes wrong in recording is said once, and does not get to the message
     )
   judge()
   assert.deepEqual(warnings, [], 'nobody records yet')
-  record(plugin, recorder)
+  recordWith(plugin, recorder)
   judge()
   judge()
   assert.equal(warnings.length, 1)
