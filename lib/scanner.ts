@@ -244,6 +244,7 @@ export class Scanner {
     }
     try {
       if (!tryOut) {
+        log.trace(`${lease.text}: PING`)
         await ping(lease.address, { connect, connectMs: limitMs, signal })
         return null
       }

@@ -101,7 +101,7 @@ export class FaultSite {
     const seen = await testimonyOf(client, id)
     this.#clients.push(client)
     const addresses = seen.log.flatMap(
-      (line) => /^(\S+) \w+: connect(?:: (?:kept|anew).*)?$/.exec(line)?.[1] ?? [],
+      (line) => /^(\S+?)(?: \w+: connect(?:: (?:kept|anew).*)?|: PING)$/.exec(line)?.[1] ?? [],
     )
     const fate = { content, reply, seen, ms, addresses: [...new Set(addresses)] }
     this.#check(fate, sent, lies)
