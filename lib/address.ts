@@ -52,5 +52,7 @@ export function parseHost(text: string, defaultPort: number): Host | string {
 /** Of the many ways to write an IPv6 address the usual one (RFC 5952), for two of them are the same clamd. */
 function usual(v6: string): string {
   const [address = '', ...zone] = v6.split('%')
-  return [ipaddr.IPv6.parse(address).toRFC5952String(), ...zone].join('%')
+  // With an IPv4 address at its end it would be read as another one.
+  const text = address.includes('.') ? address.toLowerCase() : ipaddr.IPv6.parse(address).toRFC5952String()
+  return [text, ...zone].join('%')
 }

@@ -75,7 +75,7 @@ export class Hosts {
   /**
    * @param proofMs milliseconds from now for which a message waits rather than goes to an address that nobody has
    * tried to prove yet; 0: nobody does
-   * @param tell told of what changes with an address, once
+   * @param tell told of what changes with an address, and of each failure: others may have seen it work in between
    */
   constructor(
     private readonly settings: HostSettings,
@@ -280,10 +280,9 @@ export class Hosts {
   }
 
   #judge(known: KnownAddress, outcome: 'worked' | 'failed'): void {
-    const wasDoubted = known.isDoubted
     const isBack = known.failed && outcome === 'worked'
     known.failed = outcome === 'failed'
-    if (known.failed) known.isDoubted = true
+    if (known.failed) known.doubts++
     known.wasReached = !known.failed
     if (!known.failed) {
       known.finished++
@@ -292,7 +291,7 @@ export class Hosts {
     known.restsUntil = known.failed ? this.world.now() + this.settings.restMs : 0
     if (known.trust === 'untrusted') this.tell(known.address, 'untrusted')
     else if (isBack) this.tell(known.address, 'back')
-    else if (known.failed && !wasDoubted) this.tell(known.address, 'failed')
+    else if (known.failed) this.tell(known.address, 'failed')
     if (!known.failed) return
     // What comes back may be another release.
     known.protocol = known.provenProtocol

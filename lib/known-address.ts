@@ -25,8 +25,10 @@ export interface KnownAddress {
   readonly address: Address
   readonly text: string
   failed: boolean
-  /** It has failed somewhere, and has not found the test file since: there may be another daemon by now. */
-  isDoubted: boolean
+  /** How often it has failed, here or in another process: there may be another daemon by now. */
+  doubts: number
+  /** So many of them came before the test file that it has found. */
+  dispelled: number
   restsUntil: number
   inFlight: number
   /** When it last finished a scan, or was given one while it had none in flight, by `World.now`. */
@@ -58,7 +60,8 @@ export function unknownAddress(address: Address): KnownAddress {
     address,
     text: addressText(address),
     failed: false,
-    isDoubted: false,
+    doubts: 0,
+    dispelled: 0,
     restsUntil: 0,
     inFlight: 0,
     quietSince: 0,
@@ -80,7 +83,7 @@ export function learn(
   known: KnownAddress,
   { isDoubted, engine, hasSessions, proof, provenProtocol }: AddressFacts,
 ): void {
-  if (isDoubted) known.isDoubted = true
+  if (isDoubted) known.doubts++
   if (engine !== undefined) {
     if (engine?.line !== known.engine?.line) known.refusesSessions = false
     known.engine = engine
@@ -114,5 +117,5 @@ export function inherited({
 }: KnownAddress): KnownAddress {
   const { protocol, provenProtocol } = rest
   const proven = { engine, hasSessions, trust, provenBytes, protocol, provenProtocol }
-  return { ...unknownAddress(address), ...proven, isDoubted: true }
+  return { ...unknownAddress(address), ...proven, doubts: 1 }
 }

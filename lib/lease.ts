@@ -64,6 +64,16 @@ export class Lease {
     this.#known.hasSessions = hasSessions
   }
 
+  /** To be called when it has hung up, which may mean that another daemon has taken its place. */
+  doubt(): void {
+    this.#known.doubts++
+  }
+
+  /** How often it has been doubted so far. */
+  get doubts(): number {
+    return this.#known.doubts
+  }
+
   /** To be called when a message came through on a connection of its own, and not in a session. */
   giveUpSessions(): void {
     this.#known.refusesSessions = true
@@ -71,7 +81,7 @@ export class Lease {
 
   /** It has found the test file, and has not failed since. */
   get isVouchedFor(): boolean {
-    return this.#known.trust === 'proven' && !this.#known.isDoubted
+    return this.#known.trust === 'proven' && this.#known.dispelled >= this.#known.doubts
   }
 
   /** It has failed, and nothing is known since. */
@@ -79,10 +89,13 @@ export class Lease {
     return this.#known.failed
   }
 
-  /** To be called with what it made of the test file. What is known of sizes stays. */
-  vouch(findsTestFile: boolean): void {
+  /**
+   * To be called with what it made of the test file. What is known of sizes stays.
+   * @param doubts as they were before that was sent: those that came meanwhile may be about another daemon
+   */
+  vouch(findsTestFile: boolean, doubts: number): void {
     this.#known.trust = findsTestFile ? 'proven' : 'untrusted'
-    if (findsTestFile) this.#known.isDoubted = false
+    if (findsTestFile) this.#known.dispelled = Math.max(this.#known.dispelled, doubts)
   }
 
   /** To be called when there is a connection. Until then other scans prefer other addresses. */

@@ -113,6 +113,7 @@ function liveOf(plugin: Plugin, settings: Settings, old: Live | undefined): Live
       const live = lives.get(plugin)
       // A message that began before a reload may still use what is no longer in force.
       if (live?.hosts === hosts) live.heard?.(address, news)
+      else if (news !== 'back') live?.hosts.learn(address, { isDoubted: true })
     },
   )
   const scanner = new Scanner(
@@ -128,8 +129,8 @@ function liveOf(plugin: Plugin, settings: Settings, old: Live | undefined): Live
 
 /** What an address was proven to scan by the one is as true by the other. */
 function provesAlike(one: Settings, other: Settings): boolean {
-  const what = ({ scan, proof }: Settings) =>
-    JSON.stringify([scan.protocol, scan.maxBytes, scan.bufferBytes, proof.selfTest])
+  const what = ({ scan, proof, startup }: Settings) =>
+    JSON.stringify([scan.protocol, scan.maxBytes, scan.bufferBytes, proof.selfTest, startup.maxPings > 0])
   return what(one) === what(other)
 }
 

@@ -7,7 +7,7 @@ import type { Address } from './address'
 import { Deadline, type CancelSignal } from './cancellation'
 import type { Engine } from './clamd/engine'
 import type { Connect, MessageSource } from './clamd/exchange'
-import { Failure, ofThisMachine, SessionOver, TooLarge, type Step } from './clamd/failure'
+import { Failure, NoReply, ofThisMachine, SessionOver, TooLarge, type Step } from './clamd/failure'
 import { ping } from './clamd/inquiry'
 import { instream } from './clamd/instream'
 import { measure } from './clamd/measure'
@@ -47,8 +47,9 @@ export interface ScanLog {
 
 const dialogue = { stream, instream }
 
-/** Milliseconds after which clamds are asked once more that had no port for the message. */
+/** Milliseconds after which clamds are asked once more that had no port for the message; then twice that, and so on. */
 const portPauseMs = 50
+const mostPortPauseMs = 400
 
 /** Whoever has waited for so much of the budget does not begin to scan any more. */
 const mostOfBudget = 0.9
@@ -80,6 +81,8 @@ interface Attempt {
   readonly bytes: number
   /** There was no reply. */
   readonly isSilent: boolean
+  /** The connection ended without a word. */
+  readonly isHungUp?: boolean
 }
 
 export class Scanner {
@@ -140,6 +143,7 @@ export class Scanner {
     const tried = new Set<string>()
     const shortOfPorts = new Set<string>()
     const portsDueAt = performance.now() + this.settings.connectMs
+    let pauseMs = portPauseMs
     let limits = 0
     for (;;) {
       const lease = await this.#takeInTime(course, tried, size)
@@ -147,7 +151,8 @@ export class Scanner {
         if (shortOfPorts.size === 0) break
         for (const text of shortOfPorts) tried.delete(text)
         shortOfPorts.clear()
-        await pause(portPauseMs, course.signal)
+        await pause(pauseMs, course.signal)
+        pauseMs = Math.min(2 * pauseMs, mostPortPauseMs)
         continue
       }
       tried.add(lease.text)
@@ -248,12 +253,14 @@ export class Scanner {
         await ping(lease.address, { connect, connectMs: limitMs, signal })
         return null
       }
+      const { doubts } = lease
       const shown = await tryOut(lease.address, lease.protocol, limitMs, signal)
-      lease.vouch(shown.findsTestFile)
+      lease.vouch(shown.findsTestFile, doubts)
       log.trace(
         `${lease.text}: test file ${shown.findsTestFile ? 'found' : `not found: ${shown.missed ?? ''}`}`,
       )
-      return shown.findsTestFile ? null : failed('reply', `not found, ${shown.missed ?? ''}`, false)
+      if (!shown.findsTestFile) return failed('reply', `not found, ${shown.missed ?? ''}`, false)
+      return lease.isVouchedFor ? null : failed('reply', 'found, but the address has failed meanwhile', false)
     } catch (error) {
       if (signal.aborted) throw signal.reason
       if (!(error instanceof Failure) || ofThisMachine(error.cause)) throw error
@@ -281,6 +288,11 @@ export class Scanner {
     course.log.trace(
       `${lease.text}: ${usual} came to nothing (${first.step}: ${textOf(first.reply)}), trying ${other}`,
     )
+    if (first.isHungUp) {
+      lease.doubt()
+      const doubtful = await this.#doubts(course, lease)
+      if (doubtful) return doubtful
+    }
     const second = await this.#attempt(course, lease, other)
     // An error in place of the port may be gone next time; a missing command or port will not.
     if (hasVerdict(second) && (isMissing || first.isSilent)) lease.protocol = other
@@ -293,7 +305,7 @@ export class Scanner {
   }
 
   /** One dialogue. Rejects when its end concerns the message or the budget and not the address. */
-  async #attempt(course: Course, lease: Lease, protocol: Protocol): Promise<Attempt> {
+  async #attempt(course: Course, lease: Lease, protocol: Protocol, mayBeKept = true): Promise<Attempt> {
     const { connectMs, bufferBytes, maxBytes } = this.settings
     const { signal, log, message } = course
     course.protocol = protocol
@@ -306,6 +318,7 @@ export class Scanner {
       connect: this.connect,
       address: lease.address,
       sessions: protocol === 'instream' && lease.hasSessions ? this.sessions : null,
+      mayBeKept,
       connectMs,
       bufferBytes,
       maxBytes,
@@ -315,20 +328,41 @@ export class Scanner {
     try {
       const answer = await dialogue[protocol](exchange, message)
       if (exchange.sessions && answer.reply.kind === 'unknown_command')
-        return await this.#withoutSession(course, lease, protocol, answer.reply.text)
+        return await this.#withoutSession(course, lease, protocol)
       const { reply, step, bytes } = answer
       return { reply, step, bytes, isSilent: false }
     } catch (error) {
       if (signal.aborted) throw signal.reason
-      if (error instanceof SessionOver) return this.#withoutSession(course, lease, protocol, error.text)
+      if (error instanceof SessionOver) return this.#afterSession(course, lease, protocol, error)
       if (!(error instanceof Failure) || error.step === 'read message' || ofThisMachine(error.cause))
         throw error
-      return { reply: { kind: 'error', text: error.text }, step: error.step, bytes: 0, isSilent: true }
+      const isHungUp = error instanceof NoReply
+      return {
+        reply: { kind: 'error', text: error.text },
+        step: error.step,
+        bytes: 0,
+        isSilent: true,
+        isHungUp,
+      }
     }
   }
 
-  async #withoutSession(course: Course, lease: Lease, protocol: Protocol, why: string): Promise<Attempt> {
-    course.log.trace(`${lease.text} ${protocol}: ${why}, once more on a connection of its own`)
+  /** Once more, from the first byte. Who hung up may be another daemon by now. */
+  async #afterSession(course: Course, lease: Lease, protocol: Protocol, end: SessionOver): Promise<Attempt> {
+    course.log.trace(`${lease.text} ${protocol}: once more: ${end.text}`)
+    if (end.why === 'late') {
+      lease.hasSessions = false
+      return this.#attempt(course, lease, protocol)
+    }
+    lease.doubt()
+    const doubtful = await this.#doubts(course, lease)
+    if (doubtful) return doubtful
+    return end.why === 'stale'
+      ? this.#attempt(course, lease, protocol, false)
+      : this.#withoutSession(course, lease, protocol)
+  }
+
+  async #withoutSession(course: Course, lease: Lease, protocol: Protocol): Promise<Attempt> {
     lease.hasSessions = false
     const attempt = await this.#attempt(course, lease, protocol)
     if (hasVerdict(attempt)) lease.giveUpSessions()
@@ -368,7 +402,7 @@ export class Scanner {
 
 /** Every port of clamd's range was taken: nothing was sent, and one is free when another scan ends. */
 function isShortOfPorts({ reply, step }: Attempt): boolean {
-  return step === 'port' && reply.kind === 'error' && reply.text.endsWith(noFreePort)
+  return step === 'port' && reply.kind === 'error' && reply.text.includes(noFreePort)
 }
 
 function hasVerdict({ reply }: Attempt): boolean {

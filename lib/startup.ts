@@ -100,7 +100,7 @@ async function ask(
     hosts.learn(address, { hasSessions: hasSessions(offer) })
     return offer
   } catch (error) {
-    hosts.tried(address, 'failed', null)
+    if (!signal.aborted) hosts.tried(address, 'failed', null)
     throw error
   }
 }

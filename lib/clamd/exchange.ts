@@ -18,6 +18,8 @@ export interface Exchange {
   readonly address: Address
   /** Where INSTREAM connections come from and go to, for a daemon that has IDSESSION; null: one for each message. */
   readonly sessions: Sessions | null
+  /** False: not over a connection that has carried a message before. */
+  readonly mayBeKept: boolean
   /** Milliseconds for each connection to be made. */
   readonly connectMs: number
   /** Bytes per write to the data connection, and per INSTREAM chunk. */

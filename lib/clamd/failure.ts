@@ -41,8 +41,19 @@ export function failureText(error: unknown): string {
 /** The connection ended without a word. */
 export class NoReply extends Failure {}
 
-/** A session ended in a way that says nothing of clamd; on a connection of its own, the message may fare better. */
-export class SessionOver extends Failure {}
+/**
+ * A session ended in a way that is not held against the address.
+ * `late`: clamd's time limit ended it after the whole message; on a connection of its own, the reply may come later.
+ * `hung up`: a new one, without a word. `stale`: one that has carried a message before.
+ */
+export class SessionOver extends Failure {
+  constructor(
+    readonly why: 'late' | 'hung up' | 'stale',
+    { step, text }: Pick<Failure, 'step' | 'text'>,
+  ) {
+    super(step, text)
+  }
+}
 
 /** The message is larger than max_size; nobody's fault, and no other address would change it. */
 export class TooLarge extends Error {

@@ -23,29 +23,24 @@ export async function instream(how: Exchange, message: MessageSource): Promise<D
 }
 
 async function inSession(how: Exchange, message: MessageSource, sessions: Sessions): Promise<DialogueResult> {
-  const kept = sessions.take(how.address, how.signal)
-  let why: string | undefined
-  if (kept) {
-    how.at('connect', 'kept from a message before')
-    try {
-      return await converse(how, message, sessions, kept)
-    } catch (error) {
-      const isStale =
-        error instanceof Failure && !(error instanceof SessionOver) && error.step !== 'read message'
-      if (how.signal.aborted || !isStale) throw error
-      // clamd may close what is idle, or have been restarted; that is no fault of the address.
-      sessions.drop(how.address)
-      why = `anew, the kept one was no good: ${error.text}`
-    }
-  }
-  how.at('connect', why)
-  const session = await sessions.open(how)
+  const kept = how.mayBeKept ? sessions.take(how.address, how.signal) : null
+  how.at(
+    'connect',
+    kept ? 'kept from a message before' : how.mayBeKept ? undefined : 'anew, the kept one was no good',
+  )
+  const session = kept ?? (await sessions.open(how))
   try {
     return await converse(how, message, sessions, session)
   } catch (error) {
+    const isOfMessage = !(error instanceof Failure) || error.step === 'read message'
+    if (how.signal.aborted || isOfMessage || error instanceof SessionOver) throw error
+    if (kept) {
+      // clamd may close what is idle, or have been restarted.
+      sessions.drop(how.address)
+      throw new SessionOver('stale', error)
+    }
     // A proxy may let INSTREAM through and hang up on IDSESSION; not one that has let a session through before.
-    const isRefused = !kept && !how.signal.aborted && error instanceof NoReply
-    throw isRefused ? new SessionOver(error.step, error.text) : error
+    throw how.mayBeKept && error instanceof NoReply ? new SessionOver('hung up', error) : error
   }
 }
 

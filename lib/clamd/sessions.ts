@@ -49,7 +49,8 @@ export class Session {
     const text = await this.connection.reply('reply')
     // In a session, clamd's ReadTimeout runs on while it scans, and while there is no thread for that.
     const isOver = sent.complete && performance.now() - this.#begunAt >= leastLimitMs
-    if (text === 'COMMAND READ TIMED OUT' && isOver) throw new SessionOver('reply', printable(text))
+    if (text === 'COMMAND READ TIMED OUT' && isOver)
+      throw new SessionOver('late', { step: 'reply', text: printable(text) })
     const own = numbered(text, this.#scans)
     const reply = parseReply(own ?? text)
     const isVerdict = reply.kind === 'clean' || reply.kind === 'found'
@@ -125,9 +126,11 @@ export class Sessions {
     this.#idle.delete(address)
   }
 
+  /** One place for each that waits: a message that takes clamd long waits as well, and needs none. */
   #isWaitedFor(address: Address): boolean {
     const since = performance.now() - patienceMs
-    for (const [session, where] of this.#unmet) if (where === address && session.openedAt < since) return true
+    for (const [session, where] of this.#unmet)
+      if (where === address && session.openedAt < since) return this.#unmet.delete(session)
     return false
   }
 

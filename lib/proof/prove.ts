@@ -265,6 +265,7 @@ async function sendProbe(
         connect,
         address,
         sessions: null,
+        mayBeKept: false,
         connectMs,
         bufferBytes,
         maxBytes: mail.bytes,

@@ -52,8 +52,10 @@ interface Watched {
   engine: Engine | null
   hasSessions: boolean
   proof: Proof | null
-  /** It has failed since the last look. */
-  isDoubted: boolean
+  /** Failures that mail has met. */
+  doubts: number
+  /** So many of them came before the last look that came to its end. */
+  dispelled: number
   /** It does not find the test file, as mail or the last look found. */
   isUntrusted: boolean
   provenProtocol: Protocol | null
@@ -90,10 +92,15 @@ export class Watch {
   /** What was found out so far, for somebody who comes later. */
   known(): readonly [Address, AddressFacts][] {
     return [...this.#watched.values()]
-      .filter(({ seenAt }) => seenAt > -Infinity)
-      .map(({ address, engine, hasSessions, proof, provenProtocol, isDoubted }) => [
+      .filter(({ engine, seenAt }) => engine !== null || seenAt > -Infinity)
+      .map(({ address, seenAt, engine, hasSessions, proof, provenProtocol, doubts, dispelled }) => [
         address,
-        { engine, hasSessions, proof, provenProtocol, ...(isDoubted && { isDoubted }) },
+        {
+          engine,
+          hasSessions,
+          ...(seenAt > -Infinity && { proof, provenProtocol }),
+          ...(doubts > dispelled && { isDoubted: true }),
+        },
       ])
   }
 
@@ -118,7 +125,7 @@ export class Watch {
   /** An address that had failed works again: it may be another daemon by now. One that mail found blind is looked at at once. */
   heard(address: Address, news: AddressNews): void {
     const watched = this.#of(address)
-    watched.isDoubted ||= news !== 'back'
+    if (news !== 'back') watched.doubts++
     if (news === 'failed') return
     watched.isUntrusted ||= news === 'untrusted'
     watched.dueAt = watched.isUntrusted
@@ -157,7 +164,8 @@ export class Watch {
       engine: null,
       hasSessions: false,
       proof: null,
-      isDoubted: false,
+      doubts: 0,
+      dispelled: 0,
       isUntrusted: false,
       provenProtocol: null,
       warnedAt: -Infinity,
@@ -169,6 +177,7 @@ export class Watch {
   async #look(watched: Watched, told?: Offer): Promise<void> {
     if (watched.isBusy || this.signal.aborted) return
     const { now, tell } = this.world
+    const { doubts } = watched
     watched.isBusy = true
     try {
       const offer = told ?? (await this.#inquire(watched))
@@ -184,7 +193,7 @@ export class Watch {
         else await this.#prove(watched, offer, isSame, selfTest)
       }
       watched.failures = 0
-      watched.isDoubted = false
+      watched.dispelled = doubts
       watched.isUntrusted = watched.proof?.findsTestFile === false
       watched.dueAt = now() + (watched.isUntrusted ? this.#pauseMs : this.everyMs)
     } catch (error) {

@@ -16,7 +16,7 @@ import { Watch, type WatchSettings } from '../../lib/proof/watch'
 import { Scanner } from '../../lib/scanner'
 import { world } from '../../lib/world'
 import { clamdOrSkip, startClamd, type ClamdOptions } from '../support/clamd'
-import { testSignatures } from '../support/eicar'
+import { eicar, eicarName, testSignatures } from '../support/eicar'
 import { withStranger } from '../support/fault-table'
 import { startFakeClamd, type FakeClamdOptions, type Script } from '../support/fake-clamd'
 import { big, clean, eicarBody } from '../support/mails'
@@ -57,6 +57,13 @@ async function fake(t: TestContext, script: Script, options: FakeClamdOptions = 
   t.after(() => daemon.stop())
   await daemon.play(script)
   return daemon
+}
+
+/** As a daemon with signatures says it. */
+function verdictOn(mail: Buffer): string {
+  const isInfected =
+    mail.includes(eicar()) || mail.includes(Buffer.from(eicar()).toString('base64').slice(0, 60))
+  return isInfected ? `stream: ${eicarName} FOUND` : 'stream: OK'
 }
 
 /** Signatures, but none for EICAR. */
@@ -357,6 +364,49 @@ test('with none to trust mail is an error, not clean, and the text says why', bo
   const verdict = await scanning.scan(clean())
   assert.ok(verdict.outcome === 'unscanned' && verdict.reason === 'error')
   assert.match(verdict.text, /127\.0\.0\.1:\d+ gets no mail, for it does not find the EICAR test file/)
+})
+
+for (const [where, script] of [
+  ['a new session', [{ at: 'last', do: 'close' }]],
+  ['a kept session', [{ at: 'last', do: 'close' }]],
+  ['STREAM, before its port', [{ at: 'port', do: 'close', on: 'both' }]],
+] as const) {
+  test(`who hangs up in ${where} has to find the test file before the message goes there once more`, async (t) => {
+    let isBlind = false
+    const daemon = await fake(t, [], {
+      sessions: true,
+      judge: (mail) => Promise.resolve(isBlind ? 'stream: OK' : verdictOn(mail)),
+    })
+    const isSession = !where.startsWith('STREAM')
+    const scanning = new Scanning([daemon.address], {
+      protocol: isSession ? 'instream' : 'auto',
+      sessions: isSession,
+      selfTest: true,
+    })
+    t.after(() => scanning.destroy())
+    // The test file goes ahead of the first message, and from then on the address is vouched for.
+    if (where !== 'a new session') assert.equal((await scanning.scan(clean())).outcome, 'clean')
+    else scanning.hosts.learn(daemon.address, { proof: await prove(daemon.address, usual, connect, never) })
+    daemon.queue(script)
+    isBlind = true
+    const verdict = await scanning.scan(eicarBody())
+    assert.ok(verdict.outcome === 'unscanned' && verdict.reason === 'error', JSON.stringify(verdict))
+    assert.match(verdict.text, /test file: not found/)
+    assert.equal(scanning.hosts.states()[0]?.state, 'untrusted')
+  })
+}
+
+test('a test file that was under way when the address failed vouches for nothing', async (t) => {
+  const daemon = await fake(t, [])
+  const scanning = new Scanning([daemon.address], { protocol: 'instream', selfTest: true })
+  daemon.queue([{ at: 'reply', do: 'wait', ms: 200 }])
+  const first = scanning.scan(eicarBody())
+  await daemon.seen('INSTREAM')
+  scanning.hosts.learn(daemon.address, { isDoubted: true })
+  const verdict = await first
+  assert.ok(verdict.outcome === 'unscanned' && verdict.reason === 'error', JSON.stringify(verdict))
+  assert.match(verdict.text, /has failed meanwhile/)
+  assert.equal(daemon.scans.length, 1)
 })
 
 /** A watch that is under way, with what it told and logged. */

@@ -518,6 +518,7 @@ test('a STREAM whose data connection is closed too early leaves its turn at once
     connect,
     address: { host: '127.0.0.1', port: (clamd.address() as AddressInfo).port },
     sessions: null,
+    mayBeKept: true,
     connectMs: 60_000,
     bufferBytes: 8192,
     maxBytes: Infinity,
