@@ -1,6 +1,6 @@
 /*
- * The users of this machine, from /etc/passwd and /etc/group: whom smtp.ini names, and whose a file is. One that only a
- * directory service knows is not known here.
+ * The users and groups of this machine, from /etc/passwd and /etc/group: whom smtp.ini names, and whose a file is. One
+ * that only a directory service knows is not known here.
  */
 
 import { readFileSync } from 'node:fs'
@@ -8,17 +8,20 @@ import { readFileSync } from 'node:fs'
 export interface Account {
   readonly name: string
   readonly uid: number
-  /** The first is his own. */
-  readonly groups: readonly number[]
 }
 
 /** @param user name or number */
 export function accountOf(user: string): Account | null {
   const entry = fieldsOf('/etc/passwd').find(([name, , uid]) => name === user || uid === user)
   if (!entry) return null
-  const [name = '', , uid, gid] = entry
-  const others = fieldsOf('/etc/group').filter(([, , , members]) => members?.split(',').includes(name))
-  return { name, uid: Number(uid), groups: [Number(gid), ...others.map(([, , id]) => Number(id))] }
+  const [name = '', , uid] = entry
+  return { name, uid: Number(uid) }
+}
+
+/** @param group name or number */
+export function groupIdOf(group: string): number | null {
+  const entry = fieldsOf('/etc/group').find(([name, , id]) => name === group || id === group)
+  return entry ? Number(entry[2]) : null
 }
 
 function fieldsOf(file: string): string[][] {

@@ -10,22 +10,24 @@ export interface AsHaraka {
   readonly connect: Connect
   /** Who dials unix sockets, if that is somebody else than who runs the command. */
   readonly user: string | null
+  /** Why Haraka will not become who smtp.ini says, in words; null: it will, or it is not known here. */
+  readonly problem: string | null
 }
 
 /** @param main of smtp.ini */
 export function asHaraka({ user, group }: { user?: unknown; group?: unknown } = {}): AsHaraka {
-  const plain = { connect: dialNow, user: null }
+  const plain = { connect: dialNow, user: null, problem: null }
   if (process.geteuid?.() !== 0 || !isGiven(user)) return plain
   try {
     as(user, group, () => undefined)
-  } catch {
-    // Unknown here, or not to be become: as Haraka itself will say when it starts.
-    return plain
+  } catch (error) {
+    return { ...plain, problem: (error as Error).message }
   }
   return {
     // The system call is made before connect() returns.
     connect: (options) => ('path' in options ? as(user, group, () => dialNow(options)) : dialNow(options)),
     user: String(user),
+    problem: null,
   }
 }
 

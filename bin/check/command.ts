@@ -50,7 +50,17 @@ async function examined({ config, host, quick }: CheckOptions, signal: AbortSign
     const settings = settingsOf(site, host)
     const dialler = asHaraka(site.haraka.get('smtp.ini').main)
     const { examined: addresses, findings } = await examineAll(settings, quick, dialler, signal)
-    return { addresses, findings: [...findings, ...(await examineSite(site, settings))] }
+    const own: Finding[] =
+      dialler.problem === null
+        ? []
+        : [
+            {
+              level: 'failure',
+              about: 'smtp.ini',
+              text: `Haraka cannot become its user and group: ${dialler.problem}`,
+            },
+          ]
+    return { addresses, findings: [...findings, ...own, ...(await examineSite(site, settings))] }
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     const [first = '', ...more] = error.message.split(/\n\s*/)

@@ -7,7 +7,7 @@ import { access, constants, stat, statfs } from 'node:fs/promises'
 import path from 'node:path'
 import { wantingQuarantine, type Settings } from '../../lib/config'
 import { sizeText } from '../../lib/limits'
-import { accountOf } from '../accounts'
+import { accountOf, groupIdOf } from '../accounts'
 import { quarantineOf } from '../quarantine/store'
 import type { Site } from '../site'
 import type { Finding } from './findings'
@@ -19,7 +19,7 @@ export async function examineQuarantine(site: Site, settings: Settings): Promise
     return [{ level: 'ok', about, text: 'no rule keeps messages' }]
   const folder = quarantineOf(site)
   const directory = existsSync(folder) ? folder : path.dirname(folder)
-  const user = site.haraka.get('smtp.ini').main?.user
+  const { user, group } = site.haraka.get('smtp.ini').main ?? {}
   const deferred = 'messages that are to be kept are deferred'
   if (!existsSync(directory))
     return [
@@ -32,7 +32,7 @@ export async function examineQuarantine(site: Site, settings: Settings): Promise
     ]
   if (!statSync(directory).isDirectory())
     return [{ level: 'failure', about, text: `${directory} is no folder: ${deferred}` }]
-  const mayWrite = await isWritable(directory, user)
+  const mayWrite = await isWritable(directory, user, group)
   if (mayWrite === null)
     return [
       { level: 'note', about, text: `whether ${String(user)} may write to ${directory} is not known here` },
@@ -86,8 +86,11 @@ function isName(user: unknown): user is string | number {
   return (typeof user === 'string' && user !== '') || typeof user === 'number'
 }
 
-/** By whom Haraka runs as, `user` in smtp.ini; without that by whoever asks. Null: that user is not known here. */
-async function isWritable(directory: string, user: unknown): Promise<boolean | null> {
+/**
+ * By whom Haraka runs as, `user` in smtp.ini; without that by whoever asks. Haraka takes on no groups of that user, only
+ * `group`, and keeps those it was started with. Null: user or group is not known here.
+ */
+async function isWritable(directory: string, user: unknown, group: unknown): Promise<boolean | null> {
   if (!isName(user))
     return access(directory, constants.W_OK).then(
       () => true,
@@ -98,5 +101,7 @@ async function isWritable(directory: string, user: unknown): Promise<boolean | n
   if (account.uid === 0) return true
   const { uid, gid, mode } = await stat(directory)
   if (uid === account.uid) return (mode & 0o200) !== 0
-  return (mode & (account.groups.includes(gid) ? 0o020 : 0o002)) !== 0
+  const own = isName(group) ? groupIdOf(String(group)) : (process.getegid?.() ?? null)
+  if (own === null) return null
+  return (mode & ([own, ...(process.getgroups?.() ?? [])].includes(gid) ? 0o020 : 0o002)) !== 0
 }

@@ -129,7 +129,10 @@ function explanation({ notice }: BounceSettings, refused: Refused, subject: stri
 /** RFC 3464, one group for the message and one for each recipient. */
 function deliveryStatus({ me, recipients, arrived, answer }: Refused): string {
   const groups = [
-    [`Reporting-MTA: dns; ${me}`, `Arrival-Date: ${mailDate(arrived)}`],
+    [
+      `Reporting-MTA: dns; ${isAscii(me) ? me : ascii(domainToASCII(me) || me)}`,
+      `Arrival-Date: ${mailDate(arrived)}`,
+    ],
     ...recipients.map((recipient) => [
       `Final-Recipient: ${typedAddress(recipient)}`,
       `Action: ${answer.startsWith('4') ? 'delayed' : 'failed'}`,

@@ -15,16 +15,25 @@ export interface Decoder {
   end(): Buffer
 }
 
+/** So many fields, and characters of each, are read in every way there is; a mail has one of a few letters. */
+const mostFields = 8
+const longestValue = 256
+
 /** Every encoding that the headers name, also in an encoded word or around a comment; identity when they name none known. */
 export function encodingsOf(headers: readonly ContentHeader[]): Encoding[] {
   const named = headers
     .filter(({ field }) => field === 'encoding')
-    .flatMap(({ value }) => [value, withoutComments(value), ...wordReadings(value)])
+    .flatMap(({ value }, field) => [value, ...(field < mostFields ? otherReadings(value) : [])])
     .map((text): Encoding => {
       if (/base64/i.test(text)) return 'base64'
       return /quoted-printable/i.test(text) ? 'quoted-printable' : 'identity'
     })
   return named.length === 0 ? ['identity'] : [...new Set(named)]
+}
+
+function otherReadings(value: string): readonly string[] {
+  const text = value.slice(0, longestValue)
+  return [withoutComments(text), ...wordReadings(text)]
 }
 
 export function decoderOf(encoding: Encoding): Decoder {

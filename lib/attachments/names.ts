@@ -7,7 +7,7 @@ import { rawReadings } from './charsets'
 import { continuedValues, extendedValues, percentDecoded } from './continuations'
 import { parameters, withoutComments, type Parameter } from './parameters'
 import type { ContentHeader } from './part-headers'
-import { hasWords, wordReadings } from './words'
+import { hasFewWords, hasWords, wordReadings } from './words'
 
 export interface PartNames {
   readonly names: readonly Name[]
@@ -36,6 +36,10 @@ export function namesOf(headers: readonly ContentHeader[]): PartNames {
   let looked = 0
   for (const { field, value } of headers) {
     if (field === 'encoding') continue
+    if (!hasFewWords(value)) {
+      complete = false
+      continue
+    }
     const bare = field === 'name' ? bareName(value.trim()) : null
     if (bare) names.set(bare.join('\n\n'), bare)
     for (const text of readingsOfHeader(value)) {

@@ -75,9 +75,11 @@ export class UuencodedFiles implements BodySink {
       this.#emptySeen = true
       return
     }
+    const wasEmpty = this.#emptySeen
     this.#announced = began && (began.groups?.name ?? '')
     this.#emptySeen = false
-    if (announced !== null && !began && (this.isDeclared || encodedLine.test(line))) {
+    const isData = this.isDeclared || (encodedLine.test(line) && (!wasEmpty || hasItsLength(line)))
+    if (announced !== null && !began && isData) {
       this.#named(announced)
       this.#file = this.openFile()
       this.#fileLine(line)
@@ -102,8 +104,17 @@ export class UuencodedFiles implements BodySink {
   }
 }
 
+/** Its first character says how many bytes follow; spaces at the end may be lost. */
+function hasItsLength(line: string): boolean {
+  return line.length - 1 >= Math.ceil(lengthOf(line) / 3) * 4 - 3
+}
+
+function lengthOf(line: string): number {
+  return (line.charCodeAt(0) - 32) & 63
+}
+
 function decodeLine(line: string): Buffer {
-  const length = (line.charCodeAt(0) - 32) & 63
+  const length = lengthOf(line)
   const out = Buffer.alloc(Math.ceil(length / 3) * 3)
   for (let at = 0, from = 1; at < length; at += 3, from += 4) {
     const bits = [0, 1, 2, 3].reduce((sum, i) => (sum << 6) | digit(line, from + i), 0)

@@ -16,6 +16,17 @@ interface Run {
   readonly texts: string[]
 }
 
+/** More than any mail has in one header; each may name a charset of its own. */
+const mostWords = 500
+
+/** False where decoding them all would take long. */
+export function hasFewWords(text: string): boolean {
+  let count = 0
+  for (let at = text.indexOf('=?'); at !== -1; at = text.indexOf('=?', at + 2))
+    if (++count > mostWords) return false
+  return true
+}
+
 export function hasWords(text: string): boolean {
   return text.includes('=?')
 }

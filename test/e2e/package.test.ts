@@ -20,7 +20,7 @@ const kinds: Record<string, RegExp> = {
   'texts for whoever opens the folder': /^(README|CHANGELOG|SECURITY)\.md$|^LICENSE$/,
   'the program': /^dist\/(index|lib\/[\w/-]+)\.js$/,
   'the command': /^dist\/bin\/[\w/-]+\.js$/,
-  'its types': /^dist\/(index|lib\/([\w-]+|clamd\/[\w-]+))\.d\.ts$/,
+  'its types': /^dist\/lib\/note\.d\.ts$/,
   'the page': /^dist\/lib\/http\/page\/\w+\.(html|css|js)$/,
   'settings as shipped': /^config\/clamav-stream\.(ini|signatures|exempt)$/,
   'the manual': /^docs\/(?!architecture)[\w-]+\.(md|svg|png)$/,

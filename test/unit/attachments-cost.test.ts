@@ -145,6 +145,29 @@ describe('TNEF', () => {
   })
 })
 
+describe('headers of many encoded words', () => {
+  const words = Array.from({ length: 24_000 }, (_, i) => `=?a${i % 2000}?q??=`).join(' ')
+  for (const [what, fields] of [
+    ['in a transfer encoding', [`Content-Transfer-Encoding: ${words}`]],
+    ['in that of a message', ['Content-Type: message/rfc822', `Content-Transfer-Encoding: ${words}`]],
+    ['in a disposition', [`Content-Disposition: attachment; filename="${words}"`]],
+    [
+      'in many fields',
+      Array.from({ length: 900 }, (_, i) => `Content-Transfer-Encoding: =?a${i}?q??= =?b${i}?q??=`),
+    ],
+  ] as const) {
+    test(`${what} are not all decoded`, async () => {
+      const before = process.cpuUsage()
+      const { denied } = await inspected(
+        mixed([[...fields], Buffer.from('x')], attached('evil.exe', Buffer.from('x'))),
+      )
+      const { user, system } = process.cpuUsage(before)
+      assert.equal(denied?.name, 'evil.exe', 'what follows is looked at')
+      assert.ok((user + system) / 1000 < 400, `${(user + system) / 1000} ms of work`)
+    })
+  }
+})
+
 describe('time', () => {
   let now = 0
   const budgetOf = (limits: Partial<Limits>) => {

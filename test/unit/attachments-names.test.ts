@@ -511,6 +511,10 @@ const harmless: Record<string, Buffer> = {
     ['Content-Type: text/plain'],
     lines('begin 644 evil.exe', '', '', 'AND SO ON', '', 'begin 644 evil.exe', '', 'and so on'),
   ]),
+  'text in capitals behind a beginning and an empty line': mixed([
+    ['Content-Type: text/plain'],
+    lines('begin 1200 on example.exe', '', 'SALES', 'begin 644 evil.exe', '', '12:00 BREAK'),
+  ]),
   'text called uuencode': mixed([
     ['Content-Type: text/plain', 'Content-Transfer-Encoding: x-uuencode'],
     lines('Please begin with setup.exe,', 'begin with setup.exe', 'and so on'),

@@ -40,6 +40,11 @@ const refused: Refused = {
   },
 }
 
+test('a server whose name is not ASCII is named as DNS has it', async () => {
+  const report = await composeReport(settings, { ...refused, me: 'bücher.example' })
+  assert.match(report, /^Reporting-MTA: dns; xn--bcher-kva\.example\r$/m)
+})
+
 test('it is an RFC 3464 report that people and programs can read', async () => {
   const report = await composeReport(settings, refused)
   assert.match(report, /\r\n$/)
