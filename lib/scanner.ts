@@ -51,6 +51,9 @@ const dialogue = { stream, instream }
 const portPauseMs = 50
 const mostPortPauseMs = 400
 
+/** Sent ahead of one message, where the address fails others all the while. */
+const mostTestFiles = 3
+
 /** Whoever has waited for so much of the budget does not begin to scan any more. */
 const mostOfBudget = 0.9
 
@@ -83,6 +86,8 @@ interface Attempt {
   readonly isSilent: boolean
   /** The connection ended without a word. */
   readonly isHungUp?: boolean
+  /** It says nothing of the address. */
+  readonly isBlameless?: boolean
 }
 
 export class Scanner {
@@ -216,7 +221,8 @@ export class Scanner {
     let outcome: Parameters<Lease['done']>[0] = 'neither'
     try {
       const attempt = (await this.#doubts(course, lease)) ?? (await this.#inSomeProtocol(course, lease))
-      if (!isShortOfPorts(attempt)) outcome = hasVerdict(attempt) ? 'worked' : 'failed'
+      if (!attempt.isBlameless && !isShortOfPorts(attempt))
+        outcome = hasVerdict(attempt) ? 'worked' : 'failed'
       return attempt
     } catch (error) {
       // A scan time-out is not retried: the next daemon would be as long over it. But this one rests, if it was the
@@ -253,14 +259,21 @@ export class Scanner {
         await ping(lease.address, { connect, connectMs: limitMs, signal })
         return null
       }
-      const { doubts } = lease
-      const shown = await tryOut(lease.address, lease.protocol, limitMs, signal)
-      lease.vouch(shown.findsTestFile, doubts)
-      log.trace(
-        `${lease.text}: test file ${shown.findsTestFile ? 'found' : `not found: ${shown.missed ?? ''}`}`,
-      )
-      if (!shown.findsTestFile) return failed('reply', `not found, ${shown.missed ?? ''}`, false)
-      return lease.isVouchedFor ? null : failed('reply', 'found, but the address has failed meanwhile', false)
+      for (let tries = 0; tries < mostTestFiles; tries++) {
+        const { doubts } = lease
+        const shown = await tryOut(lease.address, lease.protocol, limitMs, signal)
+        lease.vouch(shown.findsTestFile, doubts)
+        log.trace(
+          `${lease.text}: test file ${shown.findsTestFile ? 'found' : `not found: ${shown.missed ?? ''}`}`,
+        )
+        if (!shown.findsTestFile) return failed('reply', `not found, ${shown.missed ?? ''}`, false)
+        if (lease.isVouchedFor) return null
+      }
+      // To be held against it, that would be a failure more, and others' test files were in vain as well.
+      return {
+        ...failed('reply', 'found, and each time the address had failed since', false),
+        isBlameless: true,
+      }
     } catch (error) {
       if (signal.aborted) throw signal.reason
       if (!(error instanceof Failure) || ofThisMachine(error.cause)) throw error

@@ -396,17 +396,35 @@ for (const [where, script] of [
   })
 }
 
-test('a test file that was under way when the address failed vouches for nothing', async (t) => {
+for (const isBlind of [false, true]) {
+  test(`a test file that was under way when the address failed vouches for nothing, ${isBlind ? 'blind' : 'well'} since`, async (t) => {
+    let scans = 0
+    const daemon = await fake(t, [], {
+      judge: (mail) => Promise.resolve(scans++ > 0 && isBlind ? 'stream: OK' : verdictOn(mail)),
+    })
+    const scanning = new Scanning([daemon.address], { protocol: 'instream', selfTest: true })
+    daemon.queue([{ at: 'reply', do: 'wait', ms: 200 }])
+    const scanned = scanning.scan(eicarBody())
+    await daemon.seen('INSTREAM')
+    scanning.hosts.learn(daemon.address, { isDoubted: true })
+    assert.equal((await scanned).outcome, isBlind ? 'unscanned' : 'infected')
+    assert.equal(daemon.scans.length, isBlind ? 2 : 3)
+  })
+}
+
+test('an address that fails others all the while is not blamed for it once more', async (t) => {
   const daemon = await fake(t, [])
   const scanning = new Scanning([daemon.address], { protocol: 'instream', selfTest: true })
-  daemon.queue([{ at: 'reply', do: 'wait', ms: 200 }])
-  const first = scanning.scan(eicarBody())
-  await daemon.seen('INSTREAM')
-  scanning.hosts.learn(daemon.address, { isDoubted: true })
-  const verdict = await first
+  await daemon.play([{ at: 'reply', do: 'wait', ms: 50 }])
+  const scanned = scanning.scan(clean())
+  for (let n = 0; n < 3; n++) {
+    await until(() => daemon.scans.length > n)
+    scanning.hosts.learn(daemon.address, { isDoubted: true })
+  }
+  const verdict = await scanned
   assert.ok(verdict.outcome === 'unscanned' && verdict.reason === 'error', JSON.stringify(verdict))
-  assert.match(verdict.text, /has failed meanwhile/)
-  assert.equal(daemon.scans.length, 1)
+  assert.equal(scanning.hosts.states()[0]?.state, 'up')
+  assert.equal((await scanning.scan(clean())).outcome, 'clean')
 })
 
 /** A watch that is under way, with what it told and logged. */
