@@ -293,7 +293,9 @@ export class Scanner {
     const first = await this.#attempt(course, lease, usual)
     const isMissing = first.reply.kind === 'unknown_command'
     const isUnsent = usual === 'stream' && (first.step === 'port' || first.step === 'data connect')
-    if (!isMissing && !isUnsent) {
+    // Who has no INSTREAM says so and closes on the message it has not read: a reset, and the answer may go with it.
+    const mayBeMissing = usual === 'instream' && first.isHungUp
+    if (!isMissing && !isUnsent && !mayBeMissing) {
       if (hasVerdict(first)) lease.protocol = usual
       return first
     }
@@ -309,11 +311,12 @@ export class Scanner {
     const second = await this.#attempt(course, lease, other)
     // An error in place of the port may be gone next time; a missing command or port will not.
     if (hasVerdict(second) && (isMissing || first.isSilent)) lease.protocol = other
-    if (second.reply.kind !== 'unknown_command') return second
+    const { kind } = second.reply
+    if (kind !== 'unknown_command' && !(mayBeMissing && kind === 'error')) return second
     course.protocol = usual
     return {
       ...first,
-      reply: { kind: 'error', text: `${textOf(first.reply)}; ${other}: ${second.reply.text}` },
+      reply: { kind: 'error', text: `${textOf(first.reply)}; ${other}: ${textOf(second.reply)}` },
     }
   }
 

@@ -295,6 +295,39 @@ for (const size of [1000, 3 * megabyte]) {
   })
 }
 
+for (const [outcome, message] of [
+  ['clean', mails.clean()],
+  ['Eicar-Test-Signature', mails.eicarBody()],
+] as const) {
+  test(`auto: a daemon downgraded under us, whose UNKNOWN COMMAND was lost in a reset: ${outcome}`, async (t) => {
+    const daemon = await startFakeClamd({ protocols: ['INSTREAM'] })
+    t.after(() => daemon.stop())
+    const scanning = new Scanning([daemon.address])
+    await scanning.scan(mails.clean())
+    daemon.protocols = ['STREAM', 'INSTREAM']
+    daemon.queue([{ at: 'first', do: 'reset' }])
+    for (let i = 0; i < 2; i++) {
+      const verdict = await scanning.scan(message)
+      assert.deepEqual([reasonOf(verdict), verdict.protocol], [outcome, 'stream'], textOf(verdict))
+    }
+    assert.deepEqual(daemon.commands, ['STREAM', 'INSTREAM', 'INSTREAM', 'STREAM', 'STREAM'])
+    assert.deepEqual(scanning.leftovers(), [])
+  })
+}
+
+test('auto: a daemon that has INSTREAM only and hangs up on a message: told as that', async (t) => {
+  const daemon = await startFakeClamd({ protocols: ['INSTREAM'] })
+  t.after(() => daemon.stop())
+  const scanning = new Scanning([daemon.address])
+  await scanning.scan(mails.clean())
+  daemon.queue([{ at: 'last', do: 'reset' }])
+  const verdict = await scanning.scan(mails.clean())
+  assert.equal(reasonOf(verdict), 'error')
+  assert.match(textOf(verdict), /^\S+ instream: reply: connection broke .*; stream: UNKNOWN COMMAND$/)
+  assert.equal(reasonOf(await scanning.scan(mails.eicarBody())), 'Eicar-Test-Signature')
+  assert.deepEqual(scanning.leftovers(), [])
+})
+
 test('auto: a daemon older than VERSIONCOMMANDS', async (t) => {
   if (!clamdOrSkip(t)) return
   const daemon = await front(t, await anyClamd(), { versionCommands: false, engine: '0.94.2' })
