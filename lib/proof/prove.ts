@@ -11,7 +11,7 @@ import { Failure, failureText, type Step } from '../clamd/failure'
 import { instream } from '../clamd/instream'
 import { isLimitName, type Protocol, type Reply } from '../clamd/protocol'
 import { stream } from '../clamd/stream'
-import type { TryOut } from '../scanner'
+import type { TryOut } from '../asking'
 import { harmlessMail, leastProbeBytes, nestedMail, testFileMail } from './mails'
 import type { Probe } from './probe'
 

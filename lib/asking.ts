@@ -1,0 +1,250 @@
+/*
+ * One address asked about one message: vouched for first where that is called for, in the protocol that it speaks, in a
+ * session or on a connection of its own. Whose turn it is, and what follows from the answer, is scanner.ts.
+ */
+
+import type { Address } from './address'
+import type { CancelSignal } from './cancellation'
+import type { Connect } from './clamd/exchange'
+import { Failure, NoReply, ofThisMachine, SessionOver, type Step } from './clamd/failure'
+import { ping } from './clamd/inquiry'
+import { instream } from './clamd/instream'
+import { noFreePort, type Protocol, type Reply } from './clamd/protocol'
+import { stream } from './clamd/stream'
+import type { Sessions } from './clamd/sessions'
+import { TimedOut, type Course } from './course'
+import type { Hosts } from './hosts'
+import type { Lease } from './lease'
+import type { ScanSettings } from './scanner'
+
+/**
+ * Sends an address the EICAR test file, over the protocol it was last seen to speak. Rejects with a Failure.
+ * @returns whether it was found, and what was said in place of that
+ */
+export type TryOut = (
+  address: Address,
+  protocol: Protocol | null,
+  limitMs: number,
+  signal: CancelSignal,
+) => Promise<{ readonly findsTestFile: boolean; readonly missed: string | null }>
+
+/** What one dialogue came to; a Failure is an answer of the kind `error` with its step. */
+export interface Attempt {
+  readonly reply: Reply
+  readonly step: Step
+  readonly bytes: number
+  /** There was no reply. */
+  readonly isSilent: boolean
+  /** The connection ended without a word. */
+  readonly isHungUp?: boolean
+  /** It says nothing of the address. */
+  readonly isBlameless?: boolean
+}
+
+const dialogue = { stream, instream }
+
+/** Sent ahead of one message, where the address fails others all the while. */
+const mostTestFiles = 3
+
+export class Asking {
+  constructor(
+    private readonly settings: ScanSettings,
+    private readonly connect: Connect,
+    private readonly tryOut: TryOut | null,
+    private readonly sessions: Sessions,
+    private readonly hosts: Pick<Hosts, 'isOne'>,
+  ) {}
+
+  /**
+   * Resolves with a verdict or a reason to ask the next address; rejects when there is to be no next. The lease is done
+   * by then.
+   */
+  async ask(course: Course, lease: Lease): Promise<Attempt> {
+    course.clamd = lease.text
+    course.engine = lease.engine
+    const began = performance.now()
+    let outcome: Parameters<Lease['done']>[0] = 'neither'
+    try {
+      const attempt = (await this.#doubts(course, lease)) ?? (await this.#inSomeProtocol(course, lease))
+      if (!attempt.isBlameless && !isShortOfPorts(attempt))
+        outcome = hasVerdict(attempt) ? 'worked' : 'failed'
+      return attempt
+    } catch (error) {
+      // A scan time-out is not retried: the next daemon would be as long over it. But this one rests, if it was the
+      // address that took the time and not the wait for it.
+      if (error instanceof TimedOut && performance.now() - began > this.settings.scanMs / 2) outcome = 'late'
+      throw error
+    } finally {
+      lease.done(outcome)
+    }
+  }
+
+  /**
+   * An address that has failed, or that nobody has tried yet, has to find the test file before it gets mail: what is
+   * there now may have no signatures and say OK to everything. Without a self test one that has failed has to answer PING.
+   * One that hangs costs the message no more than the limit.
+   * @returns null when it did
+   */
+  async #doubts(course: Course, lease: Lease): Promise<Attempt | null> {
+    const { tryOut } = this
+    const { isOne } = this.hosts
+    // Where there is no other, the message itself is the best question.
+    if (tryOut ? lease.isVouchedFor : isOne || !lease.hasFailed) return null
+    const what = tryOut ? 'test file' : 'PING'
+    const limitMs = isOne ? this.settings.scanMs : this.settings.connectMs
+    try {
+      if (tryOut) return await this.#sendTestFile(course, lease, tryOut, limitMs)
+      course.log.trace(`${lease.text}: PING`)
+      await ping(lease.address, { connect: this.connect, connectMs: limitMs, signal: course.signal })
+      return null
+    } catch (error) {
+      if (course.signal.aborted) throw course.signal.reason
+      if (!(error instanceof Failure) || ofThisMachine(error.cause)) throw error
+      course.step = error.step
+      return { ...failed(error.step, `${what}: ${error.text}`), isSilent: true }
+    }
+  }
+
+  /** @returns null when it was found, and the address has not failed since */
+  async #sendTestFile(
+    course: Course,
+    lease: Lease,
+    tryOut: TryOut,
+    limitMs: number,
+  ): Promise<Attempt | null> {
+    for (let tries = 0; tries < mostTestFiles; tries++) {
+      const { doubts } = lease
+      const { findsTestFile, missed } = await tryOut(lease.address, lease.protocol, limitMs, course.signal)
+      lease.vouch(findsTestFile, doubts)
+      const found = findsTestFile ? 'found' : `not found: ${missed ?? ''}`
+      course.log.trace(`${lease.text}: test file ${found}`)
+      if (findsTestFile && lease.isVouchedFor) return null
+      course.step = 'reply'
+      if (!findsTestFile) return failed('reply', `test file: not found, ${missed ?? ''}`)
+    }
+    // To be held against it, that would be a failure more, and others' test files were in vain as well.
+    const text = 'test file: found, and each time the address had failed since'
+    return { ...failed('reply', text), isBlameless: true }
+  }
+
+  /**
+   * The configured protocol; with `auto` the one last seen to work there, else STREAM, and the other one when
+   * the daemon does not have it, or when STREAM fails before any byte of the message has been sent.
+   */
+  async #inSomeProtocol(course: Course, lease: Lease): Promise<Attempt> {
+    const { protocol } = this.settings
+    if (protocol !== 'auto') return this.#attempt(course, lease, protocol)
+
+    const usual = lease.protocol ?? 'stream'
+    const first = await this.#attempt(course, lease, usual)
+    const isMissing = first.reply.kind === 'unknown_command'
+    const isUnsent = usual === 'stream' && (first.step === 'port' || first.step === 'data connect')
+    // Who has no INSTREAM says so and closes on the message it has not read: a reset, and the answer may go with it.
+    const mayBeMissing = usual === 'instream' && first.isHungUp
+    if (!isMissing && !isUnsent && !mayBeMissing) {
+      if (hasVerdict(first)) lease.protocol = usual
+      return first
+    }
+    const other = usual === 'stream' ? 'instream' : 'stream'
+    course.log.trace(
+      `${lease.text}: ${usual} came to nothing (${first.step}: ${textOf(first.reply)}), trying ${other}`,
+    )
+    if (first.isHungUp) {
+      lease.doubt()
+      const doubtful = await this.#doubts(course, lease)
+      if (doubtful) return doubtful
+    }
+    const second = await this.#attempt(course, lease, other)
+    // An error in place of the port may be gone next time; a missing command or port will not.
+    if (hasVerdict(second) && (isMissing || first.isSilent)) lease.protocol = other
+    const { kind } = second.reply
+    if (kind !== 'unknown_command' && !(mayBeMissing && kind === 'error')) return second
+    course.protocol = usual
+    return {
+      ...first,
+      reply: { kind: 'error', text: `${textOf(first.reply)}; ${other}: ${textOf(second.reply)}` },
+    }
+  }
+
+  /** One dialogue. Rejects when its end concerns the message or the budget and not the address. */
+  async #attempt(course: Course, lease: Lease, protocol: Protocol, mayBeKept = true): Promise<Attempt> {
+    const { connectMs, bufferBytes, maxBytes } = this.settings
+    const { signal, log, message } = course
+    course.protocol = protocol
+    const at = (step: Step, detail?: string) => {
+      course.step = step
+      if (step !== 'connect') lease.reached()
+      log.trace(`${lease.text} ${protocol}: ${step}${detail ? `: ${detail}` : ''}`)
+    }
+    const exchange = {
+      connect: this.connect,
+      address: lease.address,
+      sessions: protocol === 'instream' && lease.hasSessions ? this.sessions : null,
+      mayBeKept,
+      connectMs,
+      bufferBytes,
+      maxBytes,
+      signal,
+      at,
+    }
+    try {
+      const answer = await dialogue[protocol](exchange, message)
+      if (exchange.sessions && answer.reply.kind === 'unknown_command')
+        return await this.#withoutSession(course, lease, protocol)
+      const { reply, step, bytes } = answer
+      return { reply, step, bytes, isSilent: false }
+    } catch (error) {
+      if (signal.aborted) throw signal.reason
+      if (error instanceof SessionOver) return this.#afterSession(course, lease, protocol, error)
+      if (!(error instanceof Failure) || error.step === 'read message' || ofThisMachine(error.cause))
+        throw error
+      const isHungUp = error instanceof NoReply
+      return {
+        reply: { kind: 'error', text: error.text },
+        step: error.step,
+        bytes: 0,
+        isSilent: true,
+        isHungUp,
+      }
+    }
+  }
+
+  /** Once more, from the first byte. Who hung up may be another daemon by now. */
+  async #afterSession(course: Course, lease: Lease, protocol: Protocol, end: SessionOver): Promise<Attempt> {
+    course.log.trace(`${lease.text} ${protocol}: once more: ${end.text}`)
+    if (end.why === 'late') {
+      lease.hasSessions = false
+      return this.#attempt(course, lease, protocol)
+    }
+    lease.doubt()
+    const doubtful = await this.#doubts(course, lease)
+    if (doubtful) return doubtful
+    return end.why === 'stale'
+      ? this.#attempt(course, lease, protocol, false)
+      : this.#withoutSession(course, lease, protocol)
+  }
+
+  async #withoutSession(course: Course, lease: Lease, protocol: Protocol): Promise<Attempt> {
+    lease.hasSessions = false
+    const attempt = await this.#attempt(course, lease, protocol)
+    if (hasVerdict(attempt)) lease.giveUpSessions()
+    return attempt
+  }
+}
+
+function failed(step: Step, text: string): Attempt {
+  return { reply: { kind: 'error', text }, step, bytes: 0, isSilent: false }
+}
+
+/** Every port of clamd's range was taken: nothing was sent, and one is free when another scan ends. */
+export function isShortOfPorts({ reply, step }: Attempt): boolean {
+  return step === 'port' && reply.kind === 'error' && reply.text.includes(noFreePort)
+}
+
+function hasVerdict({ reply }: Attempt): boolean {
+  return reply.kind === 'clean' || reply.kind === 'found' || reply.kind === 'limit'
+}
+
+export function textOf(reply: Reply): string {
+  return 'text' in reply ? reply.text : reply.kind
+}

@@ -1,0 +1,41 @@
+/*
+ * One scan: what it works on, and how far it has come, for the verdict and the log. Begun by scanner.ts, carried along
+ * by asking.ts.
+ */
+
+import type { CancelSignal } from './cancellation'
+import type { Engine } from './clamd/engine'
+import type { MessageSource } from './clamd/exchange'
+import type { Step } from './clamd/failure'
+import type { Protocol } from './clamd/protocol'
+
+/** Where the steps of one scan are told. */
+export interface ScanLog {
+  trace(text: string): void
+  warn(text: string): void
+}
+
+export interface Course {
+  message: MessageSource
+  readonly signal: CancelSignal
+  readonly log: ScanLog
+  readonly started: number
+  readonly failures: string[]
+  /** For an address that has room. */
+  isWaiting: boolean
+  clamd: string | null
+  engine: Engine | null
+  protocol: Protocol | null
+  step: Step | null
+  bytes: number
+}
+
+/** The budget is spent. */
+export class TimedOut extends Error {
+  override readonly name = 'TimedOut'
+}
+
+/** The address, and the protocol if one has been chosen: the test file that goes ahead has its own. */
+export function whereOf({ clamd, protocol }: Course): string {
+  return [clamd, protocol].filter((word) => word !== null).join(' ')
+}
