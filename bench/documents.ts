@@ -90,7 +90,7 @@ npm run bench -- --only cpu --sizes 1M --contenders none,clamd,instream --rounds
 npm run bench -- --help
 \`\`\`
 
-It needs Linux, for CPU time is read from \`/proc\`, and some ten minutes on a machine with nothing else to do. Postfix and
+It needs Linux, for CPU time is read from \`/proc\`, and some twenty minutes on a machine with nothing else to do. Postfix and
 clamav-milter take part if they are installed and the user is root.
 
 - One clamd for all, and one server of each kind, all running from the beginning. Contenders take turns, ${rounds} rounds

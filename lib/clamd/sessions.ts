@@ -9,20 +9,24 @@ import { CommandConnection, type Dialling } from './connection'
 import { Failure, SessionOver } from './failure'
 import { command, numbered, parseReply, printable, type Reply } from './protocol'
 
-/**
- * clamd counts an open connection towards its MaxQueue, and others wait until there is room: where messages come in
- * close succession this is long enough, and where they do not, connecting anew costs nobody anything.
- */
-export const usualIdleMs = 250
+export interface SessionTimes {
+  /**
+   * Milliseconds for which a connection is kept. clamd counts an open one towards its MaxQueue, and others wait until
+   * there is room: where messages come in close succession a moment is enough, and where they do not, connecting anew
+   * costs nobody anything.
+   */
+  readonly idleMs: number
+  /**
+   * Whoever has waited so many milliseconds for the first reply on a new connection may be queueing for the place of one
+   * that is kept, at a proxy or a clamd that serves so many and no more.
+   */
+  readonly patienceMs: number
+}
+
+export const usualTimes: SessionTimes = { idleMs: 250, patienceMs: 250 }
 
 /** For each address; Haraka may have several processes. */
 const mostIdle = 4
-
-/**
- * Whoever has waited so long for the first reply on a new connection may be queueing for the place of one that is kept,
- * at a proxy or a clamd that serves so many and no more.
- */
-const patienceMs = 250
 
 /** clamd's time limits are whole seconds; what comes sooner was said to the connection before the message. */
 const leastLimitMs = 1000
@@ -75,8 +79,7 @@ export class Sessions {
   /** Those on which nothing has come yet, with their addresses, in the order in which they were opened. */
   readonly #unmet = new Map<Session, Address>()
 
-  /** @param idleMs for how many milliseconds a connection is kept */
-  constructor(private readonly idleMs = usualIdleMs) {}
+  constructor(private readonly times = usualTimes) {}
 
   /** One that was kept, the latest first, or null. It obeys the signal from now on. */
   take(address: Address, signal: CancelSignal): Session | null {
@@ -116,7 +119,7 @@ export class Sessions {
       return
     }
     session.connection.detach()
-    session.connection.socket.setTimeout(this.idleMs).unref()
+    session.connection.socket.setTimeout(this.times.idleMs).unref()
     this.#idle.set(address, [...idle, session])
   }
 
@@ -128,7 +131,7 @@ export class Sessions {
 
   /** One place for each that waits: a message that takes clamd long waits as well, and needs none. */
   #isWaitedFor(address: Address): boolean {
-    const since = performance.now() - patienceMs
+    const since = performance.now() - this.times.patienceMs
     for (const [session, where] of this.#unmet)
       if (where === address && session.openedAt < since) return this.#unmet.delete(session)
     return false

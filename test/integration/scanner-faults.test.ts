@@ -87,7 +87,7 @@ async function runCell(
   const faulty = await startFakeClamd({ ...row.daemon, ...host, sessions })
   const healthy = hasNeighbours ? [await startFakeClamd(), await startFakeClamd()] : []
   const daemons = [faulty, ...healthy]
-  const limits = { maxConcurrent: 1, sessions, idleMs: 1, ...row.scanner }
+  const limits = { maxConcurrent: 1, sessions, sessionTimes: { idleMs: 1 }, ...row.scanner }
   const scanning = new Scanning(
     daemons.map(({ address }) => address),
     { protocol: setting, ...limits },

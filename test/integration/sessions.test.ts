@@ -16,7 +16,7 @@ import { CommandConnection } from '../../lib/clamd/connection'
 import { parseEngine } from '../../lib/clamd/engine'
 import { Failure } from '../../lib/clamd/failure'
 import { headLine } from '../../lib/clamd/protocol'
-import { Sessions, usualIdleMs } from '../../lib/clamd/sessions'
+import { Sessions, usualTimes } from '../../lib/clamd/sessions'
 import type { Verdict } from '../../lib/verdict'
 import { clamdOrSkip, startClamd, type ClamdOptions, type RealClamd } from '../support/clamd'
 import type { Act, Moment, Script, Step } from '../support/clamd-script'
@@ -29,8 +29,9 @@ import { BufferMessage, runningTimers, Scanning, until, type ScanningOptions } f
 const timersBefore = runningTimers()
 after(() => assert.equal(runningTimers(), timersBefore, 'a timer was left running'))
 
-/** Longer than any test, so that nothing is closed for its age. */
+/** Longer than any test, so that nothing is closed for its age, or for somebody's who waits. */
 const longMs = 600_000
+const longTimes = { idleMs: longMs, patienceMs: longMs }
 let ids = 0
 
 function letter(content: Content, bytes = 2000): Buffer {
@@ -43,7 +44,7 @@ function scanningOf(t: TestContext, addresses: readonly Address[], options: Scan
   const scanning = new Scanning(addresses, {
     protocol: 'instream',
     sessions: true,
-    idleMs: longMs,
+    sessionTimes: longTimes,
     ...options,
   })
   t.after(() => scanning.destroy())
@@ -102,7 +103,7 @@ async function startNarrowDoor(t: TestContext, to: Address): Promise<Address> {
 test('a connection that is kept does not hold up those that wait for its place, whatever comes meanwhile', async (t) => {
   const { daemon } = await site(t)
   const door = await startNarrowDoor(t, daemon.address)
-  const scanning = scanningOf(t, [door], { scanMs: 10_000, idleMs: usualIdleMs })
+  const scanning = scanningOf(t, [door], { scanMs: 10_000, sessionTimes: usualTimes })
   let waiting = 6
   const burst = Array.from({ length: waiting }, () =>
     assertVerdict(scanning, 'clean').finally(() => waiting--),
@@ -223,7 +224,7 @@ describe('one connection', () => {
 
 describe('while nothing is to be scanned', () => {
   test('a connection is kept for a quarter of a second', async (t) => {
-    const { scanning } = await site(t, { idleMs: usualIdleMs })
+    const { scanning } = await site(t, { sessionTimes: usualTimes })
     await assertVerdict(scanning, 'clean')
     const socket = onlySocket(scanning)
     assert.equal(socket.timeout, 250)
@@ -234,7 +235,7 @@ describe('while nothing is to be scanned', () => {
   })
 
   test('it is closed by us, and nothing is left', async (t) => {
-    const { daemon, scanning } = await site(t, { idleMs: 20 })
+    const { daemon, scanning } = await site(t, { sessionTimes: { ...longTimes, idleMs: 20 } })
     for (let round = 1; round <= 3; round++) {
       await assertVerdict(scanning, 'clean')
       const last = scanning.sockets.at(-1)
@@ -253,7 +254,7 @@ describe('while nothing is to be scanned', () => {
     const program = `
       const { Scanning } = require(${JSON.stringify(support)})
       const scanning = new Scanning([${JSON.stringify(daemon.address)}],
-        { protocol: 'instream', sessions: true, idleMs: ${longMs} })
+        { protocol: 'instream', sessions: true, sessionTimes: { idleMs: ${longMs} } })
       scanning.scan(Buffer.from('Subject: one\\r\\n\\r\\n')).then(({ outcome }) =>
         console.log(outcome, scanning.open))`
     const child = spawn(process.execPath, ['--import', 'tsx', '-e', program], {
@@ -677,7 +678,7 @@ describe('a message that ends otherwise', () => {
       reason,
     )
 
-    const sessions = new Sessions(longMs)
+    const sessions = new Sessions(longTimes)
     const session = await sessions.open({ ...how, signal: new AbortController().signal })
     sessions.keep(address, session)
     const taken = sessions.take(address, AbortSignal.abort(reason))

@@ -5,7 +5,7 @@ import { connect, type Socket } from 'node:net'
 import type { Host } from '../../lib/address'
 import type { Connect, MessageSource, Sink } from '../../lib/clamd/exchange'
 import { Failure } from '../../lib/clamd/failure'
-import { Sessions } from '../../lib/clamd/sessions'
+import { Sessions, usualTimes, type SessionTimes } from '../../lib/clamd/sessions'
 import { Hosts, type HostSettings } from '../../lib/hosts'
 import { tryOutWith } from '../../lib/proof/prove'
 import type { ScanLog } from '../../lib/course'
@@ -84,8 +84,8 @@ export type ScanningOptions = Partial<ScanSettings> &
     readonly sessions?: boolean
     /** Addresses have to show that they find the test file. Default false. */
     readonly selfTest?: boolean
-    /** For which a connection is kept. */
-    readonly idleMs?: number
+    /** For which connections are kept, and who waits for the place of one. */
+    readonly sessionTimes?: Partial<SessionTimes>
     /** In place of the real one. */
     readonly connect?: Connect
   }
@@ -111,7 +111,7 @@ export class Scanning {
       lookup,
       now,
       sessions,
-      idleMs,
+      sessionTimes,
       selfTest = false,
       connect: connectBy = connect,
       ...scan
@@ -138,7 +138,8 @@ export class Scanning {
       if (!('name' in host)) this.hosts.learn(host, { hasSessions: true })
     }
     const tryOut = selfTest ? tryOutWith(settings, this.connect) : null
-    this.scanner = new Scanner(settings, this.hosts, this.connect, tryOut, new Sessions(idleMs))
+    const kept = new Sessions({ ...usualTimes, ...sessionTimes })
+    this.scanner = new Scanner(settings, this.hosts, this.connect, tryOut, kept)
   }
 
   readonly connect: Connect = (options) => {
