@@ -5,15 +5,12 @@
 
 import { createInterface } from 'node:readline/promises'
 import type { Writable } from 'node:stream'
-
-/** Control and format characters, among them all that turn the direction of text, and what is no character at all. */
-const unsafe = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\ufffd]/gu
+import { unseen } from '../lib/text'
 
 /** Text of a stranger on one line: what could move a cursor, hide or turn round is written as `\x1b` or `\u202e`. */
 export function escaped(text: string): string {
-  return text.replace(unsafe, (character) => {
+  return text.replaceAll('\ufffd', '?').replace(unseen, (character) => {
     const code = character.codePointAt(0) ?? 0
-    if (character === '\ufffd') return '?'
     return code < 0x100
       ? `\\x${code.toString(16).padStart(2, '0')}`
       : code < 0x10000

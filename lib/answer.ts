@@ -3,7 +3,7 @@
  * Says nothing about hosts or software; the log does.
  */
 
-import { printable } from './clamd/protocol'
+import { printable } from './text'
 import type { AttachmentFinding, Verdict } from './verdict'
 
 export interface Answer {

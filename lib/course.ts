@@ -5,7 +5,7 @@
 
 import type { CancelSignal } from './cancellation'
 import type { Engine } from './clamd/engine'
-import type { MessageSource } from './clamd/exchange'
+import type { MessageSource } from './source'
 import type { Step } from './clamd/failure'
 import type { Protocol } from './clamd/protocol'
 

@@ -5,7 +5,7 @@
 
 import { EventEmitter } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { MessageSource, Sink } from './clamd/exchange'
+import type { MessageSource, Sink } from './source'
 import { Failure } from './clamd/failure'
 import type { Transaction } from './haraka'
 

@@ -5,9 +5,10 @@
 
 import { Asking, isShortOfPorts, textOf, type TryOut } from './asking'
 import { Deadline, type CancelSignal } from './cancellation'
-import type { Connect, MessageSource } from './clamd/exchange'
+import type { Connect } from './clamd/exchange'
+import type { MessageSource } from './source'
 import { Failure, TooLarge } from './clamd/failure'
-import { measure } from './clamd/measure'
+import { measure } from './measure'
 import { headLine, isLimitName, type Protocol } from './clamd/protocol'
 import { Sessions } from './clamd/sessions'
 import { TimedOut, whereOf, type Course, type ScanLog } from './course'

@@ -6,7 +6,7 @@
 import { EventEmitter } from 'node:events'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { CancelSignal } from '../cancellation'
-import type { MessageSource, Sink } from '../clamd/exchange'
+import type { MessageSource, Sink } from '../source'
 import { Budget, defaultLimits, OverBudget, turnMs, type Limits } from './budget'
 import { ArchiveWatch, type Archive } from './content'
 import { decoderOf, encodingsOf, type Encoding } from './encodings'

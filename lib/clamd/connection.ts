@@ -8,7 +8,8 @@ import type { Address } from '../address'
 import type { CancelSignal } from '../cancellation'
 import type { Exchange } from './exchange'
 import { Failure, NoReply, ofThisMachine, type Step } from './failure'
-import { maxReplyBytes, parseReply, printable, type Reply } from './protocol'
+import { maxReplyBytes, parseReply, type Reply } from './protocol'
+import { printable } from '../text'
 
 /** Milliseconds between two tries to connect where there is no room for the moment. */
 const fullPauseMs = 10

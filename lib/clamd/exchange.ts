@@ -1,9 +1,8 @@
 /*
- * What one exchange with a clamd is given, whatever the protocol: how to connect, its limits, whom to tell.
- * And the message as the exchange sees it. Types only; replies are protocol.ts', failures failure.ts'.
+ * What one exchange with a clamd is given, whatever the protocol: how to connect, its limits, whom to tell. Types only;
+ * replies are protocol.ts', failures failure.ts', and the message is a MessageSource (source.ts).
  */
 
-import type { EventEmitter } from 'node:events'
 import type { NetConnectOpts, Socket } from 'node:net'
 import type { Address } from '../address'
 import type { CancelSignal } from '../cancellation'
@@ -38,27 +37,4 @@ export interface DialogueResult {
   readonly step: 'port' | 'reply'
   /** Content sent, in bytes, our Received line included. */
   readonly bytes: number
-}
-
-/**
- * Where a reading of the message goes. `write` answers false to be left alone until it emits `drain`; `end`
- * emits `finish`.
- */
-export interface Sink extends EventEmitter {
-  write(chunk: Buffer): boolean
-  end(): void
-}
-
-/** A message that can be read from its first byte as often as needed, one reading at a time. */
-export interface MessageSource {
-  /** No reading yields fewer bytes than this… */
-  readonly least: number
-  /** …or more than this. */
-  readonly most: number
-  /** Begins a reading. Rejects with a Failure at step `read message` when the message cannot be read. */
-  open(sink: Sink): Promise<void>
-  /** Ends the reading, if one is open. */
-  close(): void
-  /** After a complete reading: the same message as others may read it; null or left out: all read it alike. */
-  otherwise?(): MessageSource | null
 }

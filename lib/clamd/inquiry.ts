@@ -7,7 +7,8 @@ import { Deadline, type CancelSignal } from '../cancellation'
 import { CommandConnection } from './connection'
 import type { Connect } from './exchange'
 import { Failure } from './failure'
-import { command, parseOffer, parseReply, printable, type Offer } from './protocol'
+import { command, parseOffer, parseReply, type Offer } from './protocol'
+import { printable } from '../text'
 
 export interface Inquiry {
   readonly connect: Connect

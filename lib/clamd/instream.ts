@@ -4,7 +4,8 @@
  */
 
 import { CommandConnection } from './connection'
-import type { DialogueResult, Exchange, MessageSource } from './exchange'
+import type { DialogueResult, Exchange } from './exchange'
+import type { MessageSource } from '../source'
 import { Failure, NoReply, SessionOver } from './failure'
 import { command, type Reply } from './protocol'
 import { Upload } from './upload'

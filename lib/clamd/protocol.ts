@@ -3,6 +3,8 @@
  * No I/O here: the dialogues are in stream.ts and instream.ts. Wire layouts are drawn in docs/protocol.md.
  */
 
+import { printable } from '../text'
+
 /** How a message goes to clamd. */
 export type Protocol = 'stream' | 'instream'
 
@@ -38,9 +40,6 @@ export const endOfChunks = chunkHeader(0)
 
 /** The most of a reply that is read, in bytes. Real ones are below 200; VERSIONCOMMANDS is the longest. */
 export const maxReplyBytes = 4096
-
-/** Longest name that reaches a header, an answer or a log. */
-const maxNameLength = 128
 
 export type Reply =
   | { kind: 'pong' }
@@ -111,14 +110,6 @@ export function parseOffer(line: string): Offer {
     version: version.startsWith('ClamAV ') ? printable(version.trim()) : null,
     commands: list === undefined ? null : list.trim().split(/\s+/),
   }
-}
-
-/** Printable ASCII on one line, at most 128 characters: fit for a header, an answer to a client and a log. */
-export function printable(text: string): string {
-  return text
-    .replace(/[^\x20-\x7e]+/g, '?')
-    .trim()
-    .slice(0, maxNameLength)
 }
 
 /** Whether several messages may go over one connection; no daemon that does not say so is asked to. */

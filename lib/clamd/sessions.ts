@@ -7,7 +7,8 @@ import type { Address } from '../address'
 import type { CancelSignal } from '../cancellation'
 import { CommandConnection, type Dialling } from './connection'
 import { Failure, SessionOver } from './failure'
-import { command, numbered, parseReply, printable, type Reply } from './protocol'
+import { command, numbered, parseReply, type Reply } from './protocol'
+import { printable } from '../text'
 
 export interface SessionTimes {
   /**

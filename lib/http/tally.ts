@@ -5,7 +5,7 @@
 
 import type { AttachmentFinding, Verdict } from '../verdict'
 import { joinBuckets, Ring, type Bucket } from './ring'
-import { displayText } from './text'
+import { displayText } from '../text'
 
 export interface Counts {
   clean: number

@@ -1,7 +1,7 @@
 // Messages with attachments, and an inspection of them without a Haraka.
 import { inspect, type InspectOptions, type Inspected } from '../../lib/attachments/inspect'
 import { parseMasks } from '../../lib/attachments/masks'
-import type { MessageSource, Sink } from '../../lib/clamd/exchange'
+import type { MessageSource, Sink } from '../../lib/source'
 
 export const boundary = '=_b'
 

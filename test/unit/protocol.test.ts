@@ -7,9 +7,9 @@ import {
   parseOffer,
   parsePort,
   parseReply,
-  printable,
   type Reply,
 } from '../../lib/clamd/protocol'
+import { printable } from '../../lib/text'
 
 const replies: [line: string, expected: Reply][] = [
   ['PONG', { kind: 'pong' }],

@@ -3,8 +3,8 @@
  */
 
 import { EventEmitter } from 'node:events'
-import type { CancelSignal } from '../cancellation'
-import type { MessageSource, Sink } from './exchange'
+import type { CancelSignal } from './cancellation'
+import type { MessageSource, Sink } from './source'
 
 class Counter extends EventEmitter implements Sink {
   bytes = 0

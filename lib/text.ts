@@ -3,8 +3,12 @@
  * characters that hide, or turn round, what stands beside them. HTML is the page's business, which sets text only.
  */
 
-const unseen = /[\p{Cc}\p{Cf}\p{Cn}\p{Co}\p{Cs}\p{Zl}\p{Zp}]/gu
+/** Control and format characters, among them all that turn the direction of text, and what is no character at all. */
+export const unseen = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu
 const pileOfMarks = /(\p{M}{3})\p{M}+/gu
+
+/** Characters of a name that comes from clamd, or of an answer to a client. */
+const mostPrintable = 128
 
 /** At most `most` characters; what is not to be seen is a replacement character. */
 export function displayText(text: string, most: number): string {
@@ -18,4 +22,12 @@ export function displayText(text: string, most: number): string {
   const characters = Array.from(clean)
   const isCut = characters.length > most || text.length > most * 4
   return isCut ? `${characters.slice(0, most - 1).join('')}…` : clean
+}
+
+/** Printable ASCII on one line, at most 128 characters: fit for a header, an answer to a client and a log. */
+export function printable(text: string): string {
+  return text
+    .replace(/[^\x20-\x7e]+/g, '?')
+    .trim()
+    .slice(0, mostPrintable)
 }
