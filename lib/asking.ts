@@ -12,9 +12,9 @@ import { instream } from './clamd/instream'
 import { noFreePort, type Protocol, type Reply } from './clamd/protocol'
 import { stream } from './clamd/stream'
 import type { Sessions } from './clamd/sessions'
-import { TimedOut, type Course } from './course'
+import { beginAt, TimedOut, type Course } from './course'
 import type { Hosts } from './hosts'
-import type { Lease } from './lease'
+import type { Lease, LeaseOutcome } from './lease'
 import type { ScanSettings } from './scanner'
 
 /**
@@ -28,17 +28,18 @@ export type TryOut = (
   signal: CancelSignal,
 ) => Promise<{ readonly findsTestFile: boolean; readonly missed: string | null }>
 
-/** What one dialogue came to; a Failure is an answer of the kind `error` with its step. */
+/** What one address came to; what went wrong there is a reply of the kind `error`. */
 export interface Attempt {
+  /**
+   * `replied`: clamd itself. `hung up`: the connection ended without a word. `failed`: for another reason there was no
+   * reply. `undecided`: nothing that says anything of the address.
+   */
+  readonly end: 'replied' | 'hung up' | 'failed' | 'undecided'
   readonly reply: Reply
+  /** At which it ended. */
   readonly step: Step
+  /** Content sent, in bytes; 0 where there was no reply. */
   readonly bytes: number
-  /** There was no reply. */
-  readonly isSilent: boolean
-  /** The connection ended without a word. */
-  readonly isHungUp?: boolean
-  /** It says nothing of the address. */
-  readonly isBlameless?: boolean
 }
 
 const dialogue = { stream, instream }
@@ -60,13 +61,12 @@ export class Asking {
    * by then.
    */
   async ask(course: Course, lease: Lease): Promise<Attempt> {
-    course.clamd = lease.text
-    course.engine = lease.engine
+    beginAt(course, lease)
     const began = performance.now()
-    let outcome: Parameters<Lease['done']>[0] = 'neither'
+    let outcome: LeaseOutcome = 'neither'
     try {
-      const attempt = (await this.#doubts(course, lease)) ?? (await this.#inSomeProtocol(course, lease))
-      if (!attempt.isBlameless && !isShortOfPorts(attempt))
+      const attempt = (await this.#proveFirst(course, lease)) ?? (await this.#inSomeProtocol(course, lease))
+      if (attempt.end !== 'undecided' && !isShortOfPorts(attempt))
         outcome = hasVerdict(attempt) ? 'worked' : 'failed'
       return attempt
     } catch (error) {
@@ -85,7 +85,7 @@ export class Asking {
    * One that hangs costs the message no more than the limit.
    * @returns null when it did
    */
-  async #doubts(course: Course, lease: Lease): Promise<Attempt | null> {
+  async #proveFirst(course: Course, lease: Lease): Promise<Attempt | null> {
     const { tryOut } = this
     const { isOne } = this.hosts
     // Where there is no other, the message itself is the best question.
@@ -100,8 +100,7 @@ export class Asking {
     } catch (error) {
       if (course.signal.aborted) throw course.signal.reason
       if (!(error instanceof Failure) || ofThisMachine(error.cause)) throw error
-      course.step = error.step
-      return { ...failed(error.step, `${what}: ${error.text}`), isSilent: true }
+      return unproven(course, 'failed', error.step, `${what}: ${error.text}`)
     }
   }
 
@@ -119,12 +118,11 @@ export class Asking {
       const found = findsTestFile ? 'found' : `not found: ${missed ?? ''}`
       course.log.trace(`${lease.text}: test file ${found}`)
       if (findsTestFile && lease.isVouchedFor) return null
-      course.step = 'reply'
-      if (!findsTestFile) return failed('reply', `test file: not found, ${missed ?? ''}`)
+      if (!findsTestFile) return unproven(course, 'replied', 'reply', `test file: not found, ${missed ?? ''}`)
     }
-    // To be held against it, that would be a failure more, and others' test files were in vain as well.
+    // It failed others all the while. Counted as one failure more, that would make their test files vain in turn.
     const text = 'test file: found, and each time the address had failed since'
-    return { ...failed('reply', text), isBlameless: true }
+    return unproven(course, 'undecided', 'reply', text)
   }
 
   /**
@@ -140,7 +138,7 @@ export class Asking {
     const isMissing = first.reply.kind === 'unknown_command'
     const isUnsent = usual === 'stream' && (first.step === 'port' || first.step === 'data connect')
     // Who has no INSTREAM says so and closes on the message it has not read: a reset, and the answer may go with it.
-    const mayBeMissing = usual === 'instream' && first.isHungUp
+    const mayBeMissing = usual === 'instream' && first.end === 'hung up'
     if (!isMissing && !isUnsent && !mayBeMissing) {
       if (hasVerdict(first)) lease.protocol = usual
       return first
@@ -149,14 +147,14 @@ export class Asking {
     course.log.trace(
       `${lease.text}: ${usual} came to nothing (${first.step}: ${textOf(first.reply)}), trying ${other}`,
     )
-    if (first.isHungUp) {
+    if (first.end === 'hung up') {
       lease.doubt()
-      const doubtful = await this.#doubts(course, lease)
-      if (doubtful) return doubtful
+      const unproven = await this.#proveFirst(course, lease)
+      if (unproven) return unproven
     }
     const second = await this.#attempt(course, lease, other)
     // An error in place of the port may be gone next time; a missing command or port will not.
-    if (hasVerdict(second) && (isMissing || first.isSilent)) lease.protocol = other
+    if (hasVerdict(second) && (isMissing || first.end !== 'replied')) lease.protocol = other
     const { kind } = second.reply
     if (kind !== 'unknown_command' && !(mayBeMissing && kind === 'error')) return second
     course.protocol = usual
@@ -191,21 +189,14 @@ export class Asking {
       const answer = await dialogue[protocol](exchange, message)
       if (exchange.sessions && answer.reply.kind === 'unknown_command')
         return await this.#withoutSession(course, lease, protocol)
-      const { reply, step, bytes } = answer
-      return { reply, step, bytes, isSilent: false }
+      return { end: 'replied', ...answer }
     } catch (error) {
       if (signal.aborted) throw signal.reason
       if (error instanceof SessionOver) return this.#afterSession(course, lease, protocol, error)
       if (!(error instanceof Failure) || error.step === 'read message' || ofThisMachine(error.cause))
         throw error
-      const isHungUp = error instanceof NoReply
-      return {
-        reply: { kind: 'error', text: error.text },
-        step: error.step,
-        bytes: 0,
-        isSilent: true,
-        isHungUp,
-      }
+      const end = error instanceof NoReply ? 'hung up' : 'failed'
+      return { end, reply: { kind: 'error', text: error.text }, step: error.step, bytes: 0 }
     }
   }
 
@@ -217,8 +208,8 @@ export class Asking {
       return this.#attempt(course, lease, protocol)
     }
     lease.doubt()
-    const doubtful = await this.#doubts(course, lease)
-    if (doubtful) return doubtful
+    const unproven = await this.#proveFirst(course, lease)
+    if (unproven) return unproven
     return end.why === 'stale'
       ? this.#attempt(course, lease, protocol, false)
       : this.#withoutSession(course, lease, protocol)
@@ -232,8 +223,9 @@ export class Asking {
   }
 }
 
-function failed(step: Step, text: string): Attempt {
-  return { reply: { kind: 'error', text }, step, bytes: 0, isSilent: false }
+function unproven(course: Course, end: Attempt['end'], step: Step, text: string): Attempt {
+  course.step = step
+  return { end, reply: { kind: 'error', text }, step, bytes: 0 }
 }
 
 /** Every port of clamd's range was taken: nothing was sent, and one is free when another scan ends. */

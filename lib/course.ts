@@ -8,6 +8,7 @@ import type { Engine } from './clamd/engine'
 import type { MessageSource } from './source'
 import type { Step } from './clamd/failure'
 import type { Protocol } from './clamd/protocol'
+import type { Lease } from './lease'
 
 /** Where the steps of one scan are told. */
 export interface ScanLog {
@@ -28,6 +29,15 @@ export interface Course {
   protocol: Protocol | null
   step: Step | null
   bytes: number
+}
+
+/** From now on it is about this address alone. */
+export function beginAt(course: Course, { text, engine }: Pick<Lease, 'text' | 'engine'>): void {
+  course.clamd = text
+  course.engine = engine
+  course.protocol = null
+  course.step = null
+  course.bytes = 0
 }
 
 /** The budget is spent. */

@@ -7,7 +7,7 @@ import { addressText, type Address } from './address'
 import type { CancelSignal } from './cancellation'
 import type { Engine } from './clamd/engine'
 import type { Protocol } from './clamd/protocol'
-import { fits, inherited, learn, unknownAddress, type AddressFacts, type KnownAddress } from './known-address'
+import { apply, fits, inherited, unknownAddress, type AddressFacts, type KnownAddress } from './known-address'
 import { Lease, type AddressOutcome } from './lease'
 import { Names, type NameSettings } from './names'
 import { Waiting, within } from './waiting'
@@ -186,17 +186,17 @@ export class Hosts {
     const text = addressText(address)
     const known = this.#list.find((one) => one.text === text)
     if (known) {
-      learn(known, facts)
+      apply(known, facts)
       this.#waiting.wakeAll()
       return
     }
     const other = this.#others.get(text) ?? unknownAddress(address)
-    learn(other, facts)
+    apply(other, facts)
     this.#keep(other)
   }
 
   /** Tells what somebody else's attempt came to. */
-  tried(address: Address, outcome: 'worked' | 'failed', protocol: Protocol | null): void {
+  report(address: Address, outcome: 'worked' | 'failed', protocol: Protocol | null): void {
     const known = this.#list.find(({ text }) => text === addressText(address))
     if (!known) return
     this.#judge(known, outcome)

@@ -30,13 +30,14 @@ export interface KnownAddress {
   /** So many of them came before the test file that it has found. */
   dispelled: number
   restsUntil: number
+  /** Scans. */
   inFlight: number
-  /** When it last finished a scan, or was given one while it had none in flight, by `World.now`. */
-  quietSince: number
-  /** Of these, the scans whose connection is still being made. */
+  /** Of these, those whose connection is still being made. */
   dialling: number
   /** When the first of them began, by `World.now`. */
   diallingSince: number
+  /** When it last finished a scan, or was given one while it had none in flight, by `World.now`. */
+  quietSince: number
   /** A connection has come about since it last failed. */
   wasReached: boolean
   /** Scans that came to their end there. */
@@ -64,9 +65,9 @@ export function unknownAddress(address: Address): KnownAddress {
     dispelled: 0,
     restsUntil: 0,
     inFlight: 0,
-    quietSince: 0,
     dialling: 0,
     diallingSince: 0,
+    quietSince: 0,
     wasReached: false,
     finished: 0,
     protocol: null,
@@ -79,7 +80,8 @@ export function unknownAddress(address: Address): KnownAddress {
   }
 }
 
-export function learn(
+/** Takes in what somebody found out. */
+export function apply(
   known: KnownAddress,
   { isDoubted, engine, hasSessions, proof, provenProtocol }: AddressFacts,
 ): void {
@@ -106,16 +108,12 @@ export function fits({ provenBytes }: KnownAddress, bytes: number): boolean {
   return provenBytes === null || bytes <= provenBytes
 }
 
-/** The same address for other settings, by which it is proven alike: as it was found to be, and what it finds to be shown. */
-export function inherited({
-  address,
-  engine,
-  hasSessions,
-  trust,
-  provenBytes,
-  ...rest
-}: KnownAddress): KnownAddress {
-  const { protocol, provenProtocol } = rest
-  const proven = { engine, hasSessions, trust, provenBytes, protocol, provenProtocol }
-  return { ...unknownAddress(address), ...proven, doubts: 1 }
+/**
+ * What is carried over to other settings, under which the proof still holds: as it was found to be. It has to find the
+ * test file once more.
+ */
+export function inherited(known: KnownAddress): KnownAddress {
+  const { address, engine, hasSessions, trust, provenBytes, protocol, provenProtocol } = known
+  const found = { engine, hasSessions, trust, provenBytes, protocol, provenProtocol }
+  return { ...unknownAddress(address), ...found, doubts: 1 }
 }

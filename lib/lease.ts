@@ -1,5 +1,5 @@
 /*
- * The right to use one address for one scan. Given out by hosts.ts, used by scanner.ts.
+ * The right to use one address for one scan. Given out by hosts.ts, used by asking.ts.
  */
 
 import type { Address } from './address'
@@ -9,6 +9,13 @@ import type { KnownAddress } from './known-address'
 
 /** What a scan came to, as far as it says something about the address. */
 export type AddressOutcome = 'worked' | 'failed' | null
+
+/**
+ * What a scan came to on an address. `late`: no verdict in time, which is a failure only if the address has finished no
+ * other scan since this one began: one that is at work and has too much of it, or met a message that takes for ever, is
+ * no dead one. `neither`: the scan ended for a reason that says nothing about the address.
+ */
+export type LeaseOutcome = 'worked' | 'failed' | 'late' | 'neither'
 
 /** Ends with exactly one call of `done`. */
 export class Lease {
@@ -107,12 +114,7 @@ export class Lease {
     this.onReached()
   }
 
-  /**
-   * `late`: no verdict in time, which is a failure only if the address has finished no other scan since this one
-   * began: one that is at work and has too much of it, or met a message that takes for ever, is no dead one.
-   * `neither`: the scan ended for a reason that says nothing about the address.
-   */
-  done(outcome: 'worked' | 'failed' | 'late' | 'neither'): void {
+  done(outcome: LeaseOutcome): void {
     if (!this.#isOpen) return
     this.#isOpen = false
     this.#endDialling()

@@ -1,6 +1,5 @@
 /*
- * A verdict for a message: which address, which protocol, one budget for everything, the next address when
- * one fails. Knows neither Haraka nor headers nor rules; every end the world can bring about is a verdict.
+ * A verdict for a message: which address, one budget for everything, the next address when one fails. Knows neither Haraka nor headers nor rules; every end the world can bring about is a verdict.
  */
 
 import { Asking, isShortOfPorts, textOf, type TryOut } from './asking'

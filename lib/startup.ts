@@ -96,11 +96,11 @@ async function ask(
   try {
     const trace = (text: string) => log.trace(`${addressText(address)} ${text}`)
     const offer = await inquire(address, { connect, connectMs: settings.connectMs, signal, trace })
-    hosts.tried(address, 'worked', protocolOf(offer))
+    hosts.report(address, 'worked', protocolOf(offer))
     hosts.learn(address, { hasSessions: hasSessions(offer) })
     return offer
   } catch (error) {
-    if (!signal.aborted) hosts.tried(address, 'failed', null)
+    if (!signal.aborted) hosts.report(address, 'failed', null)
     throw error
   }
 }

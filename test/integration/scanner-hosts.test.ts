@@ -111,6 +111,21 @@ test('when all fail each has been asked once, and the text names them all', asyn
   assert.deepEqual(scanning.leftovers(), [])
 })
 
+test('what is told of the address that was asked last is not of the one before', async (t) => {
+  const [first, last] = (await daemons(t, {}, {})) as [FakeClamd, FakeClamd]
+  // Behind the test file, which it finds.
+  first.queue([], [{ at: 'reply', do: 'answer', text: 'stream: broken ERROR' }])
+  await last.play([{ at: 'accept', do: 'stall' }])
+  const scanning = scanningOf([first, last], { selfTest: true })
+  const dropped = new AbortController()
+  const scanned = scanning.scan(clean(), dropped.signal)
+  await until(() => last.connections > 0)
+  dropped.abort()
+  const { clamd, protocol, bytes } = await scanned
+  assert.deepEqual({ clamd, protocol, bytes }, { clamd: addressText(last.address), protocol: null, bytes: 0 })
+  assert.equal(first.scans.length, 2)
+})
+
 test('every try sends the message from its first byte', async (t) => {
   const list = await daemons(t, {}, {})
   const scanning = scanningOf(list, { bufferBytes: 1000 })

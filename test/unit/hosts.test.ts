@@ -238,16 +238,16 @@ test('an address whose scans were given up by their clients is not taken to move
 test('what the self test came about by is spoken first, also after a failure', async () => {
   const { list, take } = setUp(three.slice(0, 1))
   const [address] = three as [Address]
-  list.tried(address, 'worked', 'stream')
+  list.report(address, 'worked', 'stream')
   list.learn(address, { provenProtocol: 'instream' })
   const lease = await take()
   assert.equal(lease.protocol, 'instream')
   lease.done('failed')
   assert.equal((await take()).protocol, 'instream')
-  list.tried(address, 'worked', 'stream')
+  list.report(address, 'worked', 'stream')
   assert.equal((await take()).protocol, 'instream')
   list.learn(address, { provenProtocol: null })
-  list.tried(address, 'worked', 'stream')
+  list.report(address, 'worked', 'stream')
   assert.equal((await take()).protocol, 'stream')
 })
 
@@ -256,7 +256,7 @@ test('who waits for a proof looks again when somebody else finds that there is n
   world.time = 1
   const waiting = list.take(new Set(), never)
   await settled()
-  for (const address of three.slice(0, 2) as Address[]) list.tried(address, 'failed', null)
+  for (const address of three.slice(0, 2) as Address[]) list.report(address, 'failed', null)
   assert.ok(await waiting, 'all rest, so all are tried')
 })
 
@@ -286,7 +286,7 @@ test('max_concurrent: the next address with room, else wait for room', async () 
 test('who waits for room gets an address whose rest is over meanwhile', async () => {
   const { list, world, take } = setUp(three.slice(0, 2), { maxConcurrent: 1, restMs: 20 })
   await list.addresses(never)
-  list.tried({ host: '10.0.0.1', port: 3310 }, 'failed', null)
+  list.report({ host: '10.0.0.1', port: 3310 }, 'failed', null)
   assert.equal((await take()).text, '10.0.0.2:3310', 'and there it stays')
   const waiting = list.take(new Set(), AbortSignal.timeout(5000))
   await settled()
@@ -385,7 +385,7 @@ test('what was learnt of an address is kept while it works and forgotten when it
   assert.equal(again.protocol, 'instream')
   again.done('failed')
   assert.equal((await take()).protocol, null)
-  list.tried({ host: '10.0.0.1', port: 3310 }, 'worked', 'stream')
+  list.report({ host: '10.0.0.1', port: 3310 }, 'worked', 'stream')
   assert.equal((await take()).protocol, 'stream')
 })
 
@@ -413,7 +413,7 @@ test('an untrusted address gets no mail, not even when it is the last; trusted a
   assert.equal(await list.take(new Set(['10.0.0.2:3310']), never), null)
   assert.deepEqual(list.passedOver(1), { untrusted: ['10.0.0.1:3310'], tooSmall: [] })
   // Answering is not enough, and failing changes nothing.
-  list.tried(first, 'worked', null)
+  list.report(first, 'worked', null)
   list.learn(first, { proof: null })
   assert.equal(list.states()[0]?.state, 'untrusted')
   list.learn(first, { proof: proofOf(null) })
@@ -521,7 +521,7 @@ test('a message that waits for a proof obeys its budget, and is sent when the ti
 test('an address that failed is not waited for', async () => {
   const { list } = setUp(three.slice(0, 1), {}, 0, 60_000)
   await list.addresses(never)
-  list.tried(first, 'failed', null)
+  list.report(first, 'failed', null)
   assert.equal((await list.take(new Set(), never))?.text, '10.0.0.1:3310')
 })
 
@@ -600,7 +600,7 @@ test('the states of all addresses', async () => {
   const { list, take } = setUp(three.slice(0, 2))
   await list.addresses(never)
   list.learn(first, { engine: parseEngine('ClamAV 1.4.6'), proof: proofOf(4000) })
-  list.tried(second, 'failed', null)
+  list.report(second, 'failed', null)
   const lease = await take()
   lease.protocol = 'instream'
   assert.equal(lease.engine?.release, 'ClamAV 1.4.6')
