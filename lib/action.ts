@@ -42,7 +42,7 @@ export function parseAction(text: unknown): Action | null {
   return delivers(action) && words.length > 1 ? null : action
 }
 
-export function delivers({ ending }: Action): boolean {
+export function delivers({ ending }: Pick<Action, 'ending'>): boolean {
   return ending === 'accept' || ending === 'tag'
 }
 

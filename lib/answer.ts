@@ -14,6 +14,16 @@ export interface Answer {
   readonly text: string
 }
 
+/** Enhanced status code (RFC 3463): `5.7.1`. */
+export function statusOf({ code, subject, detail }: Answer): string {
+  return `${code < 500 ? 4 : 5}.${subject}.${detail}`
+}
+
+/** As an SMTP client sees it: `550 5.7.1 …`. */
+export function replyLine(answer: Answer): string {
+  return `${answer.code} ${statusOf(answer)} ${answer.text}`
+}
+
 /**
  * @param finding what the attachments came to, if the action is on their account
  * @param message text for an infected message, `{virus}` stands for the name

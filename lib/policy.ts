@@ -63,11 +63,15 @@ export function decide(
   sender: SenderFacts,
 ): Decision {
   const scanned = possible(byScan(rules, verdict, sender), sender)
-  if (finding === null) return { action: scanned, finding: null }
+  if (finding === null || isSettledByScan(rules, verdict, sender)) return { action: scanned, finding: null }
   const { denied, unreadable } = rules.attachments
   const named = possible('denied' in finding ? denied : unreadable, sender)
-  const isSettled = verdict.outcome === 'infected' && !delivers(scanned)
-  return isSettled || delivers(named) ? { action: scanned, finding: null } : { action: named, finding }
+  return delivers(named) ? { action: scanned, finding: null } : { action: named, finding }
+}
+
+/** An infection for which the message is not delivered: whatever its attachments are, they change nothing. */
+export function isSettledByScan(rules: Rules, verdict: Verdict, sender: SenderFacts): boolean {
+  return verdict.outcome === 'infected' && !delivers(byScan(rules, verdict, sender))
 }
 
 /** The action for this sender: who cannot be sent a report is rejected instead. */

@@ -21,10 +21,11 @@ import { lookMs } from './live'
 import { TransactionMessage } from './message'
 import { quarantinePlugin, serverName } from './neighbours'
 import { stackOf, type Judgement, type Message } from './passage'
-import { decide, exemptsSender, possible, type SenderFacts } from './policy'
+import { decide, exemptsSender, isSettledByScan, possible, type SenderFacts } from './policy'
 import {
   exemptVerdict,
   failedVerdict,
+  isExempt,
   logLine,
   noteOf,
   resultOf,
@@ -50,7 +51,7 @@ export async function examine(message: Message): Promise<Judgement> {
   const sender = senderOf(connection, transaction)
   const exemption = exemptionOf(message, sender)
   const verdict = exemption === null ? await scan(message) : exemptVerdict(exemption)
-  const isSettled = verdict.outcome === 'infected' && !delivers(decide(rules, verdict, null, sender).action)
+  const isSettled = isSettledByScan(rules, verdict, sender)
   const finding = exemption === null && !isSettled ? await lookInside(message) : null
   const decision = decide(rules, verdict, finding, sender)
   const judgement = { verdict, finding, decision }
@@ -62,8 +63,7 @@ export async function examine(message: Message): Promise<Judgement> {
   const warning = tooOld(verdict.engine, Date.now(), passage.live.settings.proof.maxSignatureAgeMs)
   transaction.results.add(plugin, resultOf(verdict, finding, warning))
   mark(transaction, verdict, detailsHeader)
-  const isFine =
-    verdict.outcome === 'clean' || (verdict.outcome === 'unscanned' && verdict.reason === 'exempt')
+  const isFine = verdict.outcome === 'clean' || isExempt(verdict)
   const level =
     isFine && finding === null ? 'loginfo' : verdict.outcome === 'unscanned' ? 'logwarn' : 'lognotice'
   connection[level](plugin, logLine(verdict, finding, action))
@@ -84,7 +84,7 @@ function exemptionOf({ connection, transaction, passage }: Message, sender: Send
 export function reconsider(message: Message): void {
   const { plugin, connection, transaction, passage } = message
   const verdict = passage.judgement?.verdict
-  const wasExempt = verdict?.outcome === 'unscanned' && verdict.reason === 'exempt'
+  const wasExempt = verdict !== undefined && isExempt(verdict)
   const isStopped = passage.action !== null && !delivers(passage.action)
   if (!wasExempt || isStopped || exemptionOf(message, senderOf(connection, transaction)) !== null) return
   connection.lognotice(plugin, 'no longer exempt, scanned after all: its envelope has changed')
@@ -129,10 +129,14 @@ async function lookInside({ plugin, connection, transaction, passage }: Message)
 
 /** What was decided, or what another plugin has put into the note since; from now on it stands. */
 export function settle(message: Message, { verdict, decision }: Judgement): Action {
-  const { transaction, passage } = message
+  const { plugin, connection, transaction, passage } = message
   const decided = decision.action
   const noted = (transaction.notes.clamav_stream as Partial<Note> | undefined)?.action ?? decided.text
-  const action = noted === decided.text && !decided.bounce ? decided : overruled(message, decided, noted)
+  const wanted = noted === decided.text ? decided : overruled(message, decided, noted)
+  // Once more: a neighbour may have made of it a message whose sender is sent no report.
+  const action = possible(wanted, senderOf(connection, transaction))
+  if (action.text !== decided.text)
+    connection.lognotice(plugin, `another plugin made "${decided.text}" into "${action.text}"`)
   passage.action = action
   // A new one, for a neighbour may have frozen or replaced the old.
   transaction.notes.clamav_stream = noteOf(verdict, action.text)
@@ -144,16 +148,11 @@ export function settle(message: Message, { verdict, decision }: Judgement): Acti
   return action
 }
 
-function overruled({ plugin, connection, transaction }: Message, decided: Action, noted: unknown): Action {
+function overruled({ plugin, connection }: Message, decided: Action, noted: unknown): Action {
   const overruling = parseAction(noted)
-  if (!overruling) {
+  if (!overruling)
     connection.logerror(plugin, `note.action ${inspectValue(noted)} is no action, "${decided.text}" stays`)
-    return decided
-  }
-  const action = possible(overruling, senderOf(connection, transaction))
-  if (action.text !== decided.text)
-    connection.lognotice(plugin, `another plugin made "${decided.text}" into "${action.text}"`)
-  return action
+  return overruling ?? decided
 }
 
 /** Keeps the copy and sends the report that the action asks for; what cannot be kept is deferred. */
@@ -184,18 +183,22 @@ export async function carryOut(message: Message, judgement: Judgement, action: A
   const isDone = !action.bounce || (await report(message, judgement, action))
   const ending = isDone ? action.ending : withoutReport(action).ending
   // Other plugins had their hands on the headers since the scan.
-  if (ending === 'accept' || ending === 'tag') mark(transaction, judgement.verdict, settings.detailsHeader)
+  if (delivers({ ending })) mark(transaction, judgement.verdict, settings.detailsHeader)
   return dispositionOf(message, judgement, ending)
 }
 
 /** The ending with its answer. */
-export function dispositionOf({ passage }: Message, judgement: Judgement, ending: Ending): Disposition {
+export function dispositionOf(message: Message, judgement: Judgement, ending: Ending): Disposition {
   if (ending !== 'reject' && ending !== 'defer') return { ending }
-  return { ending, answer: answerFor(judgement, ending, passage.live.settings.message) }
+  return { ending, answer: answerFor(message, judgement, ending) }
 }
 
-function answerFor({ verdict, decision }: Judgement, ending: 'reject' | 'defer', text: string): Answer {
-  return answerTo(verdict, decision.finding, ending, text)
+function answerFor(
+  { passage }: Message,
+  { verdict, decision }: Judgement,
+  ending: 'reject' | 'defer',
+): Answer {
+  return answerTo(verdict, decision.finding, ending, passage.live.settings.message)
 }
 
 /** Sends the report to the sender through Haraka's outbound queue. @returns false if there is none */
@@ -210,11 +213,10 @@ async function report(message: Message, judgement: Judgement, action: Action): P
   }
   try {
     const ending = action.ending === 'defer' ? 'defer' : 'reject'
-    const { code, subject, detail, text } = answerFor(judgement, ending, passage.live.settings.message)
     const contents = await composeReport(bounce, {
       ...refusedOf(transaction),
       me: serverName(plugin.config.get('me', 'value')),
-      answer: `${code} ${code < 500 ? 4 : 5}.${subject}.${detail} ${text}`,
+      answer: answerFor(message, judgement, ending),
       verdict: judgement.verdict,
     })
     await sendReport(plugin.haraka_require('outbound') as Outbound, transaction.mail_from.address, contents)

@@ -38,7 +38,10 @@ export interface Infected extends Scan {
 export interface Unscanned extends Scan {
   readonly outcome: 'unscanned'
   readonly reason: Reason
-  /** For the log: address, step and cause. Never shown to a client. */
+  /**
+   * For the log: address, step and cause; of an exempt one what on the list says so, empty where it was [check]. Never
+   * shown to a client.
+   */
   readonly text: string
 }
 
@@ -49,6 +52,11 @@ const noScan: Scan = { clamd: null, engine: null, protocol: null, bytes: 0, ms: 
 /** For a message that is not to be scanned. @param entry what on the list says so; empty: it was [check] */
 export function exemptVerdict(entry: string): Verdict {
   return { outcome: 'unscanned', reason: 'exempt', text: entry, ...noScan }
+}
+
+/** Unscanned by the administrator's own wish. */
+export function isExempt(verdict: Verdict): boolean {
+  return verdict.outcome === 'unscanned' && verdict.reason === 'exempt'
 }
 
 /** For a scan that ended in a fault of our own. */

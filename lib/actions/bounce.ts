@@ -7,6 +7,7 @@
 import { domainToASCII } from 'node:url'
 import constants from 'haraka-constants'
 import MimeNode from 'nodemailer/lib/mime-node'
+import { replyLine, statusOf, type Answer } from '../answer'
 import type { Outbound } from '../haraka'
 import type { NamedAddress } from '../values'
 import type { Verdict } from '../verdict'
@@ -35,8 +36,8 @@ export interface Refused {
   readonly headers: readonly string[]
   readonly messageId: string | null
   readonly subject: string | null
-  /** As an SMTP client would have been answered: `550 5.7.1 …`. */
-  readonly answer: string
+  /** That an SMTP client would have been given. */
+  readonly answer: Answer
   readonly verdict: Verdict
 }
 
@@ -120,7 +121,7 @@ function explanation({ notice }: BounceSettings, refused: Refused, subject: stri
     ...(subject ? [`Subject:  ${subject}`] : []),
     `Sent to:  ${recipients.map(oneLine).join(', ')}`,
     `Received: ${arrived.toUTCString()}`,
-    `Reason:   ${ascii(answer.replace(/^\d+ [\d.]+ /, ''))}`,
+    `Reason:   ${ascii(answer.text)}`,
     ...(verdict.outcome === 'infected' ? [`Found:    ${verdict.virus}`] : []),
   ]
   return `${notice}\r\n\r\n${facts.join('\r\n')}\r\n\r\nThe message has not been delivered to anybody. It is not part of this report.\r\n`
@@ -135,9 +136,9 @@ function deliveryStatus({ me, recipients, arrived, answer }: Refused): string {
     ],
     ...recipients.map((recipient) => [
       `Final-Recipient: ${typedAddress(recipient)}`,
-      `Action: ${answer.startsWith('4') ? 'delayed' : 'failed'}`,
-      `Status: ${/\b[45]\.\d+\.\d+\b/.exec(answer)?.[0] ?? '5.7.1'}`,
-      `Diagnostic-Code: smtp; ${ascii(answer)}`,
+      `Action: ${answer.code < 500 ? 'delayed' : 'failed'}`,
+      `Status: ${statusOf(answer)}`,
+      `Diagnostic-Code: smtp; ${ascii(replyLine(answer))}`,
     ]),
   ]
   return groups.map((lines) => `${lines.join('\r\n')}\r\n`).join('\r\n')

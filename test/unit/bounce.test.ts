@@ -28,7 +28,7 @@ const refused: Refused = {
   headers: ['Received: from x\n\tby y\n', 'Subject: =?utf-8?q?=C3=9Cber?= uns\n', 'X-Raw: grün\n'],
   messageId: '<1@example.com>',
   subject: 'Über uns',
-  answer: '550 5.7.1 Message is infected with Eicar',
+  answer: { code: 550, subject: 7, detail: 1, text: 'Message is infected with Eicar' },
   verdict: {
     outcome: 'infected',
     virus: 'Eicar',
@@ -106,7 +106,7 @@ test('hostile subjects, recipients and message ids bring no header, part or line
     subject: nasty,
     recipients: [`"a\r\nB: c"@example.org`],
     messageId: `<1@example.com>\r\nBcc: victim@example.com`,
-    answer: '550 5.7.1 a\r\nAction: delivered',
+    answer: { code: 550, subject: 7, detail: 1, text: 'a\r\nAction: delivered' },
   })
   const mail = await simpleParser(report, { keepDeliveryStatus: true })
   assert.equal(mail.bcc, undefined)
