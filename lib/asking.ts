@@ -13,28 +13,31 @@ import { noFreePort, type Protocol, type Reply } from './clamd/protocol'
 import { stream } from './clamd/stream'
 import type { Sessions } from './clamd/sessions'
 import { beginAt, TimedOut, type Course } from './course'
-import type { Hosts } from './hosts'
 import type { Lease, LeaseOutcome } from './lease'
 import type { ScanSettings } from './scanner'
 
 /**
  * Sends an address the EICAR test file, over the protocol it was last seen to speak. Rejects with a Failure.
- * @returns whether it was found, and what was said in place of that
+ * @returns whether it was found, what was said in place of that, and by which protocol
  */
 export type TryOut = (
   address: Address,
   protocol: Protocol | null,
   limitMs: number,
   signal: CancelSignal,
-) => Promise<{ readonly findsTestFile: boolean; readonly missed: string | null }>
+) => Promise<{
+  readonly findsTestFile: boolean
+  readonly missed: string | null
+  readonly protocol: Protocol
+}>
 
 /** What one address came to; what went wrong there is a reply of the kind `error`. */
 export interface Attempt {
   /**
    * `replied`: clamd itself. `hung up`: the connection ended without a word. `failed`: for another reason there was no
-   * reply. `undecided`: nothing that says anything of the address.
+   * reply.
    */
-  readonly end: 'replied' | 'hung up' | 'failed' | 'undecided'
+  readonly end: 'replied' | 'hung up' | 'failed'
   readonly reply: Reply
   /** At which it ended. */
   readonly step: Step
@@ -44,8 +47,8 @@ export interface Attempt {
 
 const dialogue = { stream, instream }
 
-/** Sent ahead of one message, where the address fails others all the while. */
-const mostTestFiles = 3
+/** Sent ahead of one message, where the address fails others all the while; if all are found the message goes there. */
+const mostTestFiles = 2
 
 export class Asking {
   constructor(
@@ -53,7 +56,6 @@ export class Asking {
     private readonly connect: Connect,
     private readonly tryOut: TryOut | null,
     private readonly sessions: Sessions,
-    private readonly hosts: Pick<Hosts, 'isOne'>,
   ) {}
 
   /**
@@ -66,8 +68,7 @@ export class Asking {
     let outcome: LeaseOutcome = 'neither'
     try {
       const attempt = (await this.#proveFirst(course, lease)) ?? (await this.#inSomeProtocol(course, lease))
-      if (attempt.end !== 'undecided' && !isShortOfPorts(attempt))
-        outcome = hasVerdict(attempt) ? 'worked' : 'failed'
+      if (!isShortOfPorts(attempt)) outcome = hasVerdict(attempt) ? 'worked' : 'failed'
       return attempt
     } catch (error) {
       // A scan time-out is not retried: the next daemon would be as long over it. But this one rests, if it was the
@@ -82,20 +83,19 @@ export class Asking {
   /**
    * An address that has failed, or that nobody has tried yet, has to find the test file before it gets mail: what is
    * there now may have no signatures and say OK to everything. Without a self test one that has failed has to answer PING.
-   * One that hangs costs the message no more than the limit.
+   * Where there are others, one that hangs costs the message no more than a part of its budget.
    * @returns null when it did
    */
   async #proveFirst(course: Course, lease: Lease): Promise<Attempt | null> {
     const { tryOut } = this
-    const { isOne } = this.hosts
     // Where there is no other, the message itself is the best question.
-    if (tryOut ? lease.isVouchedFor : isOne || !lease.hasFailed) return null
+    if (tryOut ? lease.isVouchedFor : lease.others === 'none' || !lease.hasFailed) return null
     const what = tryOut ? 'test file' : 'PING'
-    const limitMs = isOne ? this.settings.scanMs : this.settings.connectMs
     try {
-      if (tryOut) return await this.#sendTestFile(course, lease, tryOut, limitMs)
+      if (tryOut) return await this.#sendTestFile(course, lease, tryOut)
+      const { connectMs } = this.settings
       course.log.trace(`${lease.text}: PING`)
-      await ping(lease.address, { connect: this.connect, connectMs: limitMs, signal: course.signal })
+      await ping(lease.address, { connect: this.connect, connectMs, signal: course.signal })
       return null
     } catch (error) {
       if (course.signal.aborted) throw course.signal.reason
@@ -104,25 +104,27 @@ export class Asking {
     }
   }
 
-  /** @returns null when it was found, and the address has not failed since */
-  async #sendTestFile(
-    course: Course,
-    lease: Lease,
-    tryOut: TryOut,
-    limitMs: number,
-  ): Promise<Attempt | null> {
-    for (let tries = 0; tries < mostTestFiles; tries++) {
+  /** @returns null when it was found, and the address has not failed since or goes on failing all the while */
+  async #sendTestFile(course: Course, lease: Lease, tryOut: TryOut): Promise<Attempt | null> {
+    const { connectMs, scanMs } = this.settings
+    const limitMs = { well: connectMs, doubtful: Math.max(connectMs, scanMs / 2), none: scanMs }[lease.others]
+    for (let tries = 0; tries < mostTestFiles && !lease.isVouchedFor; tries++) {
       const { doubts } = lease
-      const { findsTestFile, missed } = await tryOut(lease.address, lease.protocol, limitMs, course.signal)
+      const shown = await tryOut(lease.address, lease.protocol, limitMs, course.signal)
+      const { findsTestFile, missed, protocol } = shown
       lease.vouch(findsTestFile, doubts)
       const found = findsTestFile ? 'found' : `not found: ${missed ?? ''}`
       course.log.trace(`${lease.text}: test file ${found}`)
-      if (findsTestFile && lease.isVouchedFor) return null
       if (!findsTestFile) return unproven(course, 'replied', 'reply', `test file: not found, ${missed ?? ''}`)
+      lease.protocol = protocol
     }
-    // It failed others all the while. Counted as one failure more, that would make their test files vain in turn.
-    const text = 'test file: found, and each time the address had failed since'
-    return unproven(course, 'undecided', 'reply', text)
+    return null
+  }
+
+  /** What it has just done, it would not have done before: there may be another daemon by now. */
+  #proveAnew(course: Course, lease: Lease): Promise<Attempt | null> {
+    lease.doubt()
+    return this.#proveFirst(course, lease)
   }
 
   /**
@@ -143,14 +145,17 @@ export class Asking {
       if (hasVerdict(first)) lease.protocol = usual
       return first
     }
-    const other = usual === 'stream' ? 'instream' : 'stream'
+    let other: Protocol = usual === 'stream' ? 'instream' : 'stream'
     course.log.trace(
-      `${lease.text}: ${usual} came to nothing (${first.step}: ${textOf(first.reply)}), trying ${other}`,
+      `${lease.text}: ${usual} came to nothing (${first.step}: ${textOf(first.reply)}), ${other} is next`,
     )
-    if (first.end === 'hung up') {
-      lease.doubt()
-      const unproven = await this.#proveFirst(course, lease)
+    const wasKnown = lease.protocol === usual
+    if (first.end === 'hung up' || (isMissing && wasKnown)) {
+      const unproven = await this.#proveAnew(course, lease)
       if (unproven) return unproven
+      // It has just found the test file by this one.
+      if (this.tryOut) other = lease.protocol ?? other
+      if (other === usual) return first
     }
     const second = await this.#attempt(course, lease, other)
     // An error in place of the port may be gone next time; a missing command or port will not.
@@ -188,7 +193,7 @@ export class Asking {
     try {
       const answer = await dialogue[protocol](exchange, message)
       if (exchange.sessions && answer.reply.kind === 'unknown_command')
-        return await this.#withoutSession(course, lease, protocol)
+        throw new SessionOver('refused', { step: 'reply', text: answer.reply.text })
       return { end: 'replied', ...answer }
     } catch (error) {
       if (signal.aborted) throw signal.reason
@@ -200,22 +205,16 @@ export class Asking {
     }
   }
 
-  /** Once more, from the first byte. Who hung up may be another daemon by now. */
+  /** Once more, from the first byte. */
   async #afterSession(course: Course, lease: Lease, protocol: Protocol, end: SessionOver): Promise<Attempt> {
     course.log.trace(`${lease.text} ${protocol}: once more: ${end.text}`)
     if (end.why === 'late') {
       lease.hasSessions = false
       return this.#attempt(course, lease, protocol)
     }
-    lease.doubt()
-    const unproven = await this.#proveFirst(course, lease)
+    const unproven = await this.#proveAnew(course, lease)
     if (unproven) return unproven
-    return end.why === 'stale'
-      ? this.#attempt(course, lease, protocol, false)
-      : this.#withoutSession(course, lease, protocol)
-  }
-
-  async #withoutSession(course: Course, lease: Lease, protocol: Protocol): Promise<Attempt> {
+    if (end.why === 'stale') return this.#attempt(course, lease, protocol, false)
     lease.hasSessions = false
     const attempt = await this.#attempt(course, lease, protocol)
     if (hasVerdict(attempt)) lease.giveUpSessions()

@@ -8,7 +8,7 @@ import type { CancelSignal } from './cancellation'
 import type { Engine } from './clamd/engine'
 import type { Protocol } from './clamd/protocol'
 import { apply, fits, inherited, unknownAddress, type AddressFacts, type KnownAddress } from './known-address'
-import { Lease, type AddressOutcome } from './lease'
+import { Lease, type AddressOutcome, type LeaseListener, type Others } from './lease'
 import { Names, type NameSettings } from './names'
 import { Waiting, within } from './waiting'
 import type { World } from './world'
@@ -42,16 +42,16 @@ export interface PassedOver {
 }
 
 /**
- * What others may want to hear of an address: it failed, it works again, or it does not find the test file, as mail found
- * out that is to go there.
+ * What others may want to hear of an address, as mail found out: it failed; it works again; it does what it would not have
+ * done before, and may be another daemon; it does not find the test file.
  */
-export type AddressNews = 'failed' | 'back' | 'untrusted'
+export type AddressNews = 'failed' | 'back' | 'doubted' | 'untrusted'
 
 /** Milliseconds after which a connection that is still being made counts as slow, and other messages go elsewhere. */
 const slowMs = 100
 
 /**
- * Milliseconds without a finished scan after which an address that has some counts as standing still: a daemon that was
+ * Milliseconds without a finished scan after which an address that has several counts as standing still: a daemon that was
  * stopped takes connections and messages all the same, and each of them would be lost to it for its whole budget.
  */
 const stillMs = 2000
@@ -99,11 +99,6 @@ export class Hosts {
       engine,
       provenBytes,
     }))
-  }
-
-  /** Whether there is just one address. */
-  get isOne(): boolean {
-    return this.#list.length === 1
   }
 
   /** Whether every name stands for addresses. */
@@ -165,7 +160,8 @@ export class Hosts {
         await this.#waiting.wait(signal, this.#changeMs(left))
         continue
       }
-      if (hasPaused || chosen.dialling === 0 || !this.#areBeingMet(candidates)) return this.#lease(chosen)
+      if (hasPaused || chosen.dialling === 0 || !this.#areBeingMet(candidates))
+        return this.#lease(chosen, othersOf(left, chosen))
       hasPaused = !(await this.#waiting.wait(signal, slowMs))
     }
   }
@@ -246,7 +242,7 @@ export class Hosts {
   }
 
   #standsStill({ inFlight, quietSince }: KnownAddress): boolean {
-    return inFlight > 0 && this.world.now() - quietSince >= stillMs
+    return inFlight > 1 && this.world.now() - quietSince >= stillMs
   }
 
   #isSlow({ dialling, diallingSince }: KnownAddress): boolean {
@@ -264,22 +260,29 @@ export class Hosts {
     )
   }
 
-  #lease(known: KnownAddress): Lease {
+  #lease(known: KnownAddress, others: Others): Lease {
     const now = this.world.now()
+    // Nobody could tell that one at work on a single message is not: it has to be sent another one.
+    if (known.inFlight === 1 && now - known.quietSince >= stillMs) known.quietSince = now
     this.#next = this.#list.indexOf(known) + 1
     // After its rest one scan finds out whether the address is back; the others go on without it meanwhile.
     if (known.failed) known.restsUntil = now + this.settings.restMs
-    return new Lease(known, now, this.#onEnd, this.#onReached)
+    return new Lease(known, now, others, this.#listener)
   }
 
-  readonly #onReached = (): void => this.#waiting.wakeAll()
-
-  readonly #onEnd = (known: KnownAddress, outcome: AddressOutcome): void => {
-    if (outcome) this.#judge(known, outcome)
-    this.#waiting.wakeAll()
+  readonly #listener: LeaseListener = {
+    reached: () => this.#waiting.wakeAll(),
+    doubted: (known) => {
+      known.doubts++
+      this.tell(known.address, 'doubted')
+    },
+    ended: (known, outcome) => {
+      if (outcome) this.#judge(known, outcome)
+      this.#waiting.wakeAll()
+    },
   }
 
-  #judge(known: KnownAddress, outcome: 'worked' | 'failed'): void {
+  #judge(known: KnownAddress, outcome: AddressOutcome): void {
     const isBack = known.failed && outcome === 'worked'
     known.failed = outcome === 'failed'
     if (known.failed) known.doubts++
@@ -346,4 +349,10 @@ export class Hosts {
     this.#others.delete(oldest)
     this.#others.set(one.text, one)
   }
+}
+
+function othersOf(left: readonly KnownAddress[], chosen: KnownAddress): Others {
+  const others = left.filter((one) => one !== chosen)
+  if (others.length === 0) return 'none'
+  return others.some(({ failed, doubts, dispelled }) => !failed && dispelled >= doubts) ? 'well' : 'doubtful'
 }

@@ -16,6 +16,8 @@ export interface AddressFacts {
   readonly hasSessions?: boolean
   /** null: it could not be proven, for now. */
   readonly proof?: Proof | null
+  /** It finds the test file, whatever else there is to be proven. */
+  readonly isSeeing?: true
   /** By which the proof came about, where it is not what `auto` would take. */
   readonly provenProtocol?: Protocol | null
 }
@@ -83,7 +85,7 @@ export function unknownAddress(address: Address): KnownAddress {
 /** Takes in what somebody found out. */
 export function apply(
   known: KnownAddress,
-  { isDoubted, engine, hasSessions, proof, provenProtocol }: AddressFacts,
+  { isDoubted, engine, hasSessions, proof, isSeeing, provenProtocol }: AddressFacts,
 ): void {
   if (isDoubted) known.doubts++
   if (engine !== undefined) {
@@ -96,11 +98,27 @@ export function apply(
     known.provenProtocol = provenProtocol
   }
   if (proof) {
-    known.trust = proof.findsTestFile ? 'proven' : 'untrusted'
     known.provenBytes = proof.provenBytes
+    if (proof.findsTestFile) known.trust = 'proven'
+    else distrust(known)
+  } else if (isSeeing && known.trust === 'untrusted') {
+    known.trust = 'unproven'
   } else if (proof === null && known.trust === 'awaited') {
     known.trust = 'unproven'
   }
+}
+
+/** It has found a test file, sent when it had been doubted so often. What was found since counts for more. */
+export function trust(known: KnownAddress, doubts: number): void {
+  if (known.trust === 'untrusted' && doubts < known.doubts) return
+  known.trust = 'proven'
+  known.dispelled = Math.max(known.dispelled, doubts)
+}
+
+/** It does not find the test file. Those that are under way were sent before that was known. */
+export function distrust(known: KnownAddress): void {
+  known.trust = 'untrusted'
+  known.doubts++
 }
 
 /** Whether it may be sent so many bytes. */

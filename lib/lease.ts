@@ -5,37 +5,52 @@
 import type { Address } from './address'
 import type { Engine } from './clamd/engine'
 import type { Protocol } from './clamd/protocol'
-import type { KnownAddress } from './known-address'
+import { distrust, trust, type KnownAddress } from './known-address'
 
 /** What a scan came to, as far as it says something about the address. */
-export type AddressOutcome = 'worked' | 'failed' | null
+export type AddressOutcome = 'worked' | 'failed'
 
 /**
  * What a scan came to on an address. `late`: no verdict in time, which is a failure only if the address has finished no
  * other scan since this one began: one that is at work and has too much of it, or met a message that takes for ever, is
  * no dead one. `neither`: the scan ended for a reason that says nothing about the address.
  */
-export type LeaseOutcome = 'worked' | 'failed' | 'late' | 'neither'
+export type LeaseOutcome = AddressOutcome | 'late' | 'neither'
+
+/** Who is told of a lease. */
+export interface LeaseListener {
+  /** Once, when the scan has left the address. null: that says nothing about it. */
+  ended(known: KnownAddress, outcome: AddressOutcome | null): void
+  /** When there is a connection, the first to the address, or the first since it failed. */
+  reached(): void
+  /** There may be another daemon by now. */
+  doubted(known: KnownAddress): void
+}
+
+/**
+ * The addresses that are left to the message besides this one. `well`: one of them has not failed, or has found the test
+ * file since. `doubtful`: all of them may be as bad.
+ */
+export type Others = 'well' | 'doubtful' | 'none'
 
 /** Ends with exactly one call of `done`. */
 export class Lease {
   readonly #known: KnownAddress
   readonly #finishedBefore: number
+  /** Until when the address was to rest for this scan to find out whether it is back. */
+  readonly #restsUntil: number
   #isOpen = true
   #isDialling = true
 
-  /**
-   * @param ended told once, when the scan has left the address
-   * @param onReached told when this is the first connection to an address, or the first since it failed
-   */
   constructor(
     known: KnownAddress,
     nowMs: number,
-    private readonly ended: (known: KnownAddress, outcome: AddressOutcome) => void,
-    private readonly onReached: () => void,
+    readonly others: Others,
+    private readonly listener: LeaseListener,
   ) {
     this.#known = known
     this.#finishedBefore = known.finished
+    this.#restsUntil = known.restsUntil
     if (known.inFlight++ === 0) known.quietSince = nowMs
     if (known.dialling++ === 0) known.diallingSince = nowMs
   }
@@ -71,9 +86,9 @@ export class Lease {
     this.#known.hasSessions = hasSessions
   }
 
-  /** To be called when it has hung up, which may mean that another daemon has taken its place. */
+  /** To be called when it does what it would not have done before: another daemon may have taken its place. */
   doubt(): void {
-    this.#known.doubts++
+    this.listener.doubted(this.#known)
   }
 
   /** How often it has been doubted so far. */
@@ -101,8 +116,8 @@ export class Lease {
    * @param doubts as they were before that was sent: those that came meanwhile may be about another daemon
    */
   vouch(findsTestFile: boolean, doubts: number): void {
-    this.#known.trust = findsTestFile ? 'proven' : 'untrusted'
-    if (findsTestFile) this.#known.dispelled = Math.max(this.#known.dispelled, doubts)
+    if (findsTestFile) trust(this.#known, doubts)
+    else distrust(this.#known)
   }
 
   /** To be called when there is a connection. Until then other scans prefer other addresses. */
@@ -111,7 +126,7 @@ export class Lease {
     this.#endDialling()
     if (this.#known.wasReached) return
     this.#known.wasReached = true
-    this.onReached()
+    this.listener.reached()
   }
 
   done(outcome: LeaseOutcome): void {
@@ -120,8 +135,11 @@ export class Lease {
     this.#endDialling()
     const known = this.#known
     known.inFlight--
-    const isDead = outcome === 'failed' || (outcome === 'late' && known.finished === this.#finishedBefore)
-    this.ended(known, isDead ? 'failed' : outcome === 'worked' ? 'worked' : null)
+    const saysNothing =
+      outcome === 'neither' || (outcome === 'late' && known.finished !== this.#finishedBefore)
+    // It has not found out; the next one may.
+    if (saysNothing && known.failed && known.restsUntil === this.#restsUntil) known.restsUntil = 0
+    this.listener.ended(known, saysNothing ? null : outcome === 'worked' ? 'worked' : 'failed')
   }
 
   #endDialling(): void {

@@ -3,6 +3,7 @@
  * mistake stops Haraka, and again when a file changes, where it leaves the old ones in force.
  */
 
+import { setMaxListeners } from 'node:events'
 import { existsSync } from 'node:fs'
 import { connect } from 'node:net'
 import { reportMs } from './actions/bounce'
@@ -149,6 +150,8 @@ export function startCheck(plugin: Plugin, role: Role): void {
   const { startup, scan, proof, debug } = live.settings
   if (startup.maxPings === 0) return
   const { signal } = (live.check = new AbortController())
+  // Each address has something that ends with it.
+  setMaxListeners(0, signal)
   const log = {
     trace: (text: string) => plugin[debug ? 'loginfo' : 'logdebug'](text),
     info: (text: string) => plugin.loginfo(text),

@@ -43,7 +43,7 @@ export class Scanner {
     tryOut: TryOut | null = null,
     sessions = new Sessions(),
   ) {
-    this.#asking = new Asking(settings, connect, tryOut, sessions, hosts)
+    this.#asking = new Asking(settings, connect, tryOut, sessions)
   }
 
   /**
@@ -94,7 +94,7 @@ export class Scanner {
   async #askInTurn(course: Course, size: number): Promise<Verdict> {
     const tried = new Set<string>()
     const shortOfPorts = new Set<string>()
-    const portsDueAt = performance.now() + this.settings.connectMs
+    let portsDueAt = Infinity
     let pauseMs = portPauseMs
     let limits = 0
     for (;;) {
@@ -123,7 +123,10 @@ export class Scanner {
         course.failures.push(text)
         course.log.warn(text)
       }
-      if (isShortOfPorts(attempt) && performance.now() < portsDueAt) shortOfPorts.add(lease.text)
+      if (isShortOfPorts(attempt)) {
+        portsDueAt = Math.min(portsDueAt, performance.now() + this.settings.connectMs)
+        if (performance.now() < portsDueAt) shortOfPorts.add(lease.text)
+      }
     }
     return this.#noneLeft(course, size, limits === tried.size)
   }

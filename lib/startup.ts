@@ -6,7 +6,7 @@
 import pRetry from 'p-retry'
 import { addressText, type Address } from './address'
 import type { Connect } from './clamd/exchange'
-import { Failure, failureText } from './clamd/failure'
+import { Failure, failureText, ofThisMachine } from './clamd/failure'
 import { inquire } from './clamd/inquiry'
 import { hasSessions, protocolOf, type Offer, type Protocol } from './clamd/protocol'
 import type { Hosts } from './hosts'
@@ -97,10 +97,12 @@ async function ask(
     const trace = (text: string) => log.trace(`${addressText(address)} ${text}`)
     const offer = await inquire(address, { connect, connectMs: settings.connectMs, signal, trace })
     hosts.report(address, 'worked', protocolOf(offer))
-    hosts.learn(address, { hasSessions: hasSessions(offer) })
+    if (!offer.isLate) hosts.learn(address, { hasSessions: hasSessions(offer) })
     return offer
   } catch (error) {
-    if (!signal.aborted) hosts.report(address, 'failed', null)
+    // Without a file descriptor nobody was asked.
+    const isOurs = error instanceof Failure && ofThisMachine(error.cause)
+    if (!signal.aborted && !isOurs) hosts.report(address, 'failed', null)
     throw error
   }
 }

@@ -44,11 +44,12 @@ export class NoReply extends Failure {}
 /**
  * A session ended in a way that is not held against the address.
  * `late`: clamd's time limit ended it after the whole message; on a connection of its own, the reply may come later.
- * `hung up`: a new one, without a word. `stale`: one that has carried a message before.
+ * `hung up`: a new one, without a word. `refused`: the daemon has no sessions. `stale`: one that has carried a message
+ * before.
  */
 export class SessionOver extends Failure {
   constructor(
-    readonly why: 'late' | 'hung up' | 'stale',
+    readonly why: 'late' | 'hung up' | 'refused' | 'stale',
     { step, text }: Pick<Failure, 'step' | 'text'>,
   ) {
     super(step, text)

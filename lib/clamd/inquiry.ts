@@ -21,15 +21,22 @@ export interface Inquiry {
 /** PING, then what the daemon offers. Rejects with a Failure. */
 export async function inquire(address: Address, how: Inquiry): Promise<Offer> {
   await ping(address, how)
+  const late: Failure[] = []
   // Daemons before 0.95 refuse VERSIONCOMMANDS, or hang up on it.
   const askedFor = async (words: Buffer): Promise<Offer> => {
-    const reply = await ask(address, words, how).catch(() => '')
+    const reply = await ask(address, words, how).catch((error: unknown) => {
+      if (error instanceof NoReplyInTime) late.push(error)
+      return ''
+    })
     how.signal.throwIfAborted()
     return parseOffer(reply)
   }
   const told = await askedFor(command.versionCommands)
-  return told.version === null ? { ...told, ...(await askedFor(command.version)) } : told
+  const offer = told.version === null ? { ...told, ...(await askedFor(command.version)) } : told
+  return late.length > 0 ? { ...offer, isLate: true } : offer
 }
+
+class NoReplyInTime extends Failure {}
 
 /** Rejects with a Failure where PING is not answered with PONG. */
 export async function ping(address: Address, how: Inquiry): Promise<void> {
@@ -40,7 +47,11 @@ export async function ping(address: Address, how: Inquiry): Promise<void> {
 async function ask(address: Address, words: Buffer, how: Inquiry): Promise<string> {
   const { connect, connectMs, signal } = how
   const connection = await CommandConnection.open({ connect, address, connectMs, signal })
-  const limit = new Deadline(signal, connectMs, () => new Failure('reply', `no reply within ${connectMs} ms`))
+  const limit = new Deadline(
+    signal,
+    connectMs,
+    () => new NoReplyInTime('reply', `no reply within ${connectMs} ms`),
+  )
   try {
     connection.attach(limit)
     const reply = await connection.ask(words, 'reply')

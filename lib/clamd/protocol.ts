@@ -99,6 +99,8 @@ export interface Offer {
   version: string | null
   /** null: the daemon does not list its commands (older than 0.95). */
   commands: readonly string[] | null
+  /** Not all of it was told in time, which is no reason to think that there is less. */
+  isLate?: true
 }
 
 /** Parses the answer to VERSIONCOMMANDS or VERSION. */

@@ -27,6 +27,8 @@ export interface ProveSettings {
   readonly scanMs: number
   /** A limit found before: enough if it is still true, and maxBytes is still too much. */
   readonly provenBefore?: number | null
+  /** Told when the test file was found, before anything else is tried. */
+  readonly onSeeing?: () => void
 }
 
 export interface Alarm {
@@ -68,7 +70,7 @@ const afterSending: readonly Step[] = ['send', 'reply']
 
 /**
  * Rejects with a Failure when the daemon cannot be asked, fails or takes too long: that proves nothing. Sends at most
- * one probe of maxBytes and thirteen smaller ones, each at most twice, and three of a few kilobytes.
+ * two probes of maxBytes and thirteen smaller ones, each at most twice, and three of a few kilobytes.
  */
 export async function prove(
   address: Address,
@@ -79,6 +81,7 @@ export async function prove(
 ): Promise<Proof> {
   const prober = new Prober(address, settings, connect, signal, trace)
   if (!(await prober.finds(leastProbeBytes))) return prober.proof(false, null)
+  settings.onSeeing?.()
   if (settings.depth === 'test file') return prober.proof(true, null)
   await prober.tryOthers()
   if (settings.depth === 'eicar') return prober.proof(true, null)
@@ -227,7 +230,11 @@ export async function proveAsMail(
   } catch (error) {
     if (settings.protocol !== 'auto' || !(error instanceof Failure)) throw error
     const isInVain = beforeReading.includes(error.step) || error instanceof TooLong
-    if (usual === 'stream' && isInVain) return by('instream', error)
+    if (usual === 'stream' && isInVain)
+      return by('instream', error).catch((other: unknown) => {
+        // It has STREAM alone, and that is what there is to be told.
+        throw other instanceof Failure && other.step === 'command' ? error : other
+      })
     if (usual === 'instream' && error.step === 'command') return by('stream', null)
     throw error
   }
@@ -244,9 +251,15 @@ export function tryOutWith(
   settings: Omit<Parameters<typeof proveAsMail>[1], 'depth' | 'scanMs'>,
   connect: Connect,
 ): TryOut {
-  return async (address, protocol, limitMs, signal) => {
+  return async (address, known, limitMs, signal) => {
     const alone = { ...settings, depth: 'test file', scanMs: limitMs } as const
-    return (await proveAsMail(address, alone, protocol, connect, signal)).proof
+    const limit = limited(signal, limitMs)
+    try {
+      const { proof, protocol } = await proveAsMail(address, alone, known, connect, limit)
+      return { ...proof, protocol }
+    } finally {
+      limit.end()
+    }
   }
 }
 
@@ -258,7 +271,7 @@ async function sendProbe(
   signal: CancelSignal,
 ) {
   const { scanMs, bufferBytes, connectMs } = settings
-  const budget = new Deadline(signal, scanMs, () => new TooLong('reply', `no verdict within ${scanMs} ms`))
+  const budget = limited(signal, scanMs)
   try {
     return await dialogue[settings.protocol](
       {
@@ -277,6 +290,10 @@ async function sendProbe(
   } finally {
     budget.end()
   }
+}
+
+function limited(signal: CancelSignal, limitMs: number): Deadline {
+  return new Deadline(signal, limitMs, () => new TooLong('reply', `no verdict within ${limitMs} ms`))
 }
 
 /** The daemon is busy or in trouble, which says nothing about a size. */

@@ -58,6 +58,8 @@ interface Watched {
   dispelled: number
   /** It does not find the test file, as mail or the last look found. */
   isUntrusted: boolean
+  /** Mail has found out something since the last look began. */
+  hasNews: boolean
   provenProtocol: Protocol | null
   /** Unix time; once a day is enough. */
   warnedAt: number
@@ -127,6 +129,7 @@ export class Watch {
     const watched = this.#of(address)
     if (news !== 'back') watched.doubts++
     if (news === 'failed') return
+    watched.hasNews = true
     watched.isUntrusted ||= news === 'untrusted'
     watched.dueAt = watched.isUntrusted
       ? this.world.now()
@@ -167,6 +170,7 @@ export class Watch {
       doubts: 0,
       dispelled: 0,
       isUntrusted: false,
+      hasNews: false,
       provenProtocol: null,
       warnedAt: -Infinity,
     }
@@ -179,12 +183,13 @@ export class Watch {
     const { now, tell } = this.world
     const { doubts } = watched
     watched.isBusy = true
+    watched.hasNews = false
     try {
       const offer = told ?? (await this.#inquire(watched))
-      const engine = parseEngine(offer.version)
+      const engine = parseEngine(offer.version) ?? (offer.isLate ? watched.engine : null)
       const isSame = engine?.line === watched.engine?.line
       watched.engine = engine
-      watched.hasSessions = hasSessions(offer)
+      if (!offer.isLate) watched.hasSessions = hasSessions(offer)
       tell(watched.address, { engine, hasSessions: watched.hasSessions })
       this.#warnOfAge(watched)
       const { selfTest } = this.settings
@@ -192,22 +197,37 @@ export class Watch {
         if (isSame && isWell(watched.proof)) await this.#proveAgain(watched, offer)
         else await this.#prove(watched, offer, isSame, selfTest)
       }
-      watched.failures = 0
       watched.dispelled = doubts
       watched.isUntrusted = watched.proof?.findsTestFile === false
+      if (offer.isLate) {
+        this.#again(watched)
+        return
+      }
+      watched.failures = 0
       watched.dueAt = now() + (watched.isUntrusted ? this.#pauseMs : this.everyMs)
     } catch (error) {
       if (this.#isOver) return
       if (!(error instanceof Failure)) this.world.log.error(`${watched.name}: ${String(error)}`)
       // Whoever waits for a proof need not wait any more.
       if (watched.proof === null) tell(watched.address, { proof: null })
-      const pauses = watched.isUntrusted ? 1 : 2 ** Math.min(watched.failures, 20)
-      watched.dueAt = now() + Math.min(this.everyMs, this.#pauseMs * pauses)
-      watched.failures++
+      this.#again(watched)
     } finally {
       watched.seenAt = now()
       watched.isBusy = false
+      this.#heed(watched)
     }
+  }
+
+  /** What was heard during a look may be about another daemon than that. */
+  #heed(watched: Watched): void {
+    if (watched.hasNews) watched.dueAt = Math.min(watched.dueAt, watched.seenAt + this.#pauseMs)
+  }
+
+  /** Sooner than one that is well, and less and less often; an address without mail for want of it is not kept waiting. */
+  #again(watched: Watched): void {
+    const pauses = watched.isUntrusted ? 1 : 2 ** Math.min(watched.failures, 20)
+    watched.dueAt = this.world.now() + Math.min(this.everyMs, this.#pauseMs * pauses)
+    watched.failures++
   }
 
   #inquire({ address, name }: Watched): Promise<Offer> {
@@ -250,9 +270,15 @@ export class Watch {
       const before = watched.proof
       // A daemon as it was before needs no new search if neither more nor less is proven.
       const provenBefore = isSame ? (before?.provenBytes ?? null) : null
+      const onSeeing = () => {
+        if (!watched.isUntrusted) return
+        watched.isUntrusted = false
+        watched.proof = null
+        tell(address, { isSeeing: true })
+      }
       const { proof, protocol, streamFailure } = await proveAsMail(
         address,
-        { ...this.settings, depth, provenBefore },
+        { ...this.settings, depth, provenBefore, onSeeing },
         protocolOf(offer),
         connect,
         this.signal,

@@ -7,7 +7,7 @@ import path from 'node:path'
 import { after, test, type TestContext } from 'node:test'
 import { addressText, type Address } from '../../lib/address'
 import { measure } from '../../lib/measure'
-import { headLine } from '../../lib/clamd/protocol'
+import { headLine, noFreePort } from '../../lib/clamd/protocol'
 import { Hosts } from '../../lib/hosts'
 import type { AddressFacts } from '../../lib/known-address'
 import { leastProbeBytes, testFileMail } from '../../lib/proof/mails'
@@ -15,7 +15,7 @@ import { prove, type ProveSettings } from '../../lib/proof/prove'
 import { Watch, type WatchSettings } from '../../lib/proof/watch'
 import { Scanner } from '../../lib/scanner'
 import { world } from '../../lib/world'
-import { clamdOrSkip, startClamd, type ClamdOptions } from '../support/clamd'
+import { clamdOrSkip, freePort, startClamd, type ClamdOptions } from '../support/clamd'
 import { eicar, eicarName, testSignatures } from '../support/eicar'
 import { withStranger } from '../support/fault-table'
 import { startFakeClamd, type FakeClamdOptions, type Script } from '../support/fake-clamd'
@@ -396,6 +396,81 @@ for (const [where, script] of [
   })
 }
 
+for (const [where, script] of [
+  ['stream', {}],
+  ['a session', { sessions: true, protocols: ['INSTREAM'] }],
+] as [string, FakeClamdOptions][]) {
+  test(`who has lost what it had, ${where}, has to find the test file before the message goes there`, async (t) => {
+    let isBlind = false
+    const judge = (mail: Buffer) => Promise.resolve(isBlind ? 'stream: OK' : verdictOn(mail))
+    const daemon = await fake(t, [], { judge, ...script })
+    const scanning = new Scanning([daemon.address], { sessions: script.sessions ?? false, selfTest: true })
+    t.after(() => scanning.destroy())
+    for (let i = 0; i < 2; i++) assert.equal((await scanning.scan(eicarBody())).outcome, 'infected')
+    isBlind = true
+    daemon.protocols = ['INSTREAM']
+    daemon.sessions = false
+    if (script.sessions) await daemon.resetAll()
+    const verdict = await scanning.scan(eicarBody())
+    assert.ok(verdict.outcome === 'unscanned' && verdict.reason === 'error', JSON.stringify(verdict))
+    assert.match(verdict.text, /test file: not found/)
+  })
+}
+
+test('a session that is refused by a daemon that says it has them is a reason to doubt', async (t) => {
+  const daemon = await fake(t, [], { sessions: true, protocols: ['INSTREAM'] })
+  const scanning = new Scanning([daemon.address], { sessions: true, selfTest: true })
+  t.after(() => scanning.destroy())
+  daemon.sessions = false
+  assert.equal((await scanning.scan(eicarBody())).outcome, 'infected')
+  const asked = daemon.commands.filter((name) => name.endsWith('STREAM') || name === 'IDSESSION')
+  // The test file, and once more when the session was refused.
+  assert.deepEqual(asked, ['STREAM', 'INSTREAM', 'IDSESSION', 'INSTREAM', 'INSTREAM'])
+})
+
+test('a daemon that hangs up on a message by INSTREAM, and finds the test file by it, is not asked for STREAM', async (t) => {
+  const [first, second] = [await fake(t, [], { protocols: ['INSTREAM'] }), await fake(t, [])]
+  const scanning = new Scanning([first.address, second.address], { selfTest: true })
+  assert.equal((await scanning.scan(clean())).clamd, addressText(first.address))
+  first.queue([{ at: 'last', do: 'reset' }])
+  await scanning.scan(clean())
+  const verdict = await scanning.scan(clean())
+  assert.deepEqual([verdict.outcome, verdict.clamd], ['clean', addressText(second.address)])
+  const [testFile, message] = [['STREAM', 'INSTREAM'], ['INSTREAM']]
+  assert.deepEqual(first.commands, [...testFile, ...message, ...message, 'INSTREAM'])
+})
+
+test('where others are no better, the test file may take longer than a connection', async (t) => {
+  const daemon = await fake(t, [{ at: 'reply', do: 'wait', ms: 600 }])
+  const dead = { host: '127.0.0.1', port: await freePort() }
+  const scanning = new Scanning([dead, daemon.address], {
+    protocol: 'instream',
+    selfTest: true,
+    connectMs: 300,
+  })
+  scanning.hosts.learn(dead, { isDoubted: true })
+  const verdict = await scanning.scan(clean())
+  assert.equal(verdict.outcome, 'clean', JSON.stringify(verdict))
+})
+
+test('a test file that meets no free port is tried again like a message, and nobody is blamed', async (t) => {
+  const daemon = await fake(t, [], { protocols: ['STREAM'] })
+  await daemon.play((scan) => (scan < 3 ? [{ at: 'port', do: 'answer', text: noFreePort }] : []))
+  const scanning = new Scanning([daemon.address], { selfTest: true })
+  const verdict = await scanning.scan(eicarBody())
+  assert.equal(verdict.outcome, 'infected', JSON.stringify(verdict))
+  assert.equal(scanning.hosts.states()[0]?.state, 'up')
+})
+
+test('a daemon that is silent is sent the test file once, whatever the protocol', async (t) => {
+  const daemon = await fake(t, [{ at: 'accept', do: 'stall' }])
+  const other = await fake(t, [])
+  const scanning = new Scanning([daemon.address, other.address], { selfTest: true, connectMs: 300 })
+  assert.equal((await scanning.scan(clean())).clamd, addressText(other.address))
+  assert.equal(daemon.connections, 1)
+  assert.deepEqual(scanning.leftovers(), [])
+})
+
 for (const isBlind of [false, true]) {
   test(`a test file that was under way when the address failed vouches for nothing, ${isBlind ? 'blind' : 'well'} since`, async (t) => {
     let scans = 0
@@ -412,19 +487,20 @@ for (const isBlind of [false, true]) {
   })
 }
 
-test('an address that fails others all the while is not blamed for it once more', async (t) => {
+test('an address that fails others all the while gets the message after its second test file', async (t) => {
   const daemon = await fake(t, [])
   const scanning = new Scanning([daemon.address], { protocol: 'instream', selfTest: true })
   await daemon.play([{ at: 'reply', do: 'wait', ms: 50 }])
   const scanned = scanning.scan(clean())
-  for (let n = 0; n < 3; n++) {
+  for (let n = 0; n < 2; n++) {
     await until(() => daemon.scans.length > n)
     scanning.hosts.learn(daemon.address, { isDoubted: true })
   }
-  const verdict = await scanned
-  assert.ok(verdict.outcome === 'unscanned' && verdict.reason === 'error', JSON.stringify(verdict))
-  assert.equal(scanning.hosts.states()[0]?.state, 'up')
+  assert.equal((await scanned).outcome, 'clean')
+  assert.equal(daemon.scans.length, 3)
+  // It has failed since that one was sent.
   assert.equal((await scanning.scan(clean())).outcome, 'clean')
+  assert.equal(daemon.scans.length, 5)
 })
 
 /** A watch that is under way, with what it told and logged. */
@@ -551,6 +627,68 @@ test('a daemon that mail found blind is looked at at once, and every ping_interv
     time += 1000
   }
   assert.equal(watch.known()[0]?.[1].isDoubted, true, 'who comes later is told')
+})
+
+test('what mail hears during a look has the address looked at again, before its hour', async (t) => {
+  const daemon = await fake(t, [], { protocols: ['INSTREAM'] })
+  const { watch, told } = watching(t, [daemon.address], { selfTest: 'eicar' })
+  daemon.queue([{ at: 'reply', do: 'wait', ms: 200 }])
+  watch.run('at once')
+  await daemon.seen('INSTREAM')
+  daemon.version = 'ClamAV 1.5.0/27501/Sun Nov 23 09:00:00 2025'
+  watch.heard(daemon.address, 'back')
+  await until(() => told.some(({ engine }) => engine?.line.startsWith('ClamAV 1.5.0')))
+})
+
+for (const news of ['doubted', 'back'] as const) {
+  test(`an address that is ${news} is looked at before its hour`, async (t) => {
+    const daemon = await fake(t, [])
+    const { watch, told } = watching(t, [daemon.address], { selfTest: 'eicar' })
+    watch.run('at once')
+    await until(() => told.some(({ proof }) => proof?.findsTestFile === true))
+    const before = told.length
+    watch.heard(daemon.address, news)
+    await until(() => told.length > before)
+  })
+}
+
+test('an address that finds the test file again gets mail, though its size cannot be proven', async (t) => {
+  let isBlind = true
+  const daemon = await fake(t, [], {
+    judge: (mail) => {
+      if (mail.length > 100_000) return Promise.resolve("stream: Can't allocate memory ERROR")
+      return Promise.resolve(isBlind ? 'stream: OK' : verdictOn(mail))
+    },
+  })
+  const hosts = new Hosts(
+    { hosts: [daemon.address], restMs: 1, resolveMs: 60_000, connectMs: 5000, maxConcurrent: 0 },
+    world(() => undefined),
+  )
+  await hosts.addresses(never)
+  const { watch, told } = watching(t, [daemon.address])
+  const state = () => {
+    for (const facts of told.splice(0)) hosts.learn(daemon.address, facts)
+    return hosts.states()[0]?.state
+  }
+  watch.run('at once')
+  await until(() => state() === 'untrusted')
+  isBlind = false
+  await until(() => state() === 'up')
+})
+
+test('what a daemon did not tell in time is not taken from it, and asked again', async (t) => {
+  const daemon = await fake(t, [], { sessions: true })
+  daemon.answers.VERSIONCOMMANDS = [{ do: 'stall' }]
+  const { watch, told } = watching(t, [daemon.address], { selfTest: 'off', connectMs: 200 })
+  watch.run('at once')
+  await until(() => told.length > 0)
+  delete daemon.answers.VERSIONCOMMANDS
+  await until(() => told.some(({ hasSessions }) => hasSessions === true))
+  daemon.answers.VERSIONCOMMANDS = [{ do: 'stall' }]
+  const before = told.length
+  watch.heard(daemon.address, 'back')
+  await until(() => told.length > before)
+  assert.ok(told.slice(before).every(({ hasSessions }) => hasSessions !== false))
 })
 
 test('STREAM with closed data ports is proven by INSTREAM, as mail is scanned', bounded, async (t) => {

@@ -259,6 +259,19 @@ test('a message waits for a port where all of them are taken, and nobody is blam
   assert.equal(short.hosts.states()[0]?.state, 'up')
 })
 
+test('a port is waited for from when there was none, not from when room was waited for', async (t) => {
+  const [daemon] = await daemons(t, {})
+  assert.ok(daemon)
+  await daemon.play((scan) => (scan === 1 ? [{ at: 'port', do: 'answer', text: noFreePort }] : []))
+  daemon.queue([{ at: 'reply', do: 'wait', ms: 700 }])
+  const scanning = scanningOf([daemon], { protocol: 'stream', maxConcurrent: 1, connectMs: 300 })
+  const verdicts = await Promise.all([scanning.scan(clean()), scanning.scan(clean())])
+  assert.deepEqual(
+    verdicts.map((verdict) => reason(verdict) + textOf(verdict)),
+    ['clean', 'clean'],
+  )
+})
+
 test('an address that failed rests, and gets mail again when it is back', async (t) => {
   const list = await daemons(t, { host: '127.0.9.4' }, {})
   let time = 0

@@ -97,6 +97,25 @@ test('after the rest one message tries the address; the others wait for what it 
   assert.ok(now.includes('10.0.0.1'), 'it worked, so it is back at once')
 })
 
+test('a message that is dropped while it tries an address leaves that to the next one', async () => {
+  const { use, take, world } = setUp(three.slice(0, 2))
+  assert.equal(await use('failed'), '10.0.0.1')
+  world.time += 30_000
+  const before = [await take(), await take()]
+  for (const lease of before) lease.done('neither')
+  const after = [await take(), await take()]
+  assert.ok(after.some(({ text }) => text === '10.0.0.1:3310'))
+})
+
+test('a message that is dropped says nothing of a failure that came meanwhile', async () => {
+  const { use, take } = setUp(three.slice(0, 2))
+  const dropped = await take()
+  const failing = await take(['10.0.0.2:3310'])
+  failing.done('failed')
+  dropped.done('neither')
+  assert.deepEqual([await use(), await use()], ['10.0.0.2', '10.0.0.2'])
+})
+
 test('when all rest, all are tried, the one that has rested longest first', async () => {
   const { use, take, world } = setUp(three)
   for (let i = 0; i < 3; i++) {
@@ -203,34 +222,51 @@ test('where a connection is still being made, others go elsewhere if they can', 
 
 test('an address that has scans and finishes none is spared others for as long as there are better ones', async () => {
   const { take, use, world } = setUp(three)
-  const stuck = await take()
-  assert.equal(stuck.text, '10.0.0.1:3310')
-  stuck.reached()
+  const others = ['10.0.0.2:3310', '10.0.0.3:3310']
+  const stuck = [await take(), await take(others)]
+  for (const lease of stuck) {
+    assert.equal(lease.text, '10.0.0.1:3310')
+    lease.reached()
+  }
   world.time += 1999
-  assert.deepEqual([await use(), await use(), await use()], ['10.0.0.2', '10.0.0.3', '10.0.0.1'])
+  const busy = [await use(), await use(), await use()]
+  assert.deepEqual(busy.sort(), ['10.0.0.1', '10.0.0.2', '10.0.0.3'])
   world.time += 1999
-  const stillBusy = await take(['10.0.0.2:3310', '10.0.0.3:3310'])
+  const stillBusy = await take(others)
   assert.equal(stillBusy.text, '10.0.0.1:3310', 'it has finished one 1999 ms ago')
   stillBusy.reached()
   world.time += 1
   const order = [await use(), await use(), await use(), await use()]
   assert.deepEqual(order.sort(), ['10.0.0.2', '10.0.0.2', '10.0.0.3', '10.0.0.3'])
-  const last = await take(['10.0.0.2:3310', '10.0.0.3:3310'])
+  const last = await take(others)
   assert.equal(last.text, '10.0.0.1:3310', 'it is still asked when nobody else is left')
   last.reached()
-  stuck.done('worked')
+  stuck[0]?.done('worked')
   const again = [await use(), await use(), await use()]
   assert.ok(again.includes('10.0.0.1'), 'it moves, so it is back at once')
 })
 
+test('one slow scan and a lull: the address gets another message, and two seconds to show that it moves', async () => {
+  const { take, use, world } = setUp(three.slice(0, 2))
+  const slow = await take()
+  slow.reached()
+  world.time += 5000
+  const next = await take(['10.0.0.2:3310'])
+  next.reached()
+  world.time += 1999
+  assert.ok([await use(), await use()].includes('10.0.0.1'))
+  slow.done('worked')
+  next.done('worked')
+})
+
 test('an address whose scans were given up by their clients is not taken to move', async () => {
   const { take, use, world } = setUp(three.slice(0, 2))
-  const [stuck, dropped] = [await take(), await take(['10.0.0.2:3310'])]
-  for (const lease of [stuck, dropped]) lease.reached()
+  const leases = [await take(), await take(['10.0.0.2:3310']), await take(['10.0.0.2:3310'])]
+  for (const lease of leases) lease.reached()
   world.time += 2000
-  dropped.done('neither')
+  leases.pop()?.done('neither')
   assert.deepEqual([await use(), await use()], ['10.0.0.2', '10.0.0.2'])
-  stuck.done('neither')
+  for (const lease of leases) lease.done('neither')
   const idle = [await use(), await use()]
   assert.ok(idle.includes('10.0.0.1'), 'without a scan there is nothing it could finish')
 })
@@ -558,6 +594,40 @@ test('an address that failed is doubted until it finds the test file, whatever i
   after.done('worked')
   list.learn(first, { isDoubted: true })
   assert.equal((await take()).isVouchedFor, false, 'another process has seen it fail')
+})
+
+test('a test file that was sent before an address was found blind does not make it trusted', async () => {
+  const { list, take } = setUp(three.slice(0, 1))
+  list.learn(first, { proof: proofOf(null) })
+  list.learn(first, { isDoubted: true })
+  const [early, later] = [await take(), await take()]
+  const { doubts } = early
+  list.learn(first, { proof: { ...proofOf(null), findsTestFile: false } })
+  early.vouch(true, doubts)
+  assert.equal(list.states()[0]?.state, 'untrusted')
+  later.vouch(false, doubts)
+  early.vouch(true, doubts)
+  assert.equal(list.states()[0]?.state, 'untrusted')
+  list.learn(first, { isSeeing: true })
+  assert.equal(list.states()[0]?.state, 'up')
+  assert.equal((await take()).isVouchedFor, false)
+})
+
+test('who asks is told of a doubt', async () => {
+  const { take, world } = setUp(three.slice(0, 1))
+  const lease = await take()
+  lease.doubt()
+  assert.deepEqual([lease.isVouchedFor, lease.doubts, world.news], [false, 1, ['10.0.0.1 doubted']])
+})
+
+test('a lease says whether there is a better address left', async () => {
+  const { list, take } = setUp(three.slice(0, 2))
+  list.learn(three[1] as Address, { isDoubted: true })
+  const leases = [await take(), await take(), await take(['10.0.0.1:3310'])]
+  assert.deepEqual(
+    leases.map(({ text, others }) => `${text} ${others}`),
+    ['10.0.0.1:3310 doubtful', '10.0.0.2:3310 well', '10.0.0.2:3310 none'],
+  )
 })
 
 test('what was proven is taken over for other settings, and shown once more before there is mail', async () => {
