@@ -13,7 +13,8 @@ import { release, type ReleaseOptions } from './quarantine/release'
 import { rescan, type RescanOptions } from './quarantine/rescan'
 import type { CommonOptions } from './quarantine/scene'
 import { scan, type ScanOptions } from './scan/command'
-import { duration, Wrong } from '../lib/values'
+import { duration } from '../lib/values'
+import { Wrong } from '../lib/wrong'
 
 /** Told the exit code of the command that ran. */
 export type Done = (code: number) => void

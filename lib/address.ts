@@ -5,6 +5,7 @@
 
 import { isIP } from 'node:net'
 import ipaddr from 'ipaddr.js'
+import { Wrong } from './wrong'
 
 /** Where to dial: `host` is a literal IPv4 or IPv6 address. */
 export type Address = { host: string; port: number } | { path: string }
@@ -22,31 +23,28 @@ export function hostPort({ host, port }: { readonly host: string; readonly port:
   return `${isIP(host) === 6 ? `[${host}]` : host}:${port}`
 }
 
-/**
- * Parses `name`, `name:port`, `1.2.3.4:port`, `::1`, `[::1]:port` or `/path/to/clamd.sock`.
- * @returns the host, or in words what is wrong with it
- */
-export function parseHost(text: string, defaultPort: number): Host | string {
+/** Parses `name`, `name:port`, `1.2.3.4:port`, `::1`, `[::1]:port` or `/path/to/clamd.sock`. */
+export function parseHost(text: string, defaultPort: number): Host | Wrong {
   if (text.startsWith('/')) return { path: text }
   if (isIP(text) === 6) {
     return new RegExp(`:(3310|${defaultPort})$`).test(text)
-      ? 'is an address, or an address and a port? Write it in brackets, the port behind them'
+      ? new Wrong('is an address, or an address and a port? Write it in brackets, the port behind them')
       : { host: usual(text), port: defaultPort }
   }
   const match = /^(?:\[(?<v6>[^\]]+)\]|(?<name>[^:[\]/]+))(?::(?<port>\d+))?$/.exec(text)?.groups
-  if (!match) return 'is not a host'
+  if (!match) return new Wrong('is not a host')
   const port = match.port === undefined ? defaultPort : Number(match.port)
-  if (port < 1 || port > 65535) return 'has a port outside 1 to 65535'
+  if (port < 1 || port > 65535) return new Wrong('has a port outside 1 to 65535')
   if (match.v6 !== undefined)
-    return isIP(match.v6) === 6 ? { host: usual(match.v6), port } : 'is not an IPv6 address'
+    return isIP(match.v6) === 6 ? { host: usual(match.v6), port } : new Wrong('is not an IPv6 address')
   const name = match.name ?? ''
   if (isIP(name) === 4) return { host: name, port }
-  if (/^[\d.]+$/.test(name)) return 'is not an IPv4 address'
+  if (/^[\d.]+$/.test(name)) return new Wrong('is not an IPv4 address')
   // Underscores are no DNS host names, but container networks use them and the system resolver takes them.
   return /^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?$/i.test(name) &&
     name.length < 254
     ? { name, port }
-    : 'is not a host name'
+    : new Wrong('is not a host name')
 }
 
 /** Of the many ways to write an IPv6 address the usual one (RFC 5952), for two of them are the same clamd. */

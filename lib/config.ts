@@ -26,14 +26,15 @@ import {
   orEmpty,
   prose,
   rate,
+  refusal,
   size,
   text,
   token,
   whole,
-  Wrong,
   yesNo,
   type Kind,
 } from './values'
+import { Wrong } from './wrong'
 
 export const fileNames = {
   ini: 'clamav-stream.ini',
@@ -218,10 +219,8 @@ export function parseSettings(sources: Sources, hasQuarantine: boolean, host?: s
     const parsed = kind.parse(value)
     if (!(parsed instanceof Wrong)) return parsed
     const shown = kind.isSecret ? '(not shown)' : value
-    inIni.push({
-      line: setting?.line ?? 0,
-      text: `[${section}] ${name} = ${shown}${reason(parsed)}: allowed is ${kind.allowed}`,
-    })
+    const text = refusal(`[${section}] ${name} = ${shown}`, parsed, kind)
+    inIni.push({ line: setting?.line ?? 0, text })
     return kind.parse(initial)
   }
   function readHosts(): readonly Host[] {
@@ -229,14 +228,14 @@ export function parseSettings(sources: Sources, hasQuarantine: boolean, host?: s
     if (host === undefined) return readKey('main', 'host', { ...schema.main.host, kind }) as Host[]
     const parsed = kind.parse(host)
     if (!(parsed instanceof Wrong)) return parsed
-    elsewhere.push(`--host ${host}${reason(parsed)}: allowed is ${kind.allowed}`)
+    elsewhere.push(refusal(`--host ${host}`, parsed, kind))
     return []
   }
   /** What the lines of a list say; a line without an entry says nothing. */
   function readList<T>(file: string, { lines }: Lines, parse: (line: string) => T | null | Wrong): T[] {
     return lines.flatMap((line, index) => {
       const entry = parse(line)
-      if (entry instanceof Wrong) elsewhere.push(`${file}: line ${index + 1}: ${entry.why ?? 'is wrong'}`)
+      if (entry instanceof Wrong) elsewhere.push(`${file}: line ${index + 1}: ${entry.why}`)
       return entry === null || entry instanceof Wrong ? [] : [entry]
     })
   }
@@ -371,10 +370,6 @@ function nearest(name: string, section: Section): string {
   if (elsewhere) return `[${elsewhere[0]}] ${name}`
   const snake = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
   return closest(snake, Object.keys(schema[section]))
-}
-
-function reason({ why }: Wrong): string {
-  return why ? ` (${why})` : ''
 }
 
 function deepFreeze<T extends object>(value: T): T {

@@ -6,8 +6,9 @@
 import { domainToASCII } from 'node:url'
 import { closest } from 'fastest-levenshtein'
 import ipaddr from 'ipaddr.js'
-import { listed, Wrong, type Kind } from './values'
+import { listed, refusal, type Kind } from './values'
 import { fitsWildcards } from './wildcards'
+import { Wrong } from './wrong'
 
 /** The two sides of an address; Haraka has the domain in ASCII, and both empty for the null sender. */
 export interface Mailbox {
@@ -135,7 +136,7 @@ function entryOf(text: string, given: ReadonlyMap<string, string>): Exemption | 
     if (value === undefined) return null
     const test = kind.parse(value)
     if (!(test instanceof Wrong)) return test
-    problems.push(`${name} ${value}${test.why ? ` (${test.why})` : ''}: allowed is ${kind.allowed}`)
+    problems.push(refusal(`${name} ${value}`, test, kind))
     return null
   }
   const fromNetwork = read('network', network)

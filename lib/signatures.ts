@@ -3,8 +3,9 @@
  */
 
 import type { SignatureRule } from './policy'
-import { actionWords, Wrong } from './values'
+import { actionWords } from './values'
 import { matcherOf } from './wildcards'
+import { Wrong } from './wrong'
 
 /**
  * Parses `PATTERN ACTION…`: wildcards `*` and `?`, or a regular expression between slashes; not case-sensitive.

@@ -7,17 +7,19 @@ import bytes from 'bytes'
 import ms from 'ms'
 import { parseAction, type Action } from './action'
 import { parseHost, type Host } from './address'
+import { Wrong } from './wrong'
 
-/** `parse` answers with the value, or with a Wrong: why not, when there is more to say than `allowed` does. */
 export interface Kind<T> {
+  /** In words. A Wrong has a reason only where there is more to say than this. */
   readonly allowed: string
   /** The value is nobody's business, the log's included. */
   readonly isSecret?: boolean
   parse(text: string): T | Wrong
 }
 
-export class Wrong {
-  constructor(readonly why?: string) {}
+/** What is told of a wrong value: as it was written, why it is wrong, and what is allowed. */
+export function refusal(written: string, { why }: Wrong, { allowed }: Kind<unknown>): string {
+  return `${written}${why === '' ? '' : ` (${why})`}: allowed is ${allowed}`
 }
 
 export const yesNo: Kind<boolean> = {
@@ -181,7 +183,7 @@ export function hosts(defaultPort: number): Kind<readonly Host[]> {
       const found: Host[] = []
       for (const word of value.split(/[\s,;]+/).filter(Boolean)) {
         const host = parseHost(word, defaultPort)
-        if (typeof host === 'string') return new Wrong(`${word} ${host}`)
+        if (host instanceof Wrong) return new Wrong(`${word} ${host.why}`)
         found.push(host)
       }
       return found.length > 0 ? found : new Wrong()

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { addressText, parseHost, type Host } from '../../lib/address'
+import { Wrong } from '../../lib/wrong'
 
 const good: [text: string, expected: Host, shown?: string][] = [
   ['localhost', { name: 'localhost', port: 3310 }],
@@ -44,6 +45,8 @@ const bad = [
   '',
 ]
 for (const text of bad) {
-  test(`host ${JSON.stringify(text)} is refused in words`, () =>
-    assert.equal(typeof parseHost(text, 3310), 'string'))
+  test(`host ${JSON.stringify(text)} is refused in words`, () => {
+    const host = parseHost(text, 3310)
+    assert.ok(host instanceof Wrong && host.why !== '')
+  })
 }

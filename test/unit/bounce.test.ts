@@ -12,7 +12,8 @@ import {
 } from '../../lib/actions/bounce'
 import { isAutomatic, senderOf } from '../../lib/client'
 import type { Connection, Outbound, Transaction } from '../../lib/haraka'
-import { mailbox, Wrong } from '../../lib/values'
+import { mailbox } from '../../lib/values'
+import { Wrong } from '../../lib/wrong'
 
 const settings: BounceSettings = {
   from: { name: 'Mail system', address: 'MAILER-DAEMON@(me)' },
