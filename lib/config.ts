@@ -11,6 +11,7 @@ import { parseExemption, type Exemption } from './exemptions'
 import type { Host } from './address'
 import type { HostSettings } from './hosts'
 import { parseIni, type Ini, type Problem } from './ini'
+import { entryIn } from './lists'
 import type { Check, Rules } from './policy'
 import type { ProofSettings } from './proof/watch'
 import type { ScanSettings } from './scanner'
@@ -231,12 +232,14 @@ export function parseSettings(sources: Sources, hasQuarantine: boolean, host?: s
     elsewhere.push(refusal(`--host ${host}`, parsed, kind))
     return []
   }
-  /** What the lines of a list say; a line without an entry says nothing. */
-  function readList<T>(file: string, { lines }: Lines, parse: (line: string) => T | null | Wrong): T[] {
+  function readList<T>(file: string, { lines }: Lines, parse: (entry: string) => T | Wrong): T[] {
     return lines.flatMap((line, index) => {
-      const entry = parse(line)
-      if (entry instanceof Wrong) elsewhere.push(`${file}: line ${index + 1}: ${entry.why}`)
-      return entry === null || entry instanceof Wrong ? [] : [entry]
+      const entry = entryIn(line)
+      if (entry === '') return []
+      const parsed = parse(entry)
+      if (!(parsed instanceof Wrong)) return [parsed]
+      elsewhere.push(`${file}: line ${index + 1}: ${parsed.why}`)
+      return []
     })
   }
 

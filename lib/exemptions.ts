@@ -61,16 +61,9 @@ export function exemptedBy(exemptions: readonly Exemption[], envelope: Envelope)
   return entries.size > mostNamed ? `${named} and ${entries.size - mostNamed} more` : named
 }
 
-/**
- * Parses `KIND VALUE`, or several of them, each of another kind, that must all hold. `#` begins a comment.
- * @returns the entry, null for a line without one, or what is wrong
- */
-export function parseExemption(line: string): Exemption | null | Wrong {
-  const text = line
-    .replace(/(^|\s)#.*$|^\s*;.*$/, '')
-    .trim()
-    .replace(/\s+/g, ' ')
-  if (text === '') return null
+/** Parses `KIND VALUE`, or several of them, each of another kind, that must all hold. */
+export function parseExemption(entry: string): Exemption | Wrong {
+  const text = entry.replace(/\s+/g, ' ')
   const words = text.match(/(?:"(?:\\.|[^"\\])*"|\S)+/g) ?? []
   const given = new Map<string, string>()
   for (let at = 0; at < words.length; at += 2) {

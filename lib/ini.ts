@@ -27,14 +27,10 @@ export interface Ini {
 }
 
 const sectionLine = /^\s*\[([^\]]*)\]\s*$/
+const commentOrBlank = /^\s*([;#].*)?$/
 const settingLine = /^\s*([\w@:._+\-/[\]]+)\s*=\s*(.*?)\s*$/
 /** Its line goes on in the next one. */
 const continuation = /\\[ \t]*$/
-
-/** A comment, or blank: in the lists as well. */
-export function saysNothing(line: string): boolean {
-  return /^\s*([;#].*)?$/.test(line)
-}
 
 /** Keys in front of the first section belong to `main`. */
 export function parseIni(lines: readonly string[]): Ini {
@@ -53,7 +49,7 @@ export function parseIni(lines: readonly string[]): Ini {
     text = ''
   }
   lines.forEach((written, index) => {
-    if (saysNothing(written)) return
+    if (commentOrBlank.test(written)) return
     const line = open?.line ?? index + 1
     const name = sectionLine.exec(written)?.[1]?.trim()
     if (name !== undefined) {

@@ -7,7 +7,8 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ConfigError, fileNames } from './config'
 import type { Plugin } from './haraka'
-import { parseIni, saysNothing } from './ini'
+import { parseIni } from './ini'
+import { entryIn } from './lists'
 
 /** Where Haraka's configuration is: the site's directory, and below it the package's own. */
 export type ConfigPlaces = Pick<Plugin['config'], 'overrides_path' | 'root_path'>
@@ -76,7 +77,7 @@ export function refuseOverrides(
 
 /** A list of comments alone leaves the package's in force, as Haraka's loader has it. */
 export function hasEntries(lines: readonly string[]): boolean {
-  return !lines.every(saysNothing)
+  return lines.some((line) => entryIn(line) !== '')
 }
 
 /** Without a byte order mark. What is half read would be half of what was meant. */

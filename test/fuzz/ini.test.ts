@@ -5,6 +5,7 @@ import { createRequire } from 'node:module'
 import * as fc from 'fast-check'
 import { ConfigError, parseSettings, schema, type Settings } from '../../lib/config'
 import { parseIni } from '../../lib/ini'
+import { entryIn } from '../../lib/lists'
 import { parseSignatureRule } from '../../lib/signatures'
 import { cuts, fuzz } from './chance'
 
@@ -283,7 +284,7 @@ fuzz(
         .map((words) => words.join('')),
     ),
     (text) => {
-      parseSignatureRule(text)
+      parseSignatureRule(entryIn(text))
     },
   ),
 )
