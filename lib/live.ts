@@ -9,7 +9,7 @@ import { connect } from 'node:net'
 import { reportMs } from './actions/bounce'
 import { copyMs } from './actions/quarantine'
 import type { Address } from './address'
-import { fileNames, parseSettings, type Settings } from './config'
+import { parseSettings, type Settings } from './config'
 import type { Plugin } from './haraka'
 import { Hosts, type AddressNews } from './hosts'
 import { isListed, quarantineName, warnOfLimits } from './neighbours'
@@ -17,6 +17,7 @@ import { tryOutWith } from './proof/prove'
 import { patienceMs, Watch } from './proof/watch'
 import { followMaster, serveWorkers } from './proof/workers'
 import { Scanner } from './scanner'
+import { fileNames } from './schema'
 import {
   hasEntries,
   readSettingsFiles,

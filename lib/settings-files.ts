@@ -5,10 +5,11 @@
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { ConfigError, fileNames } from './config'
+import { ConfigError } from './config'
 import type { Plugin } from './haraka'
 import { parseIni } from './ini'
 import { entryIn } from './lists'
+import { fileNames } from './schema'
 
 /** Where Haraka's configuration is: the site's directory, and below it the package's own. */
 export type ConfigPlaces = Pick<Plugin['config'], 'overrides_path' | 'root_path'>

@@ -7,6 +7,7 @@ import bytes from 'bytes'
 import ms from 'ms'
 import { parseAction, type Action } from './action'
 import { parseHost, type Host } from './address'
+import { parseMasks, type Mask } from './attachments/masks'
 import { Wrong } from './wrong'
 
 export interface Kind<T> {
@@ -189,6 +190,21 @@ export function hosts(defaultPort: number): Kind<readonly Host[]> {
       return found.length > 0 ? found : new Wrong()
     },
   }
+}
+
+/** Masks for the names of attachments, separated by space, comma or semicolon; none at all, too. */
+export const masks: Kind<readonly Mask[]> = {
+  allowed: 'masks such as *.exe or *.scr, separated by space, comma or semicolon, without quotes or slashes',
+  parse(value) {
+    const found = parseMasks(value)
+    for (const { text } of found) {
+      // Meant for an extension; as it stands it fits a file of just that name.
+      if (/^\.[^*?]*$/.test(text)) return new Wrong(`did you mean *${text}?`)
+      if (/^[a-z0-9]{2,4}$/i.test(text)) return new Wrong(`did you mean *.${text}?`)
+      if (!/^[^"'<>/\\#]{1,64}$/.test(text)) return new Wrong(text)
+    }
+    return found
+  },
 }
 
 /** Null for what is left empty. */

@@ -3,9 +3,10 @@
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 import * as fc from 'fast-check'
-import { ConfigError, parseSettings, schema, type Settings } from '../../lib/config'
+import { ConfigError, parseSettings, type Settings } from '../../lib/config'
 import { parseIni } from '../../lib/ini'
 import { entryIn } from '../../lib/lists'
+import { schema } from '../../lib/schema'
 import { parseSignatureRule } from '../../lib/signatures'
 import { cuts, fuzz } from './chance'
 

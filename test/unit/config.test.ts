@@ -4,7 +4,8 @@ import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import { actionOf } from '../../lib/action'
-import { ConfigError, parseSettings, schema, type Settings } from '../../lib/config'
+import { ConfigError, parseSettings, type Settings } from '../../lib/config'
+import { schema } from '../../lib/schema'
 
 const root = path.resolve(__dirname, '..', '..')
 const ini = readFileSync(path.join(root, 'config', 'clamav-stream.ini'), 'utf8').split('\n')

@@ -1,0 +1,112 @@
+/*
+ * What a site can set: the names of the files, and every section and key of the ini with its default. What a kind of
+ * value allows is in values.ts, what becomes of them in config.ts.
+ */
+
+import {
+  actionWords,
+  duration,
+  fallback,
+  folder,
+  hosts,
+  mailbox,
+  masks,
+  oneOf,
+  orEmpty,
+  prose,
+  rate,
+  size,
+  text,
+  token,
+  whole,
+  yesNo,
+  type Kind,
+} from './values'
+
+export const fileNames = {
+  ini: 'clamav-stream.ini',
+  signatures: 'clamav-stream.signatures',
+  exempt: 'clamav-stream.exempt',
+} as const
+
+const dayMs = 24 * 60 * 60 * 1000
+
+/** A key: its default as it would stand in the ini, and its kind. */
+export interface Key<T> {
+  readonly initial: string
+  readonly kind: Kind<T>
+}
+
+const key = <T>(initial: string, kind: Kind<T>): Key<T> => ({ initial, kind })
+
+const defaultPort = 3310
+
+/** Every section and key there is. An empty default stands for what docs/config.md says of it. */
+export const schema = {
+  main: {
+    host: key('localhost', hosts(defaultPort)),
+    port: key(String(defaultPort), whole(1, 65535)),
+    protocol: key('auto', oneOf(['auto', 'stream', 'instream'])),
+    max_pings: key('6', whole(0, 1000)),
+    ping_interval: key('30s', duration(1, dayMs)),
+    stream_buffer_size: key('8192', size(1, 16 * 1024 ** 2)),
+    connect_timeout: key('5s', duration(1, dayMs)),
+    scan_timeout: key('60s', duration(1, dayMs)),
+    host_rest: key('30s', duration(0, dayMs)),
+    resolve_interval: key('60s', duration(1, dayMs)),
+    max_size: key('25M', size(1, 4 * 1024 ** 3)),
+    max_concurrent: key('0', whole(0, 100_000)),
+    self_test: key('full', oneOf(['full', 'eicar', 'off'])),
+    max_signature_age: key('3d', duration(0, 365 * dayMs)),
+    details_header: key('false', yesNo),
+    debug: key('false', yesNo),
+  },
+  infected: {
+    action: key('reject', actionWords),
+    authenticated: key('', orEmpty(actionWords)),
+    message: key('Message is infected with {virus}', text(256, ['virus'])),
+  },
+  unscanned: {
+    error: key('defer', fallback),
+    timeout: key('defer', fallback),
+    too_large: key('reject', fallback),
+    limits: key('reject', fallback),
+  },
+  check: {
+    authenticated: key('true', yesNo),
+    relay: key('true', yesNo),
+    private_ip: key('true', yesNo),
+    local_ip: key('true', yesNo),
+  },
+  quarantine: {
+    folder: key('infected', folder),
+  },
+  bounce: {
+    from: key('MAILER-DAEMON@(me)', mailbox),
+    notice: key(
+      'Warning: We were unable to deliver the message below because it was found infected by virus(es).',
+      prose(2000),
+    ),
+    include: key('headers', oneOf(['headers', 'none'])),
+    limit: key('10/h', rate),
+  },
+  attachments: {
+    deny: key('', masks),
+    inside_archives: key('true', yesNo),
+    action: key('reject', actionWords),
+    unreadable: key('accept', fallback),
+    debug: key('false', yesNo),
+  },
+  http: {
+    metrics: key('true', yesNo),
+    page: key('false', yesNo),
+    token: key('', token),
+  },
+} as const
+
+type Schema = typeof schema
+export type Section = keyof Schema
+/** Without the hosts, which need to know the port. */
+export type Values<S extends Section> = {
+  readonly [K in Exclude<keyof Schema[S], 'host'>]: Schema[S][K] extends Key<infer T> ? T : never
+}

@@ -1,0 +1,128 @@
+/*
+ * Reads keys and lists out of a site's files, and collects what is wrong in them: values that are not allowed, sections
+ * and keys that do not exist. What the settings are made of is in config.ts.
+ */
+
+import { closest } from 'fastest-levenshtein'
+import type { Host } from './address'
+import { parseIni, type Ini, type Problem } from './ini'
+import { entryIn } from './lists'
+import { fileNames, schema, type Key, type Section, type Values } from './schema'
+import { hosts, refusal } from './values'
+import { Wrong } from './wrong'
+
+/** The lines of a file; none: there is no such file. */
+interface Lines {
+  readonly lines: readonly string[]
+}
+
+/** The three files, as they stand there. */
+export interface Sources {
+  readonly ini: Lines
+  readonly signatures: Lines
+  readonly exempt: Lines
+}
+
+/** A value that is wrong comes out as its default, an entry that is wrong not at all; `problems` tells of both. */
+export class SettingsReader {
+  readonly #ini: Ini
+  readonly #inIni: Problem[]
+  readonly #elsewhere: string[] = []
+
+  constructor(private readonly sources: Sources) {
+    this.#ini = parseIni(sources.ini.lines)
+    this.#inIni = [...misplaced(this.#ini), ...this.#ini.problems]
+  }
+
+  /** All that is wrong with what was read so far, in the order of the files. */
+  get problems(): string[] {
+    const inIni = this.#inIni.toSorted((a, b) => a.line - b.line)
+    return [...inIni.map(({ text }) => `${fileNames.ini}: ${text}`), ...this.#elsewhere]
+  }
+
+  section<S extends Section>(section: S): Values<S> {
+    const keys = Object.entries<Key<unknown>>(schema[section]).filter(([name]) => name !== 'host')
+    return Object.fromEntries(keys.map(([name, key]) => [name, this.#key(section, name, key)])) as Values<S>
+  }
+
+  /**
+   * @param port of those without one
+   * @param given takes the place of `[main] host`: from the command line
+   */
+  hosts(port: number, given?: string): readonly Host[] {
+    const kind = hosts(port)
+    if (given === undefined) return this.#key('main', 'host', { ...schema.main.host, kind })
+    const parsed = kind.parse(given)
+    if (!(parsed instanceof Wrong)) return parsed
+    this.#elsewhere.push(refusal(`--host ${given}`, parsed, kind))
+    return []
+  }
+
+  list<T>(name: 'signatures' | 'exempt', parse: (entry: string) => T | Wrong): T[] {
+    return this.sources[name].lines.flatMap((line, index) => {
+      const entry = entryIn(line)
+      if (entry === '') return []
+      const parsed = parse(entry)
+      if (!(parsed instanceof Wrong)) return [parsed]
+      this.#elsewhere.push(`${fileNames[name]}: line ${index + 1}: ${parsed.why}`)
+      return []
+    })
+  }
+
+  #key<T>(section: Section, name: string, { initial, kind }: Key<T>): T {
+    const setting = this.#ini.settings.find((one) => one.section === section && one.key === name)
+    const value = setting?.value ?? initial
+    const parsed = kind.parse(value)
+    if (!(parsed instanceof Wrong)) return parsed
+    const shown = kind.isSecret ? '(not shown)' : value
+    const text = refusal(`[${section}] ${name} = ${shown}`, parsed, kind)
+    this.#inIni.push({ line: setting?.line ?? 0, text })
+    return kind.parse(initial) as T
+  }
+}
+
+/** Keys of haraka-plugin-clamd and of Haraka, which look like others of ours. */
+const strangers = new Map([
+  ['main clamd_socket', 'host'],
+  ['main timeout', 'scan_timeout'],
+  ['main randomize_host_order', 'host, whose addresses are asked in turn'],
+  ['main only_with_attachments', '[check], for every message is scanned'],
+  ['http listen', "listen in Haraka's own http.ini"],
+])
+
+/** Sections of haraka-plugin-clamd, and what is a file of its own. */
+const strangeSections = new Map([
+  ['reject', fileNames.signatures],
+  ['signature', fileNames.signatures],
+  ['signatures', fileNames.signatures],
+  ['exempt', fileNames.exempt],
+])
+
+/** Sections and keys that do not exist, each with the nearest one that does. */
+function misplaced({ sections, settings }: Ini): Problem[] {
+  const known = Object.keys(schema)
+  const isKnown = (section: string): section is Section => Object.hasOwn(schema, section)
+  return [
+    ...[...sections]
+      .filter(([section]) => !isKnown(section))
+      .map(([section, line]) => ({
+        line,
+        text: `[${section}] is no section; did you mean ${strangeSections.get(section) ?? `[${closest(section, known)}]`}?`,
+      })),
+    ...settings.flatMap(({ section, key, line }) =>
+      isKnown(section) && !Object.hasOwn(schema[section], key)
+        ? [{ line, text: `[${section}] ${key} is no key; did you mean ${nearest(key, section)}?` }]
+        : [],
+    ),
+  ]
+}
+
+/** The nearest key of the section; the same key of another section if it stands there. */
+function nearest(name: string, section: Section): string {
+  const meant = strangers.get(`${section} ${name}`)
+  if (meant !== undefined) return meant
+  const elsewhere = Object.entries(schema).find(([, keys]) => Object.hasOwn(keys, name))
+  if (elsewhere) return `[${elsewhere[0]}] ${name}`
+  const snake = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+  return closest(snake, Object.keys(schema[section]))
+}
