@@ -123,7 +123,7 @@ export class MimeReader {
   #wantsLine(bytes: Buffer, at: number): boolean {
     if (this.#section !== null) return true
     if (!this.#atLineStart) return false
-    return this.#stray !== null || this.#guessed !== null || startsWithDashes(bytes, at)
+    return this.#needsNextLine() || startsWithDashes(bytes, at)
   }
 
   /**

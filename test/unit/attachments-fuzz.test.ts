@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Budget, defaultLimits } from '../../lib/attachments/budget'
-import type { Inspected } from '../../lib/attachments/inspect'
+import type { Inspected } from '../../lib/attachments/sightings'
 import { zipNames } from '../../lib/attachments/zip'
 import { attached, inspected, lines, mixed, raw, withHeaders } from '../support/attachment-mails'
 import { damaged, seeded } from '../support/random'

@@ -290,7 +290,10 @@ const unreadable: Record<string, [Buffer, RegExp]> = {
     /2 entries, of which 0 can be seen/,
   ],
   'fewer entries than claimed': [inMail(zip(['a.txt'], { claims: 3 })), /3 entries, of which 1/],
-  'deeper than the limit': [inMail(wrapped(docx, 5)), /level5\.zip: archives are nested more than 5 deep/],
+  'deeper than the limit': [
+    inMail(wrapped(docx, 5)),
+    /^part 2 \(archive\.zip\) > level1\.zip > level2\.zip > .* > level5\.zip: archives are nested more than 5 deep$/,
+  ],
   'an encrypted archive inside': [
     inMail(zip([{ name: 'b.zip', flags: flag.encrypted, content: Buffer.alloc(50, 0xff), method: 99 }])),
     /archive\.zip\) > b\.zip: it is encrypted/,
@@ -346,13 +349,9 @@ describe('archives that cannot be read', () => {
   })
 })
 
-test('the outcome says where in which archive', async () => {
+test('the outcome says which name, and names every archive around it', async () => {
   const { denied: found, names } = await inspected(inMail(wrapped(evil, 2)))
-  assert.deepEqual(found, {
-    mask: '*.exe',
-    name: 'evil.exe',
-    where: 'part 2 (archive.zip) > level1.zip > level2.zip',
-  })
+  assert.deepEqual(found, { mask: '*.exe', name: 'evil.exe' })
   assert.deepEqual(names, ['archive.zip', 'level1.zip', 'level2.zip', 'readme.txt', 'evil.exe'])
 })
 

@@ -1,0 +1,165 @@
+/*
+ * What reads a message: for it and every message within, its parts; for every body, its decoders and whatever looks
+ * for names in there. Who is at work when is inspect.ts' business.
+ */
+
+import type { Budget } from './budget'
+import { ArchiveWatch, type Archive } from './content'
+import { decoderOf, encodingsOf, type Encoding } from './encodings'
+import { isMessage, isMultipart, MimeReader, type BodySink, type Part } from './mime'
+import { namesOf, type Name } from './names'
+import type { ContentHeader } from './part-headers'
+import { nameForLog } from './shown'
+import type { Sightings } from './sightings'
+import { UuencodedFiles } from './uuencode'
+
+export type FoundArchive = Archive & { readonly where: string }
+
+export class Readers {
+  /** Of messages, those that are open, the outermost one counted. */
+  #open = 1
+
+  constructor(
+    private readonly sightings: Sightings,
+    private readonly budget: Budget,
+    /** Takes the archive over, and releases its bytes to the budget when done with it. */
+    private readonly onArchive: (archive: FoundArchive) => void,
+    /** Whether zip archives are of interest; TNEF always is. */
+    private readonly zips: boolean,
+  ) {}
+
+  /** Of the whole message. */
+  outermost(): MimeReader {
+    return this.#message('', 0)
+  }
+
+  #message(prefix: string, depth: number): MimeReader {
+    const handler = {
+      part: (part: Part) => {
+        const where = prefix + (part.number === 0 ? 'message' : `part ${part.number}`)
+        for (const type of part.types) {
+          const why = absent.get(type)
+          if (why !== undefined) this.sightings.trouble(where, why)
+        }
+        return this.#body(part, this.#names(part.headers, where), where, depth)
+      },
+      stray: (headers: readonly ContentHeader[]) => {
+        this.#names(headers, `${prefix}between parts`)
+      },
+      epilogue: () => this.#uuencodedFiles(`${prefix}epilogue`, false),
+      trouble: (what: string) => this.sightings.trouble(`${prefix}message`, what),
+    }
+    return new MimeReader(handler, this.budget.limits.parts)
+  }
+
+  #names(headers: readonly ContentHeader[], where: string): readonly Name[] {
+    const { names, complete } = namesOf(headers)
+    for (const name of names) this.sightings.nameInPart(name, where)
+    if (!complete) this.sightings.trouble(where, 'too many names in one header, or too long ones')
+    return names
+  }
+
+  #body(part: Part, names: readonly Name[], where: string, depth: number): BodySink {
+    const claimed = encodingsOf(part.headers)
+    const isEncoded = claimed.some((encoding) => encoding !== 'identity')
+    // RFC 2046 allows a message no encoding, so some take it as it is, whatever it says.
+    const isMessagePart = part.types.some(isMessage)
+    const encodings = isMessagePart ? [...new Set<Encoding>([...claimed, 'identity'])] : claimed
+    return fork(
+      encodings.map((encoding) => {
+        const readers = this.#content(part, names, where)
+        if (holdsMessage(part, names, isEncoded)) readers.push(this.#messageWithin(where, depth))
+        if (isEncoded && part.types.some(isMultipart)) readers.push(this.#multipartWithin(part, where, depth))
+        return decoding(encoding, fork(readers))
+      }),
+    )
+  }
+
+  #content(part: Part, names: readonly Name[], where: string): BodySink[] {
+    const called = names[0] ? `${where} (${nameForLog(names[0][0])})` : where
+    const readers: BodySink[] = [this.#archiveWatch(called)]
+    const isDeclared = part.headers.some(({ field, value }) => field === 'encoding' && /uue/i.test(value))
+    if (isDeclared || isShownAsText(part.types)) readers.push(this.#uuencodedFiles(where, isDeclared))
+    return readers
+  }
+
+  #uuencodedFiles(where: string, isDeclared: boolean): UuencodedFiles {
+    const onName = (name: Name) => this.sightings.nameInPart(name, where)
+    return new UuencodedFiles(onName, () => this.#archiveWatch(where), isDeclared)
+  }
+
+  #archiveWatch(where: string): ArchiveWatch {
+    return new ArchiveWatch(
+      this.budget,
+      (archive) => this.onArchive({ ...archive, where }),
+      (why) => this.sightings.trouble(where, why),
+      this.zips,
+    )
+  }
+
+  #messageWithin(where: string, depth: number): BodySink {
+    const { messages, readers } = this.budget.limits
+    if (depth >= messages) {
+      this.sightings.trouble(where, `messages are nested more than ${messages} deep`)
+      return fork([])
+    }
+    if (this.#open >= readers) {
+      this.sightings.trouble(where, `messages are to be read in more than ${readers} ways`)
+      return fork([])
+    }
+    this.#open++
+    return fork([this.#message(`${where}, `, depth + 1), { write: () => undefined, end: () => this.#open-- }])
+  }
+
+  /** The parts of an encoded multipart, which RFC 2045 forbids and some programs show. */
+  #multipartWithin(part: Part, where: string, depth: number): BodySink {
+    const reader = this.#messageWithin(where, depth)
+    for (const { field, value } of part.headers) {
+      if (field === 'type')
+        reader.write(Buffer.from(`Content-Type:${value.replaceAll('\n', ' ')}\r\n`, 'latin1'))
+    }
+    reader.write(Buffer.from('\r\n'))
+    return reader
+  }
+}
+
+/** Types of which a program may show a file that is not in this message, or not all of it. */
+const absent: ReadonlyMap<string, string> = new Map([
+  ['message/partial', 'it is one piece of a message'],
+  ['message/external-body', 'its content lies elsewhere'],
+])
+
+/** Types whose bodies are text to a program: also of the text in front of parts, and of what is no type at all. */
+function isShownAsText(types: readonly string[]): boolean {
+  return types.length === 0 || types.some((type) => /^(?:text\b|multipart|[^/]*$)/.test(type))
+}
+
+/** A message that has to be decoded first, or one that is attached as a file. */
+function holdsMessage(part: Part, names: readonly Name[], isEncoded: boolean): boolean {
+  if (part.types.some(isMessage) && (isEncoded || part.types.some(isMultipart))) return true
+  return names.some((name) => name.some((reading) => /\.(?:eml|mht|mhtml)\W*$/i.test(reading)))
+}
+
+function fork(sinks: readonly BodySink[]): BodySink {
+  const [only] = sinks
+  if (only && sinks.length === 1) return only
+  return {
+    write: (bytes) => {
+      for (const sink of sinks) sink.write(bytes)
+    },
+    end: () => {
+      for (const sink of sinks) sink.end()
+    },
+  }
+}
+
+function decoding(encoding: Encoding, sink: BodySink): BodySink {
+  const decoder = decoderOf(encoding)
+  return {
+    write: (bytes) => sink.write(decoder.write(bytes)),
+    end: () => {
+      sink.write(decoder.end())
+      sink.end()
+    },
+  }
+}

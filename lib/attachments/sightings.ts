@@ -1,0 +1,63 @@
+/*
+ * What has been seen of one message: its names, the first one that a mask denies, and why there may be names that were
+ * not seen.
+ */
+
+import { deniedBy, type Mask } from './masks'
+import type { Name } from './names'
+import { nameForLog, shownForms } from './shown'
+
+export interface Inspected {
+  /** The first denied name; reading ends there. */
+  readonly denied: { readonly mask: string; readonly name: string } | null
+  /** Why there may be names that were not read, and where; null when all were. */
+  readonly unreadable: string | null
+  /** Every name seen, cleaned for a log, each once; the first 1000. */
+  readonly names: readonly string[]
+}
+
+const mostNamesKept = 1000
+
+/** Takes nothing after the first denied name. */
+export class Sightings {
+  readonly #names = new Set<string>()
+  #nameCount = 0
+  #denied: Inspected['denied'] = null
+  #unreadable: string | null = null
+
+  /** @param mostInParts names that are looked at outside of archives, which have their own limit */
+  constructor(
+    private readonly masks: readonly Mask[],
+    private readonly mostInParts: number,
+    private readonly onDenied: () => void,
+  ) {}
+
+  get outcome(): Inspected {
+    return { denied: this.#denied, unreadable: this.#unreadable, names: [...this.#names] }
+  }
+
+  /** Something that may hide names; the first counts. */
+  trouble(where: string, what: string): void {
+    if (!this.#denied) this.#unreadable ??= `${where}: ${what}`
+  }
+
+  /** @returns whether others would be looked at */
+  nameInPart(name: Name, where: string): boolean {
+    if (++this.#nameCount <= this.mostInParts) this.name(name)
+    else this.trouble(where, `more than ${this.mostInParts} names`)
+    return !this.#denied && this.#nameCount <= this.mostInParts
+  }
+
+  name(name: Name): void {
+    if (this.#denied) return
+    if (this.#names.size < mostNamesKept) this.#names.add(nameForLog(name[0]))
+    for (const reading of name) {
+      const mask = deniedBy(this.masks, shownForms(reading))
+      if (!mask) continue
+      this.#denied = { mask: mask.text, name: nameForLog(reading) }
+      this.#names.add(this.#denied.name)
+      this.onDenied()
+      return
+    }
+  }
+}
