@@ -34,7 +34,7 @@ export interface Settings {
   readonly debug: boolean
 }
 
-export interface AttachmentSettings {
+interface AttachmentSettings {
   /** None: attachments are not looked at. */
   readonly deny: readonly Mask[]
   readonly insideArchives: boolean

@@ -4,7 +4,7 @@
  */
 
 /** What is written for one key, all of `key[]` together. */
-export interface Setting {
+interface Setting {
   readonly section: string
   readonly key: string
   readonly value: string

@@ -12,7 +12,7 @@ import { entryIn } from './lists'
 import { fileNames } from './schema'
 
 /** Where Haraka's configuration is: the site's directory, and below it the package's own. */
-export type ConfigPlaces = Pick<Plugin['config'], 'overrides_path' | 'root_path'>
+type ConfigPlaces = Pick<Plugin['config'], 'overrides_path' | 'root_path'>
 
 export interface SettingsFile {
   /** Null: there is none. */

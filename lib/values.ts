@@ -192,7 +192,7 @@ export function hosts(defaultPort: number): Kind<readonly Host[]> {
   }
 }
 
-/** Masks for the names of attachments, separated by space, comma or semicolon; none at all, too. */
+/** For the names of attachments; may be empty. */
 export const masks: Kind<readonly Mask[]> = {
   allowed: 'masks such as *.exe or *.scr, separated by space, comma or semicolon, without quotes or slashes',
   parse(value) {

@@ -9,7 +9,7 @@ import { wordReadings } from './words'
 
 export type Encoding = 'base64' | 'quoted-printable' | 'identity'
 
-export interface Decoder {
+interface Decoder {
   write(bytes: Buffer): Buffer
   /** What was held back. */
   end(): Buffer

@@ -9,7 +9,7 @@ import { parameters, withoutComments, type Parameter } from './parameters'
 import type { ContentHeader } from './part-headers'
 import { hasFewWords, hasWords, wordReadings } from './words'
 
-export interface PartNames {
+interface PartNames {
   readonly names: readonly Name[]
   /** False: there may be more. */
   readonly complete: boolean
@@ -21,8 +21,8 @@ export type Name = readonly [string, ...string[]]
 const nameParameters = 'file-?name|name'
 
 /**
- * Names of one part, about, the same ones counted again and pieces twice; a header that is too much is a quarter of all.
- * Real parts have four.
+ * About so many names of one part are looked at: one that comes again counts again, a piece counts twice, and a header
+ * that is too much for a quarter of all. Real parts have four.
  */
 const mostNames = 500
 

@@ -3,7 +3,7 @@
  * semicolons, comments, a backslash that escapes or does not. Every reading is kept; nothing is decoded here.
  */
 
-export interface Parameters {
+interface Parameters {
   readonly found: readonly Parameter[]
   /** False: there are more, or longer ones, than are looked at. */
   readonly complete: boolean

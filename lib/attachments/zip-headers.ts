@@ -26,7 +26,7 @@ export interface ZipHeader {
 }
 
 /** The end record: how many entries the archive says it has; null when it does not say. */
-export interface ZipEnd {
+interface ZipEnd {
   readonly kind: 'end'
   readonly entries: number | null
   /** Whether a directory of the size that it says is in front of it. */
@@ -156,8 +156,8 @@ function header(bytes: Buffer, nameBytes: number, extra: Buffer, fields: Fields)
   // Cut off within the name, or no header at all.
   if (nameBytes === 0 || bytes.length < nameBytes) return null
   const { kind, version, flags, method, size, contentAt } = fields
-  const pieces = looked(bytes)
-  const unicode = looked(unicodePath(extra)).map((piece) => piece.toString('utf8'))
+  const pieces = piecesOf(bytes)
+  const unicode = piecesOf(unicodePath(extra)).map((piece) => piece.toString('utf8'))
   const isShort = pieces.length === 1 && unicode.length < 2
   const key = isShort ? [bytes.toString('latin1'), ...unicode].join('\0') : null
   const names = [...unicode, ...pieces.flatMap((piece) => nameReadings(piece, (flags & flag.utf8) !== 0))]
@@ -180,7 +180,7 @@ function isStrongVersion(version: number): boolean {
 }
 
 /** A name, or of one that is too long both ends, and the end of what stands before its first NUL. */
-function looked(name: Buffer): Buffer[] {
+function piecesOf(name: Buffer): Buffer[] {
   if (name.length <= longestName) return name.length > 0 ? [name] : []
   const nul = name.indexOf(0)
   const cut = nul < 0 ? [] : [name.subarray(Math.max(0, nul - longestName), nul)]
