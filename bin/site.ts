@@ -73,8 +73,12 @@ export function settingsOf(site: Site, host?: string): Settings {
   return parseSettings(readSettingsFiles(site.own), site.plugins.includes(quarantineName), host)
 }
 
-/** The plugin's settings as shipped, for a clamd that is named on the command line. @throws ConfigError */
-export function settingsWithoutSite(host: string): Settings {
+/**
+ * The plugin's settings as shipped: those of no site.
+ * @param host takes the place of `[main] host`
+ * @throws ConfigError for that host
+ */
+export function shippedSettings(host?: string): Settings {
   return parseSettings(readSettingsFiles(configOf(ownPackage(), null)), false, host)
 }
 

@@ -140,25 +140,35 @@ function missingQuarantine(settings: Settings): string[] {
   ]
 }
 
-/** The settings whose action keeps a copy. */
-export function wantingQuarantine({ rules, attachments }: Settings): string[] {
-  const actions: Record<string, Action> = {
-    '[infected] action': rules.infected,
-    ...(rules.authenticated === rules.infected ? {} : { '[infected] authenticated': rules.authenticated }),
-    ...Object.fromEntries(
-      rules.signatures.map(({ text, action }) => [`${text} (${fileNames.signatures})`, action]),
-    ),
-    ...Object.fromEntries(
-      Object.entries(rules.unscanned).map(([name, action]) => [`[unscanned] ${name}`, action]),
-    ),
-    ...(attachments.deny.length > 0
-      ? {
-          '[attachments] action': rules.attachments.denied,
-          '[attachments] unreadable': rules.attachments.unreadable,
-        }
-      : {}),
+/** An action that the settings name, and where they do. */
+export interface ConfiguredAction {
+  readonly rule: keyof Rules
+  /** As in `[infected] action` and `Heuristics.* (clamav-stream.signatures)`. */
+  readonly where: string
+  readonly action: Action
+}
+
+/** Every action that a message may get by the settings, without those that go by another key or are for nothing. */
+export function actionsOf({ rules, attachments }: Settings): ConfiguredAction[] {
+  const all: ConfiguredAction[] = []
+  const add = (rule: keyof Rules, where: string, action: Action) => void all.push({ rule, where, action })
+  add('infected', '[infected] action', rules.infected)
+  if (rules.authenticated !== rules.infected)
+    add('authenticated', '[infected] authenticated', rules.authenticated)
+  for (const { text, action } of rules.signatures)
+    add('signatures', `${text} (${fileNames.signatures})`, action)
+  for (const [key, action] of Object.entries(rules.unscanned)) add('unscanned', `[unscanned] ${key}`, action)
+  if (attachments.deny.length > 0) {
+    add('attachments', '[attachments] action', rules.attachments.denied)
+    add('attachments', '[attachments] unreadable', rules.attachments.unreadable)
   }
-  return Object.entries(actions).flatMap(([name, { quarantine }]) => (quarantine ? [name] : []))
+  return all
+}
+
+/** The settings whose action keeps a copy. */
+export function wantingQuarantine(settings: Settings): string[] {
+  const wanting = actionsOf(settings).filter(({ action }) => action.quarantine)
+  return [...new Set(wanting.map(({ where }) => where))]
 }
 
 function deepFreeze<T extends object>(value: T): T {

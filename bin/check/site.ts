@@ -5,10 +5,10 @@
 
 import ms from 'ms'
 import { delivers } from '../../lib/action'
-import type { Settings } from '../../lib/config'
+import { actionsOf, type ConfiguredAction, type Settings } from '../../lib/config'
 import { bytesLimit, inactivityLimit, misfits, sizeText, usualMaxScanMs } from '../../lib/limits'
 import { ownNames } from '../../lib/neighbours'
-import type { Site } from '../site'
+import { shippedSettings, type Site } from '../site'
 import type { Finding } from './findings'
 import { examineNeighbours } from './neighbours'
 import { examineQuarantine } from './quarantine'
@@ -18,6 +18,7 @@ export async function examineSite(site: Site, settings: Settings): Promise<Findi
     listing(site),
     ...limits(site, settings),
     ...letBy(settings),
+    ...lenient(settings),
     ...(await examineQuarantine(site, settings)),
     ...examineNeighbours(site),
   ]
@@ -110,10 +111,8 @@ function number(value: unknown): number | null {
 }
 
 /** What is let by on purpose is no fault, but who looks should see it. */
-function letBy({ check, exemptions, rules, proof, startup, attachments }: Settings): Finding[] {
+function letBy({ check, exemptions, proof, startup }: Settings): Finding[] {
   const exempt = Object.entries(check).flatMap(([name, isChecked]) => (isChecked ? [] : [snake(name)]))
-  const unscanned = Object.entries(rules.unscanned).filter(([, action]) => delivers(action))
-  const denied = Object.entries(rules.attachments).filter(([, action]) => delivers(action))
   const everybody = exemptions.filter(({ text }) =>
     /\/0\b|^(?:user|sender|recipient) \*(?:@\*)?$/i.test(text),
   )
@@ -121,18 +120,30 @@ function letBy({ check, exemptions, rules, proof, startup, attachments }: Settin
     ...(exempt.length > 0 ? [`[check] leaves out whoever is ${exempt.join(', ')}`] : []),
     ...(exemptions.length > 0 ? [`clamav-stream.exempt has ${exemptions.length} of them`] : []),
     ...everybody.map(({ text }) => `clamav-stream.exempt: "${text}" holds for everybody`),
-    ...unscanned.map(([reason]) => `[unscanned] ${reason}=accept delivers what was not scanned`),
-    ...(delivers(rules.infected) || rules.infected.text === 'discard'
-      ? [`[infected] action=${rules.infected.text}`]
-      : []),
-    ...(attachments.deny.length > 0
-      ? denied.map(([name, { text }]) => `[attachments] ${name === 'denied' ? 'action' : name}=${text}`)
-      : []),
     ...(startup.maxPings === 0 || proof.selfTest === 'off'
       ? ['no clamd has to show that it finds anything (self_test, max_pings)']
       : []),
   ]
   return texts.map((text) => ({ level: 'note', about: 'let by', text }))
+}
+
+/** Actions that deliver what there is something against, or lose it without a word to anybody. */
+function lenient(settings: Settings): Finding[] {
+  const shipped = new Set(actionsOf(shippedSettings()).map(ruleText))
+  const texts = actionsOf(settings)
+    .filter(({ action }) => delivers(action) || action.text === 'discard')
+    .map(ruleText)
+  return texts.map((text) =>
+    // Nobody has to be told of it as of something that was done here.
+    shipped.has(text)
+      ? { level: 'note', about: 'rules', text: `${text}, as shipped` }
+      : { level: 'note', about: 'let by', text },
+  )
+}
+
+function ruleText({ rule, where, action }: ConfiguredAction): string {
+  if (rule === 'signatures') return `${where}: ${action.text}`
+  return `${where}=${action.text}${rule === 'unscanned' ? ' delivers what was not scanned' : ''}`
 }
 
 function snake(name: string): string {

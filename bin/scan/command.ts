@@ -4,7 +4,7 @@
 
 import type { Verdict } from '../../lib/verdict'
 import { Desk, interruptedCode, interruption, severally } from '../scanning'
-import { openSite, settingsOf, settingsWithoutSite } from '../site'
+import { openSite, settingsOf, shippedSettings } from '../site'
 import { Progress, escaped } from '../terminal'
 import { contentsOf, type Content } from './content'
 import { systemText, spool, walk, type Found, type Path } from './walk'
@@ -37,9 +37,7 @@ interface Counts {
 export async function scan(paths: readonly string[], options: ScanOptions): Promise<number> {
   const { host, config } = options
   const settings =
-    host !== undefined && config === undefined
-      ? settingsWithoutSite(host)
-      : settingsOf(openSite(config), host)
+    host !== undefined && config === undefined ? shippedSettings(host) : settingsOf(openSite(config), host)
   const desk = new Desk(settings, options.verbose)
   const { signal, forget } = interruption()
   const began = new Date()

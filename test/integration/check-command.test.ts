@@ -336,6 +336,44 @@ test('what the settings let by is noted, and changes no code', async (t) => {
   assert.equal(ran.code, 0)
 })
 
+test('every action that delivers or loses what is infected is noted, the shipped rule as such', async (t) => {
+  const fake = await startFakeClamd({ protocols: ['INSTREAM'] })
+  t.after(() => fake.stop())
+  const ini = `host=${addressText(fake.address)}\nmax_signature_age=0\n`
+  const shipped = /^note +rules +Heuristics\.Phishing\.\* \(clamav-stream\.signatures\): tag, as shipped$/m
+  const told = async (files: Record<string, string>, ...expected: RegExp[]) => {
+    const ran = await check(site({ 'clamav-stream.ini': ini, ...files }), '--quick')
+    for (const pattern of expected) assert.match(ran.text, pattern)
+    assert.equal(ran.code, 0)
+    return ran.text
+  }
+  const noted = /CLAMAV-STREAM OK: nothing is wrong, and what is let by is noted\n$/
+  const authenticated = `${ini}[infected]\nauthenticated=tag\n`
+  await told(
+    { 'clamav-stream.ini': authenticated },
+    /^note +let by +\[infected\] authenticated=tag$/m,
+    shipped,
+    noted,
+  )
+  const rules = await told(
+    { 'clamav-stream.signatures': 'Heuristics.Phishing.* tag\n/^PUA\\./ discard\nWin.* reject\n* tag\n' },
+    /^note +let by +\/\^PUA\\\.\/ \(clamav-stream\.signatures\): discard$/m,
+    /^note +let by +\* \(clamav-stream\.signatures\): tag$/m,
+    shipped,
+    noted,
+  )
+  assert.doesNotMatch(rules, /Win\.\*/)
+  const attachments = `${ini}[attachments]\ndeny=*.exe\naction=discard\nunreadable=defer\n`
+  await told({ 'clamav-stream.ini': attachments }, /^note +let by +\[attachments\] action=discard$/m, noted)
+  const all = await told({}, shipped, /CLAMAV-STREAM OK: every message is scanned\n$/)
+  assert.doesNotMatch(all, /let by/)
+  const own = await told(
+    { 'clamav-stream.signatures': 'Heuristics.Phishing.* reject\n' },
+    /OK: every message is scanned\n$/,
+  )
+  assert.doesNotMatch(own, /Heuristics/)
+})
+
 const isRoot = process.geteuid?.() === 0
 test(
   'a unix socket, as who Haraka becomes',

@@ -276,6 +276,9 @@ test('whatever keeps a copy wants queue/quarantine in config/plugins', () => {
   }
   const without = { hasQuarantine: false }
   assert.match(problems({}, { ...without, signatures: ['Eicar* quarantine'] }), /queue\/quarantine/)
+  // Of two rules with one pattern the first is in force.
+  const twice = ['Eicar* quarantine', 'Eicar* reject']
+  assert.match(problems({}, { ...without, signatures: twice }), /queue\/quarantine/)
   assert.match(
     problems({ attachments: { deny: '*.exe', action: 'quarantine' } }, without),
     /queue\/quarantine/,
