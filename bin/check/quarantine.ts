@@ -17,7 +17,7 @@ export async function examineQuarantine(site: Site, settings: Settings): Promise
   const about = 'quarantine'
   if (wantingQuarantine(settings).length === 0)
     return [{ level: 'ok', about, text: 'no rule keeps messages' }]
-  const folder = quarantineOf(site)
+  const folder = quarantineOf(site, settings.quarantineFolder)
   const directory = existsSync(folder) ? folder : path.dirname(folder)
   const { user, group } = site.haraka.get('smtp.ini').main ?? {}
   const deferred = 'messages that are to be kept are deferred'

@@ -5,7 +5,7 @@
 
 import { open } from 'node:fs/promises'
 import path from 'node:path'
-import { openSite, type Site } from '../site'
+import { openSite, settingsOf, type Site } from '../site'
 import { escaped } from '../terminal'
 import { UserError } from '../user-error'
 import { Journal, type JournalLine, type Share } from './journal'
@@ -18,6 +18,11 @@ export interface CommonOptions extends Filters {
   readonly json: boolean
 }
 
+interface SceneOptions extends CommonOptions {
+  /** In place of `[main] host`, which need not be right then. */
+  readonly host?: string
+}
+
 /** What a command works on. */
 export interface Scene {
   /** null: there is none, `--dir` says where the messages are. */
@@ -28,9 +33,9 @@ export interface Scene {
   readonly entries: readonly JournalLine[]
 }
 
-export async function sceneOf(ids: readonly string[], options: CommonOptions): Promise<Scene> {
+export async function sceneOf(ids: readonly string[], options: SceneOptions): Promise<Scene> {
   const site = siteOf(options)
-  const directory = options.dir === undefined ? quarantineOf(mustBe(site)) : path.resolve(options.dir)
+  const directory = options.dir === undefined ? directoryOf(mustBe(site), options) : path.resolve(options.dir)
   const store = await openStore(directory, options.dir === undefined)
   for (const text of store.odd) process.stderr.write(`${escaped(text)}\n`)
   const journal = new Journal(directory)
@@ -41,6 +46,10 @@ export async function sceneOf(ids: readonly string[], options: CommonOptions): P
     journal,
     entries: await journal.entries(),
   }
+}
+
+function directoryOf(site: Site, { host }: SceneOptions): string {
+  return quarantineOf(site, settingsOf(site, host).quarantineFolder)
 }
 
 /** With `--dir` a site is welcome, and not needed. */

@@ -7,7 +7,7 @@ import { existsSync } from 'node:fs'
 import { readdir, readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { accountOf } from '../accounts'
-import { settingsOf, type Site } from '../site'
+import type { Site } from '../site'
 import { parseRecord, whyKept, type QuarantineRecord } from '../../lib/record'
 import { fitsWildcards } from '../../lib/wildcards'
 import { UserError } from '../user-error'
@@ -31,14 +31,17 @@ export interface Store {
   readonly odd: readonly string[]
 }
 
-/** Where the quarantine of a site is. */
-export function quarantineOf(site: Site): string {
+/**
+ * Where the quarantine of a site is.
+ * @param folder `[quarantine] folder` of the settings
+ */
+export function quarantineOf(site: Site, folder: string): string {
   const ini = site.haraka.get('quarantine.ini')
   const base = ini.main?.quarantine_path
   return path.resolve(
     site.directory,
     typeof base === 'string' && base !== '' ? base : '/var/spool/haraka/quarantine',
-    settingsOf(site).quarantineFolder,
+    folder,
   )
 }
 

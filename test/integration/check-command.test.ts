@@ -311,6 +311,24 @@ test('the site: what is wrong, and the line to add', async (t) => {
   )
 })
 
+test('--host takes the place of a wrong host, also where messages are kept', async (t) => {
+  const fake = await startFakeClamd({ protocols: ['INSTREAM'] })
+  t.after(() => fake.stop())
+  const directory = site({
+    plugins: 'clamav-stream\nqueue/quarantine\n',
+    'clamav-stream.ini': 'host=1.2.3.4.5\nmax_signature_age=0\n[infected]\naction=quarantine reject\n',
+    'quarantine.ini': `quarantine_path=${path.join(sites.path, 'of-host')}\n`,
+  })
+  const address = addressText(fake.address)
+  mkdirSync(path.join(sites.path, 'of-host', 'infected'), { recursive: true, mode: 0o700 })
+  const ran = await check(directory, '--quick', '--host', address)
+  assert.match(ran.text, new RegExp(`^ok +${address} +finds the EICAR test file$`, 'm'))
+  assert.match(ran.text, /^ok +quarantine .*of-host\/infected can be written to$/m)
+  assert.equal(ran.code, 0)
+  const rescan = await clamavStream(['quarantine', 'rescan', '--host', address], { cwd: directory })
+  assert.deepEqual([rescan.code, rescan.error], [0, ''])
+})
+
 test('what the settings let by is noted, and changes no code', async (t) => {
   const fake = await startFakeClamd({ protocols: ['INSTREAM'] })
   t.after(() => fake.stop())
