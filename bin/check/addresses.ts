@@ -1,6 +1,7 @@
 /*
  * Each address of clamd: how fast, which one, what it finds, and how large a message may be. Asked with what
- * the plugin itself asks with at start (lib/clamd/inquiry.ts, lib/proof/prove.ts).
+ * the plugin itself asks with at start (lib/clamd/inquiry.ts, lib/proof/prove.ts), and judged as in its log
+ * (lib/proof/judge.ts).
  */
 
 import { addressText, type Address } from '../../lib/address'
@@ -11,11 +12,11 @@ import { inquire } from '../../lib/clamd/inquiry'
 import { protocolOf, type Protocol } from '../../lib/clamd/protocol'
 import type { Settings } from '../../lib/config'
 import { Hosts } from '../../lib/hosts'
-import { sizeText } from '../../lib/limits'
 import { world } from '../../lib/world'
-import { proveAsMail } from '../../lib/proof/prove'
+import { oddities, sightOf, type Kind } from '../../lib/proof/judge'
+import { proveAsMail, type Proof } from '../../lib/proof/prove'
 import type { AsHaraka } from './as-haraka'
-import type { Finding } from './findings'
+import type { Finding, Level } from './findings'
 
 /** What was found out about one address; null: not known, or not asked. */
 export interface Examined {
@@ -40,6 +41,12 @@ export interface Examined {
   readonly error: string | null
 }
 
+/** An address, and by what it is judged; null: it was not proven. */
+interface Look {
+  readonly examined: Examined
+  readonly proof: Proof | null
+}
+
 /** @param isQuick leave out the search for the largest size, which sends some times max_size */
 export async function examineAll(
   settings: Settings,
@@ -51,14 +58,15 @@ export async function examineAll(
   const warn = (text: string) => void findings.push({ level: 'warning', about: 'host', text })
   const hosts = new Hosts(settings.hosts, world(warn))
   const addresses = await hosts.addresses(signal)
-  const examined = await Promise.all(
+  const looks = await Promise.all(
     addresses.map((address) => examine(address, settings, isQuick, dialler, signal)),
   )
+  const examined = looks.map((look) => look.examined)
   if (addresses.length === 0)
     findings.push({ level: 'failure', about: 'host', text: 'no host resolves to an address' })
   // While one works, another one that does not is no reason to fear for mail.
   const isLost = !examined.some(works)
-  for (const one of examined) findings.push(...findingsOf(one, settings, isLost))
+  for (const look of looks) findings.push(...findingsOf(look, settings, isLost))
   return { examined, findings }
 }
 
@@ -72,7 +80,7 @@ async function examine(
   isQuick: boolean,
   { connect, user }: AsHaraka,
   signal: AbortSignal,
-): Promise<Examined> {
+): Promise<Look> {
   const { scan } = settings
   const nothing: Examined = {
     address: addressText(address),
@@ -109,7 +117,7 @@ async function examine(
     const depth = isQuick ? 'eicar' : 'full'
     const proven = await proveAsMail(address, { ...scan, depth }, protocolOf(offer), connect, signal)
     const { proof, protocol, streamFailure } = proven
-    return {
+    const examined: Examined = {
       ...known,
       protocol,
       dataPort: protocol === 'stream' ? true : streamFailure?.step === 'data connect' ? false : null,
@@ -119,11 +127,13 @@ async function examine(
       alarm: proof.alarm?.text ?? null,
       tellsLimits: proof.tellsLimits,
     }
+    return { examined, proof }
   } catch (error) {
     const isClosed = error instanceof Failure && error.step === 'data connect'
     const asWhom =
       user !== null && 'path' in address ? `, as ${user}, whom Haraka becomes (user in smtp.ini)` : ''
-    return { ...known, ...(isClosed && { dataPort: false }), error: `${failureText(error)}${asWhom}` }
+    const text = `${failureText(error)}${asWhom}`
+    return { examined: { ...known, ...(isClosed && { dataPort: false }), error: text }, proof: null }
   }
 }
 
@@ -131,87 +141,84 @@ async function examine(
 const socketRemedy =
   "clamd.conf: LocalSocketGroup and LocalSocketMode that let Haraka in; with `user` in smtp.ini, `group` there, for Haraka has none of that user's other groups"
 
-function findingsOf(one: Examined, { scan, proof }: Settings, isLost: boolean): Finding[] {
-  const about = one.address
+function findingsOf({ examined, proof }: Look, settings: Settings, isLost: boolean): Finding[] {
+  const { address: about, error, connectMs, engine } = examined
   const bad = isLost ? 'failure' : 'warning'
-  const engine = one.engine?.release ?? 'version not told'
-  const age = one.signatureAgeHours
-  const signatures = one.engine?.signatures
-  const facts = [
-    engine,
-    signatures && age !== null
-      ? `signatures ${signatures.number}, ${ageText(age * 3_600_000)} old`
-      : 'signatures without number or date',
-    ...(one.connectMs === null ? [] : [`connects in ${one.connectMs} ms`]),
-    ...(one.protocols ? [`has ${one.protocols.join(' and ') || 'neither STREAM nor INSTREAM'}`] : []),
-    ...(one.protocol ? [`spoken to in ${one.protocol.toUpperCase()}`] : []),
-  ]
-  if (one.error !== null)
+  const facts = factsOf(examined)
+  if (error !== null)
     return [
       {
         level: bad,
         about,
-        text: one.connectMs === null ? one.error : `${facts.join(', ')}: ${one.error}`,
-        ...(one.error.includes('(EACCES)') && { remedy: socketRemedy }),
+        text: connectMs === null ? error : `${facts}: ${error}`,
+        ...(error.includes('(EACCES)') && { remedy: socketRemedy }),
       },
     ]
-  const found: Finding[] = [{ level: 'ok', about, text: facts.join(', ') }]
-  if (one.findsTestFile === false)
-    found.push({
-      level: bad,
+  const old = tooOld(engine, Date.now(), settings.proof.maxSignatureAgeMs)
+  return [
+    { level: 'ok', about, text: facts },
+    ...(proof ? [sightOf(proof, settings.scan.maxBytes), ...oddities(proof)] : []).map((one) => ({
+      level: levels[one.kind] ?? bad,
       about,
-      text: 'does not find the EICAR test file in an attachment',
-      remedy: 'look for signatures (freshclam) and ScanMail yes in clamd.conf',
-    })
-  if (one.findsTestFile === true)
-    found.push({
-      level: one.provenBytes !== null && one.provenBytes < scan.maxBytes ? 'warning' : 'ok',
-      about,
-      ...(one.provenBytes === null
-        ? { text: 'finds the EICAR test file' }
-        : one.provenBytes >= scan.maxBytes
-          ? { text: `finds the EICAR test file, also at the end of ${sizeText(one.provenBytes)} (max_size)` }
-          : {
-              text: `finds the EICAR test file up to ${sizeText(one.provenBytes)} only, max_size is ${sizeText(scan.maxBytes)}`,
-              remedy: `raise StreamMaxLength, MaxFileSize and MaxScanSize in clamd.conf, or lower max_size`,
-            }),
-    })
-  if (one.alarm !== null)
-    found.push({
-      level: bad,
-      about,
-      text: `a harmless mail comes to: ${one.alarm}`,
-      remedy: 'look for a signature of your own that matches everything, and for a proxy before clamd',
-    })
-  if (one.tellsLimits === false)
-    found.push({
-      level: 'note',
-      about,
-      text: 'says OK where it stops at a limit of its own, as with archives in archives',
-      remedy: 'clamd.conf: AlertExceedsMax yes',
-    })
-  const old = tooOld(one.engine, Date.now(), proof.maxSignatureAgeMs)
-  if (old !== null)
-    found.push({
+      text: one.text,
+      ...(one.remedy !== null && { remedy: one.remedy }),
+    })),
+    ...(old === null
+      ? []
+      : [
+          {
+            level: 'warning' as const,
+            about,
+            text: `${old} (max_signature_age)`,
+            remedy: 'look after freshclam',
+          },
+        ]),
+    ...ofStream(examined),
+  ]
+}
+
+/** null: as bad as it is where no other address works either, or one does. */
+const levels: Record<Kind, Level | null> = {
+  blind: null,
+  finds: 'ok',
+  whole: 'ok',
+  partly: 'warning',
+  alarmed: null,
+  mute: null,
+  silent: 'note',
+}
+
+function factsOf({ engine, signatureAgeHours: age, connectMs, protocols, protocol }: Examined): string {
+  const signatures = engine?.signatures
+  return [
+    engine?.release ?? 'version not told',
+    signatures && age !== null
+      ? `signatures ${signatures.number}, ${ageText(age * 3_600_000)} old`
+      : 'signatures without number or date',
+    ...(connectMs === null ? [] : [`connects in ${connectMs} ms`]),
+    ...(protocols ? [`has ${protocols.join(' and ') || 'neither STREAM nor INSTREAM'}`] : []),
+    ...(protocol ? [`spoken to in ${protocol.toUpperCase()}`] : []),
+  ].join(', ')
+}
+
+function ofStream({ address: about, dataPort, streamFailure }: Examined): Finding[] {
+  if (dataPort === true) return [{ level: 'ok', about, text: 'the STREAM data port can be reached' }]
+  if (dataPort === false)
+    return [
+      {
+        level: 'warning',
+        about,
+        text: 'the STREAM data port cannot be reached; INSTREAM is used instead',
+        remedy: 'open StreamMinPort to StreamMaxPort, or set protocol=instream',
+      },
+    ]
+  if (streamFailure === null) return []
+  return [
+    {
       level: 'warning',
       about,
-      text: `${old} (max_signature_age)`,
-      remedy: 'look after freshclam',
-    })
-  if (one.dataPort === true) found.push({ level: 'ok', about, text: 'the STREAM data port can be reached' })
-  if (one.dataPort === false)
-    found.push({
-      level: 'warning',
-      about,
-      text: 'the STREAM data port cannot be reached; INSTREAM is used instead',
-      remedy: 'open StreamMinPort to StreamMaxPort, or set protocol=instream',
-    })
-  else if (one.streamFailure !== null)
-    found.push({
-      level: 'warning',
-      about,
-      text: `STREAM comes to nothing (${one.streamFailure}); INSTREAM is used instead`,
+      text: `STREAM comes to nothing (${streamFailure}); INSTREAM is used instead`,
       remedy: "look into clamd's log, or set protocol=instream",
-    })
-  return found
+    },
+  ]
 }

@@ -1,15 +1,26 @@
 /*
- * What the log is told of a proof: what is not as it was, and for whoever keeps that clamd, what to do about it.
+ * What the log is told of a proof: what is not as it was, what that means for mail, and what to do about it.
  */
 
 import { failureText, type Failure } from '../clamd/failure'
 import { sizeText } from '../limits'
-import type { Alarm, Proof } from './prove'
+import { oddities, sightOf, type Judgement, type Kind } from './judge'
+import type { Proof } from './prove'
 
 /** To be put behind the address. */
 export interface News {
   readonly level: 'info' | 'warn' | 'error'
   readonly text: string
+}
+
+const levels: Record<Kind, News['level']> = {
+  blind: 'error',
+  finds: 'info',
+  whole: 'info',
+  partly: 'warn',
+  alarmed: 'error',
+  mute: 'error',
+  silent: 'warn',
 }
 
 /**
@@ -24,54 +35,44 @@ export function newsOf(
   maxBytes: number,
 ): News[] {
   const news: News[] = []
+  const tell = (one: Judgement) =>
+    void news.push({ level: levels[one.kind], text: wordsFor(one, proof, maxBytes) })
   if (proof.findsTestFile !== before?.findsTestFile || proof.provenBytes !== before.provenBytes)
-    news.push(whatIsFound(proof, maxBytes))
+    tell(sightOf(proof, maxBytes))
   if (streamFailure && !before)
     news.push({
       level: 'info',
       text: `gets mail by INSTREAM, STREAM came to nothing: ${failureText(streamFailure)}`,
     })
-  if (proof.alarm && proof.alarm.text !== before?.alarm?.text) news.push(whatIsWrong(proof.alarm))
-  if (proof.tellsLimits === false && before?.tellsLimits !== false)
-    news.push({
-      level: 'warn',
-      text:
-        'says OK where it stops at a limit of its own, as with archives in archives: such mail counts as clean. With ' +
-        'AlertExceedsMax yes in its clamd.conf (from 0.101 on) it says so',
-    })
+  const known = before ? oddities(before).map(({ text }) => text) : []
+  for (const one of oddities(proof)) if (!known.includes(one.text)) tell(one)
   return news
 }
 
-function whatIsFound(
-  { findsTestFile, provenBytes, provesMaxBytes, missed, probes, sentBytes, ms }: Proof,
-  maxBytes: number,
-): News {
+function wordsFor({ kind, text, remedy }: Judgement, proof: Proof, maxBytes: number): string {
+  const { missed, provenBytes, probes, sentBytes, ms } = proof
   const cost = `${probes} probe${probes === 1 ? '' : 's'}, ${sizeText(sentBytes)}, ${ms} ms`
-  if (!findsTestFile)
-    return {
-      level: 'error',
-      text:
-        `gets no mail: it does not find the EICAR test file (${missed ?? ''}). Are there signatures, ` +
-        'and ScanMail yes? It is tried again; self_test=off lets mail go there all the same',
-    }
-  if (provenBytes === null) return { level: 'info', text: `finds the EICAR test file (${cost})` }
-  if (provesMaxBytes)
-    return { level: 'info', text: `scans to the end: EICAR found in ${sizeText(provenBytes)} (${cost})` }
-  return {
-    level: 'warn',
-    text:
-      `scans messages of up to ${provenBytes} bytes (${sizeText(provenBytes)}) to the end, max_size is ` +
-      `${sizeText(maxBytes)}: it gets no larger ones. Raise StreamMaxLength and MaxFileSize in its clamd.conf to ` +
-      `${maxBytes} or more, MaxScanSize to ${2 * maxBytes} or more; or lower max_size (${missed ?? ''}; ${cost})`,
-  }
-}
-
-function whatIsWrong({ kind, text }: Alarm): News {
-  return {
-    level: 'error',
-    text:
-      kind === 'found'
-        ? `finds something in a harmless mail: ${text}. All mail that goes there may be taken for infected`
-        : `comes to no verdict on a harmless mail: ${text}. All mail that goes there may be left unscanned`,
+  const advice = `${remedy?.charAt(0).toUpperCase() ?? ''}${remedy?.slice(1) ?? ''}`
+  switch (kind) {
+    case 'blind':
+      return (
+        `gets no mail: it ${text} (${missed ?? ''}). ${advice}. It is tried again; ` +
+        'self_test=off lets mail go there all the same'
+      )
+    case 'finds':
+      return `${text} (${cost})`
+    case 'whole':
+      return `scans to the end: EICAR found in ${sizeText(maxBytes)} (${cost})`
+    case 'partly':
+      return (
+        `scans messages of up to ${provenBytes ?? 0} bytes to the end: it ${text}, and gets no larger ones. ` +
+        `${advice} (${missed ?? ''}; ${cost})`
+      )
+    case 'alarmed':
+      return `${text}. All mail that goes there may be taken for infected. ${advice}`
+    case 'mute':
+      return `${text}. All mail that goes there may be left unscanned. ${advice}`
+    case 'silent':
+      return `${text}: such mail counts as clean. ${advice}`
   }
 }

@@ -81,7 +81,7 @@ test('a limit below max_size, signatures that are old, EICAR that is not found',
   assert.ok(addresses[0].provenBytes > 20 * mega && addresses[0].provenBytes <= 40 * mega)
   const warning = findings.find(({ level }) => level === 'warning')
   assert.match(warning?.text ?? '', /only, max_size is 60MB$/)
-  assert.match(warning?.remedy ?? '', /StreamMaxLength, MaxFileSize/)
+  assert.match(warning?.remedy ?? '', /StreamMaxLength and MaxFileSize in clamd\.conf to 62914560 or more/)
   assert.deepEqual([code, ran.code], [1, 1])
 
   const fake = await startFakeClamd({
