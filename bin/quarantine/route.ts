@@ -6,7 +6,7 @@
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
-import { hostPort } from '../../lib/address'
+import { hostPort, parseHost } from '../../lib/address'
 import type { QuarantineRecord } from '../../lib/record'
 import type { Site } from '../site'
 import { UserError } from '../user-error'
@@ -21,15 +21,10 @@ export interface Hop {
 
 /** `host`, `host:port`, `[v6]:port`. @throws UserError */
 export function parseHop(text: string): Hop {
-  const match =
-    /^(?:\[(?<v6>[^\]]+)\]|(?<name>[^:[\]/\s]+)|(?<bare>[0-9a-f:.]+))(?::(?<port>\d{1,5}))?$/i.exec(text)
-  const { v6, name, bare, port = '25' } = match?.groups ?? {}
-  const host = v6 ?? name ?? bare
-  const isRight =
-    host !== undefined && (v6 === undefined || isIP(v6) === 6) && (bare === undefined || isIP(bare) === 6)
-  if (!isRight || Number(port) < 1 || Number(port) > 65535)
+  const host = parseHost(text, 25)
+  if (typeof host === 'string' || 'path' in host)
     throw new UserError(`--to ${text}: it has to be host:port, such as mail.example.com:25 or [::1]:2525`)
-  return { host, port: Number(port), tls: 'offered', login: null }
+  return { host: 'name' in host ? host.name : host.host, port: host.port, tls: 'offered', login: null }
 }
 
 type Ini = Record<string, Record<string, unknown> | undefined>

@@ -93,7 +93,21 @@ test('--to', () => {
   assert.deepEqual(where('mail.example.com'), ['mail.example.com', 25])
   assert.deepEqual(where('192.0.2.1:2525'), ['192.0.2.1', 2525])
   assert.deepEqual(where('[::1]:2525'), ['::1', 2525])
-  for (const wrong of ['', 'a:b', 'a:0', 'a:70000', '[x]:1', 'a b:25', 'http://x'])
+  assert.deepEqual(where('::1'), ['::1', 25])
+  assert.deepEqual(where('relay_1.internal.:587'), ['relay_1.internal.', 587])
+  // `::1:25` is an address as well, of which nobody thinks.
+  for (const wrong of [
+    '',
+    'a:b',
+    'a:0',
+    'a:70000',
+    '[x]:1',
+    'a b:25',
+    'http://x',
+    '::1:25',
+    '1.2.3',
+    '/tmp/x',
+  ])
     assert.throws(() => parseHop(wrong), /--to .*host:port/, wrong)
 })
 
