@@ -10,6 +10,11 @@ export interface Account {
   readonly uid: number
 }
 
+/** True for a value that names a user or a group, as `user` and `group` of smtp.ini do. */
+export function isName(value: unknown): value is string | number {
+  return (typeof value === 'string' && value !== '') || typeof value === 'number'
+}
+
 /** @param user name or number */
 export function accountOf(user: string): Account | null {
   const entry = fieldsOf('/etc/passwd').find(([name, , uid]) => name === user || uid === user)

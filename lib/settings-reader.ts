@@ -123,6 +123,10 @@ function nearest(name: string, section: Section): string {
   if (meant !== undefined) return meant
   const elsewhere = Object.entries(schema).find(([, keys]) => Object.hasOwn(keys, name))
   if (elsewhere) return `[${elsewhere[0]}] ${name}`
-  const snake = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
-  return closest(snake, Object.keys(schema[section]))
+  return closest(keyOf(name), Object.keys(schema[section]))
+}
+
+/** As keys are written: `private_ip` for `privateIp`. */
+export function keyOf(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 }

@@ -5,6 +5,7 @@
 
 import { connect as dialNow } from 'node:net'
 import type { Connect } from '../../lib/clamd/exchange'
+import { isName } from '../accounts'
 
 export interface AsHaraka {
   readonly connect: Connect
@@ -17,7 +18,7 @@ export interface AsHaraka {
 /** @param main of smtp.ini */
 export function asHaraka({ user, group }: { user?: unknown; group?: unknown } = {}): AsHaraka {
   const plain = { connect: dialNow, user: null, problem: null }
-  if (process.geteuid?.() !== 0 || !isGiven(user)) return plain
+  if (process.geteuid?.() !== 0 || !isName(user)) return plain
   try {
     as(user, group, () => undefined)
   } catch (error) {
@@ -35,15 +36,11 @@ export function asHaraka({ user, group }: { user?: unknown; group?: unknown } = 
 function as<T>(user: string | number, group: unknown, act: () => T): T {
   const gid = process.getegid?.() ?? 0
   try {
-    if (isGiven(group)) process.setegid?.(group)
+    if (isName(group)) process.setegid?.(group)
     process.seteuid?.(user)
     return act()
   } finally {
     process.seteuid?.(0)
     process.setegid?.(gid)
   }
-}
-
-function isGiven(name: unknown): name is string | number {
-  return (typeof name === 'string' && name !== '') || typeof name === 'number'
 }

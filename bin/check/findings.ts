@@ -2,7 +2,7 @@
  * What a check comes to: findings with a level each, and how they are told to people and to monitoring.
  */
 
-import { escaped, table, widthOf } from '../terminal'
+import { escaped, table } from '../terminal'
 
 /** `warning`: mail is scanned, but not as it should be. `failure`: mail would not be scanned. */
 export type Level = 'ok' | 'note' | 'warning' | 'failure'
@@ -41,5 +41,5 @@ export function asTable(findings: readonly Finding[]): string {
     [marks[level], escaped(about), escaped(text)],
     ...(remedy === undefined ? [] : [['', '', `-> ${escaped(remedy)}`]]),
   ])
-  return table(rows, widthOf({}))
+  return table(rows)
 }

@@ -7,7 +7,7 @@ import { access, constants, stat, statfs } from 'node:fs/promises'
 import path from 'node:path'
 import { wantingQuarantine, type Settings } from '../../lib/config'
 import { sizeText } from '../../lib/limits'
-import { accountOf, groupIdOf } from '../accounts'
+import { accountOf, groupIdOf, isName } from '../accounts'
 import { quarantineOf } from '../quarantine/store'
 import type { Site } from '../site'
 import type { Finding } from './findings'
@@ -80,10 +80,6 @@ async function roomAndModes(base: string, { scan, quarantineFolder }: Settings):
       remedy: `chmod 0700 ${base}`,
     })
   return found.length > 0 ? found : [{ level: 'ok', about, text: `${base} can be written to` }]
-}
-
-function isName(user: unknown): user is string | number {
-  return (typeof user === 'string' && user !== '') || typeof user === 'number'
 }
 
 /**

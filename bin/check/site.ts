@@ -8,6 +8,7 @@ import { delivers } from '../../lib/action'
 import { actionsOf, type ConfiguredAction, type Settings } from '../../lib/config'
 import { bytesLimit, inactivityLimit, misfits, sizeText, usualMaxScanMs } from '../../lib/limits'
 import { ownNames } from '../../lib/neighbours'
+import { keyOf } from '../../lib/settings-reader'
 import { shippedSettings, type Site } from '../site'
 import type { Finding } from './findings'
 import { examineNeighbours } from './neighbours'
@@ -112,7 +113,7 @@ function number(value: unknown): number | null {
 
 /** What is let by on purpose is no fault, but who looks should see it. */
 function letBy({ check, exemptions, proof, startup }: Settings): Finding[] {
-  const exempt = Object.entries(check).flatMap(([name, isChecked]) => (isChecked ? [] : [snake(name)]))
+  const exempt = Object.entries(check).flatMap(([name, isChecked]) => (isChecked ? [] : [keyOf(name)]))
   const everybody = exemptions.filter(({ text }) =>
     /\/0\b|^(?:user|sender|recipient) \*(?:@\*)?$/i.test(text),
   )
@@ -144,8 +145,4 @@ function lenient(settings: Settings): Finding[] {
 function ruleText({ rule, where, action }: ConfiguredAction): string {
   if (rule === 'signatures') return `${where}: ${action.text}`
   return `${where}=${action.text}${rule === 'unscanned' ? ' delivers what was not scanned' : ''}`
-}
-
-function snake(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 }

@@ -42,7 +42,7 @@ export async function scan(paths: readonly string[], options: ScanOptions): Prom
   const { signal, forget } = interruption()
   const began = new Date()
   const counts: Counts = { scanned: 0, infected: 0, errors: 0, skipped: 0 }
-  const standardInput = paths.includes('-') ? await spooled(signal) : null
+  const standardInput = paths.includes('-') ? await spool(process.stdin, signal) : null
   try {
     const named = paths.map((one) => (one === '-' ? (standardInput?.file ?? one) : one))
     const label = (file: Path) => (file === standardInput?.file ? 'stdin' : file)
@@ -78,10 +78,6 @@ export async function scan(paths: readonly string[], options: ScanOptions): Prom
   }
   if (signal.aborted) return interruptedCode
   return counts.infected > 0 ? 1 : counts.errors > 0 ? 2 : 0
-}
-
-async function spooled(signal: AbortSignal) {
-  return spool(process.stdin, signal)
 }
 
 /** For the bar: a first walk, by names and sizes alone. */
