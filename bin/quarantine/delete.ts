@@ -5,7 +5,7 @@
 import { rm } from 'node:fs/promises'
 import { whyKept } from '../../lib/record'
 import { counted, describe, mustAgree, mustChoose, say, type ChangeOptions } from './consent'
-import { sharesOf, type Task } from './journal'
+import { sharesOf, type Attempt } from './journal'
 import { sceneOf, stateOf, write, writeJson } from './scene'
 import { accessError, type KeptMessage } from './store'
 
@@ -37,7 +37,7 @@ export async function remove(ids: readonly string[], options: ChangeOptions): Pr
 }
 
 /** The message first: what is left of a deletion that was cut short is still listed, and can be deleted. */
-async function removeFiles(one: KeptMessage, attempt: Task): Promise<void> {
+async function removeFiles(one: KeptMessage, attempt: Attempt): Promise<void> {
   const { envelope, time, message_id } = one.record
   await attempt.write({
     event: 'deleting',

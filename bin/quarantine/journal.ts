@@ -26,7 +26,7 @@ interface Line {
   /** ISO 8601, UTC. */
   readonly time: string
   readonly uuid: string
-  /** One try, from its `begin` to its `end`. */
+  /** The same in all lines from an attempt's `begin` to its `end`. */
   readonly attempt: string
   readonly by: By
 }
@@ -34,7 +34,7 @@ interface Line {
 /** What can stand in a line. */
 export type JournalLine = Line &
   (
-    | { readonly event: 'begin'; readonly action: TaskKind; readonly process: Process }
+    | { readonly event: 'begin'; readonly action: ActionName; readonly process: Process }
     /** From here on the message may arrive. */
     | { readonly event: 'sending'; readonly to: string; readonly recipients: readonly string[] }
     | ({ readonly event: 'sent'; readonly to: string } & Delivery)
@@ -42,7 +42,7 @@ export type JournalLine = Line &
     | { readonly event: 'end' }
   )
 
-export type TaskKind = 'release' | 'delete'
+type ActionName = 'release' | 'delete'
 
 /** What became of each recipient of one transaction. */
 export interface Delivery {
@@ -92,8 +92,8 @@ export class Journal {
    * Begins to do something with a message that nobody else does at this moment.
    * @throws UserError when somebody does
    */
-  async begin(uuid: string, action: TaskKind): Promise<Task> {
-    const attempt = new Task(this, { uuid, attempt: randomUUID(), by: whoAmI() })
+  async begin(uuid: string, action: ActionName): Promise<Attempt> {
+    const attempt = new Attempt(this, { uuid, attempt: randomUUID(), by: whoAmI() })
     await attempt.write({ event: 'begin', action, process: thisProcess() })
     const other = unfinished(await this.entries(), uuid).find(({ attempt: id }) => id !== attempt.id)
     // Of two that began at the same time, the first in the file goes on.
@@ -152,8 +152,8 @@ async function syncDirectory(directory: string): Promise<void> {
 
 type Event<T> = T extends unknown ? Omit<T, keyof Line> : never
 
-/** One try with one message. */
-export class Task {
+/** To do something with one message. */
+export class Attempt {
   constructor(
     private readonly journal: Journal,
     private readonly line: Omit<Line, 'time'>,
@@ -186,7 +186,7 @@ function parse(text: string): JournalLine[] {
 
 type Begin = JournalLine & { event: 'begin' }
 
-/** Tries with a message that have begun, have not ended, and whose process lives. */
+/** Attempts at a message that have begun, have not ended, and whose process lives. */
 function unfinished(entries: readonly JournalLine[], uuid: string): Begin[] {
   const ended = new Set(entries.filter(({ event }) => event === 'end').map(({ attempt }) => attempt))
   return entries.filter(
