@@ -7,6 +7,16 @@ import { createInterface } from 'node:readline/promises'
 import type { Writable } from 'node:stream'
 import { unseen } from '../lib/text'
 
+/** What a command is asked for, which goes to standard output. */
+export function write(text: string): void {
+  process.stdout.write(text)
+}
+
+/** One object on one line of it. */
+export function writeJson(value: object): void {
+  write(`${JSON.stringify(value)}\n`)
+}
+
 /** Text of a stranger on one line: what could move a cursor, hide or turn round is written as `\x1b` or `\u202e`. */
 export function escaped(text: string): string {
   return text.replaceAll('\ufffd', '?').replace(unseen, (character) => {

@@ -4,6 +4,7 @@
 
 import { ConfigError } from '../../lib/config'
 import { UserError } from '../user-error'
+import { write } from '../terminal'
 import { interruptedCode, interruption } from '../scanning'
 import { openSite, settingsOf } from '../site'
 import { examineAll } from './addresses'
@@ -71,8 +72,4 @@ async function examined({ config, host, quick }: CheckOptions, signal: AbortSign
     }))
     return { addresses: [], findings }
   }
-}
-
-function write(text: string): void {
-  process.stdout.write(text)
 }

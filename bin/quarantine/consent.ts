@@ -3,9 +3,9 @@
  */
 
 import { whyKept } from '../../lib/record'
-import { confirm, escaped, table, widthOf } from '../terminal'
+import { confirm, escaped, table, widthOf, write } from '../terminal'
 import { UserError } from '../user-error'
-import { write, type CommonOptions } from './scene'
+import type { CommonOptions } from './scene'
 import { hasFilters, type KeptMessage } from './store'
 
 export interface ChangeOptions extends CommonOptions {

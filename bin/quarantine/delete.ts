@@ -4,9 +4,10 @@
 
 import { rm } from 'node:fs/promises'
 import { whyKept } from '../../lib/record'
+import { write, writeJson } from '../terminal'
 import { counted, describe, mustAgree, mustChoose, say, type ChangeOptions } from './consent'
 import { sharesOf, type Attempt } from './journal'
-import { sceneOf, stateOf, write, writeJson } from './scene'
+import { sceneOf, stateOf } from './scene'
 import { accessError, type KeptMessage } from './store'
 
 export async function remove(ids: readonly string[], options: ChangeOptions): Promise<number> {

@@ -6,19 +6,10 @@ import { createReadStream } from 'node:fs'
 import { pipeline } from 'node:stream/promises'
 import libmime from 'libmime'
 import { whyKept } from '../../lib/record'
-import { ago, escaped, table, widthOf } from '../terminal'
+import { ago, escaped, table, widthOf, write, writeJson } from '../terminal'
 import { UserError } from '../user-error'
 import { nameOf, sharesOf, type Share } from './journal'
-import {
-  asJson,
-  mustBeReadable,
-  sceneOf,
-  stateOf,
-  write,
-  writeJson,
-  type CommonOptions,
-  type Scene,
-} from './scene'
+import { asJson, mustBeReadable, sceneOf, stateOf, type CommonOptions, type Scene } from './scene'
 import { hasFilters, type KeptMessage } from './store'
 
 export async function list(options: CommonOptions): Promise<number> {

@@ -6,12 +6,12 @@
 import { hostPort } from '../../lib/address'
 import { serverName } from '../../lib/neighbours'
 import { interruptedCode, interruption } from '../scanning'
-import { escaped } from '../terminal'
+import { escaped, write, writeJson } from '../terminal'
 import { counted, describe, mustAgree, mustChoose, say, type ChangeOptions } from './consent'
 import { deliver } from './delivery'
 import { mustBeFree, sharesOf, type Delivery } from './journal'
 import { mustLeadAway, parseHop, routesOf, type Hop } from './route'
-import { mustBe, mustBeReadable, sceneOf, write, writeJson, type CommonOptions, type Scene } from './scene'
+import { mustBe, mustBeReadable, sceneOf, type CommonOptions, type Scene } from './scene'
 import type { KeptMessage } from './store'
 
 export interface ReleaseOptions extends ChangeOptions {

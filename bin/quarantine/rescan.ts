@@ -7,9 +7,9 @@ import { asMessage } from '../scan/content'
 import { resultOf, wordsFor } from '../scan/command'
 import { Desk, interruptedCode, interruption, severally } from '../scanning'
 import { settingsOf } from '../site'
-import { escaped } from '../terminal'
+import { escaped, write, writeJson } from '../terminal'
 import { sharesOf } from './journal'
-import { asJson, mustBe, sceneOf, write, writeJson, type CommonOptions } from './scene'
+import { asJson, mustBe, sceneOf, type CommonOptions } from './scene'
 import type { KeptMessage } from './store'
 
 export interface RescanOptions extends CommonOptions {

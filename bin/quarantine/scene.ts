@@ -66,14 +66,6 @@ export function mustBe(site: Site | null): Site {
   return site ?? openSite()
 }
 
-export function write(text: string): void {
-  process.stdout.write(text)
-}
-
-export function writeJson(value: object): void {
-  write(`${JSON.stringify(value)}\n`)
-}
-
 /** What can be said of a message in one object, the same for all commands. */
 export function asJson({ id, file, record, bytes }: KeptMessage, shares: Map<string, Share>): object {
   return { id, file, bytes, ...record, released: Object.fromEntries(shares) }

@@ -5,7 +5,7 @@
 import type { Verdict } from '../../lib/verdict'
 import { Desk, interruptedCode, interruption, severally } from '../scanning'
 import { openSite, settingsOf, shippedSettings } from '../site'
-import { Progress, escaped } from '../terminal'
+import { Progress, escaped, write, writeJson } from '../terminal'
 import { contentsOf, type Content } from './content'
 import { systemText, spool, walk, type Found, type Path } from './walk'
 
@@ -125,9 +125,9 @@ function count({ verdict }: Report, counts: Counts): void {
 }
 
 function tell(report: Report, { json, infected }: ScanOptions): void {
-  if (json) process.stdout.write(`${JSON.stringify(asJson(report))}\n`)
+  if (json) writeJson(asJson(report))
   else if (!infected || (report.verdict.outcome !== 'clean' && report.verdict.outcome !== 'skipped'))
-    process.stdout.write(`${nameOf(report)}: ${wordsFor(report.verdict)}\n`)
+    write(`${nameOf(report)}: ${wordsFor(report.verdict)}\n`)
 }
 
 function nameOf({ path, number }: Report): string {
@@ -178,13 +178,11 @@ export function resultOf(verdict: Report['verdict']): object {
 function summarize(counts: Counts, began: Date, json: boolean, isInterrupted: boolean): void {
   const seconds = (Date.now() - began.getTime()) / 1000
   if (json) {
-    process.stdout.write(
-      `${JSON.stringify({ summary: { ...counts, seconds, interrupted: isInterrupted } })}\n`,
-    )
+    writeJson({ summary: { ...counts, seconds, interrupted: isInterrupted } })
     return
   }
   const minutes = Math.floor(seconds / 60)
-  process.stdout.write(
+  write(
     [
       '',
       '----------- SCAN SUMMARY -----------',
