@@ -5,9 +5,9 @@
 import { ConfigError } from '../../lib/config'
 import { UserError } from '../user-error'
 import { write } from '../terminal'
-import { interruptedCode, interruption } from '../scanning'
+import { interruptibly } from '../interruptibly'
 import { openSite, settingsOf } from '../site'
-import { examineAll } from './addresses'
+import { examineAll, type Examined } from './addresses'
 import { asHaraka } from './as-haraka'
 import { asTable, exitCode, summary, type Finding } from './findings'
 import { examineSite } from './site'
@@ -22,23 +22,19 @@ export interface CheckOptions {
 
 /** @returns the exit code: 0 all is well, 1 warnings, 2 mail would not be scanned */
 export async function check(options: CheckOptions): Promise<number> {
-  const { signal, forget } = interruption()
   if (options.nagios && options.json) throw new UserError('--nagios or --json, not both')
   try {
-    const { addresses, findings } = await examined(options, signal)
-    if (signal.aborted) return interruptedCode
-    const code = exitCode(findings)
-    const line = summary(findings)
-    if (options.json) write(`${JSON.stringify({ summary: line, code, addresses, findings }, null, 2)}\n`)
-    else if (options.nagios) write(`${line.replaceAll('|', '/')}\n`)
-    else write(`${asTable(findings)}\n${line}\n`)
-    return code
+    return await interruptibly(async (signal) => {
+      const { addresses, findings } = await examined(options, signal)
+      const code = exitCode(findings)
+      // What was broken off says nothing of the site.
+      if (!signal.aborted) tell(options, addresses, findings, code)
+      return code
+    })
   } catch (error) {
     if (!options.nagios || !(error instanceof UserError)) throw error
     write(`CLAMAV-STREAM UNKNOWN: ${error.message}\n`)
     return unknownCode
-  } finally {
-    forget()
   }
 }
 
@@ -72,4 +68,16 @@ async function examined({ config, host, quick }: CheckOptions, signal: AbortSign
     }))
     return { addresses: [], findings }
   }
+}
+
+function tell(
+  { json, nagios }: CheckOptions,
+  addresses: readonly Examined[],
+  findings: readonly Finding[],
+  code: number,
+): void {
+  const line = summary(findings)
+  if (json) write(`${JSON.stringify({ summary: line, code, addresses, findings }, null, 2)}\n`)
+  else if (nagios) write(`${line.replaceAll('|', '/')}\n`)
+  else write(`${asTable(findings)}\n${line}\n`)
 }

@@ -5,7 +5,7 @@
 
 import { hostPort } from '../../lib/address'
 import { serverName } from '../../lib/neighbours'
-import { interruptedCode, interruption } from '../scanning'
+import { interruptibly } from '../interruptibly'
 import { escaped, write, writeJson } from '../terminal'
 import { counted, describe, mustAgree, mustChoose, say, type ChangeOptions } from './consent'
 import { deliver } from './delivery'
@@ -48,17 +48,17 @@ export async function release(ids: readonly string[], options: ReleaseOptions): 
   const count = `${counted(due.length, 'message')} to ${counted(recipients.length, 'recipient')}`
   await mustAgree(`Release ${count} through ${[...hops.keys()].join(', ')}?`, options)
 
-  let isComplete = !hasLeft
-  // Ctrl-C lets the message under way come to its end.
-  const { signal, forget } = interruption()
-  for (const { one } of due) {
-    if (signal.aborted) break
-    const outcome = await releaseOne(scene, one, named, options)
-    if (outcome.some(({ refused, in_doubt }) => refused.length > 0 || in_doubt.length > 0)) isComplete = false
-  }
-  forget()
-  if (signal.aborted) return interruptedCode
-  return isComplete ? 0 : 1
+  return interruptibly(async (signal) => {
+    let isComplete = !hasLeft
+    for (const { one } of due) {
+      // Ctrl-C lets the message under way come to its end.
+      if (signal.aborted) break
+      const outcome = await releaseOne(scene, one, named, options)
+      if (outcome.some(({ refused, in_doubt }) => refused.length > 0 || in_doubt.length > 0))
+        isComplete = false
+    }
+    return isComplete ? 0 : 1
+  })
 }
 
 /** Who does not have it yet, and where that goes; those of whom it is not known are left, unless `again`. */

@@ -5,7 +5,9 @@
 import { whyKept } from '../../lib/record'
 import { asMessage } from '../scan/content'
 import { resultOf, wordsFor } from '../scan/command'
-import { Desk, interruptedCode, interruption, severally } from '../scanning'
+import { interruptibly } from '../interruptibly'
+import { ProvingScanner } from '../proving-scanner'
+import { severally } from '../severally'
 import { settingsOf } from '../site'
 import { escaped, write, writeJson } from '../terminal'
 import { sharesOf } from './journal'
@@ -20,34 +22,30 @@ export interface RescanOptions extends CommonOptions {
 
 export async function rescan(ids: readonly string[], options: RescanOptions): Promise<number> {
   const { messages, site, entries } = await sceneOf(ids, options)
-  const desk = new Desk(settingsOf(mustBe(site), options.host), options.verbose)
-  const { signal, forget } = interruption()
+  const scanner = new ProvingScanner(settingsOf(mustBe(site), options.host), options.verbose)
   let found = 0
   let failed = 0
-  try {
+  const tell = (one: KeptMessage, verdict: Parameters<typeof wordsFor>[0]) => {
+    const was = whyKept(one.record)
+    if (options.json)
+      writeJson({ ...asJson(one, sharesOf(entries, one.record.uuid)), rescan: resultOf(verdict) })
+    else write(`${one.id}: ${wordsFor(verdict)} (was ${escaped(was)})\n`)
+  }
+  return interruptibly(async (signal) => {
     await severally(each(messages), options.jobs, signal, async (one) => {
       if (one.bytes === null) {
         failed++
         tell(one, { outcome: 'failed', text: 'the message is gone' })
         return
       }
-      const verdict = await desk.scan(asMessage(one.file, { start: 0, end: one.bytes }, null), signal)
+      const verdict = await scanner.scan(asMessage(one.file, { start: 0, end: one.bytes }, null), signal)
       if (signal.aborted) return
       if (verdict.outcome === 'infected') found++
       if (verdict.outcome === 'unscanned') failed++
       tell(one, verdict)
     })
-  } finally {
-    forget()
-  }
-  function tell(one: KeptMessage, verdict: Parameters<typeof wordsFor>[0]): void {
-    const was = whyKept(one.record)
-    if (options.json)
-      writeJson({ ...asJson(one, sharesOf(entries, one.record.uuid)), rescan: resultOf(verdict) })
-    else write(`${one.id}: ${wordsFor(verdict)} (was ${escaped(was)})\n`)
-  }
-  if (signal.aborted) return interruptedCode
-  return found > 0 ? 1 : failed > 0 ? 2 : 0
+    return found > 0 ? 1 : failed > 0 ? 2 : 0
+  })
 }
 
 // eslint-disable-next-line @typescript-eslint/require-await -- `severally` takes what comes one after the other

@@ -3,7 +3,9 @@
  */
 
 import type { Verdict } from '../../lib/verdict'
-import { Desk, interruptedCode, interruption, severally } from '../scanning'
+import { interruptibly } from '../interruptibly'
+import { ProvingScanner } from '../proving-scanner'
+import { severally } from '../severally'
 import { openSite, settingsOf, shippedSettings } from '../site'
 import { Progress, escaped, write, writeJson } from '../terminal'
 import { contentsOf, type Content } from './content'
@@ -38,46 +40,57 @@ export async function scan(paths: readonly string[], options: ScanOptions): Prom
   const { host, config } = options
   const settings =
     host !== undefined && config === undefined ? shippedSettings(host) : settingsOf(openSite(config), host)
-  const desk = new Desk(settings, options.verbose)
-  const { signal, forget } = interruption()
-  const began = new Date()
+  const scanner = new ProvingScanner(settings, options.verbose)
+  return interruptibly(async (signal) => {
+    const began = new Date()
+    const standardInput = paths.includes('-') ? await spool(process.stdin, signal) : null
+    try {
+      const counts = await scanAll(paths, standardInput?.file ?? null, options, scanner, signal)
+      if (options.summary) summarize(counts, began, options.json, signal.aborted)
+      return counts.infected > 0 ? 1 : counts.errors > 0 ? 2 : 0
+    } finally {
+      await standardInput?.remove()
+    }
+  })
+}
+
+/** @param stdin the file that `-` stands for */
+async function scanAll(
+  paths: readonly string[],
+  stdin: string | null,
+  options: ScanOptions,
+  scanner: ProvingScanner,
+  signal: AbortSignal,
+): Promise<Counts> {
   const counts: Counts = { scanned: 0, infected: 0, errors: 0, skipped: 0 }
-  const standardInput = paths.includes('-') ? await spool(process.stdin, signal) : null
-  try {
-    const named = paths.map((one) => (one === '-' ? (standardInput?.file ?? one) : one))
-    const label = (file: Path) => (file === standardInput?.file ? 'stdin' : file)
-    const progress = new Progress(process.stderr, process.stderr.isTTY ? await bytesBelow(named, signal) : 0)
-    const report = (one: Report) => {
-      progress.clear()
-      count(one, counts)
-      tell({ ...one, path: label(one.path) }, options)
-    }
-    let doneBytes = 0
-    const done = (bytes: number) => {
-      doneBytes += bytes
-      progress.draw(
-        doneBytes,
-        `${counts.scanned} scanned, ${counts.infected} infected, ${counts.errors} errors`,
-      )
-    }
-    await severally(messagesBelow(named), options.jobs, signal, async (one) => {
-      if (!('content' in one)) {
-        report(one)
-        return
-      }
-      const { path, content } = one
-      const verdict = await desk.scan(content, signal)
-      if (!signal.aborted) report({ path, number: content.number, verdict })
-      done(content.bytes)
-    })
+  const named = paths.map((one) => (one === '-' ? (stdin ?? one) : one))
+  const label = (file: Path) => (file === stdin ? 'stdin' : file)
+  const progress = new Progress(process.stderr, process.stderr.isTTY ? await bytesBelow(named, signal) : 0)
+  const report = (one: Report) => {
     progress.clear()
-    if (options.summary) summarize(counts, began, options.json, signal.aborted)
-  } finally {
-    forget()
-    await standardInput?.remove()
+    count(one, counts)
+    tell({ ...one, path: label(one.path) }, options)
   }
-  if (signal.aborted) return interruptedCode
-  return counts.infected > 0 ? 1 : counts.errors > 0 ? 2 : 0
+  let doneBytes = 0
+  const done = (bytes: number) => {
+    doneBytes += bytes
+    progress.draw(
+      doneBytes,
+      `${counts.scanned} scanned, ${counts.infected} infected, ${counts.errors} errors`,
+    )
+  }
+  await severally(messagesBelow(named), options.jobs, signal, async (one) => {
+    if (!('content' in one)) {
+      report(one)
+      return
+    }
+    const { path, content } = one
+    const verdict = await scanner.scan(content, signal)
+    if (!signal.aborted) report({ path, number: content.number, verdict })
+    done(content.bytes)
+  })
+  progress.clear()
+  return counts
 }
 
 /** For the bar: a first walk, by names and sizes alone. */

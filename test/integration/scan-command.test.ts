@@ -251,3 +251,20 @@ test('Ctrl-C ends it: no scan is left, the summary says that it is not all', asy
   assert.equal(ran.text.match(/OK$/gm)?.length, 1)
   assert.doesNotMatch(ran.text, /ERROR/)
 })
+
+test('Ctrl-C while standard input is read ends it as well, and leaves no file', async () => {
+  const temporary = folder({})
+  let kill: ((signal: NodeJS.Signals) => void) | undefined
+  const ran = clamavStream(['scan', '--host', '127.0.0.1:1', '-'], {
+    input: null,
+    env: { TMPDIR: temporary },
+    onStart: (end) => (kill = end),
+  })
+  const isThere = () =>
+    readdirSync(temporary, { recursive: true, encoding: 'utf8' }).some((name) => name.endsWith('stdin'))
+  while (!isThere()) await new Promise((resolve) => setTimeout(resolve, 20))
+  kill?.('SIGINT')
+  const { code, text, error } = await ran
+  assert.deepEqual([code, text, error], [130, '', ''])
+  assert.equal(isThere(), false)
+})

@@ -15,7 +15,8 @@ export interface Ran {
 export interface RunOptions {
   cwd?: string
   env?: NodeJS.ProcessEnv
-  input?: Buffer | string
+  /** null: standard input stays open. */
+  input?: Buffer | string | null
   /** The program; without it that of this checkout, from its sources. */
   program?: readonly string[]
   onStart?: (kill: (signal: NodeJS.Signals) => void) => void
@@ -47,7 +48,7 @@ export function clamavStream(args: readonly string[], options: RunOptions = {}):
     })
     child.stderr.on('data', (chunk: Buffer) => error.push(chunk))
     child.stdin.on('error', () => undefined)
-    child.stdin.end(options.input ?? '')
+    if (options.input !== null) child.stdin.end(options.input ?? '')
     child.once('error', reject)
     child.once('close', (code) => {
       forget()

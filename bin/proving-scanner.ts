@@ -1,6 +1,6 @@
 /*
- * A scanner as the plugin has it, for commands: the site's settings or one clamd named on the command line,
- * several messages at a time, and an end by Ctrl-C.
+ * A scanner as the plugin has it, for commands. These have no start at which each clamd is proven up to max_size: it is
+ * proven when the first message is there, up to that size, and again for a message that is larger.
  */
 
 import { connect } from 'node:net'
@@ -21,7 +21,7 @@ import { escaped } from './terminal'
 /** Messages up to so many bytes are proven together. */
 const leastProvenBytes = 1024 * 1024
 
-export class Desk {
+export class ProvingScanner {
   readonly #hosts: Hosts
   readonly #scanner: Scanner
   readonly #log: ScanLog
@@ -86,39 +86,3 @@ export class Desk {
     this.#provenBytes = maxBytes
   }
 }
-
-/** Does `work` for each of `all`, `count` of them at a time; stops taking new ones when the signal says so. */
-export async function severally<T>(
-  all: AsyncIterable<T>,
-  count: number,
-  signal: AbortSignal,
-  work: (one: T) => Promise<void>,
-): Promise<void> {
-  const rest = all[Symbol.asyncIterator]()
-  const worker = async () => {
-    while (!signal.aborted) {
-      const next = await rest.next()
-      if (next.done) return
-      await work(next.value)
-    }
-  }
-  await Promise.all(Array.from({ length: count }, worker)).finally(() => rest.return?.())
-}
-
-/** Aborts at the first Ctrl-C; the second one ends the process, as without us. */
-export function interruption(): { signal: AbortSignal; forget: () => void } {
-  const controller = new AbortController()
-  const signals = ['SIGINT', 'SIGTERM'] as const
-  const stop = () => {
-    forget()
-    controller.abort()
-  }
-  const forget = () => {
-    for (const signal of signals) process.off(signal, stop)
-  }
-  for (const signal of signals) process.on(signal, stop)
-  return { signal: controller.signal, forget }
-}
-
-/** Shell's code for a program that Ctrl-C has ended. */
-export const interruptedCode = 130
