@@ -11,7 +11,7 @@ import { counted, describe, mustAgree, mustChoose, say, type ChangeOptions } fro
 import { deliver } from './delivery'
 import { mustBeFree, sharesOf, type Delivery } from './journal'
 import { mustLeadAway, parseHop, routesOf, type Hop } from './route'
-import { mustBe, mustBeReadable, sceneOf, type CommonOptions, type Scene } from './scene'
+import { mustBeReadable, sceneOf, type CommonOptions, type Scene } from './scene'
 import type { KeptMessage } from './store'
 
 export interface ReleaseOptions extends ChangeOptions {
@@ -63,7 +63,7 @@ export async function release(ids: readonly string[], options: ReleaseOptions): 
 
 /** Who does not have it yet, and where that goes; those of whom it is not known are left, unless `again`. */
 function planFor(
-  { site, entries }: Pick<Scene, 'site' | 'entries'>,
+  { mustHaveSite, entries }: Pick<Scene, 'mustHaveSite' | 'entries'>,
   one: KeptMessage,
   named: Hop | null,
   again: boolean,
@@ -79,7 +79,7 @@ function planFor(
         `${one.record.message_id ?? 'it'} in the log of the next hop; --again sends it anyway`,
     )
   if (due.length === 0) return { one, routes: new Map(), left }
-  const routes = named ? new Map([[named, due]]) : routesOf(mustBe(site), one.record, due)
+  const routes = named ? new Map([[named, due]]) : routesOf(mustHaveSite(), one.record, due)
   return { one, routes, left }
 }
 
@@ -89,12 +89,12 @@ async function releaseOne(
   named: Hop | null,
   options: ReleaseOptions,
 ): Promise<Delivery[]> {
-  const { journal, site } = scene
+  const { journal, site, mustHaveSite } = scene
   const attempt = await journal.begin(one.record.uuid, 'release')
   const outcomes: Delivery[] = []
   try {
     // Somebody else may have released it since we looked.
-    const { routes } = planFor({ site, entries: await journal.entries() }, one, named, options.again)
+    const { routes } = planFor({ mustHaveSite, entries: await journal.entries() }, one, named, options.again)
     for (const [hop, recipients] of routes) {
       const to = hostPort(hop)
       const letter = { file: one.file, from: one.record.envelope.mail_from, to: recipients }

@@ -11,7 +11,7 @@ import { severally } from '../severally'
 import { settingsOf } from '../site'
 import { escaped, write, writeJson } from '../terminal'
 import { sharesOf } from './journal'
-import { asJson, mustBe, sceneOf, type CommonOptions } from './scene'
+import { asJson, sceneOf, type CommonOptions } from './scene'
 import type { KeptMessage } from './store'
 
 export interface RescanOptions extends CommonOptions {
@@ -21,8 +21,8 @@ export interface RescanOptions extends CommonOptions {
 }
 
 export async function rescan(ids: readonly string[], options: RescanOptions): Promise<number> {
-  const { messages, site, entries } = await sceneOf(ids, options)
-  const scanner = new ProvingScanner(settingsOf(mustBe(site), options.host), options.verbose)
+  const { messages, mustHaveSite, entries } = await sceneOf(ids, options)
+  const scanner = new ProvingScanner(settingsOf(mustHaveSite(), options.host), options.verbose)
   let found = 0
   let failed = 0
   const tell = (one: KeptMessage, verdict: Parameters<typeof wordsFor>[0]) => {

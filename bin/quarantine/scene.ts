@@ -27,6 +27,8 @@ interface SceneOptions extends CommonOptions {
 export interface Scene {
   /** null: there is none, `--dir` says where the messages are. */
   readonly site: Site | null
+  /** For what cannot be done without. @throws UserError with why there is none */
+  readonly mustHaveSite: () => Site
   readonly directory: string
   readonly messages: readonly KeptMessage[]
   readonly journal: Journal
@@ -34,13 +36,15 @@ export interface Scene {
 }
 
 export async function sceneOf(ids: readonly string[], options: SceneOptions): Promise<Scene> {
-  const site = siteOf(options)
-  const directory = options.dir === undefined ? directoryOf(mustBe(site), options) : path.resolve(options.dir)
+  const { site, mustHaveSite } = siteFor(options)
+  const directory =
+    options.dir === undefined ? directoryOf(mustHaveSite(), options) : path.resolve(options.dir)
   const store = await openStore(directory, options.dir === undefined)
   for (const text of store.odd) process.stderr.write(`${escaped(text)}\n`)
   const journal = new Journal(directory)
   return {
     site,
+    mustHaveSite,
     directory,
     messages: chosen(store, ids, options, Date.now()),
     journal,
@@ -53,17 +57,19 @@ function directoryOf(site: Site, { host }: SceneOptions): string {
 }
 
 /** With `--dir` a site is welcome, and not needed. */
-function siteOf({ config, dir }: CommonOptions): Site | null {
+function siteFor({ config, dir }: CommonOptions): Pick<Scene, 'site' | 'mustHaveSite'> {
   try {
-    return openSite(config)
+    const site = openSite(config)
+    return { site, mustHaveSite: () => site }
   } catch (error) {
-    if (dir !== undefined && config === undefined) return null
-    throw error
+    if (dir === undefined || config !== undefined) throw error
+    return {
+      site: null,
+      mustHaveSite: () => {
+        throw error
+      },
+    }
   }
-}
-
-export function mustBe(site: Site | null): Site {
-  return site ?? openSite()
 }
 
 /** What can be said of a message in one object, the same for all commands. */
