@@ -8,6 +8,7 @@ import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { hostPort, parseHost } from '../../lib/address'
 import type { QuarantineRecord } from '../../lib/record'
+import { Wrong } from '../../lib/wrong'
 import type { Site } from '../site'
 import { UserError } from '../user-error'
 
@@ -22,7 +23,7 @@ export interface Hop {
 /** `host`, `host:port`, `[v6]:port`. @throws UserError */
 export function parseHop(text: string): Hop {
   const host = parseHost(text, 25)
-  if (typeof host === 'string' || 'path' in host)
+  if (host instanceof Wrong || 'path' in host)
     throw new UserError(`--to ${text}: it has to be host:port, such as mail.example.com:25 or [::1]:2525`)
   return { host: 'name' in host ? host.name : host.host, port: host.port, tls: 'offered', login: null }
 }
