@@ -32,8 +32,8 @@ export interface Plugin {
 
 /** What init_master, init_child and init_http are given. */
 export interface Server {
-  /** Not with `nodes=0` in smtp.ini. */
-  readonly cluster?: Cluster
+  /** Node's; not with `nodes=0` in smtp.ini. */
+  readonly cluster?: { readonly isMaster: boolean }
   readonly http?: {
     /** The [main] section of http.ini. */
     readonly cfg?: { readonly listen?: string }
@@ -45,20 +45,6 @@ export interface Server {
       ): void
     }
   }
-}
-
-/** The part of node:cluster that is used. */
-export interface Cluster {
-  readonly isMaster: boolean
-  readonly workers?: Readonly<Record<string, ClusterWorker | undefined>>
-  on(event: 'message', listener: (worker: ClusterWorker, message: unknown) => void): unknown
-  on(event: 'disconnect', listener: (worker: ClusterWorker) => void): unknown
-}
-
-export interface ClusterWorker {
-  readonly id: number
-  isConnected(): boolean
-  send(message: object, done: (error: Error | null) => void): boolean
 }
 
 export interface Connection {

@@ -9,6 +9,7 @@ import { connect } from 'node:net'
 import { reportMs } from './actions/bounce'
 import { copyMs } from './actions/quarantine'
 import type { Address } from './address'
+import { ToMaster, ToWorkers } from './channel'
 import { parseSettings, type Settings } from './config'
 import type { Plugin } from './haraka'
 import { Hosts, type AddressNews } from './hosts'
@@ -159,7 +160,9 @@ export function startCheck(plugin: Plugin, role: Role): void {
     warn: (text: string) => plugin.logwarn(text),
     error: (text: string) => plugin.logerror(text),
   }
+  // During a reload master and workers may have different settings.
   const topic = topicOf(plugin, live.settings)
+  const failed = (error: unknown) => log.error(`what another process says comes to nothing: ${String(error)}`)
   const learn: Hosts['learn'] = (address, facts) => live.hosts.learn(address, facts)
   const check = (answered?: Watch['answered']) => {
     const settings = { ...startup, connectMs: scan.connectMs, protocol: scan.protocol }
@@ -168,7 +171,7 @@ export function startCheck(plugin: Plugin, role: Role): void {
     )
   }
   if (role === 'worker') {
-    live.heard = followMaster(topic, learn, signal)
+    live.heard = followMaster(new ToMaster(topic, failed), learn, signal)
     check()
     return
   }
@@ -187,7 +190,7 @@ export function startCheck(plugin: Plugin, role: Role): void {
   )
   const heard = (live.heard = (address: Address, news: AddressNews) => watch.heard(address, news))
   if (role === 'master') {
-    tell = serveWorkers(topic, () => watch.known(), heard, signal)
+    tell = serveWorkers(new ToWorkers(topic, failed), () => watch.known(), heard, signal)
     watch.run('at once')
   } else {
     watch.run('after a pause')

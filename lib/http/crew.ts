@@ -1,11 +1,15 @@
 /*
  * The processes of one Haraka, who together know what a single one does not: a worker asks the master, the master
  * asks every worker and keeps the last answer of each, so that what a worker has counted is not lost with it.
- * What the answers hold is recorder.ts' business; they are plain JSON, over the channel that cluster has anyway.
+ * What the answers hold is recorder.ts' business; how they get there is channel.ts'.
  */
 
+import type { ToMaster, ToWorkers } from '../channel'
+
+const kinds = ['metrics', 'page'] as const
+
 /** What can be asked for. */
-export type SnapshotKind = 'metrics' | 'page'
+export type SnapshotKind = (typeof kinds)[number]
 
 export type TakeSnapshot = (part: SnapshotKind) => Promise<unknown>
 
@@ -17,17 +21,6 @@ type Words =
   | { readonly kind: 'ask' | 'tell'; readonly id: number; readonly part: SnapshotKind }
   | { readonly kind: 'told'; readonly id: number; readonly answer: unknown }
   | { readonly kind: 'all'; readonly id: number; readonly answers: readonly unknown[] }
-
-/** Under this name, for Haraka and other plugins talk on the same channel. */
-interface Envelope {
-  readonly clamav_stream_http: Words
-}
-
-/** One end of the channel between a worker and its master. */
-export interface Channel {
-  isConnected(): boolean
-  send(message: object): void
-}
 
 /** Milliseconds that the master waits for workers, and a worker for the master. */
 const tellMs = 1000
@@ -44,7 +37,7 @@ export class Worker {
   readonly #waiting = new Map<number, (answers: readonly unknown[]) => void>()
 
   constructor(
-    private readonly master: Channel,
+    private readonly master: Pick<ToMaster, 'say'>,
     private readonly answer: TakeSnapshot,
     private readonly limitMs = allMs,
   ) {}
@@ -61,19 +54,23 @@ export class Worker {
         this.#waiting.delete(id)
         resolve(answers)
       })
-      say(this.master, { kind: 'ask', id, part })
+      this.#say({ kind: 'ask', id, part })
     })
 
-  /** To be called with every message from the master. */
-  hear(message: unknown): void {
-    const words = wordsOf(message)
-    if (words?.kind === 'all') this.#waiting.get(words.id)?.(words.answers)
-    if (words?.kind !== 'tell') return
+  /** To be called with whatever the master says. */
+  hear(said: object): void {
+    const words = said as Words
+    if (words.kind === 'all') this.#waiting.get(words.id)?.(words.answers)
+    if (words.kind !== 'tell' || !kinds.includes(words.part)) return
     this.answer(words.part).then(
-      (answer) => say(this.master, { kind: 'told', id: words.id, answer }),
+      (answer) => this.#say({ kind: 'told', id: words.id, answer }),
       // The master goes on without it when the time is up.
       () => undefined,
     )
+  }
+
+  #say(words: Words): void {
+    this.master.say(words)
   }
 }
 
@@ -95,30 +92,27 @@ export class Master {
   readonly #folds: Partial<Record<SnapshotKind, Fold>> = {}
 
   constructor(
-    private readonly workers: () => ReadonlyMap<number, Channel>,
+    private readonly workers: Pick<ToWorkers, 'ids' | 'say'>,
     private readonly foldOf: (part: SnapshotKind) => Promise<Fold>,
     private readonly limitMs = tellMs,
   ) {}
 
-  /** To be called with every message from a worker. */
-  hear(from: number, message: unknown): void {
-    const words = wordsOf(message)
-    if (words?.kind === 'ask') {
-      void this.#gather(words.part).then(
-        (answers) => {
-          const asker = this.workers().get(from)
-          if (asker) say(asker, { kind: 'all', id: words.id, answers })
-        },
+  /** To be called with whatever a worker says. */
+  hear(said: object, from: number): void {
+    const words = said as Words
+    if (words.kind === 'ask' && kinds.includes(words.part)) {
+      this.#gather(words.part).then(
+        (answers) => this.#say(from, { kind: 'all', id: words.id, answers }),
         // The worker has its own limit.
         () => undefined,
       )
     }
-    if (words?.kind === 'told') this.#told(from, words.id, words.answer)
+    if (words.kind === 'told') this.#told(from, words.id, words.answer)
   }
 
   /** To be called when a worker's channel has closed. */
   lost(worker: number): void {
-    for (const part of ['metrics', 'page'] as const) {
+    for (const part of kinds) {
       const last = this.#last[part].get(worker)
       const fold = this.#folds[part]
       this.#last[part].delete(worker)
@@ -134,16 +128,16 @@ export class Master {
   async #gather(part: SnapshotKind): Promise<unknown[]> {
     this.#folds[part] ??= await this.foldOf(part)
     const id = ++this.#rounds
-    const workers = [...this.workers()].filter(([, worker]) => worker.isConnected())
+    const workers = this.workers.ids()
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, this.limitMs)
       const end = () => {
         clearTimeout(timer)
         resolve()
       }
-      this.#open.set(id, { part, pending: new Set(workers.map(([number]) => number)), end })
+      this.#open.set(id, { part, pending: new Set(workers), end })
       if (workers.length === 0) end()
-      for (const [, worker] of workers) say(worker, { kind: 'tell', id, part })
+      for (const worker of workers) this.#say(worker, { kind: 'tell', id, part })
     })
     this.#open.delete(id)
     const remains = this.#remains[part]
@@ -158,18 +152,8 @@ export class Master {
     this.#last[round.part].set(worker, answer)
     if (round.pending.size === 0) round.end()
   }
-}
 
-function say(to: Channel, words: Words): void {
-  try {
-    if (to.isConnected()) to.send({ clamav_stream_http: words } satisfies Envelope)
-  } catch {
-    // It is going down; whoever waits for an answer has a limit.
+  #say(to: number, words: Words): void {
+    this.workers.say(to, words)
   }
-}
-
-function wordsOf(message: unknown): Words | undefined {
-  return typeof message === 'object' && message !== null && 'clamav_stream_http' in message
-    ? (message as Envelope).clamav_stream_http
-    : undefined
 }

@@ -5,23 +5,26 @@
 
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import type { Cluster, Plugin, Server } from '../haraka'
+import { ToMaster, ToWorkers, type Failed } from '../channel'
+import type { Plugin, Server } from '../haraka'
 import { currentOf } from '../live'
 import { quarantinePlugin } from '../neighbours'
-import { alone, Master, Worker, type Channel, type Gather, type SnapshotKind } from './crew'
+import { alone, Master, Worker, type Fold, type Gather, type SnapshotKind, type TakeSnapshot } from './crew'
 import { Quarantine } from './kept'
 import { remains, type MetricsSnapshot } from './metrics'
 import { loadProm, recordWith, Recorder, type PageSnapshot } from './recorder'
 import { Handler, type HandlerRequest } from './handler'
 import { remainsOfPages } from './view'
 
-const sites = new WeakMap<Plugin, Handler>()
+/** What ends the plugin's part in this process. */
+const ends = new WeakMap<Plugin, () => void>()
 
 /** For init_http: begins to record, and puts the site where Haraka's own files and its 404 come after it. */
 export function serve(plugin: Plugin, { cluster, http }: Server): void {
   const app = http?.app
   if (!app) return
-  const { warn, settings } = { warn: (text: string) => plugin.logwarn(text), settings: settingsOf(plugin) }
+  const settings = () => currentOf(plugin).settings.http
+  const warn = (text: string) => plugin.logwarn(text)
   const recorder = new Recorder({
     settings,
     states: () => currentOf(plugin).hosts.states(),
@@ -29,64 +32,53 @@ export function serve(plugin: Plugin, { cluster, http }: Server): void {
     warn,
   })
   const answer = (part: SnapshotKind) => recorder.snapshot(part)
+  const isWorker = cluster !== undefined && !cluster.isMaster
+  const { gather, stop } = isWorker
+    ? follow(plugin, answer)
+    : { gather: alone(answer), stop: () => undefined }
   const quarantine = new Quarantine(() => quarantineFolder(plugin), Date.now)
-  const gather = cluster && !cluster.isMaster ? inCluster(answer) : alone(answer)
   const site = new Handler({ settings, gather, prom: loadProm, quarantine, warn })
   app.use('/clamav-stream', (request: HandlerRequest, response, next) => site.handle(request, response, next))
   recordWith(plugin, recorder)
-  sites.set(plugin, site)
+  ends.set(plugin, () => {
+    stop()
+    site.end()
+  })
 }
 
 /** For init_master of a cluster: the workers find each other through here. */
 export function introduce(plugin: Plugin, { cluster, http }: Server): void {
   if (!cluster?.isMaster || !http?.cfg?.listen) return
-  const master = new Master(() => workersOf(cluster), foldOf)
-  // What is thrown in a listener would end the server.
-  const guarded = (work: () => void) => {
-    try {
-      work()
-    } catch (error) {
-      plugin.logwarn(`metrics and page miss a worker: ${String(error)}`)
-    }
-  }
-  cluster.on('message', (worker, message) => guarded(() => master.hear(worker.id, message)))
-  // Not "exit": Haraka takes all listeners off that for a restart.
-  cluster.on('disconnect', (worker) => guarded(() => master.lost(worker.id)))
-}
-
-/** Ends what browsers keep open. */
-export function stopServing(plugin: Plugin): void {
-  sites.get(plugin)?.end()
-}
-
-function settingsOf(plugin: Plugin) {
-  return () => currentOf(plugin).settings.http
-}
-
-function inCluster(answer: (part: SnapshotKind) => Promise<unknown>): Gather {
-  const master: Channel = {
-    isConnected: () => process.connected,
-    send: (message) => void process.send?.(message, () => undefined),
-  }
-  const worker = new Worker(master, answer)
-  process.on('message', (message: unknown) => worker.hear(message))
-  return worker.gather
-}
-
-function workersOf({ workers = {} }: Cluster): Map<number, Channel> {
-  const channels = Object.values(workers).flatMap((worker) => (worker ? [worker] : []))
-  return new Map(
-    channels.map((worker) => [
-      worker.id,
-      {
-        isConnected: () => worker.isConnected(),
-        send: (message) => void worker.send(message, () => undefined),
-      },
-    ]),
+  const workers = new ToWorkers(topicOf(plugin), failedIn(plugin))
+  const master = new Master(workers, foldOf)
+  const stop = workers.listen(
+    (words, from) => master.hear(words, from),
+    (worker) => master.lost(worker),
   )
+  ends.set(plugin, stop)
 }
 
-async function foldOf(part: SnapshotKind): Promise<(answers: readonly unknown[]) => unknown> {
+/** Ends what browsers keep open, and the talk between the processes. */
+export function stopServing(plugin: Plugin): void {
+  ends.get(plugin)?.()
+}
+
+function follow(
+  plugin: Plugin,
+  answer: TakeSnapshot,
+): { readonly gather: Gather; readonly stop: () => void } {
+  const master = new ToMaster(topicOf(plugin), failedIn(plugin))
+  const worker = new Worker(master, answer)
+  return { gather: worker.gather, stop: master.listen((words) => worker.hear(words)) }
+}
+
+const topicOf = (plugin: Plugin) => `http ${plugin.name}`
+
+function failedIn(plugin: Plugin): Failed {
+  return (error) => plugin.logwarn(`metrics and page miss a process: ${String(error)}`)
+}
+
+async function foldOf(part: SnapshotKind): Promise<Fold> {
   if (part === 'page') return (answers) => remainsOfPages(answers as readonly PageSnapshot[])
   const prom = await loadProm()
   return (answers) => remains(prom, answers as readonly MetricsSnapshot[])

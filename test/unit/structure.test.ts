@@ -93,7 +93,7 @@ test('sockets and Haraka stay in their rooms', () => {
       'lib/http/serve.ts',
     ],
     'node:dns/promises': ['lib/world.ts'],
-    'node:cluster': ['lib/proof/workers.ts'],
+    'node:cluster': ['lib/channel.ts'],
     'haraka-constants': ['index.ts', 'lib/passage.ts', 'lib/actions/bounce.ts'],
     'haraka-dsn': ['index.ts'],
     'node:http': ['lib/haraka.ts', 'lib/http/feed.ts', 'lib/http/handler.ts'],
