@@ -171,10 +171,10 @@ export async function carryOut(message: Message, judgement: Judgement, action: A
         record,
       )
       connection.lognotice(plugin, `copy kept: ${copy}`)
-      tell(plugin, (recorder) => recorder.did('copy kept'))
+      tell(plugin, (recorder) => recorder.did('copy', 'kept'))
     } catch (error) {
       connection.logerror(plugin, `message deferred, no copy could be kept: ${String(error)}`)
-      tell(plugin, (recorder) => recorder.did('copy failed'))
+      tell(plugin, (recorder) => recorder.did('copy', 'failed'))
       return { ending: 'defer', answer: notKept }
     }
   }
@@ -208,7 +208,7 @@ async function report(message: Message, judgement: Judgement, action: Action): P
   const user = userOf(connection) ?? ''
   if (!limiter.allow(user, bounce.limit, performance.now())) {
     connection.lognotice(plugin, `no report: ${user} has had as many as the limit allows`)
-    tell(plugin, (recorder) => recorder.did('report withheld'))
+    tell(plugin, (recorder) => recorder.did('report', 'withheld'))
     return false
   }
   try {
@@ -221,11 +221,11 @@ async function report(message: Message, judgement: Judgement, action: Action): P
     })
     await sendReport(plugin.haraka_require('outbound') as Outbound, transaction.mail_from.address, contents)
     connection.lognotice(plugin, `report sent to ${transaction.mail_from.address}`)
-    tell(plugin, (recorder) => recorder.did('report sent'))
+    tell(plugin, (recorder) => recorder.did('report', 'sent'))
     return true
   } catch (error) {
     connection.logerror(plugin, `no report: ${stackOf(error)}`)
-    tell(plugin, (recorder) => recorder.did('report failed'))
+    tell(plugin, (recorder) => recorder.did('report', 'failed'))
     return false
   }
 }

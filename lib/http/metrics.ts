@@ -20,8 +20,11 @@ export type Prom = typeof import('prom-client')
 export type MetricsSnapshot = readonly MetricSnapshot[]
 type MetricSnapshot = Omit<MetricObject, 'collect'> & { readonly values: MetricValue<string>[] }
 
-/** What is done besides answering. */
-export type Deed = 'copy kept' | 'copy failed' | 'report sent' | 'report failed' | 'report withheld'
+/** What is done besides answering, and how it may come out. */
+export interface Deeds {
+  readonly copy: 'kept' | 'failed'
+  readonly report: 'sent' | 'failed' | 'withheld'
+}
 
 /** More addresses than this share the label `other`. */
 const mostAddresses = 32
@@ -33,8 +36,7 @@ export class Metrics {
   readonly #registry: Registry
   readonly #messages: Counter<(typeof messageLabels)[number]>
   readonly #findings: Counter<'finding'>
-  readonly #copies: Counter<'result'>
-  readonly #reports: Counter<'result'>
+  readonly #deeds: Readonly<Record<keyof Deeds, Counter<'result'>>>
   readonly #seconds: Histogram<'address'>
   readonly #bytes: Histogram
   readonly #addresses = new Set<string>()
@@ -52,11 +54,13 @@ export class Metrics {
       messageLabels,
     )
     this.#findings = counter('findings_total', 'Messages by what their attachments came to.', ['finding'])
-    this.#copies = counter('copies_total', 'Copies for the quarantine.', ['result'])
-    this.#reports = counter('reports_total', 'Reports to senders.', ['result'])
+    this.#deeds = {
+      copy: counter('copies_total', 'Copies for the quarantine.', ['result']),
+      report: counter('reports_total', 'Reports to senders.', ['result']),
+    }
     for (const finding of ['denied', 'unreadable']) this.#findings.inc({ finding }, 0)
-    for (const result of ['kept', 'failed']) this.#copies.inc({ result }, 0)
-    for (const result of ['sent', 'failed', 'withheld']) this.#reports.inc({ result }, 0)
+    for (const result of ['kept', 'failed']) this.#deeds.copy.inc({ result }, 0)
+    for (const result of ['sent', 'failed', 'withheld']) this.#deeds.report.inc({ result }, 0)
     this.#seconds = new prom.Histogram({
       name: `${prefix}scan_seconds`,
       help: 'Time from the first step to the verdict, waiting and all tries included, by the clamd that was asked last.',
@@ -88,10 +92,8 @@ export class Metrics {
     this.#bytes.observe(verdict.bytes)
   }
 
-  did(deed: Deed): void {
-    const [what, result = ''] = deed.split(' ')
-    if (what === 'copy') this.#copies.inc({ result })
-    else this.#reports.inc({ result })
+  did<D extends keyof Deeds>(deed: D, result: Deeds[D]): void {
+    this.#deeds[deed].inc({ result })
   }
 
   async snapshot(): Promise<MetricsSnapshot> {

@@ -7,7 +7,7 @@ import type { HttpSettings } from '../config'
 import type { AddressState } from '../hosts'
 import type { AttachmentFinding, Verdict } from '../verdict'
 import type { SnapshotKind } from './crew'
-import { Metrics, type Deed, type MetricsSnapshot, type Prom } from './metrics'
+import { Metrics, type Deeds, type MetricsSnapshot, type Prom } from './metrics'
 import { Tally, type Correspondence, type TallySnapshot } from './tally'
 
 /** What the page is made of; `tally` is null in a process that has just been told that there is a page. */
@@ -65,8 +65,8 @@ export class Recorder {
     this.#tally?.add(verdict, finding, action, correspondence)
   }
 
-  did(deed: Deed): void {
-    this.#metrics?.did(deed)
+  did<D extends keyof Deeds>(deed: D, result: Deeds[D]): void {
+    this.#metrics?.did(deed, result)
   }
 
   /** Says it once: what fails for one message will fail for the next as well. */

@@ -78,8 +78,8 @@ test('deeds, findings and signatures are told; several processes are summed up, 
   await Promise.all([one.snapshot('metrics'), two.snapshot('metrics')])
   for (const recorder of [one, two]) {
     recorder.judged(clean, { denied: '*.exe', name: 'a.exe' }, 'reject', () => somebody)
-    recorder.did('copy failed')
-    recorder.did('report withheld')
+    recorder.did('copy', 'failed')
+    recorder.did('report', 'withheld')
   }
   const snapshots = [await one.snapshot('metrics'), await two.snapshot('metrics')]
   // As over the channel between processes.
