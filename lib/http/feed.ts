@@ -5,14 +5,18 @@
 import type { ServerResponse } from 'node:http'
 
 const everyMs = 2000
-/** A browser that reads slower than this is passed over until it has caught up. */
+/** A browser with more than this unread is passed over until it has caught up. */
 const mostUnreadBytes = 1024 * 1024
+/** One that has not after so many rounds is cut off: it is stopped or gone, and places are few. */
+const mostPassedOver = 30
 const mostWatchers = 32
 
 interface Watcher {
   readonly response: ServerResponse
   readonly mayWatch: () => boolean
   last: string
+  /** Rounds in a row. */
+  passedOver: number
 }
 
 export class Feed {
@@ -21,8 +25,14 @@ export class Feed {
   #isLooking = false
   #isOver = false
 
-  /** @param look at what is shown; rejects when that cannot be had at the moment */
-  constructor(private readonly look: () => Promise<unknown>) {}
+  /**
+   * @param look at what is shown; rejects when that cannot be had at the moment
+   * @param pauseMs between two looks
+   */
+  constructor(
+    private readonly look: () => Promise<unknown>,
+    private readonly pauseMs = everyMs,
+  ) {}
 
   get hasRoom(): boolean {
     return !this.#isOver && this.#watchers.size < mostWatchers
@@ -30,7 +40,9 @@ export class Feed {
 
   /** Sends until the browser goes, or `mayWatch` says no. */
   add(response: ServerResponse, mayWatch: () => boolean): void {
-    const watcher = { response, mayWatch, last: '' }
+    // Its 'close' has been.
+    if (response.destroyed) return
+    const watcher = { response, mayWatch, last: '', passedOver: 0 }
     this.#watchers.add(watcher)
     response.on('close', () => {
       this.#watchers.delete(watcher)
@@ -39,7 +51,7 @@ export class Feed {
     response.on('error', () => undefined)
     response.writeHead(200, { 'Content-Type': 'text/event-stream; charset=utf-8', 'X-Accel-Buffering': 'no' })
     response.write('retry: 3000\n\n')
-    this.#timer ??= setInterval(() => void this.#round(), everyMs)
+    this.#timer ??= setInterval(() => void this.#round(), this.pauseMs)
     void this.#round()
   }
 
@@ -55,9 +67,9 @@ export class Feed {
     this.#isLooking = true
     try {
       const text = JSON.stringify(await this.look())
-      for (const watcher of this.#watchers) send(watcher, text)
+      for (const watcher of this.#watchers) serve(watcher, text)
     } catch {
-      for (const watcher of this.#watchers) send(watcher, watcher.last)
+      for (const watcher of this.#watchers) serve(watcher, watcher.last)
     } finally {
       this.#isLooking = false
     }
@@ -69,14 +81,17 @@ export class Feed {
   }
 }
 
+/** With what is shown now, if it may have it and can take it. */
+function serve(watcher: Watcher, text: string): void {
+  const { response, mayWatch } = watcher
+  if (!mayWatch()) response.end()
+  else if (response.writableLength <= mostUnreadBytes) send(watcher, text)
+  else if (++watcher.passedOver > mostPassedOver) response.destroy()
+}
+
 function send(watcher: Watcher, text: string): void {
-  const { response } = watcher
-  if (!watcher.mayWatch()) {
-    response.end()
-    return
-  }
-  if (response.writableLength > mostUnreadBytes) return
   // A comment keeps proxies from taking the connection for dead.
-  response.write(text === watcher.last ? ':\n\n' : `data: ${text}\n\n`)
+  watcher.response.write(text === watcher.last ? ':\n\n' : `data: ${text}\n\n`)
   watcher.last = text
+  watcher.passedOver = 0
 }
