@@ -77,6 +77,8 @@ export class Handler {
     Promise.resolve()
       .then(() => reply(request, response))
       .catch((error: unknown) => {
+        // Who has gone needs no answer, and what it broke off is no fault here.
+        if (response.destroyed) return
         this.parts.warn(`no answer to ${request.method ?? ''} ${placeOf(request)}: ${String(error)}`)
         if (response.headersSent) response.destroy()
         else answer(response, 503, 'text/plain', 'Not available at the moment\n')
@@ -142,7 +144,12 @@ export class Handler {
 
   readonly #session: Reply = async (request, response) => {
     const { token } = this.parts.settings()
-    const form = new URLSearchParams(await bodyOf(request))
+    const body = await bodyOf(request)
+    if (body === null) {
+      answer(response, 413, 'text/plain', 'Too long\n')
+      return
+    }
+    const form = new URLSearchParams(body)
     if (token === '' || !isSame(form.get('token') ?? '', token)) {
       redirect(response, '../clamav-stream?wrong')
       return
@@ -197,13 +204,13 @@ function redirect(response: ServerResponse, to: string): void {
   answer(response, 303, 'text/plain', '')
 }
 
-/** @throws Error when it is longer than any form of ours */
-async function bodyOf(request: IncomingMessage): Promise<string> {
+/** @returns null if it is longer than any form of ours */
+async function bodyOf(request: IncomingMessage): Promise<string | null> {
   const chunks: Buffer[] = []
   let bytes = 0
   for await (const chunk of request as AsyncIterable<Buffer>) {
     bytes += chunk.length
-    if (bytes > mostFormBytes) throw new Error('the form is too long')
+    if (bytes > mostFormBytes) return null
     chunks.push(chunk)
   }
   return Buffer.concat(chunks).toString('utf8')

@@ -1,6 +1,8 @@
 // Recording, access and the quarantine's figures: bounded, guarded, and off when they are to be off.
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { mkdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { HttpSettings } from '../../lib/config'
@@ -201,6 +203,27 @@ test('the way in takes the token and nothing else', async (t) => {
     assert.equal(await ask({ cookie }), 200)
     assert.equal(await ask({ authorization: `Bearer ${token}` }), 200)
   }
+})
+
+test('a form that is too long, or broken off, is nothing to warn of', async (t) => {
+  const site = await startSite({ page: true, token: 'correct-horse-battery' })
+  // Fails if there was a warning.
+  t.after(() => site.stop())
+  const where = new URL(`${site.origin}/clamav-stream/session`)
+  for (const bytes of [5000, 1_000_000]) {
+    const response = await fetch(where, { method: 'POST', body: 'x'.repeat(bytes) })
+    assert.equal(response.status, 413)
+    await response.arrayBuffer()
+  }
+  const socket = connect(Number(where.port), where.hostname)
+  t.after(() => socket.destroy())
+  socket.write(
+    `POST ${where.pathname} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n`,
+  )
+  // With this the handler has the request.
+  await once(socket, 'data')
+  socket.destroy()
+  assert.equal((await fetch(where, { method: 'POST', body: 'token=', redirect: 'manual' })).status, 303)
 })
 
 test('the quarantine: count, size and newest, of what has changed only', async (t) => {
