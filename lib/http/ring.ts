@@ -6,7 +6,13 @@
 /** A bucket's number (time / width) and what is in it. */
 export type Bucket<T> = readonly [index: number, content: T]
 
-export class Ring<T> {
+/** So many buckets of this width. */
+export interface Window {
+  readonly widthMs: number
+  readonly count: number
+}
+
+export class Ring<T> implements Window {
   readonly #slots: ([number, T] | undefined)[]
 
   constructor(
@@ -27,18 +33,31 @@ export class Ring<T> {
     return content
   }
 
-  /** Those inside the window that ends now. A clock that was set back leaves some in the future: not those. */
+  /** Those inside the window that ends now. */
   buckets(nowMs: number): Bucket<T>[] {
-    const last = Math.floor(nowMs / this.widthMs)
-    return this.#slots.filter(
-      (slot) => slot !== undefined && slot[0] <= last && slot[0] > last - this.count,
-    ) as [number, T][]
+    return inWindow(
+      this.#slots.flatMap((slot) => (slot ? [slot] : [])),
+      this,
+      nowMs,
+    )
   }
 }
 
-/** The same buckets of several processes as one. */
-export function joinBuckets<T>(lists: readonly (readonly Bucket<T>[])[], join: (all: T[]) => T): Bucket<T>[] {
+/** A clock that was set back leaves some in the future: those are not inside either. */
+function inWindow<T>(buckets: readonly Bucket<T>[], { widthMs, count }: Window, nowMs: number): Bucket<T>[] {
+  const last = Math.floor(nowMs / widthMs)
+  return buckets.filter(([index]) => index <= last && index > last - count)
+}
+
+/** The same buckets of several processes as one, of the window that ends now. */
+export function joinBuckets<T>(
+  lists: readonly (readonly Bucket<T>[])[],
+  window: Window,
+  nowMs: number,
+  join: (all: T[]) => T,
+): Bucket<T>[] {
   const byIndex = new Map<number, T[]>()
-  for (const [index, content] of lists.flat()) byIndex.set(index, [...(byIndex.get(index) ?? []), content])
+  for (const [index, content] of inWindow(lists.flat(), window, nowMs))
+    byIndex.set(index, [...(byIndex.get(index) ?? []), content])
   return [...byIndex].map(([index, all]): Bucket<T> => [index, join(all)])
 }

@@ -79,7 +79,7 @@ function failedIn(plugin: Plugin): Failed {
 }
 
 async function foldOf(part: SnapshotKind): Promise<Fold> {
-  if (part === 'page') return (answers) => remainsOfPages(answers as readonly PageSnapshot[])
+  if (part === 'page') return (answers) => remainsOfPages(answers as readonly PageSnapshot[], Date.now())
   const prom = await loadProm()
   return (answers) => remains(prom, answers as readonly MetricsSnapshot[])
 }

@@ -156,29 +156,48 @@ export class Tally {
   }
 }
 
-/** Those of several processes as one. */
-export function joinTallies(all: readonly TallySnapshot[]): TallySnapshot {
-  const texts = new Set(all.flatMap(({ addresses }) => addresses.map(([text]) => text)))
+/** Those of several processes as one, without what is too old by now: some of them may have ended long ago. */
+export function joinTallies(all: readonly TallySnapshot[], nowMs: number): TallySnapshot {
+  const { minutes, quarters, signatures } = windows
   return {
     minutes: joinBuckets(
-      all.map(({ minutes }) => minutes),
+      all.map((one) => one.minutes),
+      minutes,
+      nowMs,
       sumCounts,
     ),
     quarters: joinBuckets(
-      all.map(({ quarters }) => quarters),
+      all.map((one) => one.quarters),
+      quarters,
+      nowMs,
       sumCounts,
     ),
-    addresses: [...texts].slice(0, most.addresses).map((text) => {
-      const buckets = all.map(({ addresses }) => addresses.find(([other]) => other === text)?.[1] ?? [])
-      return [text, joinBuckets(buckets, sumWork)] as const
-    }),
+    addresses: joinWork(
+      all.flatMap(({ addresses }) => addresses),
+      nowMs,
+    ),
     signatures: joinBuckets(
-      all.map(({ signatures }) => signatures),
+      all.map((one) => one.signatures),
+      signatures,
+      nowMs,
       (lists) => sumNames(lists).slice(0, most.names),
     ),
     infected: newest(all.flatMap(({ infected }) => infected)),
     unscanned: newest(all.flatMap(({ unscanned }) => unscanned)),
   }
+}
+
+/** Of the addresses that had work, those that had some last, as in each of the lists. */
+function joinWork(all: TallySnapshot['addresses'], nowMs: number): TallySnapshot['addresses'] {
+  const latestFirst = [...new Set(all.map(([text]) => text).reverse())]
+  return latestFirst
+    .map((text) => {
+      const buckets = all.filter(([other]) => other === text).map(([, work]) => work)
+      return [text, joinBuckets(buckets, windows.work, nowMs, sumWork)] as const
+    })
+    .filter(([, work]) => work.length > 0)
+    .slice(0, most.addresses)
+    .reverse()
 }
 
 export function sumCounts(all: readonly Counts[]): Counts {

@@ -5,7 +5,7 @@
 import type { AddressState } from '../hosts'
 import type { QuarantineSummary } from './kept'
 import type { PageSnapshot } from './recorder'
-import type { Bucket } from './ring'
+import type { Bucket, Window } from './ring'
 import {
   joinTallies,
   sumCounts,
@@ -55,55 +55,44 @@ export interface AddressView {
 
 const mostSignatures = 10
 
-/** Several processes as one; also what remains of those that have ended. */
-function joinPages(pages: readonly PageSnapshot[]): PageSnapshot {
-  const tallies = pages.flatMap(({ tally }) => (tally ? [tally] : []))
+/** Several processes as one. */
+function joinPages(pages: readonly PageSnapshot[], nowMs: number) {
   return {
-    tally: joinTallies(tallies),
+    tally: joinTallies(
+      pages.flatMap(({ tally }) => (tally ? [tally] : [])),
+      nowMs,
+    ),
     addresses: pages.flatMap(({ addresses }) => addresses),
     processes: pages.reduce((sum, { processes }) => sum + processes, 0),
   }
 }
 
-/** Of processes that have ended: what they counted lasts, what they saw does not. */
-export function remainsOfPages(pages: readonly PageSnapshot[]): PageSnapshot {
-  return { ...joinPages(pages), addresses: [], processes: 0 }
+/** Of processes that have ended: what they counted lasts as long as it would be shown, what they saw does not. */
+export function remainsOfPages(pages: readonly PageSnapshot[], nowMs: number): PageSnapshot {
+  return { ...joinPages(pages, nowMs), addresses: [], processes: 0 }
 }
 
 export function viewOf(pages: readonly PageSnapshot[], kept: QuarantineSummary | null, nowMs: number): View {
-  const { tally, addresses, processes } = joinPages(pages)
-  const { minutes, quarters, signatures, infected, unscanned, addresses: work } = tally ?? joinTallies([])
-  const lastHour = series(minutes, windows.minutes, nowMs)
-  const lastDay = series(quarters, windows.quarters, nowMs)
+  const { tally, addresses, processes } = joinPages(pages, nowMs)
+  const minutes = series(tally.minutes, windows.minutes, nowMs)
+  const quarters = series(tally.quarters, windows.quarters, nowMs)
   return {
     processes,
-    addresses: addressViews(addresses, work, nowMs),
-    hour: sumCounts(lastHour),
-    day: sumCounts(lastDay),
-    minutes: lastHour,
-    quarters: lastDay,
-    signatures: sumNames(inWindow(signatures, windows.signatures, nowMs).map(([, names]) => names)).slice(
-      0,
-      mostSignatures,
-    ),
-    infected,
-    unscanned,
+    addresses: addressViews(addresses, tally.addresses),
+    hour: sumCounts(minutes),
+    day: sumCounts(quarters),
+    minutes,
+    quarters,
+    signatures: sumNames(tally.signatures.map(([, names]) => names)).slice(0, mostSignatures),
+    infected: tally.infected,
+    unscanned: tally.unscanned,
     kept,
   }
 }
 
 /** In the order in which the processes list them, which is that of the ini. */
-function addressViews(
-  states: readonly AddressState[],
-  work: TallySnapshot['addresses'],
-  nowMs: number,
-): AddressView[] {
-  const scansOf = new Map(
-    work.map(([text, buckets]) => [
-      text,
-      sumWork(inWindow(buckets, windows.work, nowMs).map(([, one]) => one)),
-    ]),
-  )
+function addressViews(states: readonly AddressState[], work: TallySnapshot['addresses']): AddressView[] {
+  const scansOf = new Map(work.map(([text, buckets]) => [text, sumWork(buckets.map(([, one]) => one))]))
   const total = [...scansOf.values()].reduce((sum, { scans }) => sum + scans, 0)
   return [...new Set(states.map(({ text }) => text))].map((text) => {
     const seen = states.filter((state) => state.text === text)
@@ -126,20 +115,6 @@ function addressViews(
       slowestMs: scans === 0 ? null : slowestMs,
     }
   })
-}
-
-interface Window {
-  readonly widthMs: number
-  readonly count: number
-}
-
-function inWindow<T>(
-  buckets: readonly Bucket<T>[],
-  { widthMs, count }: Window,
-  nowMs: number,
-): readonly Bucket<T>[] {
-  const last = Math.floor(nowMs / widthMs)
-  return buckets.filter(([index]) => index <= last && index > last - count)
 }
 
 /** Every step of the window, empty ones too. */

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { Ring } from '../../lib/http/ring'
 import { joinTallies, most, Tally, windows } from '../../lib/http/tally'
 import { displayText } from '../../lib/text'
-import { viewOf } from '../../lib/http/view'
+import { remainsOfPages, viewOf } from '../../lib/http/view'
 import { clean, infected, pageOf, someAddress, somebody, unscanned } from '../support/site'
 
 const minuteMs = 60_000
@@ -152,7 +152,36 @@ test('several processes are one: sums, newest first, and states counted', () => 
   const [address] = view.addresses
   assert.equal(view.addresses.length, 1)
   assert.deepEqual([address?.up, address?.resting, address?.inFlight, address?.scans], [2, 1, 3, 3])
-  assert.deepEqual(joinTallies([]).minutes, [])
+  assert.deepEqual(joinTallies([], someDay).minutes, [])
+})
+
+test('what remains of processes that have ended is shown for a day, and takes no more room than one', () => {
+  const { tally, clock, see } = clocked()
+  let remains = pageOf(null)
+  const sizes: number[] = []
+  for (let day = 0; day < 60; day++) {
+    const worker = new Tally(() => clock.ms)
+    for (let step = 0; step < 96; step++) {
+      clock.ms += 15 * minuteMs
+      for (let i = 0; i < most.names; i++)
+        worker.add(
+          { ...infected(`${day}.${i}`), clamd: `192.0.2.${(day * 7 + i) % 250}:3310` },
+          null,
+          'reject',
+          sender,
+        )
+    }
+    remains = remainsOfPages([remains, pageOf(worker)], clock.ms)
+    sizes.push(JSON.stringify(remains).length)
+  }
+  assert.ok((sizes[59] ?? 0) < (sizes[0] ?? 0) * 1.1, `${sizes[0]} characters, then ${sizes[59]}`)
+  assert.equal(viewOf([remains], null, clock.ms).day.infected, 96 * most.names)
+
+  clock.ms += 60 * minuteMs
+  tally.add(clean, null, 'accept', sender)
+  assert.equal(see().addresses[0]?.scans, 1)
+  const view = viewOf([remains, pageOf(tally, someAddress)], null, clock.ms)
+  assert.equal(view.addresses[0]?.scans, 1, 'not crowded out')
 })
 
 test('a ring keeps as many buckets as it has', () => {
