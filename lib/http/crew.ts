@@ -110,18 +110,18 @@ export class Master {
     if (words.kind === 'told') this.#told(from, words.id, words.answer)
   }
 
-  /** To be called when a worker's channel has closed. */
+  /** To be called when a worker's channel has closed. @throws whatever is thrown where its answers are folded */
   lost(worker: number): void {
-    for (const part of kinds) {
-      const last = this.#last[part].get(worker)
+    for (const round of this.#open.values()) {
+      if (round.pending.delete(worker) && round.pending.size === 0) round.end()
+    }
+    const lasts = kinds.map((part) => [part, this.#last[part].get(worker)] as const)
+    for (const part of kinds) this.#last[part].delete(worker)
+    for (const [part, last] of lasts) {
       const fold = this.#folds[part]
-      this.#last[part].delete(worker)
       if (last === undefined || !fold) continue
       const before = this.#remains[part]
       this.#remains[part] = fold(before === undefined ? [last] : [before, last])
-    }
-    for (const round of this.#open.values()) {
-      if (round.pending.delete(worker) && round.pending.size === 0) round.end()
     }
   }
 

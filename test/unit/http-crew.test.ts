@@ -71,6 +71,44 @@ test('a worker that dies while it is asked holds nobody up', async () => {
   assert.equal(sum(await asker.gather('metrics')), 1)
 })
 
+test(
+  'a worker that dies is gone, also when its last answer cannot be made sense of',
+  { timeout: 10_000 },
+  async () => {
+    const workers = new Set([1, 2])
+    let isStuck = false
+    const master: Master = new Master(
+      {
+        ids: () => [...workers],
+        say: (to, words) => {
+          const { kind, id } = words as { kind: string; id: number }
+          if (kind === 'all') answered?.((words as { answers: unknown[] }).answers)
+          else if (to === 1 || !isStuck) setImmediate(() => master.hear({ kind: 'told', id, answer: to }, to))
+        },
+      },
+      () =>
+        Promise.resolve(() => {
+          throw new Error('what is this?')
+        }),
+      60_000,
+    )
+    let answered: ((answers: unknown[]) => void) | undefined
+    const gather = (part: string) =>
+      new Promise((resolve) => {
+        answered = resolve
+        master.hear({ kind: 'ask', id: 1, part }, 1)
+      })
+    for (const part of ['metrics', 'page']) assert.deepEqual(await gather(part), [1, 2])
+    isStuck = true
+    const waiting = gather('metrics')
+    await new Promise((resolve) => setImmediate(resolve))
+    workers.delete(2)
+    assert.throws(() => master.lost(2), /what is this/)
+    assert.deepEqual(await waiting, [1])
+    assert.deepEqual(await gather('page'), [1])
+  },
+)
+
 test('of a worker that does not answer in time, what it said before counts', async () => {
   const crew = new TestCrew(50)
   const asker = crew.add(1, () => Promise.resolve(1))
