@@ -39,7 +39,7 @@ export class Metrics {
   readonly #deeds: Readonly<Record<keyof Deeds, Counter<'result'>>>
   readonly #seconds: Histogram<'address'>
   readonly #bytes: Histogram
-  readonly #addresses = new Set<string>()
+  readonly #labelOf = addressLabels()
 
   /** @param states is asked whenever the metrics are read */
   constructor(prom: Prom, version: string, states: () => readonly AddressState[]) {
@@ -78,7 +78,7 @@ export class Metrics {
   }
 
   count(verdict: Verdict, finding: AttachmentFinding, action: string): void {
-    const address = verdict.clamd === null ? 'none' : this.#addressLabel(verdict.clamd)
+    const address = verdict.clamd === null ? 'none' : this.#labelOf(verdict.clamd)
     this.#messages.inc({
       outcome: verdict.outcome,
       reason: verdict.outcome === 'unscanned' ? verdict.reason : 'none',
@@ -102,7 +102,7 @@ export class Metrics {
 
   #gauges(prom: Prom, version: string, states: () => readonly AddressState[]): void {
     const registers = [this.#registry]
-    const labelOf = (text: string) => this.#addressLabel(text)
+    const labelOf = this.#labelOf
     new prom.Gauge({
       name: `${prefix}address_state`,
       help: 'Processes for which an address is up, resting after a failure, or untrusted.',
@@ -153,13 +153,6 @@ export class Metrics {
       aggregator: 'max',
     }).set({ version, node: process.version }, 1)
   }
-
-  #addressLabel(text: string): string {
-    if (this.#addresses.has(text)) return text
-    if (this.#addresses.size >= mostAddresses) return 'other'
-    this.#addresses.add(text)
-    return text
-  }
 }
 
 /** All processes as one, in the text format of Prometheus. */
@@ -171,13 +164,34 @@ export async function exposition(
   return { type: registry.contentType, text: await registry.metrics() }
 }
 
-/** What remains of processes that have ended: all that only ever grows. */
+/** What remains of processes that have ended: all that only ever grows, of as many addresses as one process has. */
 export function remains(prom: Prom, snapshots: readonly MetricsSnapshot[]): MetricsSnapshot {
+  const labelOf = addressLabels()
   const lasting = snapshots.map((metrics) =>
-    metrics.filter(({ type }) => ['counter', 'histogram'].includes(String(type))),
+    metrics
+      .filter(({ type }) => ['counter', 'histogram'].includes(String(type)))
+      .map((metric) => ({
+        ...metric,
+        values: metric.values.map((value) =>
+          value.labels.address === undefined || value.labels.address === 'none'
+            ? value
+            : { ...value, labels: { ...value.labels, address: labelOf(String(value.labels.address)) } },
+        ),
+      })),
   )
   const all = aggregated(prom, lasting).getMetricsAsArray() as MetricObjectWithValues<MetricValue<string>>[]
   return all.map(({ name, help, type, values, aggregator }) => ({ name, help, type, values, aggregator }))
+}
+
+/** For each address the label it has; the first ones have one of their own. */
+function addressLabels(): (text: string) => string {
+  const known = new Set<string>()
+  return (text) => {
+    if (known.has(text)) return text
+    if (known.size >= mostAddresses) return 'other'
+    known.add(text)
+    return text
+  }
 }
 
 /** As the metrics themselves say how: most are summed. prom-client's type asks for more than it uses. */

@@ -105,6 +105,24 @@ test('deeds, findings and signatures are told; several processes are summed up, 
   assert.equal(metric(later, 'clamav_stream_address_state', { state: 'up' }), 1)
 })
 
+test('however many processes end, and whatever addresses they had: as many labels as one has', async () => {
+  const prom = await loadProm()
+  let gone: MetricsSnapshot = []
+  for (let i = 0; i < 100; i++) {
+    const { recorder } = recorderWith({ metrics: true })
+    await recorder.snapshot('metrics')
+    recorder.judged({ ...clean, clamd: `192.0.2.1:${i + 1}` }, null, 'accept', () => somebody)
+    gone = remains(prom, [gone, (await recorder.snapshot('metrics')) as MetricsSnapshot])
+  }
+  const text = await textOf(JSON.parse(JSON.stringify(gone)))
+  for (const name of ['messages_total', 'scan_seconds_count']) {
+    const series = text.split('\n').filter((line) => line.startsWith(`clamav_stream_${name}{`))
+    assert.equal(series.length, 33, name)
+    assert.equal(metric(text, `clamav_stream_${name}`), 100)
+    assert.equal(metric(text, `clamav_stream_${name}`, { address: 'other' }), 68)
+  }
+})
+
 test('who may see what', () => {
   const token = 'correct-horse-battery'
   assert.ok(mayProgram('', {}) && mayBrowser('', {}))
