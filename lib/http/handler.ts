@@ -15,7 +15,7 @@ import { exposition, type MetricsSnapshot, type Prom } from './metrics'
 import type { PageSnapshot } from './recorder'
 import { viewOf } from './view'
 
-export interface HandlerParts {
+interface HandlerParts {
   readonly settings: () => HttpSettings
   readonly gather: Gather
   readonly prom: () => Promise<Prom>
@@ -58,12 +58,22 @@ type Reply = (request: HandlerRequest, response: ServerResponse) => void | Promi
 export class Handler {
   readonly #feed: Feed
   readonly #texts = new Map<string, string>()
+  /** By where, below the site's own place. */
+  readonly #replies: ReadonlyMap<string, Reply>
 
   constructor(private readonly parts: HandlerParts) {
     this.#feed = new Feed(async () => {
       const [pages, kept] = await Promise.all([this.parts.gather('page'), this.parts.quarantine.look()])
       return viewOf(pages as readonly PageSnapshot[], kept, Date.now())
     })
+    this.#replies = new Map([
+      ['/metrics', only(['GET', 'HEAD'], this.#metrics)],
+      ['/', only(['GET', 'HEAD'], this.#page)],
+      ['/events', only(['GET'], this.#events)],
+      ['/session', only(['POST'], this.#session)],
+      ['/page.css', only(['GET', 'HEAD'], this.#file('page.css', 'text/css'))],
+      ['/page.js', only(['GET', 'HEAD'], this.#file('page.js', 'text/javascript'))],
+    ])
   }
 
   /** What is switched off is not there: `next` answers. */
@@ -92,15 +102,7 @@ export class Handler {
   #replyTo(request: HandlerRequest): Reply | undefined {
     const { metrics, page } = this.parts.settings()
     const place = placeOf(request)
-    if (place === '/metrics') return metrics ? only(['GET', 'HEAD'], this.#metrics) : undefined
-    const replies: Record<string, Reply> = {
-      '/': only(['GET', 'HEAD'], this.#page),
-      '/events': only(['GET'], this.#events),
-      '/session': only(['POST'], this.#session),
-      '/page.css': only(['GET', 'HEAD'], this.#file('page.css', 'text/css')),
-      '/page.js': only(['GET', 'HEAD'], this.#file('page.js', 'text/javascript')),
-    }
-    return page && Object.hasOwn(replies, place) ? replies[place] : undefined
+    return (place === '/metrics' ? metrics : page) ? this.#replies.get(place) : undefined
   }
 
   readonly #metrics: Reply = async (request, response) => {

@@ -16,7 +16,7 @@ export interface QuarantineSummary {
   readonly isPartial: boolean
 }
 
-export interface CopySummary {
+interface CopySummary {
   /** Milliseconds since the epoch. */
   readonly time: number
   readonly uuid: string

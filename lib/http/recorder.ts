@@ -17,7 +17,7 @@ export interface PageSnapshot {
   readonly processes: number
 }
 
-export interface Surroundings {
+interface Surroundings {
   readonly settings: () => HttpSettings
   readonly states: () => readonly AddressState[]
   readonly version: string

@@ -17,7 +17,7 @@ export interface Counts {
   denied: number
 }
 
-export interface Work {
+interface Work {
   scans: number
   ms: number
   slowestMs: number
@@ -105,23 +105,14 @@ export class Tally {
       if (finding !== null && 'denied' in finding) counts.denied++
     }
     if (verdict.clamd !== null) this.#worked(verdict.clamd, verdict.ms, now)
+    const list = (messages: Sighting[], what: string, why: string) =>
+      keep(messages, { ...shown(correspondence()), time: now, what, why, action, clamd: verdict.clamd })
     if (verdict.outcome === 'infected') {
       const name = displayText(verdict.virus, 128)
       addName(this.#signatures.at(now), name)
-      keep(this.#infected, {
-        ...seen(correspondence()),
-        ...common(verdict, now, action),
-        what: name,
-        why: '',
-      })
+      list(this.#infected, name, '')
     } else if (verdict.outcome === 'unscanned' && !isExempt) {
-      const why = displayText(verdict.text, 300)
-      keep(this.#unscanned, {
-        ...seen(correspondence()),
-        ...common(verdict, now, action),
-        what: verdict.reason,
-        why,
-      })
+      list(this.#unscanned, verdict.reason, displayText(verdict.text, 300))
     }
   }
 
@@ -138,17 +129,12 @@ export class Tally {
   }
 
   #worked(text: string, ms: number, now: number): void {
-    let ring = this.#addresses.get(text)
+    const ring = this.#addresses.get(text) ?? new Ring(windows.work.widthMs, windows.work.count, noWork)
     // The one that was used last stands last.
     this.#addresses.delete(text)
-    ring ??= new Ring(windows.work.widthMs, windows.work.count, noWork)
     this.#addresses.set(text, ring)
-    if (this.#addresses.size > most.addresses) {
-      for (const [oldest] of this.#addresses) {
-        this.#addresses.delete(oldest)
-        break
-      }
-    }
+    const [oldest = ''] = this.#addresses.keys()
+    if (this.#addresses.size > most.addresses) this.#addresses.delete(oldest)
     const work = ring.at(now)
     work.scans++
     work.ms += ms
@@ -242,7 +228,8 @@ function addName(names: Map<string, number>, name: string): void {
   names.set(name, rarest[1] + 1)
 }
 
-function seen({ uuid, from, to, recipients, ip, user, subject }: Correspondence): Correspondence {
+/** Bounded, and fit to be shown. */
+function shown({ uuid, from, to, recipients, ip, user, subject }: Correspondence): Correspondence {
   return {
     uuid: displayText(uuid, 64),
     from: displayText(from, 160),
@@ -252,14 +239,6 @@ function seen({ uuid, from, to, recipients, ip, user, subject }: Correspondence)
     user: user === null ? null : displayText(user, 100),
     subject: displayText(subject, 160),
   }
-}
-
-function common(
-  { clamd }: Verdict,
-  time: number,
-  action: string,
-): Pick<Sighting, 'time' | 'action' | 'clamd'> {
-  return { time, action, clamd }
 }
 
 function keep(list: Sighting[], sighting: Sighting): void {
