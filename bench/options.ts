@@ -29,7 +29,7 @@ docs/operations.md. With a choice of parts, sizes or contenders it only prints.
   --sizes SIZES       of ${sizeNames.join(', ')} (part cpu)
   --contenders NAMES  of ${contenderNames.join(', ')} (parts cpu and latency)
   --sessions N,M      sessions at the same time, one table each (part cpu; default 4,1)
-  --rounds N          rounds that count (default 11)
+  --rounds N          rounds that count (default 9)
   --scale X           times as many messages in each round (part cpu; default 1)
   --database DIR      signatures for clamd instead of the small test set, such as /var/lib/clamav
   --render            no measuring: writes the files again from the figures of the last run (bench/results.json)
@@ -57,7 +57,7 @@ export function readOptions(args: readonly string[]): Options {
       only: { type: 'string' },
       sizes: { type: 'string' },
       contenders: { type: 'string' },
-      rounds: { type: 'string', default: '11' },
+      rounds: { type: 'string', default: '9' },
       sessions: { type: 'string', default: '4,1' },
       scale: { type: 'string', default: '1' },
       database: { type: 'string' },
