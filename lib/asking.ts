@@ -116,7 +116,7 @@ export class Asking {
       const found = findsTestFile ? 'found' : `not found: ${missed ?? ''}`
       course.log.trace(`${lease.text}: test file ${found}`)
       if (!findsTestFile) return unproven(course, 'replied', 'reply', `test file: not found, ${missed ?? ''}`)
-      lease.protocol = protocol
+      course.provenBy = protocol
     }
     return null
   }
@@ -153,8 +153,7 @@ export class Asking {
     if (first.end === 'hung up' || (isMissing && wasKnown)) {
       const unproven = await this.#proveAnew(course, lease)
       if (unproven) return unproven
-      // It has just found the test file by this one.
-      if (this.tryOut) other = lease.protocol ?? other
+      other = course.provenBy ?? other
       if (other === usual) return first
     }
     const second = await this.#attempt(course, lease, other)

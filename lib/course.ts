@@ -27,6 +27,8 @@ export interface Course {
   clamd: string | null
   engine: Engine | null
   protocol: Protocol | null
+  /** By which it has found the test file for this message; null: it was not sent. */
+  provenBy: Protocol | null
   step: Step | null
   bytes: number
 }
@@ -36,6 +38,7 @@ export function beginAt(course: Course, { text, engine }: Pick<Lease, 'text' | '
   course.clamd = text
   course.engine = engine
   course.protocol = null
+  course.provenBy = null
   course.step = null
   course.bytes = 0
 }

@@ -68,6 +68,7 @@ export class Scanner {
       clamd: null,
       engine: null,
       protocol: null,
+      provenBy: null,
       step: null,
       bytes: 0,
     }
