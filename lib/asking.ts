@@ -118,7 +118,8 @@ export class Asking {
       if (!findsTestFile) return unproven(course, 'replied', 'reply', `test file: not found, ${missed ?? ''}`)
       course.provenBy = protocol
     }
-    return null
+    // Somebody else was shown otherwise while the last one was under way.
+    return lease.isUntrusted ? unproven(course, 'replied', 'reply', 'test file: not found meanwhile') : null
   }
 
   /** What it has just done, it would not have done before: there may be another daemon by now. */
@@ -145,7 +146,7 @@ export class Asking {
       if (hasVerdict(first)) lease.protocol = usual
       return first
     }
-    let other: Protocol = usual === 'stream' ? 'instream' : 'stream'
+    const other = usual === 'stream' ? 'instream' : 'stream'
     course.log.trace(
       `${lease.text}: ${usual} came to nothing (${first.step}: ${textOf(first.reply)}), ${other} is next`,
     )
@@ -153,8 +154,8 @@ export class Asking {
     if (first.end === 'hung up' || (isMissing && wasKnown)) {
       const unproven = await this.#proveAnew(course, lease)
       if (unproven) return unproven
-      other = course.provenBy ?? other
-      if (other === usual) return first
+      // It has INSTREAM after all.
+      if (mayBeMissing && course.provenBy === usual) return first
     }
     const second = await this.#attempt(course, lease, other)
     // An error in place of the port may be gone next time; a missing command or port will not.

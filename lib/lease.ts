@@ -106,6 +106,11 @@ export class Lease {
     return this.#known.trust === 'proven' && this.#known.dispelled >= this.#known.doubts
   }
 
+  /** It does not find the test file, as far as is known. */
+  get isUntrusted(): boolean {
+    return this.#known.trust === 'untrusted'
+  }
+
   /** It has failed, and nothing is known since. */
   get hasFailed(): boolean {
     return this.#known.failed

@@ -487,6 +487,32 @@ for (const isBlind of [false, true]) {
   })
 }
 
+test('an address that is found blind while its last test file is under way does not get the message', async (t) => {
+  const daemon = await fake(t, [])
+  const scanning = new Scanning([daemon.address], { protocol: 'instream', selfTest: true })
+  const blind = { ...(await prove(daemon.address, usual, connect, never)), findsTestFile: false }
+  const before = daemon.scans.length
+  await daemon.play([{ at: 'reply', do: 'wait', ms: 50 }])
+  const scanned = scanning.scan(eicarBody())
+  for (const facts of [{ isDoubted: true }, { proof: blind }] as const) {
+    const asked = daemon.scans.length
+    await until(() => daemon.scans.length > asked)
+    scanning.hosts.learn(daemon.address, facts)
+  }
+  const verdict = await scanned
+  assert.ok(verdict.outcome === 'unscanned' && verdict.reason === 'error', JSON.stringify(verdict))
+  assert.equal(daemon.scans.length, before + 2)
+})
+
+test('a STREAM that is hung up on before its port is followed by INSTREAM, whatever the test file went by', async (t) => {
+  const daemon = await fake(t, [])
+  const scanning = new Scanning([daemon.address], { selfTest: true })
+  assert.equal((await scanning.scan(clean())).protocol, 'stream')
+  daemon.queue([{ at: 'port', do: 'close', on: 'both' }])
+  const verdict = await scanning.scan(eicarBody())
+  assert.deepEqual([verdict.outcome, verdict.protocol], ['infected', 'instream'], JSON.stringify(verdict))
+})
+
 test('an address that fails others all the while gets the message after its second test file', async (t) => {
   const daemon = await fake(t, [])
   const scanning = new Scanning([daemon.address], { protocol: 'instream', selfTest: true })
