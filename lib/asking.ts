@@ -5,12 +5,11 @@
 
 import type { Address } from './address'
 import type { CancelSignal } from './cancellation'
+import { dialogue } from './clamd/dialogue'
 import type { Connect } from './clamd/exchange'
 import { Failure, NoReply, ofThisMachine, SessionOver, type Step } from './clamd/failure'
 import { ping } from './clamd/inquiry'
-import { instream } from './clamd/instream'
 import { noFreePort, type Protocol, type Reply } from './clamd/protocol'
-import { stream } from './clamd/stream'
 import type { Sessions } from './clamd/sessions'
 import { beginAt, TimedOut, type Course } from './course'
 import type { Lease, LeaseOutcome } from './lease'
@@ -44,8 +43,6 @@ export interface Attempt {
   /** Content sent, in bytes; 0 where there was no reply. */
   readonly bytes: number
 }
-
-const dialogue = { stream, instream }
 
 /** Sent ahead of one message, where the address fails others all the while; if all are found the message goes there. */
 const mostTestFiles = 2

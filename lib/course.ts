@@ -5,10 +5,10 @@
 
 import type { CancelSignal } from './cancellation'
 import type { Engine } from './clamd/engine'
-import type { MessageSource } from './source'
 import type { Step } from './clamd/failure'
 import type { Protocol } from './clamd/protocol'
 import type { Lease } from './lease'
+import type { MessageSource } from './source'
 
 /** Where the steps of one scan are told. */
 export interface ScanLog {

@@ -6,10 +6,10 @@
 import type { Socket } from 'node:net'
 import type { Address } from '../address'
 import type { CancelSignal } from '../cancellation'
+import { printable } from '../text'
 import type { Exchange } from './exchange'
 import { Failure, NoReply, ofThisMachine, type Step } from './failure'
 import { maxReplyBytes, parseReply, type Reply } from './protocol'
-import { printable } from '../text'
 
 /** Milliseconds between two tries to connect where there is no room for the moment. */
 const fullPauseMs = 10

@@ -4,11 +4,11 @@
 
 import type { Address } from '../address'
 import { Deadline, type CancelSignal } from '../cancellation'
+import { printable } from '../text'
 import { CommandConnection } from './connection'
 import type { Connect } from './exchange'
 import { Failure } from './failure'
 import { command, parseOffer, parseReply, type Offer } from './protocol'
-import { printable } from '../text'
 
 export interface Inquiry {
   readonly connect: Connect

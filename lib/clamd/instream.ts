@@ -3,9 +3,9 @@
  * several messages. Drawn in docs/protocol.md.
  */
 
+import type { MessageSource } from '../source'
 import { CommandConnection } from './connection'
 import type { DialogueResult, Exchange } from './exchange'
-import type { MessageSource } from '../source'
 import { Failure, NoReply, SessionOver } from './failure'
 import { command, type Reply } from './protocol'
 import { Upload } from './upload'

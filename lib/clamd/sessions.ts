@@ -5,10 +5,10 @@
 
 import type { Address } from '../address'
 import type { CancelSignal } from '../cancellation'
+import { printable } from '../text'
 import { CommandConnection, type Dialling } from './connection'
 import { Failure, SessionOver } from './failure'
 import { command, numbered, parseReply, type Reply } from './protocol'
-import { printable } from '../text'
 
 export interface SessionTimes {
   /**

@@ -5,9 +5,9 @@
 
 import type { Socket } from 'node:net'
 import type { Address } from '../address'
+import type { MessageSource } from '../source'
 import { CommandConnection, dial } from './connection'
 import type { DialogueResult, Exchange } from './exchange'
-import type { MessageSource } from '../source'
 import { Failure } from './failure'
 import { command, isUnmet, parsePort, parseReply, type Reply } from './protocol'
 import { Upload } from './upload'

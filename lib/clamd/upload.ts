@@ -5,8 +5,8 @@
 
 import { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
-import type { Exchange } from './exchange'
 import type { Sink } from '../source'
+import type { Exchange } from './exchange'
 import { TooLarge } from './failure'
 import { Framing, type Parcel } from './framing'
 import { headLine } from './protocol'

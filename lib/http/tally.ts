@@ -4,8 +4,8 @@
  */
 
 import type { AttachmentFinding, Verdict } from '../verdict'
-import { joinBuckets, Ring, type Bucket } from './ring'
 import { displayText } from '../text'
+import { joinBuckets, Ring, type Bucket } from './ring'
 
 export interface Counts {
   clean: number

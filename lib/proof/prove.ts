@@ -5,13 +5,12 @@
  */
 
 import type { Address } from '../address'
+import type { TryOut } from '../asking'
 import { Deadline, type CancelSignal } from '../cancellation'
+import { dialogue } from '../clamd/dialogue'
 import type { Connect } from '../clamd/exchange'
 import { Failure, failureText, type Step } from '../clamd/failure'
-import { instream } from '../clamd/instream'
 import { isLimitName, type Protocol, type Reply } from '../clamd/protocol'
-import { stream } from '../clamd/stream'
-import type { TryOut } from '../asking'
 import { harmlessMail, leastProbeBytes, nestedMail, testFileMail } from './mails'
 import type { Probe } from './probe'
 
@@ -56,8 +55,6 @@ export interface Proof {
   readonly sentBytes: number
   readonly ms: number
 }
-
-const dialogue = { stream, instream }
 
 /** Probes between the largest proven and the smallest unproven size; each halves what is between. */
 const halvings = 10

@@ -1,0 +1,8 @@
+/*
+ * The dialogues by the name of their protocol.
+ */
+
+import { instream } from './instream'
+import { stream } from './stream'
+
+export const dialogue = { stream, instream }
