@@ -1,0 +1,226 @@
+// That what is known of an address is kept true while daemons change.
+import assert from 'node:assert/strict'
+import { after, test } from 'node:test'
+import { Hosts } from '../../lib/hosts'
+import { world } from '../../lib/world'
+import { clamdOrSkip } from '../support/clamd'
+import { testSignatures } from '../support/eicar'
+import { withStranger } from '../support/fault-table'
+import {
+  bounded,
+  fake,
+  front,
+  harmlessSignatures,
+  never,
+  real,
+  verdictOn,
+  watching,
+} from '../support/proving'
+import { runningTimers, settled, until } from '../support/scanning'
+
+const timersBefore = runningTimers()
+after(() => assert.equal(runningTimers(), timersBefore, 'a timer was left running'))
+
+test('an address without signatures is tried again until they come', bounded, async (t) => {
+  if (!clamdOrSkip(t)) return
+  const directory = harmlessSignatures(t)
+  const { clamd, address } = await real(t, {}, directory.path)
+  const { watch, told, lines } = watching(t, [address])
+  watch.run('at once')
+  await until(() => told.some(({ proof }) => proof?.findsTestFile === false))
+  assert.match(lines.join(), /^error clamd 127\.0\.0\.1:\d+ gets no mail: .*EICAR.*self_test=off/)
+  testSignatures(directory.path)
+  await clamd.restart()
+  await until(() => told.some(({ proof }) => proof?.provesMaxBytes === true), 30_000)
+  assert.match(
+    lines.join('\n'),
+    /^info clamd 127\.0\.0\.1:\d+ scans to the end: EICAR found in 1MB \(4 probes/m,
+  )
+  assert.equal(lines.filter((line) => line.startsWith('error')).length, 1, 'said once')
+  assert.equal(watch.known().length, 1)
+})
+
+test(
+  'VERSION is read again and again; only another one is proven again; age is told once a day',
+  bounded,
+  async (t) => {
+    if (!clamdOrSkip(t)) return
+    const { address } = await real(t)
+    const daemon = await front(t, { clamd: address, engine: '0.103.12/27500/Sun Nov 22 08:00:00 2020' })
+    const { watch, told, lines, world } = watching(t, [daemon.address], { maxSignatureAgeMs: 86_400_000 }, 1)
+    const warnings = () => lines.filter((line) => /^warn .*days old/.test(line))
+    const asked = (count: number) =>
+      until(() => daemon.commands.filter((name) => name === 'VERSIONCOMMANDS').length >= count)
+    watch.run('at once')
+    const proofs = () => new Set(told.flatMap(({ proof }) => proof ?? [])).size
+    await asked(3)
+    await until(() => daemon.scans >= 4 + 2)
+    assert.equal(proofs(), 1, 'the test file alone is sent again')
+    assert.equal(told.find(({ engine }) => engine)?.engine?.signatures?.number, 27500)
+    assert.equal(warnings().length, 1)
+    assert.match(warnings()[0] ?? '', /signatures 27500 are \d+ days old .*freshclam/)
+
+    world.dateMs += 86_400_000
+    await until(() => warnings().length === 2)
+    daemon.become({ engine: '0.103.12/27501/Mon Nov 23 08:00:00 2020' })
+    await until(() => told.some(({ engine }) => engine?.signatures?.number === 27501))
+    await until(() => proofs() === 2)
+  },
+)
+
+test(
+  'an address that is back is looked at before its hour; a daemon that cannot be asked is no reason to distrust',
+  bounded,
+  async (t) => {
+    if (!clamdOrSkip(t)) return
+    const { address } = await real(t)
+    const daemon = await front(t, { clamd: address })
+    const { watch, told } = watching(t, [daemon.address])
+    watch.run('at once')
+    await until(() => told.some(({ proof }) => proof?.provesMaxBytes === true))
+    daemon.become({ engine: '0.103.13' })
+    watch.heard(daemon.address, 'back')
+    await until(() => daemon.scans === 8)
+
+    const gone = watching(t, [{ host: '127.0.0.1', port: 1 }])
+    gone.watch.run('at once')
+    await until(() => gone.told.length > 0)
+    assert.deepEqual(gone.told[0], { proof: null })
+  },
+)
+
+test('a daemon that mail found blind is looked at at once, and every ping_interval while it cannot be asked', async (t) => {
+  const daemon = await fake(t, [])
+  const { watch, told, world } = watching(t, [daemon.address])
+  watch.run('at once')
+  await until(() => told.some(({ proof }) => proof?.findsTestFile === true))
+  assert.equal(watch.known()[0]?.[1].isDoubted, undefined)
+  await daemon.play([{ at: 'connect', do: 'refuse' }])
+  let time = performance.now()
+  world.now = () => time
+  let seen = world.sockets.length
+  watch.heard(daemon.address, 'untrusted')
+  for (let look = 0; look < 5; look++) {
+    await until(() => world.sockets.length > seen)
+    const [socket] = world.sockets.slice(seen)
+    if (socket && !socket.closed) await new Promise((resolve) => socket.once('close', resolve))
+    await settled()
+    seen = world.sockets.length
+    time += 1000
+  }
+  assert.equal(watch.known()[0]?.[1].isDoubted, true, 'who comes later is told')
+})
+
+test('what mail hears during a look has the address looked at again, before its hour', async (t) => {
+  const daemon = await fake(t, [], { protocols: ['INSTREAM'] })
+  const { watch, told } = watching(t, [daemon.address], { selfTest: 'eicar' })
+  daemon.queue([{ at: 'reply', do: 'wait', ms: 200 }])
+  watch.run('at once')
+  await daemon.seen('INSTREAM')
+  daemon.version = 'ClamAV 1.5.0/27501/Sun Nov 23 09:00:00 2025'
+  watch.heard(daemon.address, 'back')
+  await until(() => told.some(({ engine }) => engine?.line.startsWith('ClamAV 1.5.0')))
+})
+
+for (const news of ['doubted', 'back'] as const) {
+  test(`an address that is ${news} is looked at before its hour`, async (t) => {
+    const daemon = await fake(t, [])
+    const { watch, told } = watching(t, [daemon.address], { selfTest: 'eicar' })
+    watch.run('at once')
+    await until(() => told.some(({ proof }) => proof?.findsTestFile === true))
+    const before = told.length
+    watch.heard(daemon.address, news)
+    await until(() => told.length > before)
+  })
+}
+
+test('an address that finds the test file again gets mail, though its size cannot be proven', async (t) => {
+  let isBlind = true
+  const daemon = await fake(t, [], {
+    judge: (mail) => {
+      if (mail.length > 100_000) return Promise.resolve("stream: Can't allocate memory ERROR")
+      return Promise.resolve(isBlind ? 'stream: OK' : verdictOn(mail))
+    },
+  })
+  const hosts = new Hosts(
+    { hosts: [daemon.address], restMs: 1, resolveMs: 60_000, connectMs: 5000, maxConcurrent: 0 },
+    world(() => undefined),
+  )
+  await hosts.addresses(never)
+  const { watch, told } = watching(t, [daemon.address])
+  const state = () => {
+    for (const facts of told.splice(0)) hosts.learn(daemon.address, facts)
+    return hosts.states()[0]?.state
+  }
+  watch.run('at once')
+  await until(() => state() === 'untrusted')
+  isBlind = false
+  await until(() => state() === 'up')
+})
+
+test('what a daemon did not tell in time is not taken from it, and asked again', async (t) => {
+  const daemon = await fake(t, [], { sessions: true })
+  daemon.answers.VERSIONCOMMANDS = [{ do: 'stall' }]
+  const { watch, told } = watching(t, [daemon.address], { selfTest: 'off', connectMs: 200 })
+  watch.run('at once')
+  await until(() => told.length > 0)
+  delete daemon.answers.VERSIONCOMMANDS
+  await until(() => told.some(({ hasSessions }) => hasSessions === true))
+  daemon.answers.VERSIONCOMMANDS = [{ do: 'stall' }]
+  const before = told.length
+  watch.heard(daemon.address, 'back')
+  await until(() => told.length > before)
+  assert.ok(told.slice(before).every(({ hasSessions }) => hasSessions !== false))
+})
+
+test('STREAM with closed data ports is proven by INSTREAM, as mail is scanned', bounded, async (t) => {
+  if (!clamdOrSkip(t)) return
+  const { address } = await real(t)
+  const daemon = await front(t, { clamd: address, instream: true, dataPort: 'refuse' })
+  const { watch, told } = watching(t, [daemon.address])
+  watch.run('at once')
+  await until(() => told.some(({ proof }) => proof?.provesMaxBytes === true))
+  assert.equal(told.at(-1)?.provenProtocol, 'instream')
+})
+
+test('STREAM whose data port something else answers at is proven by INSTREAM', bounded, async (t) => {
+  const daemon = await fake(t, [], { acceptMs: 10_000 })
+  await withStranger(
+    (socket) => socket.end(),
+    async (port) => {
+      await daemon.play([{ at: 'port', do: 'say', text: `PORT ${port}` }])
+      const { watch, told } = watching(t, [daemon.address], { connectMs: 200 })
+      watch.run('at once')
+      await until(() => told.some(({ proof }) => proof?.provesMaxBytes === true))
+      assert.equal(told.at(-1)?.provenProtocol, 'instream')
+    },
+  )
+})
+
+test(
+  'STREAM that never comes to a verdict is proven by INSTREAM, where there is that',
+  bounded,
+  async (t) => {
+    const daemon = await fake(t, [], { protocols: ['STREAM', 'INSTREAM'] })
+    const { watch, told } = watching(t, [daemon.address], { scanMs: 300, selfTest: 'eicar' })
+    await daemon.play((scan) =>
+      scan === 0
+        ? [{ at: 'reply', do: 'stall' }]
+        : [{ at: 'reply', do: 'answer', text: 'stream: Eicar FOUND' }],
+    )
+    watch.run('at once')
+    await until(() => told.some(({ proof }) => proof?.findsTestFile === true))
+    assert.equal(told.at(-1)?.provenProtocol, 'instream')
+  },
+)
+
+test('an end in the middle of a probe leaves nothing behind', bounded, async (t) => {
+  const daemon = await fake(t, [{ at: 'first', do: 'freeze' }])
+  const { watch, stop, lines, told } = watching(t, [daemon.address])
+  watch.run('at once')
+  await until(() => daemon.scans.length === 1)
+  stop.abort()
+  await daemon.idle()
+  assert.deepEqual(lines, [])
+  assert.ok(told.every(({ proof }) => proof === undefined))
+})
