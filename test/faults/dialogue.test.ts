@@ -72,6 +72,15 @@ class Lab {
     }
   }
 
+  /** `auto` remembers by which protocol a row before came to its verdict, until the address fails. */
+  async forget(): Promise<void> {
+    await this.faulty.play([{ at: 'command', do: 'reset' }])
+    await this.meet('clean', usual)
+    await this.faulty.play([])
+    const fate = await this.meet('clean', usual)
+    assert.equal(fate.seen.note?.outcome, 'clean', JSON.stringify(fate.seen))
+  }
+
   async idle(): Promise<void> {
     await this.faulty.idle()
     assert.equal(this.faulty.open, 0)
@@ -140,6 +149,7 @@ async function runRow(row: Row, lab: Lab): Promise<void> {
     await meet('clean')
     await meet('infected')
   }
+  if (protocol === 'auto') await lab.forget()
   await withDaemon(faulty, row.daemon, () => withStranger(row.stranger, run, lab.host))
   await lab.idle()
 }

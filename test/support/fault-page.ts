@@ -6,7 +6,7 @@ import path from 'node:path'
 import type { Flood } from '../faults/overload.test'
 import type { FloodMemory } from '../../bench/flood'
 import type { Cell } from './fault-record'
-import { moments } from './fault-table'
+import { moments, rows as faultRows } from './fault-table'
 import { repository } from './haraka-install'
 
 const page = path.join(repository, 'docs', 'reliability.md')
@@ -14,7 +14,7 @@ const page = path.join(repository, 'docs', 'reliability.md')
 /** Reads what keepRecord() left in the directory, and puts it between the page's marks. */
 export function writeReliability(record: string): void {
   const read = (name: string): unknown => JSON.parse(readFileSync(path.join(record, `${name}.json`), 'utf8'))
-  const dialogue = read('dialogue') as Cell[]
+  const dialogue = inOrder(read('dialogue') as Cell[])
   const daemon = read('daemon') as Cell[]
   const blocks: Record<string, string> = {
     sum: sum([...dialogue, ...daemon], read('overload') as Flood[]),
@@ -60,6 +60,21 @@ function sum(cells: readonly Cell[], floods: readonly Flood[]): string {
   ]
   const machine = `${cpus().length} × ${cpus()[0]?.model ?? ''}, ${Math.round(totalmem() / 2 ** 30)} GB, node ${process.version}`
   return `${table(['', ''], rows)}\n\nSeen on ${machine}.`
+}
+
+/** As the table of faults has them: several Harakas meet them side by side. */
+function inOrder(cells: readonly Cell[]): Cell[] {
+  const place = new Map(faultRows.map(({ name }, index) => [name, index]))
+  const protocols = ['stream', 'instream', 'auto']
+  const keyOf = ({ protocol, addresses, row }: Cell) => [
+    protocols.indexOf(protocol),
+    addresses,
+    place.get(row) ?? 0,
+  ]
+  return [...cells].sort((one, other) => {
+    const [a, b] = [keyOf(one), keyOf(other)]
+    return (a[0] ?? 0) - (b[0] ?? 0) || (a[1] ?? 0) - (b[1] ?? 0) || (a[2] ?? 0) - (b[2] ?? 0)
+  })
 }
 
 type Column = Pick<Cell, 'protocol' | 'addresses'>
