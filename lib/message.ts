@@ -47,7 +47,8 @@ export class TransactionMessage implements MessageSource {
   async open(sink: Sink, lineEnds: '\r\n' | '\n' = '\r\n'): Promise<void> {
     const generation = ++this.#generation
     const isRelayed = this.reading === 'relayed'
-    const destination = isRelayed ? new Unstuffed(sink, () => (this.#hasLoneDots = true)) : sink
+    const onLoneDot = isRelayed ? () => (this.#hasLoneDots = true) : null
+    const destination = new Outlet(sink, onLoneDot)
     const onFinish = () => {
       this.#destination = null
     }
@@ -88,26 +89,61 @@ export class TransactionMessage implements MessageSource {
 
 const dot = 0x2e
 
-/** Takes one dot off every line that begins with one. To be given line by line, as the message stream does. */
-class Unstuffed extends EventEmitter implements Sink {
-  /** @param onLoneDot called for each line in which the dot was not a doubled one */
+/** The part of a Writable that holds back what is written to it. */
+interface Corkable {
+  cork(): void
+  uncork(): void
+}
+
+/**
+ * Passes lines on, and takes one dot off those that begin with one. To be given line by line, as the message stream does.
+ *
+ * A sink that wants to be left alone still gets what the stream has taken in hand, some 64 KiB at most: the stream cuts
+ * all of that into lines at once, and would keep hundreds of them as objects that the collector carries along. What
+ * comes next is held back in front of that.
+ */
+class Outlet extends EventEmitter implements Sink {
+  #source: Corkable | null = null
+  #isCorked = false
+
+  /** @param onLoneDot called for each line in which the dot was not a doubled one; null: dots stay as they are */
   constructor(
     private readonly sink: Sink,
-    private readonly onLoneDot: () => void,
+    private readonly onLoneDot: (() => void) | null,
   ) {
     super()
-    sink.on('drain', () => this.emit('drain'))
+    this.once('pipe', (source: Corkable) => {
+      if (typeof source.cork === 'function') this.#source = source
+    })
+    sink.on('drain', () => this.#readOn())
   }
 
   write(line: Buffer): boolean {
-    if (line[0] !== dot) return this.sink.write(line)
-    if (line[1] !== dot) this.onLoneDot()
-    return this.sink.write(line.subarray(1))
+    const goesOn = this.sink.write(this.#unstuffed(line))
+    if (goesOn || !this.#source) return goesOn
+    if (!this.#isCorked) this.#source.cork()
+    this.#isCorked = true
+    return true
   }
 
   end(): void {
     this.sink.end()
     this.emit('finish')
+  }
+
+  #unstuffed(line: Buffer): Buffer {
+    if (line[0] !== dot || !this.onLoneDot) return line
+    if (line[1] !== dot) this.onLoneDot()
+    return line.subarray(1)
+  }
+
+  #readOn(): void {
+    if (!this.#isCorked || !this.#source) {
+      this.emit('drain')
+      return
+    }
+    this.#isCorked = false
+    this.#source.uncork()
   }
 }
 

@@ -6,8 +6,8 @@
 import type { EventEmitter } from 'node:events'
 
 /**
- * Where a reading of the message goes. `write` answers false to be left alone until it emits `drain`; `end`
- * emits `finish`.
+ * Where a reading of the message goes. `write` answers false to be left alone until it emits `drain`, but has to take what
+ * the source had in hand, 64 KiB at most; `end` emits `finish`.
  */
 export interface Sink extends EventEmitter {
   write(chunk: Buffer): boolean

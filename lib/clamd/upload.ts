@@ -12,21 +12,8 @@ import { Framing, type Parcel } from './framing'
 import { headLine } from './protocol'
 import { Turn, type Waiter } from './turn'
 
-/**
- * What the uploads of this process hold together before they stop their sources, save one parcel each. Every stop makes
- * the message stream keep hundreds of lines as objects, which the collector then has to carry along; but twenty large
- * messages at once must not hold as much as one may.
- */
-const mostHeldBytes = 2 * 1024 * 1024
-
-/** Lines taken before others have their turn of the event loop: as many as fill mostHeldBytes as mail has them. */
-const mostLinesAtOnce = 32 * 1024
-
 /** Pieces shorter than this on average are cheaper copied into one than handed to the system one by one. */
 const pieceBytes = 1024
-
-/** Bytes in the outboxes of all uploads. */
-let held = 0
 
 /** Whose source may be read on. Messages of one parcel need no turn; the others wait a second for theirs at most. */
 const reading = new Turn()
@@ -47,11 +34,7 @@ export class Upload extends EventEmitter implements Sink, Waiter {
   /** A parcel is under way, or waits for the next turn of the event loop. */
   #isBusy = false
   #posting: NodeJS.Immediate | null = null
-  #resting: NodeJS.Immediate | null = null
-  #linesAtOnce = 0
   #hasWritten = false
-  /** The system has not taken everything of what was written last. */
-  #isBlocked = false
   /** The source waits for `drain`. */
   #isFull = false
   #hasEnded = false
@@ -83,7 +66,6 @@ export class Upload extends EventEmitter implements Sink, Waiter {
       return true
     }
     this.#framing.add(lines)
-    if (++this.#linesAtOnce >= mostLinesAtOnce) this.#rest()
     return !this.#isFull
   }
 
@@ -100,10 +82,9 @@ export class Upload extends EventEmitter implements Sink, Waiter {
   stop(): void {
     this.#stopped = true
     reading.pass(this)
-    for (const { bytes } of this.#outbox.splice(0)) held -= bytes
+    this.#outbox.length = 0
     this.socket.off('drain', this.#onDrain)
     if (this.#posting) clearImmediate(this.#posting)
-    if (this.#resting) clearImmediate(this.#resting)
   }
 
   /**
@@ -112,39 +93,22 @@ export class Upload extends EventEmitter implements Sink, Waiter {
    */
   #ship(parcel: Parcel): void {
     this.#outbox.push(parcel)
-    held += parcel.bytes
+    this.#isFull = !this.#hasEnded
     if (!this.#hasWritten) {
       this.#hasWritten = true
       this.#post()
     } else if (!this.#isBusy) {
       this.#postSoon()
     }
-    if (!this.#hasEnded) this.#isFull ||= !this.#mayReadOn()
-  }
-
-  /** Who is blocked asks for no turn: others, to other addresses, may have a use for it. */
-  #mayReadOn(): boolean {
-    const isEnough = this.#outbox.length > 0 && held >= mostHeldBytes
-    return !isEnough && !this.#isBlocked && reading.take(this)
   }
 
   onTurn(): void {
-    if (this.#outbox.length === 0 && !this.#isBusy) this.#readOn()
-  }
-
-  /** Very short lines cost time out of proportion to their bytes, and other connections wait meanwhile. */
-  #rest(): void {
-    this.#isFull = true
-    this.#resting ??= setImmediate(() => {
-      this.#resting = null
-      if (this.#isFull && this.#mayReadOn()) this.#readOn()
-    })
+    if (!this.#isBusy) this.#readOn()
   }
 
   #readOn(): void {
     if (!this.#isFull) return
     this.#isFull = false
-    this.#linesAtOnce = 0
     this.emit('drain')
   }
 
@@ -157,18 +121,16 @@ export class Upload extends EventEmitter implements Sink, Waiter {
     this.#posting = null
     const parcel = this.#outbox.shift()
     if (!parcel) return
-    held -= parcel.bytes
     const isLast = this.#hasEnded && this.#outbox.length === 0
     this.#isBusy = !this.#write(parcel, isLast)
-    this.#isBlocked = this.socket.writableLength > 0
-    if (this.#isBlocked) reading.pass(this)
+    // The system has not taken it all: others, to other addresses, may have a use for the turn.
+    if (this.socket.writableLength > 0) reading.pass(this)
     if (!this.#isBusy) this.#onDrain()
   }
 
   readonly #onDrain = (): void => {
     if (this.#posting) return
     this.#isBusy = false
-    this.#isBlocked = false
     if (this.#outbox.length > 0) {
       this.#postSoon()
     } else if (this.#isFull && reading.take(this)) {

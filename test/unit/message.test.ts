@@ -111,6 +111,32 @@ test('a line with a single dot in front has two readings, each within the bounds
   assert.deepEqual(await ends(['..x', '..']), ['.x\r\n.\r\n', null, null])
 })
 
+for (const spoolAfter of [-1, 0]) {
+  test(`a reader that wants to be left alone gets what is in hand and no more, ${spoolAfter === 0 ? 'on disk' : 'in memory'}`, async (t) => {
+    const transaction = await received(bodies['a long one'] ?? [], spoolAfter)
+    t.after(() => (transaction.message_stream as unknown as { destroy(): void }).destroy())
+    const message = new TransactionMessage(transaction, 0)
+    const whole = await readAll(message)
+    const sink = new Collector(1)
+    const read = () => sink.chunks.reduce((sum, { length }) => sum + length, 0)
+    let stops = 0
+    let before = 0
+    await message.open(sink)
+    const isAll = sink.ended.then(() => true)
+    for (;;) {
+      // All that comes without being asked for.
+      for (let had = -1; had !== read(); await new Promise((resolve) => setTimeout(resolve, 20))) had = read()
+      assert.ok(read() - before <= 2 * 65_536, `${read() - before} bytes at a time`)
+      if (await Promise.race([isAll, Promise.resolve(false)])) break
+      stops++
+      before = read()
+      sink.emit('drain')
+    }
+    assert.ok(stops >= whole.length / (2 * 65_536), `${stops} stops`)
+    assert.ok((await sink.ended).equals(whole))
+  })
+}
+
 test('a reading that is closed in the middle leaves the message to the next plugin', async () => {
   const transaction = await received(bodies['a long one'] ?? [], -1)
   const message = new TransactionMessage(transaction, 0)

@@ -178,7 +178,7 @@ async function drains(made: Upload): Promise<boolean> {
   }
 }
 
-test('many sides that do not read: together the senders hold little more than one may', async (t) => {
+test('many sides that do not read: each sender holds a few parcels, and is in the way of no other', async (t) => {
   const piece = text(16_384)
   const made = await Promise.all(
     Array.from({ length: 20 }, async () => {
@@ -193,15 +193,14 @@ test('many sides that do not read: together the senders hold little more than on
   }
   const waiting = await Promise.all(made.map(fill))
   const sum = waiting.reduce((all, one) => all + one, 0)
-  assert.ok(sum <= 2.5 * 1024 * 1024 + 20 * 192 * 1024, `${sum} bytes wait in the senders`)
+  assert.ok(sum <= 20 * 192 * 1024, `${sum} bytes wait in the senders`)
 
-  for (const { to } of made) to.stop()
-  const { socket } = await line(t)
-  const alone = sender(socket, { prologue: command.instream }).made
-  let taken = 0
-  while (taken < 1_000_000 && alone.write(piece)) taken += piece.length
-  assert.ok(taken >= 1_000_000, `what others held is not let go of: full after ${taken} bytes`)
-  alone.stop()
+  const { socket, far } = await line(t)
+  far.resume()
+  const { made: alone } = sender(socket, { prologue: command.instream })
+  t.after(() => alone.stop())
+  for (let taken = 0; taken < 1_000_000; taken += piece.length)
+    if (!alone.write(piece)) await once(alone, 'drain')
 })
 
 for (const [protocol, prologue] of [
@@ -222,7 +221,7 @@ for (const [protocol, prologue] of [
     const taken = made.bytes - headLine.length
     assert.equal(taken, (written + 1) * piece.length)
     const inFlight = taken - socket.bytesWritten
-    assert.ok(inFlight <= 2.5 * 1024 * 1024, `${inFlight} bytes wait in the sender`)
+    assert.ok(inFlight <= 192 * 1024, `${inFlight} bytes wait in the sender`)
     assert.equal(made.complete, false)
 
     const received = rest(far)
@@ -404,30 +403,26 @@ test('small pieces of many buffers are gathered, with no write for each of them'
   assert.ok(contentOf(socket.writes).equals(message))
 })
 
-test('a full socket stops the source at 2 MB, and it goes on when nothing waits any more', async () => {
+test('a full socket stops the source at a parcel, and it goes on when that has gone', async () => {
   const { socket, made } = noted()
-  const most = 2 * 1024 * 1024
-  const message = Buffer.from(new Uint8Array(text(6_000_000)).buffer)
+  const message = Buffer.from(new Uint8Array(text(1_000_000)).buffer)
   const lines = linesOf(message, 76)
-  socket.hasRoom = false
-  const isFullAt = lines.findIndex((line) => !made.write(line))
-  assert.notEqual(isFullAt, -1, 'it is never full')
   const sent = () => socket.writes.reduce((sum, { length }) => sum + length, 0)
-  // Besides what waits to be sent, a parcel that is being filled.
-  const waiting = () => made.bytes - sent()
-  assert.ok(waiting() >= most - 65_536 && waiting() <= most + 2 * 65_536, `${waiting()} bytes`)
-  let drains = 0
-  made.on('drain', () => drains++)
-  let turns = 0
-  for (; drains === 0; turns++) {
+  socket.hasRoom = false
+  let stops = 0
+  for (const line of lines) {
+    if (made.write(line)) continue
+    stops++
+    // The parcel, and what is too little for another one.
+    assert.ok(made.bytes - sent() <= 65_536 + 2 * 8192, `${made.bytes - sent()} bytes wait`)
+    const drained = once(made, 'drain')
+    const before = sent()
+    // The first one has gone at once, and each other one goes in a turn of its own.
+    if (stops > 1) await until(() => sent() > before)
     socket.drain()
-    socket.hasRoom = false
-    const before = socket.writes.length
-    await until(() => drains > 0 || socket.writes.length > before)
+    await drained
   }
-  assert.ok(turns >= 2, 'a source that goes on at every parcel is stopped at every parcel')
-  assert.ok(waiting() <= 65_536 + 8192, `${waiting()} bytes still wait`)
-  for (const line of lines.slice(isFullAt + 1)) made.write(line)
+  assert.equal(stops, Math.floor(message.length / 65_536))
   made.end()
   await until(() => {
     socket.drain()
@@ -474,10 +469,14 @@ test('a message that the system takes no more of leaves its turn to another one'
   const drained = once(made, 'drain')
   first.socket.hasRoom = false
   first.socket.writableLength = 1
-  assert.equal(first.made.write(text(100_000)), true, 'what it has said cannot be taken back')
+  let drains = 0
+  first.made.on('drain', () => drains++)
+  assert.equal(first.made.write(text(100_000)), false)
   await drained
-  assert.equal(first.made.write(text(100_000)), false, 'it has no turn and asks for none')
-  assert.equal(made.write(text(100_000)), true)
+  const onceMore = once(made, 'drain')
+  assert.equal(made.write(text(100_000)), false)
+  await onceMore
+  assert.equal(drains, 0, 'it has no turn and asks for none')
 })
 
 test('a message that can go on asks for a turn again', (t) => {
@@ -495,7 +494,6 @@ test('a message that can go on asks for a turn again', (t) => {
   assert.equal(drains, 0, 'another one is read')
   first.made.stop()
   assert.equal(drains, 1)
-  assert.equal(made.write(text(100_000)), true)
 })
 
 test('a STREAM whose data connection is closed too early leaves its turn at once', async () => {
@@ -529,14 +527,16 @@ test('a STREAM whose data connection is closed too early leaves its turn at once
   const exchange = Promise.allSettled([stream(how, message)])
   await until(() => closed === 1)
   const { made } = noted()
-  assert.equal(made.write(text(300_000)), true)
+  const drained = once(made, 'drain')
+  made.write(text(300_000))
+  await drained
   made.stop()
   ended.abort(new Error('enough'))
   await exchange
   clamd.close()
 })
 
-test('messages to a clamd that reads nothing do not hold up those to another one', (t) => {
+test('messages to a clamd that reads nothing do not hold up those to another one', async (t) => {
   for (let n = 0; n < 5; n++) {
     const { made, socket } = noted()
     t.after(() => made.stop())
@@ -547,5 +547,5 @@ test('messages to a clamd that reads nothing do not hold up those to another one
   }
   const { made } = noted()
   t.after(() => made.stop())
-  for (let n = 0; n < 5; n++) assert.equal(made.write(text(100_000)), true)
+  for (let n = 0; n < 5; n++) if (!made.write(text(100_000))) await once(made, 'drain')
 })
