@@ -3,6 +3,7 @@ import type { Contender } from './contenders'
 import { cpuMsBetween, cpuSnapshot } from './cpu'
 import type { Load, LoadClient } from './load'
 import type { Cost, Rounds } from './results'
+import { seeded, shuffled } from '../test/support/random'
 
 export const costKinds = ['wall', 'server', 'clamd', 'front'] as const satisfies readonly (keyof Cost)[]
 
@@ -22,8 +23,9 @@ export async function warmUp(
 }
 
 /**
- * Calls `measure` for each contender in each round. The order turns round each time, so that a drift of the machine hits
- * all alike; one round more comes first, with a quarter of the messages, and is not counted.
+ * Calls `measure` for each contender in each round. Two rounds have one order, there and back, so that a drift of the
+ * machine hits all alike; the next two have another one, for whoever comes after a contender that has let the processors
+ * rest has them fresh. One round more comes first, with a quarter of the messages, and is not counted.
  */
 export async function inTurn<Name extends string, Value, L extends Pick<Load, 'count'>>(
   contenders: readonly Contender<Name>[],
@@ -32,9 +34,12 @@ export async function inTurn<Name extends string, Value, L extends Pick<Load, 'c
   measure: (contender: Contender<Name>, load: L) => Promise<Value>,
 ): Promise<Rounds<Name, Value>> {
   const values = new Map(contenders.map(({ name }) => [name, [] as Value[]]))
+  const random = seeded(contenders.length)
+  let order = [...contenders]
   for (let round = -1; round < rounds; round++) {
     const count = round < 0 ? Math.ceil(load.count / 4) : load.count
-    for (const contender of round % 2 === 0 ? contenders : [...contenders].reverse()) {
+    order = round % 2 === 0 ? shuffled(order, random) : order.reverse()
+    for (const contender of order) {
       const value = await measure(contender, { ...load, count })
       if (round >= 0) values.get(contender.name)?.push(value)
     }

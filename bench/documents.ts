@@ -90,12 +90,12 @@ npm run bench -- --only cpu --sizes 1M --contenders none,clamd,instream --rounds
 npm run bench -- --help
 \`\`\`
 
-It needs Linux, for CPU time is read from \`/proc\`, and some twenty minutes on a machine with nothing else to do. Postfix and
+It needs Linux, for CPU time is read from \`/proc\`, and some twenty-five minutes on a machine with nothing else to do. Postfix and
 clamav-milter take part if they are installed and the user is root.
 
 - One clamd for all, and one server of each kind, all running from the beginning. Contenders take turns, ${rounds} rounds
-  that count and one before, after 3000 messages of 5 kB to warm up; the order is turned round each time. Figures are
-  medians (least to most).
+  that count and one before, after 3000 messages of 5 kB to warm up; two rounds have one order, there and back, and the
+  next two another one. Figures are medians (least to most).
 - Every message has its own Received line, Message-ID and random attachment, because clamd remembers clean content, whole
   messages and parts. In one round: ${counts ?? ''}, half as many with one session.
 - The client is a process of its own with several SMTP sessions at the same time; messages are made before the clock
@@ -111,7 +111,8 @@ clamav-milter take part if they are installed and the user is root.
 - With several sessions, clamd scans on several processors at once, and each scan takes longer than one alone. With one
   session, its CPU time is what a message really needs.
 - Memory is the peak of the process since its start, of a fresh Haraka each time. While clamd stalls, the Haraka without
-  scanning keeps the messages just as long, with a hook that does not answer. What is kept of messages that are done is
+  scanning keeps the messages just as long, with a hook that does not answer. With a clamd at work it is done with some
+  before the last has come; the floor there is what it takes to keep them all. What is kept of messages that are done is
   taken after a full collection, between 3000 and 9000 messages of 5 kB.
 `.trim()
 }

@@ -25,18 +25,20 @@ const growthSteps = [3_000, 5_000, 7_000, 9_000]
 export async function measureMemory(clamd: RealClamd, repeats: number): Promise<Memory> {
   const busy: Rounds<MemoryName, number> = {}
   const stalled: Rounds<MemoryName, number> = {}
+  const heldMiB: number[] = []
   for (let repeat = 0; repeat < repeats; repeat++) {
     for (const name of repeat % 2 === 0 ? memoryNames : [...memoryNames].reverse()) {
       ;(busy[name] ??= []).push(await busyPeak(siteOf(name, clamd)))
       const stalledSite = name === 'none' ? withHeldMessages() : siteOf(name, clamd)
-      ;(stalled[name] ??= []).push(await stalledPeak(stalledSite, clamd))
+      ;(stalled[name] ??= []).push(await stalledPeak(stalledSite, stalledSessions, clamd))
     }
+    heldMiB.push(await stalledPeak(withHeldMessages(), busySessions, clamd))
   }
   const growth: Memory['growth'] = {}
   for (const name of memoryNames) growth[name] = await growthOf(siteOf(name, clamd))
   return {
     bytes,
-    busy: { sessions: busySessions, peakMiB: busy },
+    busy: { sessions: busySessions, peakMiB: busy, heldMiB },
     stalled: { sessions: stalledSessions, peakMiB: stalled },
     growth,
   }
@@ -59,13 +61,13 @@ async function busyPeak(site: Site): Promise<number> {
   })
 }
 
-async function stalledPeak(site: Site, clamd: RealClamd): Promise<number> {
+async function stalledPeak(site: Site, sessions: number, clamd: RealClamd): Promise<number> {
   return withServer(site, async (server, client) => {
-    const load = { bytes, count: stalledSessions, sessions: stalledSessions }
+    const load = { bytes, count: sessions, sessions }
     await client.prepare({ smtp: server.port }, load)
     clamd.pause()
     // Messages are a few bytes longer or shorter than asked for.
-    const expected = bytesRead(server.pid) + stalledSessions * bytes * 0.999
+    const expected = bytesRead(server.pid) + sessions * bytes * 0.999
     let known = false
     try {
       // They are stuck and end with the server.

@@ -13,9 +13,9 @@ export interface Size {
 }
 
 const sizes: Record<string, Size> = {
-  '5k': { label: '5 kB', bytes: 5_000, count: 600 },
-  '100k': { label: '100 kB', bytes: 100_000, count: 150 },
-  '1M': { label: '1 MB', bytes: 1_000_000, count: 24 },
+  '5k': { label: '5 kB', bytes: 5_000, count: 300 },
+  '100k': { label: '100 kB', bytes: 100_000, count: 90 },
+  '1M': { label: '1 MB', bytes: 1_000_000, count: 14 },
   '10M': { label: '10 MB', bytes: 10_000_000, count: 4 },
 }
 const sizeNames = Object.keys(sizes)
@@ -29,7 +29,7 @@ docs/operations.md. With a choice of parts, sizes or contenders it only prints.
   --sizes SIZES       of ${sizeNames.join(', ')} (part cpu)
   --contenders NAMES  of ${contenderNames.join(', ')} (parts cpu and latency)
   --sessions N,M      sessions at the same time, one table each (part cpu; default 4,1)
-  --rounds N          rounds that count (default 9)
+  --rounds N          rounds that count (default 15)
   --scale X           times as many messages in each round (part cpu; default 1)
   --database DIR      signatures for clamd instead of the small test set, such as /var/lib/clamav
   --render            no measuring: writes the files again from the figures of the last run (bench/results.json)
@@ -57,7 +57,7 @@ export function readOptions(args: readonly string[]): Options {
       only: { type: 'string' },
       sizes: { type: 'string' },
       contenders: { type: 'string' },
-      rounds: { type: 'string', default: '9' },
+      rounds: { type: 'string', default: '15' },
       sessions: { type: 'string', default: '4,1' },
       scale: { type: 'string', default: '1' },
       database: { type: 'string' },

@@ -39,7 +39,8 @@ const onlySendsText =
   'connection that it keeps, and takes any reply for a yes: no limits, no second address, no header, note or gate.'
 const floorText =
   '_Floor_ is the figure of one that does less: for CPU the null sink, which reads the message and sends nothing, ' +
-  'for time the bare client, which has it already and sends it.'
+  'for time the bare client, which has it already and sends it, for memory a Haraka without scanning that lets go of ' +
+  'no message before the last has come.'
 
 function targetSection(results: Results): Section[] {
   const all = targets(results)

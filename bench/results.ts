@@ -42,7 +42,8 @@ export type MemoryName = (typeof memoryNames)[number]
 
 export interface Memory {
   bytes: number
-  busy: { sessions: number; peakMiB: Rounds<MemoryName, number> }
+  /** `heldMiB`: without scanning, with none of them let go of. */
+  busy: { sessions: number; peakMiB: Rounds<MemoryName, number>; heldMiB: number[] }
   stalled: { sessions: number; peakMiB: Rounds<MemoryName, number> }
   /** What is left after a full collection, and open files, after so many messages. */
   growth: Partial<Record<MemoryName, { messages: number; retainedBytes: number; files: number }[]>>

@@ -111,17 +111,22 @@ function latencyTargets({ latency }: Results): Target[] {
 
 function memoryTargets({ memory }: Results): Target[] {
   if (!memory) return []
-  const peaks = [memory.busy, memory.stalled].map(({ sessions, peakMiB }) => {
-    const [ours, without] = [middle(peakMiB.instream), middle(peakMiB.none)]
-    const what = `${sessions} at a time${sessions === memory.stalled.sessions ? ', clamd stalled' : ''}`
-    return target(
-      'Peak memory, 10 MB messages / without scanning',
-      what,
-      'at most',
-      memoryLimit,
-      ours && without && ours / without,
-    )
-  })
+  const { busy, stalled } = memory
+  const group = 'Peak memory, 10 MB messages / without scanning'
+  const peak = (what: string, ours: number | undefined, without: number | undefined) =>
+    target(group, what, 'at most', memoryLimit, ours && without && ours / without)
+  const [without, held] = [middle(busy.peakMiB.none), middle(busy.heldMiB)]
+  const peaks = [
+    {
+      ...peak(`${busy.sessions} at a time`, middle(busy.peakMiB.instream), without),
+      floor: held && without && held / without,
+    },
+    peak(
+      `${stalled.sessions} at a time, clamd stalled`,
+      middle(stalled.peakMiB.instream),
+      middle(stalled.peakMiB.none),
+    ),
+  ]
   const [kept, keptWithout] = [memory.growth.instream, memory.growth.none].map(retainedPerMessage)
   return [
     ...peaks,

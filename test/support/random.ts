@@ -14,6 +14,12 @@ export function seeded(seed: number): Random {
   }
 }
 
+/** The same ones in another order, each as likely. */
+export function shuffled<Value>(values: readonly Value[], random: Random): Value[] {
+  const left = [...values]
+  return values.flatMap(() => left.splice(random(left.length), 1))
+}
+
 /** One to four bytes flipped, stretches cut out, doubled, moved or replaced. */
 export function damaged(bytes: Buffer, random: Random, snippets: readonly Buffer[]): Buffer {
   let result = Buffer.from(bytes)

@@ -3,6 +3,8 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
+import type { Contender } from '../../bench/contenders'
+import { inTurn } from '../../bench/cost'
 import { cpuMsBetween, cpuSnapshot, withChildren } from '../../bench/cpu'
 import { between, documents, readResults } from '../../bench/documents'
 import { added, addedLatency, ratio } from '../../bench/figures'
@@ -171,7 +173,7 @@ test('memory, throughput and fail-over have their targets', () => {
   const found = results({
     memory: {
       bytes: 10_000_000,
-      busy: { sessions: 20, peakMiB: { none: [300], clamd: [420], instream: [329] } },
+      busy: { sessions: 20, peakMiB: { none: [300], clamd: [420], instream: [329] }, heldMiB: [315] },
       stalled: { sessions: 40, peakMiB: { none: [500], clamd: [900], instream: [600] } },
       growth: { none: looks(20_000), instream: looks(50_000) },
     },
@@ -188,6 +190,7 @@ test('memory, throughput and fail-over have their targets', () => {
     failOver: { hostRestMs: 2_000, connectMs: 1_000, sessions: 4, messages: 100, wallMs: 6_500, paid: 4 },
   })
   assert.equal(targetOf(found, /memory/i, /^20/)?.reached, true)
+  assert.equal(targetOf(found, /memory/i, /^20/)?.floor, 1.05)
   assert.equal(targetOf(found, /memory/i, /stalled/)?.reached, false)
   assert.equal(targetOf(found, /kept/, /bytes/)?.value, 30)
   assert.equal(targetOf(found, /Throughput/, /4 clamds/)?.reached, true)
@@ -204,6 +207,34 @@ test('memory, throughput and fail-over have their targets', () => {
       )
     }
   }
+})
+
+test('contenders take turns there and back, then in another order', async () => {
+  const names = ['a', 'b', 'c', 'd', 'e', 'f'] as const
+  const contenders = names.map((name) => ({ name }) as Contender<(typeof names)[number]>)
+  const rounds: string[][] = []
+  const counts: number[] = []
+  let called = 0
+  const found = await inTurn(contenders, 8, { count: 100 }, ({ name }, { count }) => {
+    if (called % names.length === 0) rounds.push([])
+    rounds.at(-1)?.push(name)
+    counts.push(count)
+    return Promise.resolve(called++)
+  })
+  assert.deepEqual(
+    [counts[0], counts[names.length]],
+    [25, 100],
+    'the first round does not count, and is a short one',
+  )
+  const counted = rounds.slice(1)
+  const there = counted.filter((_, round) => round % 2 === 0).map((order) => order.join(' '))
+  const back = counted.filter((_, round) => round % 2 === 1).map((order) => order.reverse().join(' '))
+  assert.deepEqual(back, there)
+  assert.equal(new Set(there).size, 4)
+  assert.deepEqual(
+    names.map((name) => found[name]?.length),
+    names.map(() => 8),
+  )
 })
 
 test('the terminal tells targets, the page the same ratios without them', () => {
