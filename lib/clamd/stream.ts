@@ -68,8 +68,11 @@ async function transfer(
       if (isOver) return
       message.close()
       upload.stop()
+      if (!broken) return
+      // Who still reads scans what there is, and may find something in it.
+      data.end()
       // clamd writes the reason on the command connection; it gets a moment to arrive.
-      if (broken) giveUpSoon(broken)
+      giveUpSoon(broken)
     })
     const reply = await connection.lastReply(upload)
     if (reply.kind === 'error' && isUnmet(reply))

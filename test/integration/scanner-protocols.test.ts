@@ -395,6 +395,24 @@ for (const isTcp of [true, false]) {
   )
 }
 
+test('STREAM: what a daemon has found by the time it reads no more is found', async (t) => {
+  const judge = (message: Buffer) =>
+    Promise.resolve(message.includes('early on') ? 'stream: Early.Test FOUND' : 'stream: OK')
+  const fake = await startFakeClamd({ judge })
+  t.after(() => fake.stop())
+  const message = (text: string) =>
+    Buffer.concat([Buffer.from(`${text}\r\n`), Buffer.alloc(8 * megabyte, 'x\r\n')])
+  for (const [text, outcome] of [
+    ['early on', 'infected'],
+    ['nothing', 'unscanned'],
+  ] as const) {
+    await fake.play([{ at: 'first', do: 'halfClose', on: 'data' }])
+    const verdict = await scan(fake.address, message(text), { protocol: 'stream', connectMs: 5000 })
+    assert.equal(verdict.outcome, outcome, JSON.stringify(verdict))
+    await fake.idle()
+  }
+})
+
 test('the configured protocol is the only one spoken', async (t) => {
   if (!clamdOrSkip(t)) return
   const clamd = await anyClamd()
