@@ -86,7 +86,7 @@ function method({ costs }: Results): string {
 
 \`\`\`sh
 npm run bench
-npm run bench -- --only cpu --sizes 1M --contenders none,clamd,instream --rounds 9
+npm run bench -- --only cpu --sizes 1M --contenders none,clamd,instream --rounds 30
 npm run bench -- --help
 \`\`\`
 

@@ -64,17 +64,11 @@ function sum(cells: readonly Cell[], floods: readonly Flood[]): string {
 
 /** As the table of faults has them: several Harakas meet them side by side. */
 function inOrder(cells: readonly Cell[]): Cell[] {
+  const columns = ['stream 1', 'stream 3', 'instream 1', 'instream 3', 'auto 1', 'auto 3']
+  const columnOf = ({ protocol, addresses }: Cell) => columns.indexOf(`${protocol} ${addresses}`)
   const place = new Map(faultRows.map(({ name }, index) => [name, index]))
-  const protocols = ['stream', 'instream', 'auto']
-  const keyOf = ({ protocol, addresses, row }: Cell) => [
-    protocols.indexOf(protocol),
-    addresses,
-    place.get(row) ?? 0,
-  ]
-  return [...cells].sort((one, other) => {
-    const [a, b] = [keyOf(one), keyOf(other)]
-    return (a[0] ?? 0) - (b[0] ?? 0) || (a[1] ?? 0) - (b[1] ?? 0) || (a[2] ?? 0) - (b[2] ?? 0)
-  })
+  const placeOf = ({ row }: Cell) => place.get(row) ?? 0
+  return [...cells].sort((a, b) => columnOf(a) - columnOf(b) || placeOf(a) - placeOf(b))
 }
 
 type Column = Pick<Cell, 'protocol' | 'addresses'>
