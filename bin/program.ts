@@ -14,7 +14,7 @@ import { rescan, type RescanOptions } from './quarantine/rescan'
 import type { CommonOptions } from './quarantine/scene'
 import { scan, type ScanOptions } from './scan/command'
 import { duration } from '../lib/values'
-import { Wrong } from '../lib/wrong'
+import { Wrong } from '../lib/base/invalid'
 
 /** Told the exit code of the command that ran. */
 export type Done = (code: number) => void

@@ -4,7 +4,7 @@
  */
 
 import type { Address } from './address'
-import type { CancelSignal } from './cancellation'
+import type { CancelSignal } from './base/cancellation'
 import { dialogue } from './clamd/dialogue'
 import type { Connect } from './clamd/exchange'
 import { Failure, NoReply, ofThisMachine, SessionOver, type Step } from './clamd/failure'

@@ -3,12 +3,12 @@
  * by asking.ts.
  */
 
-import type { CancelSignal } from './cancellation'
+import type { CancelSignal } from './base/cancellation'
 import type { Engine } from './clamd/engine'
 import type { Step } from './clamd/failure'
 import type { Protocol } from './clamd/protocol'
 import type { Lease } from './lease'
-import type { MessageSource } from './source'
+import type { MessageSource } from './base/message-source'
 
 /** Where the steps of one scan are told. */
 export interface ScanLog {

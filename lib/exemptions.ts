@@ -7,8 +7,8 @@ import { domainToASCII } from 'node:url'
 import { closest } from 'fastest-levenshtein'
 import ipaddr from 'ipaddr.js'
 import { listed, refusal, type Kind } from './values'
-import { fitsWildcards } from './wildcards'
-import { Wrong } from './wrong'
+import { fitsWildcards } from './base/wildcards'
+import { Wrong } from './base/invalid'
 
 /** The two sides of an address; Haraka has the domain in ASCII, and both empty for the null sender. */
 export interface Mailbox {

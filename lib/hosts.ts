@@ -4,13 +4,13 @@
  */
 
 import { addressText, type Address } from './address'
-import type { CancelSignal } from './cancellation'
+import type { CancelSignal } from './base/cancellation'
 import type { Engine } from './clamd/engine'
 import type { Protocol } from './clamd/protocol'
 import { apply, fits, inherited, unknownAddress, type AddressFacts, type KnownAddress } from './known-address'
 import { Lease, type AddressOutcome, type LeaseListener, type Others } from './lease'
 import { Names, type NameSettings } from './names'
-import { Waiting, within } from './waiting'
+import { Waiting, within } from './base/wait-queue'
 import type { World } from './world'
 
 export interface HostSettings extends NameSettings {

@@ -5,7 +5,7 @@
 
 import { EventEmitter } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { MessageSource, Sink } from './source'
+import type { MessageSource, Sink } from './base/message-source'
 import { Failure } from './clamd/failure'
 import type { Transaction } from './haraka'
 

@@ -5,7 +5,7 @@
 
 import constants from 'haraka-constants'
 import type { Action } from './action'
-import { Cancellation } from './cancellation'
+import { Cancellation } from './base/cancellation'
 import type { Connection, Next, Plugin, Transaction } from './haraka'
 import { removeForged } from './headers'
 import { currentOf, type Live } from './live'

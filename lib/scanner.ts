@@ -3,18 +3,18 @@
  */
 
 import { Asking, isShortOfPorts, textOf, type TryOut } from './asking'
-import { Deadline, type CancelSignal } from './cancellation'
+import { Deadline, type CancelSignal } from './base/cancellation'
 import type { Connect } from './clamd/exchange'
-import type { MessageSource } from './source'
+import type { MessageSource } from './base/message-source'
 import { Failure, TooLarge } from './clamd/failure'
-import { measure } from './measure'
+import { measure } from './base/measure'
 import { headLine, isLimitName, type Protocol } from './clamd/protocol'
 import { Sessions } from './clamd/sessions'
 import { TimedOut, whereOf, type Course, type ScanLog } from './course'
 import type { Hosts } from './hosts'
 import type { Lease } from './lease'
 import type { Reason, Verdict } from './verdict'
-import { pause } from './waiting'
+import { pause } from './base/wait-queue'
 
 export interface ScanSettings {
   readonly protocol: Protocol | 'auto'

@@ -9,7 +9,7 @@ import { parseIni, type Ini, type Problem } from './ini'
 import { entryIn } from './lists'
 import { fileNames, schema, type Key, type Section, type Values } from './schema'
 import { hosts, refusal } from './values'
-import { Wrong } from './wrong'
+import { Wrong } from './base/invalid'
 
 /** The lines of a file; none: there is no such file. */
 interface Lines {

@@ -4,8 +4,8 @@
 
 import type { SignatureRule } from './policy'
 import { actionWords } from './values'
-import { matcherOf } from './wildcards'
-import { Wrong } from './wrong'
+import { matcherOf } from './base/wildcards'
+import { Wrong } from './base/invalid'
 
 /** Parses `PATTERN ACTION…`: wildcards `*` and `?`, or a regular expression between slashes; not case-sensitive. */
 export function parseSignatureRule(rule: string): SignatureRule | Wrong {

@@ -8,7 +8,7 @@ import ms from 'ms'
 import { parseAction, type Action } from './action'
 import { parseHost, type Host } from './address'
 import { parseMasks, type Mask } from './attachments/masks'
-import { Wrong } from './wrong'
+import { Wrong } from './base/invalid'
 
 export interface Kind<T> {
   /** In words. A Wrong has a reason only where there is more to say than this. */

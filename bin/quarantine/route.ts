@@ -8,7 +8,7 @@ import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { hostPort, parseHost } from '../../lib/address'
 import type { QuarantineRecord } from '../../lib/record'
-import { Wrong } from '../../lib/wrong'
+import { Wrong } from '../../lib/base/invalid'
 import type { Site } from '../site'
 import { UserError } from '../user-error'
 

@@ -9,7 +9,7 @@ import path from 'node:path'
 import { accountOf } from '../accounts'
 import type { Site } from '../site'
 import { parseRecord, whyKept, type QuarantineRecord } from '../../lib/record'
-import { fitsWildcards } from '../../lib/wildcards'
+import { fitsWildcards } from '../../lib/base/wildcards'
 import { UserError } from '../user-error'
 
 /** A message that is kept. */

@@ -6,7 +6,7 @@
 import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 import type { Connection, Next, Transaction } from '../haraka'
-import { measure } from '../measure'
+import { measure } from '../base/measure'
 import { TransactionMessage } from '../message'
 
 /** What is used of queue/quarantine, or of a site's own plugin of that name. */

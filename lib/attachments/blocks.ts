@@ -4,7 +4,7 @@
  */
 
 import { EventEmitter } from 'node:events'
-import type { Sink } from '../source'
+import type { Sink } from '../base/message-source'
 
 /** Works on a block, or on what is left behind the last one (null). A promise: the next one waits for it. */
 export type Step = (block: Buffer | null) => Promise<void> | null

@@ -4,7 +4,7 @@
  */
 
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { CancelSignal } from '../cancellation'
+import type { CancelSignal } from '../base/cancellation'
 
 export interface Limits {
   /** Bytes of the message that are looked at together: the message stream hands over line by line, which is dear. */

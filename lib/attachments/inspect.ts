@@ -4,8 +4,8 @@
  */
 
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { CancelSignal } from '../cancellation'
-import type { MessageSource } from '../source'
+import type { CancelSignal } from '../base/cancellation'
+import type { MessageSource } from '../base/message-source'
 import { Blocks } from './blocks'
 import { Budget, defaultLimits, OverBudget, turnMs, type Limits } from './budget'
 import type { Mask } from './masks'

@@ -3,7 +3,7 @@
  * Which names a part or an archive has is found out elsewhere; here a name is a string, already cleaned.
  */
 
-import { matcherOf } from '../wildcards'
+import { matcherOf } from '../base/wildcards'
 
 export interface Mask {
   /** As written in the setting. */

@@ -5,8 +5,8 @@
 
 import type { Socket } from 'node:net'
 import type { Address } from '../address'
-import type { CancelSignal } from '../cancellation'
-import { printable } from '../text'
+import type { CancelSignal } from '../base/cancellation'
+import { printable } from '../base/text'
 import type { Exchange } from './exchange'
 import { Failure, NoReply, ofThisMachine, type Step } from './failure'
 import { maxReplyBytes, parseReply, type Reply } from './protocol'

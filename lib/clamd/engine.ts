@@ -2,7 +2,7 @@
  * What a daemon says of itself with VERSION: its release and its signatures, with number and date. No I/O here.
  */
 
-import { printable } from '../text'
+import { printable } from '../base/text'
 
 /** Plain JSON, since it goes from one process of a cluster to the others. */
 export interface Engine {

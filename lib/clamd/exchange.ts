@@ -5,7 +5,7 @@
 
 import type { NetConnectOpts, Socket } from 'node:net'
 import type { Address } from '../address'
-import type { CancelSignal } from '../cancellation'
+import type { CancelSignal } from '../base/cancellation'
 import type { Step } from './failure'
 import type { Reply } from './protocol'
 import type { Sessions } from './sessions'

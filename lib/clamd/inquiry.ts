@@ -3,8 +3,8 @@
  */
 
 import type { Address } from '../address'
-import { Deadline, type CancelSignal } from '../cancellation'
-import { printable } from '../text'
+import { Deadline, type CancelSignal } from '../base/cancellation'
+import { printable } from '../base/text'
 import { CommandConnection } from './connection'
 import type { Connect } from './exchange'
 import { Failure } from './failure'

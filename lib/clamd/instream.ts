@@ -3,7 +3,7 @@
  * several messages. Drawn in docs/protocol.md.
  */
 
-import type { MessageSource } from '../source'
+import type { MessageSource } from '../base/message-source'
 import { CommandConnection } from './connection'
 import type { DialogueResult, Exchange } from './exchange'
 import { Failure, NoReply, SessionOver } from './failure'

@@ -3,7 +3,7 @@
  * No I/O here: the dialogues are in stream.ts and instream.ts. Wire layouts are drawn in docs/protocol.md.
  */
 
-import { printable } from '../text'
+import { printable } from '../base/text'
 
 /** How a message goes to clamd. */
 export type Protocol = 'stream' | 'instream'

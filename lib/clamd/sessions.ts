@@ -4,8 +4,8 @@
  */
 
 import type { Address } from '../address'
-import type { CancelSignal } from '../cancellation'
-import { printable } from '../text'
+import type { CancelSignal } from '../base/cancellation'
+import { printable } from '../base/text'
 import { CommandConnection, type Dialling } from './connection'
 import { Failure, SessionOver } from './failure'
 import { command, numbered, parseReply, type Reply } from './protocol'

@@ -5,7 +5,7 @@
 
 import type { Socket } from 'node:net'
 import type { Address } from '../address'
-import type { MessageSource } from '../source'
+import type { MessageSource } from '../base/message-source'
 import { CommandConnection, dial } from './connection'
 import type { DialogueResult, Exchange } from './exchange'
 import { Failure } from './failure'

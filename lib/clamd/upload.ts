@@ -5,7 +5,7 @@
 
 import { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
-import type { Sink } from '../source'
+import type { Sink } from '../base/message-source'
 import type { Exchange } from './exchange'
 import { TooLarge } from './failure'
 import { Framing, type Parcel } from './framing'

@@ -4,7 +4,7 @@
  * What the answers hold is recorder.ts' business; how they get there is channel.ts'.
  */
 
-import type { ToMaster, ToWorkers } from '../channel'
+import type { ToMaster, ToWorkers } from '../base/cluster-channel'
 
 const kinds = ['metrics', 'page'] as const
 

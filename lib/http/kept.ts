@@ -6,7 +6,7 @@
 import { open, readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { parseRecord, whyKept } from '../record'
-import { displayText } from '../text'
+import { displayText } from '../base/text'
 
 export interface QuarantineSummary {
   readonly count: number

@@ -5,7 +5,7 @@
 
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { ToMaster, ToWorkers, type Failed } from '../channel'
+import { ToMaster, ToWorkers, type Failed } from '../base/cluster-channel'
 import type { Plugin, Server } from '../haraka'
 import { currentOf } from '../live'
 import { quarantinePlugin } from '../neighbours'

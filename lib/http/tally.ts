@@ -4,7 +4,7 @@
  */
 
 import type { AttachmentFinding, Verdict } from '../verdict'
-import { displayText } from '../text'
+import { displayText } from '../base/text'
 import { joinBuckets, Ring, type Bucket } from './ring'
 
 export interface Counts {

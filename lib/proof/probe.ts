@@ -3,7 +3,7 @@
  * becomes of it prove.ts'.
  */
 
-import type { MessageSource, Sink } from '../source'
+import type { MessageSource, Sink } from '../base/message-source'
 import { headLine } from '../clamd/protocol'
 
 /** Bytes of padding that go out in one write. */

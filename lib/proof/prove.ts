@@ -6,7 +6,7 @@
 
 import type { Address } from '../address'
 import type { TryOut } from '../asking'
-import { Deadline, type CancelSignal } from '../cancellation'
+import { Deadline, type CancelSignal } from '../base/cancellation'
 import { dialogue } from '../clamd/dialogue'
 import type { Connect } from '../clamd/exchange'
 import { Failure, failureText, type Step } from '../clamd/failure'

@@ -5,7 +5,7 @@
  */
 
 import type { Address } from '../address'
-import type { ToMaster, ToWorkers } from '../channel'
+import type { ToMaster, ToWorkers } from '../base/cluster-channel'
 import type { AddressNews } from '../hosts'
 import type { AddressFacts } from '../known-address'
 

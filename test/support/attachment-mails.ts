@@ -2,7 +2,7 @@
 import { inspect, type InspectOptions } from '../../lib/attachments/inspect'
 import { parseMasks } from '../../lib/attachments/masks'
 import type { Inspected } from '../../lib/attachments/sightings'
-import type { MessageSource, Sink } from '../../lib/source'
+import type { MessageSource, Sink } from '../../lib/base/message-source'
 
 export const boundary = '=_b'
 

@@ -1,7 +1,7 @@
 // A worker of a cluster for test/unit/channel.test.ts: says and does what the master tells it to, on the topic of its
 // first argument, and tells what it has heard.
 import cluster from 'node:cluster'
-import { ToMaster } from '../../lib/channel'
+import { ToMaster } from '../../lib/base/cluster-channel'
 
 const say = (message: object) => process.send?.(message)
 const master = new ToMaster('topic', (error) => say({ failed: String(error) }))

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { addressText, parseHost, type Host } from '../../lib/address'
-import { Wrong } from '../../lib/wrong'
+import { Wrong } from '../../lib/base/invalid'
 
 const good: [text: string, expected: Host, shown?: string][] = [
   ['localhost', { name: 'localhost', port: 3310 }],

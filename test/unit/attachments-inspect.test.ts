@@ -5,7 +5,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { inspect } from '../../lib/attachments/inspect'
 import { parseMasks } from '../../lib/attachments/masks'
 import { MimeReader, type MimeHandler } from '../../lib/attachments/mime'
-import type { MessageSource, Sink } from '../../lib/source'
+import type { MessageSource, Sink } from '../../lib/base/message-source'
 import {
   attached,
   base64,

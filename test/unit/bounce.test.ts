@@ -13,7 +13,7 @@ import {
 import { isAutomatic, senderOf } from '../../lib/client'
 import type { Connection, Outbound, Transaction } from '../../lib/haraka'
 import { mailbox } from '../../lib/values'
-import { Wrong } from '../../lib/wrong'
+import { Wrong } from '../../lib/base/invalid'
 
 const settings: BounceSettings = {
   from: { name: 'Mail system', address: 'MAILER-DAEMON@(me)' },

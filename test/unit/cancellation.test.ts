@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Cancellation, Deadline, type CancelSignal } from '../../lib/cancellation'
+import { Cancellation, Deadline, type CancelSignal } from '../../lib/base/cancellation'
 
 const reason = new Error('enough')
 

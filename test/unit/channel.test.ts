@@ -4,7 +4,7 @@ import cluster, { type Worker } from 'node:cluster'
 import { on, once } from 'node:events'
 import path from 'node:path'
 import { test, type TestContext } from 'node:test'
-import { ToWorkers } from '../../lib/channel'
+import { ToWorkers } from '../../lib/base/cluster-channel'
 
 const nobody = (error: unknown) => assert.fail(String(error))
 const limited = { timeout: 60_000 }

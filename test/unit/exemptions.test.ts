@@ -6,7 +6,7 @@ import path from 'node:path'
 import { test } from 'node:test'
 import { exemptedBy, parseExemption, type Envelope, type Exemption, type Mailbox } from '../../lib/exemptions'
 import { entryIn } from '../../lib/lists'
-import { Wrong } from '../../lib/wrong'
+import { Wrong } from '../../lib/base/invalid'
 
 // Haraka's own reading of an envelope address.
 const haraka = createRequire(createRequire(__filename).resolve('Haraka/package.json'))

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Ring } from '../../lib/http/ring'
 import { joinTallies, most, Tally, windows } from '../../lib/http/tally'
-import { displayText } from '../../lib/text'
+import { displayText } from '../../lib/base/text'
 import { remainsOfPages, viewOf } from '../../lib/http/view'
 import { clean, infected, pageOf, someAddress, somebody, unscanned } from '../support/site'
 

@@ -9,7 +9,7 @@ import {
   parseReply,
   type Reply,
 } from '../../lib/clamd/protocol'
-import { printable } from '../../lib/text'
+import { printable } from '../../lib/base/text'
 
 const replies: [line: string, expected: Reply][] = [
   ['PONG', { kind: 'pong' }],

@@ -30,7 +30,7 @@ test('the imports were seen', () => {
 })
 
 /** Import nothing themselves, and may be imported by whoever wants them. */
-const leaves = ['lib/cancellation.ts', 'lib/text.ts']
+const leaves = ['lib/base/cancellation.ts', 'lib/base/text.ts']
 
 test('nothing imports the adapter, and lib/clamd knows nothing above it', () => {
   for (const { from, to, isType } of imports) {
@@ -93,7 +93,7 @@ test('sockets and Haraka stay in their rooms', () => {
       'lib/http/serve.ts',
     ],
     'node:dns/promises': ['lib/world.ts'],
-    'node:cluster': ['lib/channel.ts'],
+    'node:cluster': ['lib/base/cluster-channel.ts'],
     'haraka-constants': ['index.ts', 'lib/passage.ts', 'lib/actions/bounce.ts'],
     'haraka-dsn': ['index.ts'],
     'node:http': ['lib/haraka.ts', 'lib/http/feed.ts', 'lib/http/handler.ts'],
@@ -136,7 +136,7 @@ test('attachments know a source of bytes, and neither settings nor Haraka', () =
   const around = imports.filter(
     ({ from, to }) => from.startsWith('lib/attachments/') && /^lib\/(?!attachments\/)/.test(to),
   )
-  const known = ['lib/cancellation.ts', 'lib/source.ts', 'lib/wildcards.ts']
+  const known = ['lib/base/cancellation.ts', 'lib/base/message-source.ts', 'lib/base/wildcards.ts']
   for (const { from, to } of around) assert.ok(known.includes(to), `${from} imports ${to}`)
 })
 

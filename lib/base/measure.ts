@@ -4,7 +4,7 @@
 
 import { EventEmitter } from 'node:events'
 import type { CancelSignal } from './cancellation'
-import type { MessageSource, Sink } from './source'
+import type { MessageSource, Sink } from './message-source'
 
 class Counter extends EventEmitter implements Sink {
   bytes = 0
