@@ -14,7 +14,7 @@ import { world } from '../lib/world'
 import { proveAsMail } from '../lib/proof/prove'
 import type { ScanLog } from '../lib/course'
 import { Scanner } from '../lib/scanner'
-import type { Verdict } from '../lib/verdict'
+import type { Verdict } from '../lib/policy/verdict'
 import type { Content } from './scan/content'
 import { escaped } from './terminal'
 

@@ -8,9 +8,9 @@ import type { Envelope } from './exemptions'
 import type { Connection, Transaction } from './haraka'
 import { isNamed } from './headers'
 import type { Correspondence } from './http/tally'
-import type { SenderFacts } from './policy'
+import type { SenderFacts } from './policy/rules'
 import type { QuarantineRecord } from './record'
-import type { AttachmentFinding, Note } from './verdict'
+import type { AttachmentFinding, Note } from './policy/verdict'
 
 export function senderOf(connection: Connection, transaction: Transaction): SenderFacts {
   const { relaying, remote } = connection

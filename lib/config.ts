@@ -3,12 +3,12 @@
  * line. Reads no files and knows no Haraka: it is handed their lines.
  */
 
-import type { Action } from './action'
+import type { Action } from './policy/action'
 import type { BounceSettings } from './actions/bounce'
 import type { Mask } from './attachments/masks'
 import { parseExemption, type Exemption } from './exemptions'
 import type { HostSettings } from './hosts'
-import type { Check, Rules } from './policy'
+import type { Check, Rules } from './policy/rules'
 import type { ProofSettings } from './proof/watch'
 import type { ScanSettings } from './scanner'
 import { fileNames } from './schema'

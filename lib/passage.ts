@@ -4,13 +4,13 @@
  */
 
 import constants from 'haraka-constants'
-import type { Action } from './action'
+import type { Action } from './policy/action'
 import { Cancellation } from './base/cancellation'
 import type { Connection, Next, Plugin, Transaction } from './haraka'
 import { removeForged } from './headers'
 import { currentOf, type Live } from './live'
-import type { Decision } from './policy'
-import type { AttachmentFinding, Verdict } from './verdict'
+import type { Decision } from './policy/rules'
+import type { AttachmentFinding, Verdict } from './policy/verdict'
 
 /** What the scan, the attachments and the rules came to. */
 export interface Judgement {

@@ -13,7 +13,7 @@ import { Sessions } from './clamd/sessions'
 import { TimedOut, whereOf, type Course, type ScanLog } from './course'
 import type { Hosts } from './hosts'
 import type { Lease } from './lease'
-import type { Reason, Verdict } from './verdict'
+import type { Reason, Verdict } from './policy/verdict'
 import { pause } from './base/wait-queue'
 
 export interface ScanSettings {

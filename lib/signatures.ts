@@ -2,7 +2,7 @@
  * config/clamav-stream.signatures: what is done about which signature name, one rule a line.
  */
 
-import type { SignatureRule } from './policy'
+import type { SignatureRule } from './policy/rules'
 import { actionWords } from './values'
 import { matcherOf } from './base/wildcards'
 import { Wrong } from './base/invalid'

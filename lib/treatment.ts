@@ -4,10 +4,10 @@
  */
 
 import { inspect as inspectValue } from 'node:util'
-import { delivers, parseAction, withoutReport, type Action, type Ending } from './action'
+import { delivers, parseAction, withoutReport, type Action, type Ending } from './policy/action'
 import { composeReport, ReportLimiter, sendReport } from './actions/bounce'
 import { keepCopy } from './actions/quarantine'
-import { answerTo, notKept, type Answer } from './answer'
+import { answerTo, notKept, type Answer } from './policy/smtp-reply'
 import { inspect } from './attachments/inspect'
 import { Deadline } from './base/cancellation'
 import { tooOld } from './clamd/engine'
@@ -21,7 +21,7 @@ import { lookMs } from './live'
 import { TransactionMessage } from './message'
 import { quarantinePlugin, serverName } from './neighbours'
 import { stackOf, type Judgement, type Message } from './passage'
-import { decide, exemptsSender, isSettledByScan, possible, type SenderFacts } from './policy'
+import { decide, exemptsSender, isSettledByScan, possible, type SenderFacts } from './policy/rules'
 import {
   exemptVerdict,
   failedVerdict,
@@ -32,7 +32,7 @@ import {
   type AttachmentFinding,
   type Note,
   type Verdict,
-} from './verdict'
+} from './policy/verdict'
 
 /** How a message ends, and the answer that goes with `reject` and `defer`. */
 export type Disposition =

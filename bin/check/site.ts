@@ -4,7 +4,7 @@
  */
 
 import ms from 'ms'
-import { delivers } from '../../lib/action'
+import { delivers } from '../../lib/policy/action'
 import { actionsOf, type ConfiguredAction, type Settings } from '../../lib/config'
 import { bytesLimit, inactivityLimit, misfits, sizeText, usualMaxScanMs } from '../../lib/limits'
 import { ownNames } from '../../lib/neighbours'

@@ -2,7 +2,7 @@
  * `clamav-stream scan`: files through the site's clamd, with the words and exit codes of clamdscan.
  */
 
-import type { Verdict } from '../../lib/verdict'
+import type { Verdict } from '../../lib/policy/verdict'
 import { interruptibly } from '../interruptibly'
 import { ProvingScanner } from '../proving-scanner'
 import { severally } from '../severally'

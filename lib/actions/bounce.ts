@@ -7,10 +7,10 @@
 import { domainToASCII } from 'node:url'
 import constants from 'haraka-constants'
 import MimeNode from 'nodemailer/lib/mime-node'
-import { replyLine, statusOf, type Answer } from '../answer'
+import { replyLine, statusOf, type Answer } from '../policy/smtp-reply'
 import type { Outbound } from '../haraka'
 import type { NamedAddress } from '../values'
-import type { Verdict } from '../verdict'
+import type { Verdict } from '../policy/verdict'
 
 export interface BounceSettings {
   /** From: of the report; `(me)` stands for the server's name. */

@@ -12,7 +12,7 @@ import type {
   Registry,
 } from 'prom-client'
 import type { AddressState } from '../hosts'
-import type { AttachmentFinding, Verdict } from '../verdict'
+import type { AttachmentFinding, Verdict } from '../policy/verdict'
 
 export type Prom = typeof import('prom-client')
 

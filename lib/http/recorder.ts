@@ -5,7 +5,7 @@
 
 import type { HttpSettings } from '../config'
 import type { AddressState } from '../hosts'
-import type { AttachmentFinding, Verdict } from '../verdict'
+import type { AttachmentFinding, Verdict } from '../policy/verdict'
 import type { SnapshotKind } from './crew'
 import { Metrics, type Deeds, type MetricsSnapshot, type Prom } from './metrics'
 import { Tally, type Correspondence, type TallySnapshot } from './tally'

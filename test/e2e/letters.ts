@@ -4,7 +4,7 @@
 import { readdirSync, watch } from 'node:fs'
 import path from 'node:path'
 import type { TestContext } from 'node:test'
-import type { Note } from '../../lib/note'
+import type { Note } from '../../lib/policy/note'
 import type { Step } from '../support/fake-clamd'
 import { startHaraka, type Delivered, type Haraka, type HarakaOptions } from '../support/haraka'
 import { TemporaryDirectory } from '../support/process'

@@ -6,7 +6,7 @@ import { builtinModules } from 'node:module'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { Package } from '@arethetypeswrong/core'
-import { parseAction } from '../../lib/action'
+import { parseAction } from '../../lib/policy/action'
 import { installHaraka, repository, type HarakaInstall } from '../support/haraka-install'
 import { run, TemporaryDirectory } from '../support/process'
 

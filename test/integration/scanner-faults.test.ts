@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import { addressText, type Host } from '../../lib/address'
 import { headLine } from '../../lib/clamd/protocol'
-import type { Verdict } from '../../lib/verdict'
+import type { Verdict } from '../../lib/policy/verdict'
 import type { ConnectDeadEnd, Step } from '../support/clamd-script'
 import { startFakeClamd, type FakeClamd } from '../support/fake-clamd'
 import {

@@ -12,7 +12,7 @@ import { tryOutWith } from '../../lib/proof/prove'
 import type { ScanLog } from '../../lib/course'
 import { Scanner, type ScanSettings } from '../../lib/scanner'
 import type { World } from '../../lib/world'
-import type { Verdict } from '../../lib/verdict'
+import type { Verdict } from '../../lib/policy/verdict'
 
 /** Odd on purpose, so that nothing lines up with buffers. */
 const usualPiece = 10_007

@@ -10,7 +10,7 @@ import { loadProm, type PageSnapshot } from '../../lib/http/recorder'
 import { Handler } from '../../lib/http/handler'
 import { Tally, type Correspondence } from '../../lib/http/tally'
 import type { AddressState } from '../../lib/hosts'
-import type { Verdict } from '../../lib/verdict'
+import type { Verdict } from '../../lib/policy/verdict'
 
 export interface TestSite {
   readonly origin: string

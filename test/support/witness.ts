@@ -2,7 +2,7 @@
 // delivered, what the log said of a message, and what the process holds open. It is asked over SMTP, so that what it
 // says comes after what it tells of, and a second answer to a message would be seen as one too many.
 import assert from 'node:assert/strict'
-import type { Note } from '../../lib/verdict'
+import type { Note } from '../../lib/policy/verdict'
 import type { SmtpClient } from './smtp'
 
 /** What was seen of one message, known by its Subject. */

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
-import { actionOf } from '../../lib/action'
+import { actionOf } from '../../lib/policy/action'
 import { ConfigError, parseSettings, type Settings } from '../../lib/config'
 import { schema } from '../../lib/schema'
 

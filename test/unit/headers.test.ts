@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 import { test } from 'node:test'
 import { mark, removeForged, type Headed } from '../../lib/headers'
-import type { Verdict } from '../../lib/verdict'
+import type { Verdict } from '../../lib/policy/verdict'
 
 interface HarakaTransaction extends Headed {
   add_data(line: Buffer): void

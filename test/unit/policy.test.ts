@@ -1,10 +1,10 @@
 // Rules, verdict and sender make an action.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { answerTo } from '../../lib/answer'
-import { actionOf, parseAction, withoutReport, type Action } from '../../lib/action'
-import { decide, exemptsSender, type Check, type Rules, type SenderFacts } from '../../lib/policy'
-import type { AttachmentFinding, Reason, Verdict } from '../../lib/verdict'
+import { answerTo } from '../../lib/policy/smtp-reply'
+import { actionOf, parseAction, withoutReport, type Action } from '../../lib/policy/action'
+import { decide, exemptsSender, type Check, type Rules, type SenderFacts } from '../../lib/policy/rules'
+import type { AttachmentFinding, Reason, Verdict } from '../../lib/policy/verdict'
 
 const scan = { clamd: '127.0.0.1:3310', engine: null, protocol: 'instream', bytes: 1, ms: 1 } as const
 const clean: Verdict = { outcome: 'clean', ...scan }

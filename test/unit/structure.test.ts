@@ -52,9 +52,9 @@ test('the message path tells lib/http what it found, and knows nothing else of i
 })
 
 test('the types of the package lean on nothing, so that they hold in any project', () => {
-  assert.ok(files.includes('lib/note.ts'))
+  assert.ok(files.includes('lib/policy/note.ts'))
   assert.deepEqual(
-    imports.filter(({ from }) => from === 'lib/note.ts'),
+    imports.filter(({ from }) => from === 'lib/policy/note.ts'),
     [],
   )
 })
@@ -117,9 +117,9 @@ test('sockets and Haraka stay in their rooms', () => {
     if (rooms) assert.ok(rooms.includes(from), `${from} imports ${to}`)
   }
   const pure = [
-    'lib/action.ts',
-    'lib/policy.ts',
-    'lib/verdict.ts',
+    'lib/policy/action.ts',
+    'lib/policy/rules.ts',
+    'lib/policy/verdict.ts',
     'lib/clamd/protocol.ts',
     'lib/http/crew.ts',
     'lib/http/ring.ts',

@@ -3,7 +3,7 @@
  * Says nothing about hosts or software; the log does.
  */
 
-import { printable } from './base/text'
+import { printable } from '../base/text'
 import type { AttachmentFinding, Verdict } from './verdict'
 
 export interface Answer {
