@@ -4,9 +4,9 @@
  */
 
 import { connect } from 'node:net'
-import { addressText } from '../lib/address'
-import { failureText } from '../lib/clamd/failure'
-import { inquire } from '../lib/clamd/inquiry'
+import { addressText } from '../lib/clamd/address'
+import { failureText } from '../lib/clamd/errors'
+import { inquire } from '../lib/clamd/capabilities'
 import { headLine, protocolOf } from '../lib/clamd/protocol'
 import type { Settings } from '../lib/config'
 import { Hosts } from '../lib/hosts'

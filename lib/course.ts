@@ -4,8 +4,8 @@
  */
 
 import type { CancelSignal } from './base/cancellation'
-import type { Engine } from './clamd/engine'
-import type { Step } from './clamd/failure'
+import type { Engine } from './clamd/version'
+import type { Step } from './clamd/errors'
 import type { Protocol } from './clamd/protocol'
 import type { Lease } from './lease'
 import type { MessageSource } from './base/message-source'

@@ -3,9 +3,9 @@
  * flight, and what has been learnt of it. Makes no connection and reads no message.
  */
 
-import { addressText, type Address } from './address'
+import { addressText, type Address } from './clamd/address'
 import type { CancelSignal } from './base/cancellation'
-import type { Engine } from './clamd/engine'
+import type { Engine } from './clamd/version'
 import type { Protocol } from './clamd/protocol'
 import { apply, fits, inherited, unknownAddress, type AddressFacts, type KnownAddress } from './known-address'
 import { Lease, type AddressOutcome, type LeaseListener, type Others } from './lease'

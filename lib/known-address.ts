@@ -2,8 +2,8 @@
  * One address with what is known of it: how it did, what it speaks, what it was proven to scan. Kept by hosts.ts.
  */
 
-import { addressText, type Address } from './address'
-import type { Engine } from './clamd/engine'
+import { addressText, type Address } from './clamd/address'
+import type { Engine } from './clamd/version'
 import type { Protocol } from './clamd/protocol'
 import type { Proof } from './proof/prove'
 

@@ -2,8 +2,8 @@
  * The right to use one address for one scan. Given out by hosts.ts, used by asking.ts.
  */
 
-import type { Address } from './address'
-import type { Engine } from './clamd/engine'
+import type { Address } from './clamd/address'
+import type { Engine } from './clamd/version'
 import type { Protocol } from './clamd/protocol'
 import { distrust, trust, type KnownAddress } from './known-address'
 

@@ -6,7 +6,7 @@
 import { EventEmitter } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { MessageSource, Sink } from './base/message-source'
-import { Failure } from './clamd/failure'
+import { Failure } from './clamd/errors'
 import type { Transaction } from './haraka'
 
 /** Milliseconds between two looks at whether another plugin has finished reading; there is no event for it. */

@@ -3,7 +3,7 @@
  * nothing of what becomes of an address.
  */
 
-import { addressText, type Address, type Host } from './address'
+import { addressText, type Address, type Host } from './clamd/address'
 import type { World } from './world'
 
 export interface NameSettings {

@@ -4,7 +4,7 @@
  */
 
 import { closest } from 'fastest-levenshtein'
-import type { Host } from './address'
+import type { Host } from './clamd/address'
 import { parseIni, type Ini, type Problem } from './ini'
 import { entryIn } from './lists'
 import { fileNames, schema, type Key, type Section, type Values } from './schema'

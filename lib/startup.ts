@@ -4,10 +4,10 @@
  */
 
 import pRetry from 'p-retry'
-import { addressText, type Address } from './address'
+import { addressText, type Address } from './clamd/address'
 import type { Connect } from './clamd/exchange'
-import { Failure, failureText, ofThisMachine } from './clamd/failure'
-import { inquire } from './clamd/inquiry'
+import { Failure, failureText, ofThisMachine } from './clamd/errors'
+import { inquire } from './clamd/capabilities'
 import { hasSessions, protocolOf, type Offer, type Protocol } from './clamd/protocol'
 import type { Hosts } from './hosts'
 

@@ -6,7 +6,7 @@
 import bytes from 'bytes'
 import ms from 'ms'
 import { parseAction, type Action } from './policy/action'
-import { parseHost, type Host } from './address'
+import { parseHost, type Host } from './clamd/address'
 import { parseMasks, type Mask } from './attachments/masks'
 import { Wrong } from './base/invalid'
 

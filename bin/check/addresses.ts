@@ -1,14 +1,14 @@
 /*
  * Each address of clamd: how fast, which one, what it finds, and how large a message may be. Asked with what
- * the plugin itself asks with at start (lib/clamd/inquiry.ts, lib/proof/prove.ts), and judged as in its log
+ * the plugin itself asks with at start (lib/clamd/capabilities.ts, lib/proof/prove.ts), and judged as in its log
  * (lib/proof/judge.ts).
  */
 
-import { addressText, type Address } from '../../lib/address'
+import { addressText, type Address } from '../../lib/clamd/address'
 import { dial } from '../../lib/clamd/connection'
-import { ageMs, ageText, parseEngine, tooOld, type Engine } from '../../lib/clamd/engine'
-import { Failure, failureText } from '../../lib/clamd/failure'
-import { inquire } from '../../lib/clamd/inquiry'
+import { ageMs, ageText, parseEngine, tooOld, type Engine } from '../../lib/clamd/version'
+import { Failure, failureText } from '../../lib/clamd/errors'
+import { inquire } from '../../lib/clamd/capabilities'
 import { protocolOf, type Protocol } from '../../lib/clamd/protocol'
 import type { Settings } from '../../lib/config'
 import { Hosts } from '../../lib/hosts'

@@ -5,7 +5,7 @@
 
 import { createReadStream } from 'node:fs'
 import SMTPConnection from 'nodemailer/lib/smtp-connection'
-import { hostPort } from '../../lib/address'
+import { hostPort } from '../../lib/clamd/address'
 import { SmtpLines } from '../scan/lines'
 import { through } from '../scan/message'
 import type { Delivery } from './journal'

@@ -3,7 +3,7 @@
  * Each step is written down before the next one, so that whatever breaks off, nobody gets it twice.
  */
 
-import { hostPort } from '../../lib/address'
+import { hostPort } from '../../lib/clamd/address'
 import { serverName } from '../../lib/neighbours'
 import { interruptibly } from '../interruptibly'
 import { escaped, write, writeJson } from '../terminal'

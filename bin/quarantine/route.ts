@@ -6,7 +6,7 @@
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
-import { hostPort, parseHost } from '../../lib/address'
+import { hostPort, parseHost } from '../../lib/clamd/address'
 import type { QuarantineRecord } from '../../lib/record'
 import { Wrong } from '../../lib/base/invalid'
 import type { Site } from '../site'

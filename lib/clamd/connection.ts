@@ -4,11 +4,11 @@
  */
 
 import type { Socket } from 'node:net'
-import type { Address } from '../address'
+import type { Address } from './address'
 import type { CancelSignal } from '../base/cancellation'
 import { printable } from '../base/text'
 import type { Exchange } from './exchange'
-import { Failure, NoReply, ofThisMachine, type Step } from './failure'
+import { Failure, NoReply, ofThisMachine, type Step } from './errors'
 import { maxReplyBytes, parseReply, type Reply } from './protocol'
 
 /** Milliseconds between two tries to connect where there is no room for the moment. */

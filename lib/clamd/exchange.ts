@@ -4,11 +4,11 @@
  */
 
 import type { NetConnectOpts, Socket } from 'node:net'
-import type { Address } from '../address'
+import type { Address } from './address'
 import type { CancelSignal } from '../base/cancellation'
-import type { Step } from './failure'
+import type { Step } from './errors'
 import type { Reply } from './protocol'
-import type { Sessions } from './sessions'
+import type { Sessions } from './session-pool'
 
 export type Connect = (options: NetConnectOpts) => Socket
 

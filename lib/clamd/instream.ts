@@ -6,10 +6,10 @@
 import type { MessageSource } from '../base/message-source'
 import { CommandConnection } from './connection'
 import type { DialogueResult, Exchange } from './exchange'
-import { Failure, NoReply, SessionOver } from './failure'
+import { Failure, NoReply, SessionOver } from './errors'
 import { command, type Reply } from './protocol'
 import { Upload } from './upload'
-import type { Session, Sessions } from './sessions'
+import type { Session, Sessions } from './session-pool'
 
 /** Resolves with clamd's reply, `clean` only after a completely sent message. Rejects with a Failure or TooLarge. */
 export async function instream(how: Exchange, message: MessageSource): Promise<DialogueResult> {

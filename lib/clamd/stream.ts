@@ -4,11 +4,11 @@
  */
 
 import type { Socket } from 'node:net'
-import type { Address } from '../address'
+import type { Address } from './address'
 import type { MessageSource } from '../base/message-source'
 import { CommandConnection, dial } from './connection'
 import type { DialogueResult, Exchange } from './exchange'
-import { Failure } from './failure'
+import { Failure } from './errors'
 import { command, isUnmet, parsePort, parseReply, type Reply } from './protocol'
 import { Upload } from './upload'
 

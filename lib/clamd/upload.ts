@@ -7,10 +7,10 @@ import { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
 import type { Sink } from '../base/message-source'
 import type { Exchange } from './exchange'
-import { TooLarge } from './failure'
-import { Framing, type Parcel } from './framing'
+import { TooLarge } from './errors'
+import { Framing, type Parcel } from './chunk-encoder'
 import { headLine } from './protocol'
-import { Turn, type Waiter } from './turn'
+import { Turn, type Waiter } from './read-queue'
 
 /** Pieces shorter than this on average are cheaper copied into one than handed to the system one by one. */
 const pieceBytes = 1024

@@ -3,7 +3,7 @@
  * What is done about an outcome is decided in policy.ts; where the words go is treatment.ts' business.
  */
 
-import { engineText, type Engine } from '../clamd/engine'
+import { engineText, type Engine } from '../clamd/version'
 import type { Protocol } from '../clamd/protocol'
 import type { ActionText, Note, Reason } from './note'
 

@@ -2,7 +2,7 @@
  * What the log is told of a proof: what is not as it was, what that means for mail, and what to do about it.
  */
 
-import { failureText, type Failure } from '../clamd/failure'
+import { failureText, type Failure } from '../clamd/errors'
 import { sizeText } from '../limits'
 import { oddities, sightOf, type Judgement, type Kind } from './judge'
 import type { Proof } from './prove'

@@ -4,12 +4,12 @@
  * that is done, and what follows from it, is watch.ts' and hosts.ts' business.
  */
 
-import type { Address } from '../address'
+import type { Address } from '../clamd/address'
 import type { TryOut } from '../asking'
 import { Deadline, type CancelSignal } from '../base/cancellation'
 import { dialogue } from '../clamd/dialogue'
 import type { Connect } from '../clamd/exchange'
-import { Failure, failureText, type Step } from '../clamd/failure'
+import { Failure, failureText, type Step } from '../clamd/errors'
 import { isLimitName, type Protocol, type Reply } from '../clamd/protocol'
 import { harmlessMail, leastProbeBytes, nestedMail, testFileMail } from './mails'
 import type { Probe } from './probe'

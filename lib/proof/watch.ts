@@ -4,11 +4,11 @@
  * in one process of a Haraka; who is told is its owner's business.
  */
 
-import { addressText, type Address } from '../address'
-import { parseEngine, tooOld, type Engine } from '../clamd/engine'
+import { addressText, type Address } from '../clamd/address'
+import { parseEngine, tooOld, type Engine } from '../clamd/version'
 import type { Connect } from '../clamd/exchange'
-import { Failure, failureText } from '../clamd/failure'
-import { inquire } from '../clamd/inquiry'
+import { Failure, failureText } from '../clamd/errors'
+import { inquire } from '../clamd/capabilities'
 import { hasSessions, protocolOf, type Offer, type Protocol } from '../clamd/protocol'
 import type { AddressNews } from '../hosts'
 import type { AddressFacts } from '../known-address'

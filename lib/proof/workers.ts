@@ -4,7 +4,7 @@
  * so far. How they reach each other is channel.ts' business.
  */
 
-import type { Address } from '../address'
+import type { Address } from '../clamd/address'
 import type { ToMaster, ToWorkers } from '../base/cluster-channel'
 import type { AddressNews } from '../hosts'
 import type { AddressFacts } from '../known-address'

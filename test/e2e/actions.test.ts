@@ -2,7 +2,7 @@
 // say about it: every outcome with every action word of this version, for every kind of sender.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addressText } from '../../lib/address'
+import { addressText } from '../../lib/clamd/address'
 import { clamdOrSkip, startClamd } from '../support/clamd'
 import { startFakeClamd, type FakeClamd } from '../support/fake-clamd'
 import { startHaraka, type Haraka } from '../support/haraka'

@@ -2,7 +2,7 @@
 // the verdict brings. And what it does not get: a message larger than max_size, to the byte.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addressText } from '../../lib/address'
+import { addressText } from '../../lib/clamd/address'
 import { headLine } from '../../lib/clamd/protocol'
 import { startFakeClamd, type Protocol } from '../support/fake-clamd'
 import { startHaraka } from '../support/haraka'

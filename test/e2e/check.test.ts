@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { networkInterfaces } from 'node:os'
 import { test } from 'node:test'
-import { addressText } from '../../lib/address'
+import { addressText } from '../../lib/clamd/address'
 import { startFakeClamd } from '../support/fake-clamd'
 import { startHaraka } from '../support/haraka'
 import * as mails from '../support/mails'

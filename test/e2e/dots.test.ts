@@ -2,7 +2,7 @@
 // server takes the dot away: what was scanned must be what arrives there.
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
-import { addressText } from '../../lib/address'
+import { addressText } from '../../lib/clamd/address'
 import { clamdOrSkip, startClamd } from '../support/clamd'
 import { eicar } from '../support/eicar'
 import { startFakeClamd } from '../support/fake-clamd'

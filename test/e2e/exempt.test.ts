@@ -2,7 +2,7 @@
 // result name the entry. Addresses come from the line that a proxy in front would send.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { addressText } from '../../lib/address'
+import { addressText } from '../../lib/clamd/address'
 import { startFakeClamd, type FakeClamd } from '../support/fake-clamd'
 import { StartError, startHaraka, type Haraka, type HarakaOptions } from '../support/haraka'
 import * as mails from '../support/mails'

@@ -2,7 +2,7 @@
 // unscanned or infected message delivered, and none of them costs anybody a clean one.
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
-import { addressText } from '../../lib/address'
+import { addressText } from '../../lib/clamd/address'
 import { clamdOrSkip, startClamd } from '../support/clamd'
 import { startFakeClamd } from '../support/fake-clamd'
 import { StartError, startHaraka, type Haraka } from '../support/haraka'

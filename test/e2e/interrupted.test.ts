@@ -2,7 +2,7 @@
 // does not wait for the answer. No late verdict reaches another message, and no connection to clamd stays open.
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
-import { addressText } from '../../lib/address'
+import { addressText } from '../../lib/clamd/address'
 import { startFakeClamd, type FakeClamd, type Moment, type Protocol } from '../support/fake-clamd'
 import { startHaraka, type Haraka } from '../support/haraka'
 import * as mails from '../support/mails'

@@ -1,7 +1,7 @@
 // Metrics as Prometheus reads them: the packed package in a real Haraka, its own HTTP server, one process and several.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addressText } from '../../lib/address'
+import { addressText } from '../../lib/clamd/address'
 import { FakeClamd } from '../support/fake-clamd'
 import { startHaraka } from '../support/haraka'
 import * as mails from '../support/mails'

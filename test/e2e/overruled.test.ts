@@ -2,7 +2,7 @@
 // may try: words that are none, headers of ours, Haraka's own switch that skips a plugin.
 import assert from 'node:assert/strict'
 import { before, after, test } from 'node:test'
-import { addressText } from '../../lib/address'
+import { addressText } from '../../lib/clamd/address'
 import { startFakeClamd, type FakeClamd } from '../support/fake-clamd'
 import { startHaraka, type Haraka } from '../support/haraka'
 import * as mails from '../support/mails'

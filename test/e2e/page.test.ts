@@ -1,7 +1,7 @@
 // The page of the packed package in a real Haraka: its files are there, and it shows what all workers have seen.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addressText } from '../../lib/address'
+import { addressText } from '../../lib/clamd/address'
 import type { View } from '../../lib/http/view'
 import { chromiumOrSkip, openPage } from '../support/chromium'
 import { FakeClamd } from '../support/fake-clamd'

@@ -5,7 +5,7 @@ import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'n
 import net from 'node:net'
 import path from 'node:path'
 import { after, before, test, type TestContext } from 'node:test'
-import { addressText } from '../../lib/address'
+import { addressText } from '../../lib/clamd/address'
 import { installHaraka, startHaraka, type Haraka } from '../support/haraka'
 import { clamavStream, jsonLines, type Ran, type RunOptions } from '../support/command'
 import { startFakeClamd, type FakeClamd } from '../support/fake-clamd'

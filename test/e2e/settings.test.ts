@@ -2,7 +2,7 @@
 // message that names all of it; what is right is in force for the next message.
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
-import { addressText } from '../../lib/address'
+import { addressText } from '../../lib/clamd/address'
 import { startFakeClamd } from '../support/fake-clamd'
 import { StartError, startHaraka, type Haraka, type HarakaOptions } from '../support/haraka'
 import * as mails from '../support/mails'

@@ -2,7 +2,7 @@
 // that fails as the table says, alone and before two good ones. Each row is met by a clean and by an infected message.
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { addressText } from '../../lib/address'
+import { addressText } from '../../lib/clamd/address'
 import { skipWithoutClamd, startClamd, type RealClamd } from '../support/clamd'
 import { startFakeClamd, type FakeClamd, type FakeClamdOptions } from '../support/fake-clamd'
 import { keepRecord, type Cell } from '../support/fault-record'

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { after, describe, test, type TestContext } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import { addressText } from '../../lib/address'
+import { addressText } from '../../lib/clamd/address'
 import { skipWithoutClamd, startClamd, type RealClamd } from '../support/clamd'
 import { startFakeClamd, type FakeClamd } from '../support/fake-clamd'
 import { keepRecord } from '../support/fault-record'

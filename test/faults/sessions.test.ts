@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import { addressText } from '../../lib/address'
+import { addressText } from '../../lib/clamd/address'
 import { skipWithoutClamd, startClamd, type RealClamd } from '../support/clamd'
 import type { Act, Step } from '../support/clamd-script'
 import { startFakeClamd, type FakeClamd } from '../support/fake-clamd'

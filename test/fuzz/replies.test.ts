@@ -6,7 +6,7 @@ import { Duplex } from 'node:stream'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { CommandConnection } from '../../lib/clamd/connection'
-import { Failure } from '../../lib/clamd/failure'
+import { Failure } from '../../lib/clamd/errors'
 import { maxReplyBytes, parseOffer, parsePort, parseReply, type Reply } from '../../lib/clamd/protocol'
 import { cuts, fuzz } from './chance'
 

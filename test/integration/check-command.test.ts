@@ -4,7 +4,7 @@ import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } 
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, before, test } from 'node:test'
-import { addressText } from '../../lib/address'
+import { addressText } from '../../lib/clamd/address'
 import { clamdOrSkip, findClamd, freePort, startClamd, type RealClamd } from '../support/clamd'
 import { clamavStream, type Ran } from '../support/command'
 import { startFakeClamd } from '../support/fake-clamd'

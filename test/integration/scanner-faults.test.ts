@@ -3,7 +3,7 @@
 // makes sense, the budget holds, and nothing stays behind.
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
-import { addressText, type Host } from '../../lib/address'
+import { addressText, type Host } from '../../lib/clamd/address'
 import { headLine } from '../../lib/clamd/protocol'
 import type { Verdict } from '../../lib/policy/verdict'
 import type { ConnectDeadEnd, Step } from '../support/clamd-script'

@@ -2,7 +2,7 @@
 // behind. What it learns is seen in the first scan that follows.
 import assert from 'node:assert/strict'
 import { after, test, type TestContext } from 'node:test'
-import { addressText, type Host } from '../../lib/address'
+import { addressText, type Host } from '../../lib/clamd/address'
 import { checkAtStart, type StartupLog, type StartupSettings } from '../../lib/startup'
 import { clamdOrSkip, startClamd } from '../support/clamd'
 import { startFakeClamd, type FakeClamd, type FakeClamdOptions } from '../support/fake-clamd'

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { connect } from 'node:net'
 import { after, test } from 'node:test'
-import { addressText } from '../../lib/address'
+import { addressText } from '../../lib/clamd/address'
 import { noFreePort } from '../../lib/clamd/protocol'
 import { Hosts } from '../../lib/hosts'
 import { prove } from '../../lib/proof/prove'

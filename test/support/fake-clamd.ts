@@ -3,7 +3,7 @@
 // bytes hold the EICAR string, base64 included; given a `judge`, it is a front whose verdicts are that one's.
 import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
-import type { Address } from '../../lib/address'
+import type { Address } from '../../lib/clamd/address'
 import { openBlackHole, type BlackHole } from './black-hole'
 import { Observations, type Protocol } from './clamd-observations'
 import type { Act, ConnectDeadEnd, Script, Step } from './clamd-script'

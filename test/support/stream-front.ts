@@ -3,7 +3,7 @@
 // silence. Faults are scripted with fake-clamd.ts; here only the data port can be a dead end.
 import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
-import type { Address } from '../../lib/address'
+import type { Address } from '../../lib/clamd/address'
 import { openBlackHole } from './black-hole'
 import { freePort } from './clamd'
 import { DataPort, type PortRange } from './data-port'

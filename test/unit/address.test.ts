@@ -1,7 +1,7 @@
 // Hosts as administrators write them.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addressText, parseHost, type Host } from '../../lib/address'
+import { addressText, parseHost, type Host } from '../../lib/clamd/address'
 import { Wrong } from '../../lib/base/invalid'
 
 const good: [text: string, expected: Host, shown?: string][] = [

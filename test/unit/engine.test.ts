@@ -1,7 +1,7 @@
 // What VERSION says of a daemon, and when its signatures are too old.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ageText, engineText, parseEngine, tooOld } from '../../lib/clamd/engine'
+import { ageText, engineText, parseEngine, tooOld } from '../../lib/clamd/version'
 
 const dayMs = 86_400_000
 

@@ -1,8 +1,8 @@
 // Whose turn it is, who rests, who has room, and what names stand for. The clock and the resolver are ours.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Address, Host } from '../../lib/address'
-import { parseEngine } from '../../lib/clamd/engine'
+import type { Address, Host } from '../../lib/clamd/address'
+import { parseEngine } from '../../lib/clamd/version'
 import { Hosts, type HostSettings } from '../../lib/hosts'
 import { Lease } from '../../lib/lease'
 import type { Proof } from '../../lib/proof/prove'

@@ -1,7 +1,7 @@
 // What is said of a proof, in the log and by the command `check`: the same judgement, and the same advice.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Failure } from '../../lib/clamd/failure'
+import { Failure } from '../../lib/clamd/errors'
 import { oddities, sightOf } from '../../lib/proof/judge'
 import { newsOf } from '../../lib/proof/news'
 import type { Proof } from '../../lib/proof/prove'

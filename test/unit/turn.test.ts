@@ -1,7 +1,7 @@
 // Who may read on: one at a time, the others in the order of asking, and nobody for ever.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Turn, type Waiter } from '../../lib/clamd/turn'
+import { Turn, type Waiter } from '../../lib/clamd/read-queue'
 
 function waiters(...names: string[]): { told: string[]; each: Waiter[] } {
   const told: string[] = []

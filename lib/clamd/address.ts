@@ -5,7 +5,7 @@
 
 import { isIP } from 'node:net'
 import ipaddr from 'ipaddr.js'
-import { Wrong } from './base/invalid'
+import { Wrong } from '../base/invalid'
 
 /** Where to dial: `host` is a literal IPv4 or IPv6 address. */
 export type Address = { host: string; port: number } | { path: string }

@@ -2,12 +2,12 @@
  * Is it a clamd, which one, and what does it offer: PING and VERSIONCOMMANDS, each on a connection of its own.
  */
 
-import type { Address } from '../address'
+import type { Address } from './address'
 import { Deadline, type CancelSignal } from '../base/cancellation'
 import { printable } from '../base/text'
 import { CommandConnection } from './connection'
 import type { Connect } from './exchange'
-import { Failure } from './failure'
+import { Failure } from './errors'
 import { command, parseOffer, parseReply, type Offer } from './protocol'
 
 export interface Inquiry {
