@@ -3,11 +3,11 @@
  * business, what becomes of a name on its way to a disk is shown.ts'.
  */
 
-import { rawReadings } from './charsets'
-import { continuedValues, extendedValues, percentDecoded } from './continuations'
-import { parameters, withoutComments, type Parameter } from './parameters'
-import type { ContentHeader } from './part-headers'
-import { hasFewWords, hasWords, wordReadings } from './words'
+import { rawReadings } from '../mime/charsets'
+import { continuedValues, extendedValues, percentDecoded } from '../mime/rfc2231'
+import { parameters, withoutComments, type Parameter } from '../mime/parameters'
+import type { ContentHeader } from '../mime/part-headers'
+import { hasFewWords, hasWords, wordReadings } from '../mime/rfc2047'
 
 interface PartNames {
   readonly names: readonly Name[]

@@ -3,15 +3,15 @@
  * for names in there. Who is at work when is inspect.ts' business.
  */
 
-import type { Budget } from './budget'
+import type { Budget } from '../mime/budget'
 import { ArchiveWatch, type Archive } from './content'
-import { decoderOf, encodingsOf, type Encoding } from './encodings'
-import { isMessage, isMultipart, MimeReader, type BodySink, type Part } from './mime'
+import { decoderOf, encodingsOf, type Encoding } from '../mime/transfer-encodings'
+import { isMessage, isMultipart, MimeReader, type BodySink, type Part } from '../mime/mime-reader'
 import { namesOf, type Name } from './names'
-import type { ContentHeader } from './part-headers'
+import type { ContentHeader } from '../mime/part-headers'
 import { nameForLog } from './shown'
 import type { Sightings } from './sightings'
-import { UuencodedFiles } from './uuencode'
+import { UuencodedFiles } from '../mime/uuencode'
 
 export type FoundArchive = Archive & { readonly where: string }
 

@@ -3,7 +3,7 @@
  * name among the MAPI properties. Layout: [MS-OXTNEF].
  */
 
-import { rawReadings } from './charsets'
+import { rawReadings } from '../mime/charsets'
 import type { Name } from './names'
 
 const magic = 0x223e9f78

@@ -8,7 +8,7 @@
 
 import { promisify } from 'node:util'
 import { constants, inflateRaw, inflateRawSync } from 'node:zlib'
-import { OverBudget, type Budget } from './budget'
+import { OverBudget, type Budget } from '../mime/budget'
 import type { Name } from './names'
 import { nameForLog } from './shown'
 import { startsAsZip, zipHeaders, type ZipHeader } from './zip-headers'

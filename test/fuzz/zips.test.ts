@@ -3,7 +3,7 @@
 // still whole is seen, or the archive is called unreadable.
 import assert from 'node:assert/strict'
 import * as fc from 'fast-check'
-import { Budget, defaultLimits } from '../../lib/attachments/budget'
+import { Budget, defaultLimits } from '../../lib/mime/budget'
 import { zipNames } from '../../lib/attachments/zip'
 import { attached, inspected, mixed } from '../support/attachment-mails'
 import { flag, record, unicodePath, zip } from '../support/zip-builder'

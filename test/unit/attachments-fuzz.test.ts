@@ -2,7 +2,7 @@
 // chunks makes no difference. The seed is fixed, so that a failure can be had again.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Budget, defaultLimits } from '../../lib/attachments/budget'
+import { Budget, defaultLimits } from '../../lib/mime/budget'
 import type { Inspected } from '../../lib/attachments/sightings'
 import { zipNames } from '../../lib/attachments/zip'
 import { attached, inspected, lines, mixed, raw, withHeaders } from '../support/attachment-mails'

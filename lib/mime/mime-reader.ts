@@ -4,9 +4,9 @@
  * program is reported as well: for names, a part too many does no harm and a part too few does.
  */
 
-import { continuedValues, extendedValues } from './continuations'
-import { encodingsOf } from './encodings'
-import { LoneDelimiters } from './lone-delimiters'
+import { continuedValues, extendedValues } from './rfc2231'
+import { encodingsOf } from './transfer-encodings'
+import { LoneDelimiters } from './bare-cr-delimiters'
 import { parameters, withoutComments } from './parameters'
 import { contentHeaders, type ContentHeader } from './part-headers'
 

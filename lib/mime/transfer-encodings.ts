@@ -5,7 +5,7 @@
 
 import { withoutComments } from './parameters'
 import type { ContentHeader } from './part-headers'
-import { wordReadings } from './words'
+import { wordReadings } from './rfc2047'
 
 export type Encoding = 'base64' | 'quoted-printable' | 'identity'
 

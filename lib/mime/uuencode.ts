@@ -3,8 +3,8 @@
  * and the names of yEnc, whose content is left alone.
  */
 
-import { bareName, type Name } from './names'
-import type { BodySink } from './mime'
+import { bareName, type Name } from '../attachments/names'
+import type { BodySink } from './mime-reader'
 
 /** Characters of a line that are looked at. */
 const longestLine = 1024
