@@ -10,11 +10,11 @@ import { Blocks } from '../mime/blocks'
 import { Budget, defaultLimits, OverBudget, turnMs, type Limits } from '../mime/budget'
 import type { Mask } from './masks'
 import type { MimeReader } from '../mime/mime-reader'
-import { Readers, type FoundArchive } from './readers'
-import { Sightings, type Inspected } from './sightings'
-import { archiveSlots } from './slots'
-import { tnefNames } from './tnef'
-import { zipNames } from './zip'
+import { Readers, type FoundArchive } from './part-readers'
+import { Sightings, type Inspected } from './findings'
+import { archiveSlots } from './archives/semaphore'
+import { tnefNames } from './archives/tnef'
+import { zipNames } from './archives/zip'
 
 export interface InspectOptions {
   readonly masks: readonly Mask[]

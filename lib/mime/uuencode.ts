@@ -3,7 +3,7 @@
  * and the names of yEnc, whose content is left alone.
  */
 
-import { bareName, type Name } from '../attachments/names'
+import { bareName, type Name } from '../attachments/filenames'
 import type { BodySink } from './mime-reader'
 
 /** Characters of a line that are looked at. */

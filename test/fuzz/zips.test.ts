@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import * as fc from 'fast-check'
 import { Budget, defaultLimits } from '../../lib/mime/budget'
-import { zipNames } from '../../lib/attachments/zip'
+import { zipNames } from '../../lib/attachments/archives/zip'
 import { attached, inspected, mixed } from '../support/attachment-mails'
 import { flag, record, unicodePath, zip } from '../support/zip-builder'
 import { zipQuine } from '../support/zip-quine'

@@ -4,8 +4,8 @@
  */
 
 import { deniedBy, type Mask } from './masks'
-import type { Name } from './names'
-import { nameForLog, shownForms } from './shown'
+import type { Name } from './filenames'
+import { nameForLog, shownForms } from './normalize'
 
 export interface Inspected {
   /** The first denied name; reading ends there. */

@@ -3,8 +3,8 @@
  * it held, from where the archive begins and up to a bound.
  */
 
-import { OverBudget, type Budget } from '../mime/budget'
-import type { BodySink } from '../mime/mime-reader'
+import { OverBudget, type Budget } from '../../mime/budget'
+import type { BodySink } from '../../mime/mime-reader'
 import { startsAsTnef } from './tnef'
 import { findZip, startsAsZip, zipLookahead } from './zip-headers'
 

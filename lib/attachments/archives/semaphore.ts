@@ -2,7 +2,7 @@
  * Room for so many pieces of work at one time, in this process. Others wait their turn.
  */
 
-import type { CancelSignal } from '../base/cancellation'
+import type { CancelSignal } from '../../base/cancellation'
 
 export class Slots {
   #free: number

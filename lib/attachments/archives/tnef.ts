@@ -3,8 +3,8 @@
  * name among the MAPI properties. Layout: [MS-OXTNEF].
  */
 
-import { rawReadings } from '../mime/charsets'
-import type { Name } from './names'
+import { rawReadings } from '../../mime/charsets'
+import type { Name } from '../filenames'
 
 const magic = 0x223e9f78
 const attributeHeaderBytes = 9

@@ -4,7 +4,7 @@
  * since programs differ in which pointers they believe, and since a prefix or a lost tail makes them wrong.
  */
 
-import { decodeCharset } from '../mime/charsets'
+import { decodeCharset } from '../../mime/charsets'
 
 export interface ZipHeader {
   readonly kind: 'local' | 'central'

@@ -4,13 +4,13 @@
  */
 
 import type { Budget } from '../mime/budget'
-import { ArchiveWatch, type Archive } from './content'
+import { ArchiveWatch, type Archive } from './archives/archive-detector'
 import { decoderOf, encodingsOf, type Encoding } from '../mime/transfer-encodings'
 import { isMessage, isMultipart, MimeReader, type BodySink, type Part } from '../mime/mime-reader'
-import { namesOf, type Name } from './names'
+import { namesOf, type Name } from './filenames'
 import type { ContentHeader } from '../mime/part-headers'
-import { nameForLog } from './shown'
-import type { Sightings } from './sightings'
+import { nameForLog } from './normalize'
+import type { Sightings } from './findings'
 import { UuencodedFiles } from '../mime/uuencode'
 
 export type FoundArchive = Archive & { readonly where: string }

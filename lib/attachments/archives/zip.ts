@@ -8,9 +8,9 @@
 
 import { promisify } from 'node:util'
 import { constants, inflateRaw, inflateRawSync } from 'node:zlib'
-import { OverBudget, type Budget } from '../mime/budget'
-import type { Name } from './names'
-import { nameForLog } from './shown'
+import { OverBudget, type Budget } from '../../mime/budget'
+import type { Name } from '../filenames'
+import { nameForLog } from '../normalize'
 import { startsAsZip, zipHeaders, type ZipHeader } from './zip-headers'
 
 const inflate = promisify(inflateRaw)
