@@ -9,7 +9,7 @@ import type { Connection, Transaction } from './haraka'
 import { isNamed } from './headers'
 import type { Correspondence } from './http/tally'
 import type { SenderFacts } from './policy/rules'
-import type { QuarantineRecord } from './record'
+import type { QuarantineRecord } from './actions/quarantine-record'
 import type { AttachmentFinding, Note } from './policy/verdict'
 
 export function senderOf(connection: Connection, transaction: Transaction): SenderFacts {

@@ -2,7 +2,7 @@
  * Before something is changed for good: which messages, shown, and a word of consent.
  */
 
-import { whyKept } from '../../lib/record'
+import { whyKept } from '../../lib/actions/quarantine-record'
 import { confirm, escaped, table, widthOf, write } from '../terminal'
 import { UserError } from '../user-error'
 import type { CommonOptions } from './scene'

@@ -3,7 +3,7 @@
  */
 
 import { rm } from 'node:fs/promises'
-import { whyKept } from '../../lib/record'
+import { whyKept } from '../../lib/actions/quarantine-record'
 import { write, writeJson } from '../terminal'
 import { counted, describe, mustAgree, mustChoose, say, type ChangeOptions } from './consent'
 import { sharesOf, type Attempt } from './journal'

@@ -5,7 +5,7 @@
 import { createReadStream } from 'node:fs'
 import { pipeline } from 'node:stream/promises'
 import libmime from 'libmime'
-import { whyKept } from '../../lib/record'
+import { whyKept } from '../../lib/actions/quarantine-record'
 import { ago, escaped, table, widthOf, write, writeJson } from '../terminal'
 import { UserError } from '../user-error'
 import { nameOf, sharesOf, type Share } from './journal'

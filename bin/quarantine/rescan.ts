@@ -2,7 +2,7 @@
  * `clamav-stream quarantine rescan`: what today's signatures say of what is kept.
  */
 
-import { whyKept } from '../../lib/record'
+import { whyKept } from '../../lib/actions/quarantine-record'
 import { asMessage } from '../scan/content'
 import { resultOf, wordsFor } from '../scan/command'
 import { interruptibly } from '../interruptibly'

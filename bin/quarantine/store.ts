@@ -8,7 +8,7 @@ import { readdir, readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { accountOf } from '../accounts'
 import type { Site } from '../site'
-import { parseRecord, whyKept, type QuarantineRecord } from '../../lib/record'
+import { parseRecord, whyKept, type QuarantineRecord } from '../../lib/actions/quarantine-record'
 import { fitsWildcards } from '../../lib/base/wildcards'
 import { UserError } from '../user-error'
 

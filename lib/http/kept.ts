@@ -5,7 +5,7 @@
 
 import { open, readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
-import { parseRecord, whyKept } from '../record'
+import { parseRecord, whyKept } from '../actions/quarantine-record'
 import { displayText } from '../base/text'
 
 export interface QuarantineSummary {

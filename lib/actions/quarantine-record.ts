@@ -3,7 +3,7 @@
  * client.ts, written by actions/quarantine.ts, read for the page and by the commands.
  */
 
-import type { AttachmentFinding, Note } from './policy/verdict'
+import type { AttachmentFinding, Note } from '../policy/verdict'
 
 /** Beside the copy of a quarantined message, as JSON. */
 export interface QuarantineRecord {
