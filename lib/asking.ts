@@ -12,7 +12,7 @@ import { ping } from './clamd/capabilities'
 import { noFreePort, type Protocol, type Reply } from './clamd/protocol'
 import type { Sessions } from './clamd/session-pool'
 import { beginAt, TimedOut, type Course } from './course'
-import type { Lease, LeaseOutcome } from './lease'
+import type { Lease, LeaseOutcome } from './hosts/lease'
 import type { ScanSettings } from './scanner'
 
 /**

@@ -7,7 +7,7 @@ import type { CancelSignal } from './base/cancellation'
 import type { Engine } from './clamd/version'
 import type { Step } from './clamd/errors'
 import type { Protocol } from './clamd/protocol'
-import type { Lease } from './lease'
+import type { Lease } from './hosts/lease'
 import type { MessageSource } from './base/message-source'
 
 /** Where the steps of one scan are told. */

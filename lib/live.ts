@@ -12,7 +12,7 @@ import type { Address } from './clamd/address'
 import { ToMaster, ToWorkers } from './base/cluster-channel'
 import { parseSettings, type Settings } from './config'
 import type { Plugin } from './haraka'
-import { Hosts, type AddressNews } from './hosts'
+import { Hosts, type AddressNews } from './hosts/host-pool'
 import { isListed, quarantineName, warnOfLimits } from './neighbours'
 import { tryOutWith } from './proof/prove'
 import { patienceMs, Watch } from './proof/watch'
@@ -27,7 +27,7 @@ import {
   type SettingsFiles,
 } from './settings-files'
 import { checkAtStart } from './startup'
-import { world } from './world'
+import { world } from './hosts/system'
 
 /** Everything that a reload replaces; messages in flight keep what they started with. */
 export interface Live {

@@ -9,7 +9,7 @@ import type { Connect } from './clamd/exchange'
 import { Failure, failureText, ofThisMachine } from './clamd/errors'
 import { inquire } from './clamd/capabilities'
 import { hasSessions, protocolOf, type Offer, type Protocol } from './clamd/protocol'
-import type { Hosts } from './hosts'
+import type { Hosts } from './hosts/host-pool'
 
 export interface StartupSettings {
   /** Tries per address; 0: no check. */

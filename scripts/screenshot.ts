@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process'
 import path from 'node:path'
 import { Tally } from '../lib/http/tally'
-import type { AddressState } from '../lib/hosts'
+import type { AddressState } from '../lib/hosts/host-pool'
 import { findChromium, launch, openPage } from '../test/support/chromium'
 import { clean, infected, pageOf, somebody, startSite, unscanned } from '../test/support/site'
 

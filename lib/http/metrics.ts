@@ -11,7 +11,7 @@ import type {
   MetricValue,
   Registry,
 } from 'prom-client'
-import type { AddressState } from '../hosts'
+import type { AddressState } from '../hosts/host-pool'
 import type { AttachmentFinding, Verdict } from '../policy/verdict'
 
 export type Prom = typeof import('prom-client')

@@ -4,7 +4,7 @@
  */
 
 import type { HttpSettings } from '../config'
-import type { AddressState } from '../hosts'
+import type { AddressState } from '../hosts/host-pool'
 import type { AttachmentFinding, Verdict } from '../policy/verdict'
 import type { SnapshotKind } from './crew'
 import { Metrics, type Deeds, type MetricsSnapshot, type Prom } from './metrics'

@@ -2,7 +2,7 @@
  * What the page shows, made of what the processes tell. Figures and strings only: how they look is page/page.js.
  */
 
-import type { AddressState } from '../hosts'
+import type { AddressState } from '../hosts/host-pool'
 import type { QuarantineSummary } from './kept'
 import type { PageSnapshot } from './recorder'
 import type { Bucket, Window } from './ring'

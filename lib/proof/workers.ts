@@ -6,8 +6,8 @@
 
 import type { Address } from '../clamd/address'
 import type { ToMaster, ToWorkers } from '../base/cluster-channel'
-import type { AddressNews } from '../hosts'
-import type { AddressFacts } from '../known-address'
+import type { AddressNews } from '../hosts/host-pool'
+import type { AddressFacts } from '../hosts/host-state'
 
 /** From the master. */
 interface Told {

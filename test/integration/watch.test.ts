@@ -1,8 +1,8 @@
 // That what is known of an address is kept true while daemons change.
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import { Hosts } from '../../lib/hosts'
-import { world } from '../../lib/world'
+import { Hosts } from '../../lib/hosts/host-pool'
+import { world } from '../../lib/hosts/system'
 import { clamdOrSkip } from '../support/clamd'
 import { testSignatures } from '../support/eicar'
 import { withStranger } from '../support/fault-table'

@@ -7,11 +7,11 @@ import type { Connect } from '../../lib/clamd/exchange'
 import type { MessageSource, Sink } from '../../lib/base/message-source'
 import { Failure } from '../../lib/clamd/errors'
 import { Sessions, usualTimes, type SessionTimes } from '../../lib/clamd/session-pool'
-import { Hosts, type HostSettings } from '../../lib/hosts'
+import { Hosts, type HostSettings } from '../../lib/hosts/host-pool'
 import { tryOutWith } from '../../lib/proof/prove'
 import type { ScanLog } from '../../lib/course'
 import { Scanner, type ScanSettings } from '../../lib/scanner'
-import type { World } from '../../lib/world'
+import type { World } from '../../lib/hosts/system'
 import type { Verdict } from '../../lib/policy/verdict'
 
 /** Odd on purpose, so that nothing lines up with buffers. */

@@ -9,7 +9,7 @@ import { Quarantine } from '../../lib/http/kept'
 import { loadProm, type PageSnapshot } from '../../lib/http/recorder'
 import { Handler } from '../../lib/http/handler'
 import { Tally, type Correspondence } from '../../lib/http/tally'
-import type { AddressState } from '../../lib/hosts'
+import type { AddressState } from '../../lib/hosts/host-pool'
 import type { Verdict } from '../../lib/policy/verdict'
 
 export interface TestSite {

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Address, Host } from '../../lib/clamd/address'
 import { parseEngine } from '../../lib/clamd/version'
-import { Hosts, type HostSettings } from '../../lib/hosts'
-import { Lease } from '../../lib/lease'
+import { Hosts, type HostSettings } from '../../lib/hosts/host-pool'
+import { Lease } from '../../lib/hosts/lease'
 import type { Proof } from '../../lib/proof/prove'
 
 const never = new AbortController().signal

@@ -92,7 +92,7 @@ test('sockets and Haraka stay in their rooms', () => {
       'lib/http/kept.ts',
       'lib/http/serve.ts',
     ],
-    'node:dns/promises': ['lib/world.ts'],
+    'node:dns/promises': ['lib/hosts/system.ts'],
     'node:cluster': ['lib/base/cluster-channel.ts'],
     'haraka-constants': ['index.ts', 'lib/passage.ts', 'lib/actions/bounce.ts'],
     'haraka-dsn': ['index.ts'],

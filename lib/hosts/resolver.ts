@@ -3,8 +3,8 @@
  * nothing of what becomes of an address.
  */
 
-import { addressText, type Address, type Host } from './clamd/address'
-import type { World } from './world'
+import { addressText, type Address, type Host } from '../clamd/address'
+import type { World } from './system'
 
 export interface NameSettings {
   readonly hosts: readonly Host[]

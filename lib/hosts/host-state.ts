@@ -2,10 +2,10 @@
  * One address with what is known of it: how it did, what it speaks, what it was proven to scan. Kept by hosts.ts.
  */
 
-import { addressText, type Address } from './clamd/address'
-import type { Engine } from './clamd/version'
-import type { Protocol } from './clamd/protocol'
-import type { Proof } from './proof/prove'
+import { addressText, type Address } from '../clamd/address'
+import type { Engine } from '../clamd/version'
+import type { Protocol } from '../clamd/protocol'
+import type { Proof } from '../proof/prove'
 
 /** What is found out about an address besides its answers to mail; a part left out stays as it is. */
 export interface AddressFacts {

@@ -2,10 +2,10 @@
  * The right to use one address for one scan. Given out by hosts.ts, used by asking.ts.
  */
 
-import type { Address } from './clamd/address'
-import type { Engine } from './clamd/version'
-import type { Protocol } from './clamd/protocol'
-import { distrust, trust, type KnownAddress } from './known-address'
+import type { Address } from '../clamd/address'
+import type { Engine } from '../clamd/version'
+import type { Protocol } from '../clamd/protocol'
+import { distrust, trust, type KnownAddress } from './host-state'
 
 /** What a scan came to, as far as it says something about the address. */
 export type AddressOutcome = 'worked' | 'failed'
