@@ -17,7 +17,7 @@ import { isListed, quarantineName, warnOfLimits } from './neighbours'
 import { tryOutWith } from './proof/prove'
 import { patienceMs, Watch } from './proof/watch'
 import { followMaster, serveWorkers } from './proof/workers'
-import { Scanner } from './scanner'
+import { Scanner } from './scan/scanner'
 import { fileNames } from './schema'
 import {
   hasEntries,

@@ -9,7 +9,7 @@ import type { QuarantinePlugin } from './actions/quarantine'
 import { ConfigError } from './config'
 import type { Plugin } from './haraka'
 import { bytesLimit, inactivityLimit, misfits, sizeText, usualMaxScanMs, type HarakaLimits } from './limits'
-import type { ScanSettings } from './scanner'
+import type { ScanSettings } from './scan/scanner'
 
 export const quarantineName = 'queue/quarantine'
 

@@ -5,7 +5,7 @@
  */
 
 import type { Address } from '../clamd/address'
-import type { TryOut } from '../asking'
+import type { TryOut } from '../scan/attempt'
 import { Deadline, type CancelSignal } from '../base/cancellation'
 import { dialogue } from '../clamd/dialogue'
 import type { Connect } from '../clamd/exchange'

@@ -26,7 +26,7 @@ const imports: Import[] = [...files, 'index.ts'].flatMap((from) => {
 
 test('the imports were seen', () => {
   assert.ok(imports.length > 40)
-  assert.ok(imports.some(({ from, to }) => from === 'lib/asking.ts' && to === 'lib/clamd/dialogue.ts'))
+  assert.ok(imports.some(({ from, to }) => from === 'lib/scan/attempt.ts' && to === 'lib/clamd/dialogue.ts'))
 })
 
 /** Import nothing themselves, and may be imported by whoever wants them. */

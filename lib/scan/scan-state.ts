@@ -3,12 +3,12 @@
  * by asking.ts.
  */
 
-import type { CancelSignal } from './base/cancellation'
-import type { Engine } from './clamd/version'
-import type { Step } from './clamd/errors'
-import type { Protocol } from './clamd/protocol'
-import type { Lease } from './hosts/lease'
-import type { MessageSource } from './base/message-source'
+import type { CancelSignal } from '../base/cancellation'
+import type { Engine } from '../clamd/version'
+import type { Step } from '../clamd/errors'
+import type { Protocol } from '../clamd/protocol'
+import type { Lease } from '../hosts/lease'
+import type { MessageSource } from '../base/message-source'
 
 /** Where the steps of one scan are told. */
 export interface ScanLog {

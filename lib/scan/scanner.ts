@@ -2,19 +2,19 @@
  * A verdict for a message: which address, one budget for everything, the next address when one fails. Knows neither Haraka nor headers nor rules; every end the world can bring about is a verdict.
  */
 
-import { Asking, isShortOfPorts, textOf, type TryOut } from './asking'
-import { Deadline, type CancelSignal } from './base/cancellation'
-import type { Connect } from './clamd/exchange'
-import type { MessageSource } from './base/message-source'
-import { Failure, TooLarge } from './clamd/errors'
-import { measure } from './base/measure'
-import { headLine, isLimitName, type Protocol } from './clamd/protocol'
-import { Sessions } from './clamd/session-pool'
-import { TimedOut, whereOf, type Course, type ScanLog } from './course'
-import type { Hosts } from './hosts/host-pool'
-import type { Lease } from './hosts/lease'
-import type { Reason, Verdict } from './policy/verdict'
-import { pause } from './base/wait-queue'
+import { Asking, isShortOfPorts, textOf, type TryOut } from './attempt'
+import { Deadline, type CancelSignal } from '../base/cancellation'
+import type { Connect } from '../clamd/exchange'
+import type { MessageSource } from '../base/message-source'
+import { Failure, TooLarge } from '../clamd/errors'
+import { measure } from '../base/measure'
+import { headLine, isLimitName, type Protocol } from '../clamd/protocol'
+import { Sessions } from '../clamd/session-pool'
+import { TimedOut, whereOf, type Course, type ScanLog } from './scan-state'
+import type { Hosts } from '../hosts/host-pool'
+import type { Lease } from '../hosts/lease'
+import type { Reason, Verdict } from '../policy/verdict'
+import { pause } from '../base/wait-queue'
 
 export interface ScanSettings {
   readonly protocol: Protocol | 'auto'
