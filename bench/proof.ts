@@ -1,7 +1,7 @@
 // What the self test costs a clamd and a Haraka: `npm run bench:proof`. A clamd with the limits of Debian's file proves
 // the default max_size; one with lower limits has to be searched for the largest size.
 import { connect } from 'node:net'
-import { prove } from '../lib/proof/prove'
+import { prove } from '../lib/health/self-test'
 import { startClamd } from '../test/support/clamd'
 import { cpuMsBetween, cpuSnapshot } from './cpu'
 

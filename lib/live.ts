@@ -14,9 +14,9 @@ import { parseSettings, type Settings } from './config'
 import type { Plugin } from './haraka'
 import { Hosts, type AddressNews } from './hosts/host-pool'
 import { isListed, quarantineName, warnOfLimits } from './neighbours'
-import { tryOutWith } from './proof/prove'
-import { patienceMs, Watch } from './proof/watch'
-import { followMaster, serveWorkers } from './proof/workers'
+import { tryOutWith } from './health/self-test'
+import { patienceMs, Watch } from './health/monitor'
+import { followMaster, serveWorkers } from './health/cluster-sync'
 import { Scanner } from './scan/scanner'
 import { fileNames } from './schema'
 import {
@@ -26,7 +26,7 @@ import {
   type SettingsFile,
   type SettingsFiles,
 } from './settings-files'
-import { checkAtStart } from './startup'
+import { checkAtStart } from './health/startup-check'
 import { world } from './hosts/system'
 
 /** Everything that a reload replaces; messages in flight keep what they started with. */

@@ -1,7 +1,7 @@
 /*
  * Each address of clamd: how fast, which one, what it finds, and how large a message may be. Asked with what
- * the plugin itself asks with at start (lib/clamd/capabilities.ts, lib/proof/prove.ts), and judged as in its log
- * (lib/proof/judge.ts).
+ * the plugin itself asks with at start (lib/clamd/capabilities.ts, lib/health/self-test.ts), and judged as in its log
+ * (lib/health/diagnosis.ts).
  */
 
 import { addressText, type Address } from '../../lib/clamd/address'
@@ -13,8 +13,8 @@ import { protocolOf, type Protocol } from '../../lib/clamd/protocol'
 import type { Settings } from '../../lib/config'
 import { Hosts } from '../../lib/hosts/host-pool'
 import { world } from '../../lib/hosts/system'
-import { oddities, sightOf, type Kind } from '../../lib/proof/judge'
-import { proveAsMail, type Proof } from '../../lib/proof/prove'
+import { oddities, sightOf, type Kind } from '../../lib/health/diagnosis'
+import { proveAsMail, type Proof } from '../../lib/health/self-test'
 import type { AsHaraka } from './as-haraka'
 import type { Finding, Level } from './findings'
 

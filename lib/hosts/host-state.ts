@@ -5,7 +5,7 @@
 import { addressText, type Address } from '../clamd/address'
 import type { Engine } from '../clamd/version'
 import type { Protocol } from '../clamd/protocol'
-import type { Proof } from '../proof/prove'
+import type { Proof } from '../health/self-test'
 
 /** What is found out about an address besides its answers to mail; a part left out stays as it is. */
 export interface AddressFacts {

@@ -6,8 +6,8 @@ import path from 'node:path'
 import { after, test } from 'node:test'
 import { headLine } from '../../lib/clamd/protocol'
 import { measure } from '../../lib/base/measure'
-import { leastProbeBytes, testFileMail } from '../../lib/proof/mails'
-import { prove } from '../../lib/proof/prove'
+import { leastProbeBytes, testFileMail } from '../../lib/health/test-mails'
+import { prove } from '../../lib/health/self-test'
 import { clamdOrSkip } from '../support/clamd'
 import type { Script } from '../support/fake-clamd'
 import { bounded, fake, front, harmlessSignatures, M, never, real, usual, watching } from '../support/proving'
@@ -212,7 +212,7 @@ test('the EICAR string stands in no file that is shipped or compiled', () => {
   const root = path.resolve(__dirname, '../..')
   const shipped = ['lib', 'bin', 'config', 'docs', 'examples', 'dist', 'index.ts', 'README.md', 'SECURITY.md']
   const files = shipped.flatMap((name) => filesBelow(path.join(root, name)))
-  assert.ok(files.some((file) => file.endsWith('lib/proof/mails.ts')))
+  assert.ok(files.some((file) => file.endsWith('lib/health/test-mails.ts')))
   for (const file of files) assert.ok(!readFileSync(file, 'latin1').includes('EICAR-STANDARD'), file)
 })
 

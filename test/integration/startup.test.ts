@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { after, test, type TestContext } from 'node:test'
 import { addressText, type Host } from '../../lib/clamd/address'
-import { checkAtStart, type StartupLog, type StartupSettings } from '../../lib/startup'
+import { checkAtStart, type StartupLog, type StartupSettings } from '../../lib/health/startup-check'
 import { clamdOrSkip, startClamd } from '../support/clamd'
 import { startFakeClamd, type FakeClamd, type FakeClamdOptions } from '../support/fake-clamd'
 import { clean } from '../support/mails'

@@ -5,7 +5,7 @@ import type { Address, Host } from '../../lib/clamd/address'
 import { parseEngine } from '../../lib/clamd/version'
 import { Hosts, type HostSettings } from '../../lib/hosts/host-pool'
 import { Lease } from '../../lib/hosts/lease'
-import type { Proof } from '../../lib/proof/prove'
+import type { Proof } from '../../lib/health/self-test'
 
 const never = new AbortController().signal
 

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Failure } from '../../lib/clamd/errors'
-import { oddities, sightOf } from '../../lib/proof/judge'
-import { newsOf } from '../../lib/proof/news'
-import type { Proof } from '../../lib/proof/prove'
+import { oddities, sightOf } from '../../lib/health/diagnosis'
+import { newsOf } from '../../lib/health/log-lines'
+import type { Proof } from '../../lib/health/self-test'
 
 const maxBytes = 25 * 1024 * 1024
 const well: Proof = {

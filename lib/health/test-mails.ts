@@ -6,7 +6,7 @@
 import { randomBytes } from 'node:crypto'
 import { gzipSync } from 'node:zlib'
 import { headLine } from '../clamd/protocol'
-import { Probe, type Stretch } from './probe'
+import { Probe, type Stretch } from './padded-mail'
 
 /** The 68 bytes of the EICAR test file, put together here so that no scanner takes this file for one. */
 function testFile(): Buffer {

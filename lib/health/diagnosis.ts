@@ -4,7 +4,7 @@
  */
 
 import { sizeText } from '../limits'
-import type { Proof } from './prove'
+import type { Proof } from './self-test'
 
 /**
  * `blind`: does not find the test file. `finds`: does, and up to which size was not looked for. `whole`: up to

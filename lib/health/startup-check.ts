@@ -4,12 +4,12 @@
  */
 
 import pRetry from 'p-retry'
-import { addressText, type Address } from './clamd/address'
-import type { Connect } from './clamd/exchange'
-import { Failure, failureText, ofThisMachine } from './clamd/errors'
-import { inquire } from './clamd/capabilities'
-import { hasSessions, protocolOf, type Offer, type Protocol } from './clamd/protocol'
-import type { Hosts } from './hosts/host-pool'
+import { addressText, type Address } from '../clamd/address'
+import type { Connect } from '../clamd/exchange'
+import { Failure, failureText, ofThisMachine } from '../clamd/errors'
+import { inquire } from '../clamd/capabilities'
+import { hasSessions, protocolOf, type Offer, type Protocol } from '../clamd/protocol'
+import type { Hosts } from '../hosts/host-pool'
 
 export interface StartupSettings {
   /** Tries per address; 0: no check. */

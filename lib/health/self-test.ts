@@ -11,8 +11,8 @@ import { dialogue } from '../clamd/dialogue'
 import type { Connect } from '../clamd/exchange'
 import { Failure, failureText, type Step } from '../clamd/errors'
 import { isLimitName, type Protocol, type Reply } from '../clamd/protocol'
-import { harmlessMail, leastProbeBytes, nestedMail, testFileMail } from './mails'
-import type { Probe } from './probe'
+import { harmlessMail, leastProbeBytes, nestedMail, testFileMail } from './test-mails'
+import type { Probe } from './padded-mail'
 
 export interface ProveSettings {
   /** As `self_test` has it, and `test file`: that alone, without the other small mails. */

@@ -13,9 +13,9 @@ import { hasSessions, protocolOf, type Offer, type Protocol } from '../clamd/pro
 import type { AddressNews } from '../hosts/host-pool'
 import type { AddressFacts } from '../hosts/host-state'
 import type { ScanSettings } from '../scan/scanner'
-import type { StartupLog } from '../startup'
-import { newsOf } from './news'
-import { proveAsMail, type Proof } from './prove'
+import type { StartupLog } from './startup-check'
+import { newsOf } from './log-lines'
+import { proveAsMail, type Proof } from './self-test'
 
 export interface ProofSettings {
   readonly selfTest: 'full' | 'eicar' | 'off'

@@ -4,8 +4,8 @@
 
 import { failureText, type Failure } from '../clamd/errors'
 import { sizeText } from '../limits'
-import { oddities, sightOf, type Judgement, type Kind } from './judge'
-import type { Proof } from './prove'
+import { oddities, sightOf, type Judgement, type Kind } from './diagnosis'
+import type { Proof } from './self-test'
 
 /** To be put behind the address. */
 export interface News {
