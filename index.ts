@@ -5,10 +5,10 @@
 
 import constants from 'haraka-constants'
 import DSN from 'haraka-dsn'
-import type { Connection, Next, Plugin, Server } from './lib/haraka'
+import type { Connection, Next, Plugin, Server } from './lib/haraka/types'
 import { introduce, serve, stopServing } from './lib/http/serve'
 import { load, startCheck, stop } from './lib/live'
-import { gatePriority, mustStandFirst } from './lib/neighbours'
+import { gatePriority, mustStandFirst } from './lib/haraka/environment'
 import { deferred, drop, stackOf, whileHere, type NextArgs } from './lib/passage'
 import { carryOut, examine, dispositionOf, reconsider, settle, type Disposition } from './lib/treatment'
 

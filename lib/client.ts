@@ -5,8 +5,8 @@
 
 import type { Refused } from './actions/bounce'
 import type { Envelope } from './exemptions'
-import type { Connection, Transaction } from './haraka'
-import { isNamed } from './headers'
+import type { Connection, Transaction } from './haraka/types'
+import { isNamed } from './haraka/headers'
 import type { Correspondence } from './http/tally'
 import type { SenderFacts } from './policy/rules'
 import type { QuarantineRecord } from './actions/quarantine-record'

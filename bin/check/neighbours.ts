@@ -6,7 +6,7 @@
 import { readFileSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
-import { gateHooks, gatePriority, ownNames } from '../../lib/neighbours'
+import { gateHooks, gatePriority, ownNames } from '../../lib/haraka/environment'
 import type { Site } from '../site'
 import type { Finding } from './findings'
 

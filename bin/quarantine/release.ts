@@ -4,7 +4,7 @@
  */
 
 import { hostPort } from '../../lib/clamd/address'
-import { serverName } from '../../lib/neighbours'
+import { serverName } from '../../lib/haraka/environment'
 import { interruptibly } from '../interruptibly'
 import { escaped, write, writeJson } from '../terminal'
 import { counted, describe, mustAgree, mustChoose, say, type ChangeOptions } from './consent'

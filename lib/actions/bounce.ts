@@ -8,7 +8,7 @@ import { domainToASCII } from 'node:url'
 import constants from 'haraka-constants'
 import MimeNode from 'nodemailer/lib/mime-node'
 import { replyLine, statusOf, type Answer } from '../policy/smtp-reply'
-import type { Outbound } from '../haraka'
+import type { Outbound } from '../haraka/types'
 import type { NamedAddress } from '../values'
 import type { Verdict } from '../policy/verdict'
 

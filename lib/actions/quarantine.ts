@@ -5,9 +5,9 @@
 
 import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
-import type { Connection, Next, Transaction } from '../haraka'
+import type { Connection, Next, Transaction } from '../haraka/types'
 import { measure } from '../base/measure'
-import { TransactionMessage } from '../message'
+import { TransactionMessage } from '../haraka/transaction-message'
 
 /** What is used of queue/quarantine, or of a site's own plugin of that name. */
 export interface QuarantinePlugin {

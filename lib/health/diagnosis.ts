@@ -3,7 +3,7 @@
  * for the command `check`, which choose how loud to say it. Pure.
  */
 
-import { sizeText } from '../limits'
+import { sizeText } from '../haraka/limits'
 import type { Proof } from './self-test'
 
 /**

@@ -3,7 +3,7 @@
  */
 
 import { failureText, type Failure } from '../clamd/errors'
-import { sizeText } from '../limits'
+import { sizeText } from '../haraka/limits'
 import { oddities, sightOf, type Judgement, type Kind } from './diagnosis'
 import type { Proof } from './self-test'
 

@@ -11,7 +11,7 @@ import {
   type Refused,
 } from '../../lib/actions/bounce'
 import { isAutomatic, senderOf } from '../../lib/client'
-import type { Connection, Outbound, Transaction } from '../../lib/haraka'
+import type { Connection, Outbound, Transaction } from '../../lib/haraka/types'
 import { mailbox } from '../../lib/values'
 import { Wrong } from '../../lib/base/invalid'
 

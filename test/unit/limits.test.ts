@@ -1,7 +1,7 @@
 // Which of Haraka's limits do not go with the settings.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { bytesLimit, inactivityLimit, misfits } from '../../lib/limits'
+import { bytesLimit, inactivityLimit, misfits } from '../../lib/haraka/limits'
 import type { ScanSettings } from '../../lib/scan/scanner'
 
 const scan = { maxBytes: 1000, scanMs: 60_000 } as ScanSettings

@@ -8,8 +8,8 @@ import path from 'node:path'
 import { after, test } from 'node:test'
 import type { MessageSource, Sink } from '../../lib/base/message-source'
 import { measure } from '../../lib/base/measure'
-import type { Transaction } from '../../lib/haraka'
-import { TransactionMessage } from '../../lib/message'
+import type { Transaction } from '../../lib/haraka/types'
+import { TransactionMessage } from '../../lib/haraka/transaction-message'
 
 const haraka = createRequire(__filename)('Haraka/transaction') as {
   createTransaction(

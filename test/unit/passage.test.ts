@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import path from 'node:path'
 import { test } from 'node:test'
 import constants from 'haraka-constants'
-import type { Connection, Plugin, Transaction } from '../../lib/haraka'
+import type { Connection, Plugin, Transaction } from '../../lib/haraka/types'
 import { load } from '../../lib/live'
 import { drop, whileHere, type Message, type NextArgs } from '../../lib/passage'
 

@@ -6,7 +6,7 @@ import { createRequire } from 'node:module'
 import path from 'node:path'
 import { test } from 'node:test'
 import { keepCopy } from '../../lib/actions/quarantine'
-import type { Connection, Transaction } from '../../lib/haraka'
+import type { Connection, Transaction } from '../../lib/haraka/types'
 import { TemporaryDirectory } from '../support/process'
 
 interface HarakaTransaction extends Transaction {

@@ -96,13 +96,13 @@ test('sockets and Haraka stay in their rooms', () => {
     'node:cluster': ['lib/base/cluster-channel.ts'],
     'haraka-constants': ['index.ts', 'lib/passage.ts', 'lib/actions/bounce.ts'],
     'haraka-dsn': ['index.ts'],
-    'node:http': ['lib/haraka.ts', 'lib/http/feed.ts', 'lib/http/handler.ts'],
+    'node:http': ['lib/haraka/types.ts', 'lib/http/feed.ts', 'lib/http/handler.ts'],
     'prom-client': ['lib/http/metrics.ts'],
-    'lib/haraka.ts': [
+    'lib/haraka/types.ts': [
       'index.ts',
       'lib/live.ts',
-      'lib/message.ts',
-      'lib/neighbours.ts',
+      'lib/haraka/transaction-message.ts',
+      'lib/haraka/environment.ts',
       'lib/passage.ts',
       'lib/client.ts',
       'lib/settings-files.ts',

@@ -5,11 +5,11 @@
 
 import { hostname } from 'node:os'
 import ms from 'ms'
-import type { QuarantinePlugin } from './actions/quarantine'
-import { ConfigError } from './config'
-import type { Plugin } from './haraka'
+import type { QuarantinePlugin } from '../actions/quarantine'
+import { ConfigError } from '../config'
+import type { Plugin } from './types'
 import { bytesLimit, inactivityLimit, misfits, sizeText, usualMaxScanMs, type HarakaLimits } from './limits'
-import type { ScanSettings } from './scan/scanner'
+import type { ScanSettings } from '../scan/scanner'
 
 export const quarantineName = 'queue/quarantine'
 

@@ -3,7 +3,7 @@
  * in place, for the message stream holds that very array.
  */
 
-import { infectedHeader, statusHeader, type Verdict } from './policy/verdict'
+import { infectedHeader, statusHeader, type Verdict } from '../policy/verdict'
 
 export const infectedName = 'X-MessageIsInfected'
 export const statusName = 'X-Virus-Status'

@@ -5,9 +5,9 @@
 
 import { EventEmitter } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { MessageSource, Sink } from './base/message-source'
-import { Failure } from './clamd/errors'
-import type { Transaction } from './haraka'
+import type { MessageSource, Sink } from '../base/message-source'
+import { Failure } from '../clamd/errors'
+import type { Transaction } from './types'
 
 /** Milliseconds between two looks at whether another plugin has finished reading; there is no event for it. */
 const pollMs = 20
