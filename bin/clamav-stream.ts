@@ -4,7 +4,7 @@
  */
 
 import { CommanderError } from 'commander'
-import { ConfigError } from '../lib/config'
+import { ConfigError } from '../lib/config/settings'
 import { program } from './program'
 import { UserError } from './user-error'
 

@@ -13,7 +13,7 @@ import { release, type ReleaseOptions } from './quarantine/release'
 import { rescan, type RescanOptions } from './quarantine/rescan'
 import type { CommonOptions } from './quarantine/scene'
 import { scan, type ScanOptions } from './scan/command'
-import { duration } from '../lib/values'
+import { duration } from '../lib/config/value-types'
 import { Wrong } from '../lib/base/invalid'
 
 /** Told the exit code of the command that ran. */

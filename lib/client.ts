@@ -4,7 +4,7 @@
  */
 
 import type { Refused } from './actions/bounce'
-import type { Envelope } from './exemptions'
+import type { Envelope } from './config/exemptions'
 import type { Connection, Transaction } from './haraka/types'
 import { isNamed } from './haraka/headers'
 import type { Correspondence } from './http/tally'

@@ -10,7 +10,7 @@ import { reportMs } from './actions/bounce'
 import { copyMs } from './actions/quarantine'
 import type { Address } from './clamd/address'
 import { ToMaster, ToWorkers } from './base/cluster-channel'
-import { parseSettings, type Settings } from './config'
+import { parseSettings, type Settings } from './config/settings'
 import type { Plugin } from './haraka/types'
 import { Hosts, type AddressNews } from './hosts/host-pool'
 import { isListed, quarantineName, warnOfLimits } from './haraka/environment'
@@ -18,14 +18,14 @@ import { tryOutWith } from './health/self-test'
 import { patienceMs, Watch } from './health/monitor'
 import { followMaster, serveWorkers } from './health/cluster-sync'
 import { Scanner } from './scan/scanner'
-import { fileNames } from './schema'
+import { fileNames } from './config/schema'
 import {
   hasEntries,
   readSettingsFiles,
   refuseOverrides,
   type SettingsFile,
   type SettingsFiles,
-} from './settings-files'
+} from './config/files'
 import { checkAtStart } from './health/startup-check'
 import { world } from './hosts/system'
 

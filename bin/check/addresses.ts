@@ -10,7 +10,7 @@ import { ageMs, ageText, parseEngine, tooOld, type Engine } from '../../lib/clam
 import { Failure, failureText } from '../../lib/clamd/errors'
 import { inquire } from '../../lib/clamd/capabilities'
 import { protocolOf, type Protocol } from '../../lib/clamd/protocol'
-import type { Settings } from '../../lib/config'
+import type { Settings } from '../../lib/config/settings'
 import { Hosts } from '../../lib/hosts/host-pool'
 import { world } from '../../lib/hosts/system'
 import { oddities, sightOf, type Kind } from '../../lib/health/diagnosis'

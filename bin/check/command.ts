@@ -2,7 +2,7 @@
  * `clamav-stream check`: each clamd, then the site, as a table, as JSON, or as one line for monitoring.
  */
 
-import { ConfigError } from '../../lib/config'
+import { ConfigError } from '../../lib/config/settings'
 import { UserError } from '../user-error'
 import { write } from '../terminal'
 import { interruptibly } from '../interruptibly'

@@ -5,10 +5,10 @@
 
 import ms from 'ms'
 import { delivers } from '../../lib/policy/action'
-import { actionsOf, type ConfiguredAction, type Settings } from '../../lib/config'
+import { actionsOf, type ConfiguredAction, type Settings } from '../../lib/config/settings'
 import { bytesLimit, inactivityLimit, misfits, sizeText, usualMaxScanMs } from '../../lib/haraka/limits'
 import { ownNames } from '../../lib/haraka/environment'
-import { keyOf } from '../../lib/settings-reader'
+import { keyOf } from '../../lib/config/reader'
 import { shippedSettings, type Site } from '../site'
 import type { Finding } from './findings'
 import { examineNeighbours } from './neighbours'

@@ -9,7 +9,7 @@ import constants from 'haraka-constants'
 import MimeNode from 'nodemailer/lib/mime-node'
 import { replyLine, statusOf, type Answer } from '../policy/smtp-reply'
 import type { Outbound } from '../haraka/types'
-import type { NamedAddress } from '../values'
+import type { NamedAddress } from '../config/value-types'
 import type { Verdict } from '../policy/verdict'
 
 export interface BounceSettings {

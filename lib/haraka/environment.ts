@@ -6,7 +6,7 @@
 import { hostname } from 'node:os'
 import ms from 'ms'
 import type { QuarantinePlugin } from '../actions/quarantine'
-import { ConfigError } from '../config'
+import { ConfigError } from '../config/settings'
 import type { Plugin } from './types'
 import { bytesLimit, inactivityLimit, misfits, sizeText, usualMaxScanMs, type HarakaLimits } from './limits'
 import type { ScanSettings } from '../scan/scanner'

@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import path from 'node:path'
-import type { HttpSettings } from '../config'
+import type { HttpSettings } from '../config/settings'
 import { cookieFor, isSame, mayBrowser, mayProgram } from './access'
 import type { Gather } from './crew'
 import { Feed } from './feed'

@@ -3,7 +3,7 @@
  * have it at the moment. The message path calls `tell` and nothing else here; no fault of this part reaches it.
  */
 
-import type { HttpSettings } from '../config'
+import type { HttpSettings } from '../config/settings'
 import type { AddressState } from '../hosts/host-pool'
 import type { AttachmentFinding, Verdict } from '../policy/verdict'
 import type { SnapshotKind } from './crew'

@@ -3,11 +3,11 @@
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 import * as fc from 'fast-check'
-import { ConfigError, parseSettings, type Settings } from '../../lib/config'
-import { parseIni } from '../../lib/ini'
-import { entryIn } from '../../lib/lists'
-import { schema } from '../../lib/schema'
-import { parseSignatureRule } from '../../lib/signatures'
+import { ConfigError, parseSettings, type Settings } from '../../lib/config/settings'
+import { parseIni } from '../../lib/config/ini'
+import { entryIn } from '../../lib/config/lists'
+import { schema } from '../../lib/config/schema'
+import { parseSignatureRule } from '../../lib/config/signature-rules'
 import { cuts, fuzz } from './chance'
 
 const readers = createRequire(require.resolve('haraka-config'))('./lib/readers/ini') as {

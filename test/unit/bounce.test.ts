@@ -12,7 +12,7 @@ import {
 } from '../../lib/actions/bounce'
 import { isAutomatic, senderOf } from '../../lib/client'
 import type { Connection, Outbound, Transaction } from '../../lib/haraka/types'
-import { mailbox } from '../../lib/values'
+import { mailbox } from '../../lib/config/value-types'
 import { Wrong } from '../../lib/base/invalid'
 
 const settings: BounceSettings = {

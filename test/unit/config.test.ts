@@ -4,8 +4,8 @@ import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import { actionOf } from '../../lib/policy/action'
-import { ConfigError, parseSettings, type Settings } from '../../lib/config'
-import { schema } from '../../lib/schema'
+import { ConfigError, parseSettings, type Settings } from '../../lib/config/settings'
+import { schema } from '../../lib/config/schema'
 
 const root = path.resolve(__dirname, '..', '..')
 const ini = readFileSync(path.join(root, 'config', 'clamav-stream.ini'), 'utf8').split('\n')

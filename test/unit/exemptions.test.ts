@@ -4,8 +4,14 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import { test } from 'node:test'
-import { exemptedBy, parseExemption, type Envelope, type Exemption, type Mailbox } from '../../lib/exemptions'
-import { entryIn } from '../../lib/lists'
+import {
+  exemptedBy,
+  parseExemption,
+  type Envelope,
+  type Exemption,
+  type Mailbox,
+} from '../../lib/config/exemptions'
+import { entryIn } from '../../lib/config/lists'
 import { Wrong } from '../../lib/base/invalid'
 
 // Haraka's own reading of an envelope address.

@@ -86,7 +86,7 @@ test('sockets and Haraka stay in their rooms', () => {
     'node:worker_threads': [],
     'node:fs': [
       'lib/live.ts',
-      'lib/settings-files.ts',
+      'lib/config/files.ts',
       'lib/actions/quarantine.ts',
       'lib/http/handler.ts',
       'lib/http/kept.ts',
@@ -105,7 +105,7 @@ test('sockets and Haraka stay in their rooms', () => {
       'lib/haraka/environment.ts',
       'lib/passage.ts',
       'lib/client.ts',
-      'lib/settings-files.ts',
+      'lib/config/files.ts',
       'lib/treatment.ts',
       'lib/http/serve.ts',
       'lib/actions/bounce.ts',

@@ -5,10 +5,10 @@
 
 import bytes from 'bytes'
 import ms from 'ms'
-import { parseAction, type Action } from './policy/action'
-import { parseHost, type Host } from './clamd/address'
-import { parseMasks, type Mask } from './attachments/masks'
-import { Wrong } from './base/invalid'
+import { parseAction, type Action } from '../policy/action'
+import { parseHost, type Host } from '../clamd/address'
+import { parseMasks, type Mask } from '../attachments/masks'
+import { Wrong } from '../base/invalid'
 
 export interface Kind<T> {
   /** In words. A Wrong has a reason only where there is more to say than this. */

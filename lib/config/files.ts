@@ -5,8 +5,8 @@
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { ConfigError } from './config'
-import type { Plugin } from './haraka/types'
+import { ConfigError } from './settings'
+import type { Plugin } from '../haraka/types'
 import { parseIni } from './ini'
 import { entryIn } from './lists'
 import { fileNames } from './schema'

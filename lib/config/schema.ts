@@ -21,7 +21,7 @@ import {
   whole,
   yesNo,
   type Kind,
-} from './values'
+} from './value-types'
 
 export const fileNames = {
   ini: 'clamav-stream.ini',

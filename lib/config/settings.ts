@@ -3,17 +3,17 @@
  * line. Reads no files and knows no Haraka: it is handed their lines.
  */
 
-import type { Action } from './policy/action'
-import type { BounceSettings } from './actions/bounce'
-import type { Mask } from './attachments/masks'
+import type { Action } from '../policy/action'
+import type { BounceSettings } from '../actions/bounce'
+import type { Mask } from '../attachments/masks'
 import { parseExemption, type Exemption } from './exemptions'
-import type { HostSettings } from './hosts/host-pool'
-import type { Check, Rules } from './policy/rules'
-import type { ProofSettings } from './health/monitor'
-import type { ScanSettings } from './scan/scanner'
+import type { HostSettings } from '../hosts/host-pool'
+import type { Check, Rules } from '../policy/rules'
+import type { ProofSettings } from '../health/monitor'
+import type { ScanSettings } from '../scan/scanner'
 import { fileNames } from './schema'
-import { SettingsReader, type Sources } from './settings-reader'
-import { parseSignatureRule } from './signatures'
+import { SettingsReader, type Sources } from './reader'
+import { parseSignatureRule } from './signature-rules'
 
 export interface Settings {
   readonly scan: ScanSettings
