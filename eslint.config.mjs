@@ -34,7 +34,7 @@ export default tseslint.config(
   },
   {
     // What the page runs in a browser; tsconfig.page.json checks it against the browser's types.
-    files: ['lib/http/page/*.js'],
+    files: ['lib/monitoring/dashboard/page/*.js'],
     languageOptions: {
       globals: { document: 'readonly', EventSource: 'readonly', setTimeout: 'readonly' },
     },

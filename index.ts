@@ -6,7 +6,7 @@
 import constants from 'haraka-constants'
 import DSN from 'haraka-dsn'
 import type { Connection, Next, Plugin, Server } from './lib/haraka/types'
-import { introduce, serve, stopServing } from './lib/http/serve'
+import { introduce, serve, stopServing } from './lib/monitoring/serve'
 import { load, startCheck, stop } from './lib/live'
 import { gatePriority, mustStandFirst } from './lib/haraka/environment'
 import { deferred, drop, stackOf, whileHere, type NextArgs } from './lib/passage'

@@ -16,7 +16,7 @@ import { correspondenceOf, envelopeOf, recordOf, refusedOf, senderOf, userOf } f
 import { exemptedBy } from './config/exemptions'
 import type { Outbound } from './haraka/types'
 import { mark } from './haraka/headers'
-import { tell } from './http/recorder'
+import { tell } from './monitoring/recorder'
 import { lookMs } from './live'
 import { TransactionMessage } from './haraka/transaction-message'
 import { quarantinePlugin, serverName } from './haraka/environment'

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
-import type { View } from '../../lib/http/view'
+import type { View } from '../../lib/monitoring/dashboard/view'
 import { chromiumOrSkip, openPage } from '../support/chromium'
 import { FakeClamd } from '../support/fake-clamd'
 import * as mails from '../support/mails'

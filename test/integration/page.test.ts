@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Page } from 'playwright-core'
-import { Tally } from '../../lib/http/tally'
+import { Tally } from '../../lib/monitoring/dashboard/stats'
 import { chromiumOrSkip, openPage, violations } from '../support/chromium'
 import { clean, infected, pageOf, someAddress, somebody, startSite, unscanned } from '../support/site'
 

@@ -1,14 +1,14 @@
-// Metrics and page without a Haraka: lib/http/handler.ts under express, on a free loopback port, with figures made up for
+// Metrics and page without a Haraka: lib/monitoring/http-handler.ts under express, on a free loopback port, with figures made up for
 // the test. All names and addresses in them are from the ranges for examples (RFC 2606, RFC 5737).
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import express from 'express'
 import type { HttpSettings } from '../../lib/config/settings'
-import { Quarantine } from '../../lib/http/kept'
-import { loadProm, type PageSnapshot } from '../../lib/http/recorder'
-import { Handler } from '../../lib/http/handler'
-import { Tally, type Correspondence } from '../../lib/http/tally'
+import { Quarantine } from '../../lib/monitoring/dashboard/quarantine-summary'
+import { loadProm, type PageSnapshot } from '../../lib/monitoring/recorder'
+import { Handler } from '../../lib/monitoring/http-handler'
+import { Tally, type Correspondence } from '../../lib/monitoring/dashboard/stats'
 import type { AddressState } from '../../lib/hosts/host-pool'
 import type { Verdict } from '../../lib/policy/verdict'
 

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import { connect, type AddressInfo } from 'node:net'
 import { test, type TestContext } from 'node:test'
-import { Feed } from '../../lib/http/feed'
+import { Feed } from '../../lib/monitoring/dashboard/event-stream'
 
 const limited = { timeout: 30_000 }
 

@@ -48,7 +48,10 @@ test('prom-client is loaded by whoever wants metrics, and not with the plugin', 
 test('the message path tells lib/http what it found, and knows nothing else of it', () => {
   const below = imports.filter(({ from, to }) => !from.startsWith('lib/http/') && to.startsWith('lib/http/'))
   const values = below.filter(({ isType }) => !isType).map(({ from, to }) => `${from} ${to}`)
-  assert.deepEqual(values.sort(), ['index.ts lib/http/serve.ts', 'lib/treatment.ts lib/http/recorder.ts'])
+  assert.deepEqual(values.sort(), [
+    'index.ts lib/monitoring/serve.ts',
+    'lib/treatment.ts lib/monitoring/recorder.ts',
+  ])
 })
 
 test('the types of the package lean on nothing, so that they hold in any project', () => {
@@ -88,16 +91,20 @@ test('sockets and Haraka stay in their rooms', () => {
       'lib/live.ts',
       'lib/config/files.ts',
       'lib/actions/quarantine.ts',
-      'lib/http/handler.ts',
-      'lib/http/kept.ts',
-      'lib/http/serve.ts',
+      'lib/monitoring/http-handler.ts',
+      'lib/monitoring/dashboard/quarantine-summary.ts',
+      'lib/monitoring/serve.ts',
     ],
     'node:dns/promises': ['lib/hosts/system.ts'],
     'node:cluster': ['lib/base/cluster-channel.ts'],
     'haraka-constants': ['index.ts', 'lib/passage.ts', 'lib/actions/bounce.ts'],
     'haraka-dsn': ['index.ts'],
-    'node:http': ['lib/haraka/types.ts', 'lib/http/feed.ts', 'lib/http/handler.ts'],
-    'prom-client': ['lib/http/metrics.ts'],
+    'node:http': [
+      'lib/haraka/types.ts',
+      'lib/monitoring/dashboard/event-stream.ts',
+      'lib/monitoring/http-handler.ts',
+    ],
+    'prom-client': ['lib/monitoring/metrics.ts'],
     'lib/haraka/types.ts': [
       'index.ts',
       'lib/live.ts',
@@ -107,7 +114,7 @@ test('sockets and Haraka stay in their rooms', () => {
       'lib/client.ts',
       'lib/config/files.ts',
       'lib/treatment.ts',
-      'lib/http/serve.ts',
+      'lib/monitoring/serve.ts',
       'lib/actions/bounce.ts',
       'lib/actions/quarantine.ts',
     ],
@@ -121,11 +128,11 @@ test('sockets and Haraka stay in their rooms', () => {
     'lib/policy/rules.ts',
     'lib/policy/verdict.ts',
     'lib/clamd/protocol.ts',
-    'lib/http/crew.ts',
-    'lib/http/ring.ts',
-    'lib/http/tally.ts',
+    'lib/monitoring/cluster-collect.ts',
+    'lib/monitoring/dashboard/time-window.ts',
+    'lib/monitoring/dashboard/stats.ts',
     'lib/http/text.ts',
-    'lib/http/view.ts',
+    'lib/monitoring/dashboard/view.ts',
   ]
   for (const { from, to, isType } of imports) {
     if (pure.includes(from) && !isType) assert.ok(to.startsWith('lib/'), `${from} imports ${to}`)

@@ -2,10 +2,10 @@
  * What the page shows, made of what the processes tell. Figures and strings only: how they look is page/page.js.
  */
 
-import type { AddressState } from '../hosts/host-pool'
-import type { QuarantineSummary } from './kept'
-import type { PageSnapshot } from './recorder'
-import type { Bucket, Window } from './ring'
+import type { AddressState } from '../../hosts/host-pool'
+import type { QuarantineSummary } from './quarantine-summary'
+import type { PageSnapshot } from '../recorder'
+import type { Bucket, Window } from './time-window'
 import {
   joinTallies,
   sumCounts,
@@ -15,7 +15,7 @@ import {
   type Counts,
   type Sighting,
   type TallySnapshot,
-} from './tally'
+} from './stats'
 
 export interface View {
   readonly processes: number

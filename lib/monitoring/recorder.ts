@@ -6,9 +6,9 @@
 import type { HttpSettings } from '../config/settings'
 import type { AddressState } from '../hosts/host-pool'
 import type { AttachmentFinding, Verdict } from '../policy/verdict'
-import type { SnapshotKind } from './crew'
+import type { SnapshotKind } from './cluster-collect'
 import { Metrics, type Deeds, type MetricsSnapshot, type Prom } from './metrics'
-import { Tally, type Correspondence, type TallySnapshot } from './tally'
+import { Tally, type Correspondence, type TallySnapshot } from './dashboard/stats'
 
 /** What the page is made of; `tally` is null in a process that has just been told that there is a page. */
 export interface PageSnapshot {

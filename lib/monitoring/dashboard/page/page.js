@@ -6,9 +6,9 @@
 
 /** @typedef {import('../view').View} View */
 /** @typedef {import('../view').AddressView} AddressView */
-/** @typedef {import('../tally').Sighting} Sighting */
-/** @typedef {import('../tally').Counts} Counts */
-/** @typedef {import('../kept').QuarantineSummary} Kept */
+/** @typedef {import('../stats').Sighting} Sighting */
+/** @typedef {import('../stats').Counts} Counts */
+/** @typedef {import('../quarantine-summary').QuarantineSummary} Kept */
 
 const retryMs = 10_000
 const dayMs = 24 * 60 * 60 * 1000

@@ -9,12 +9,20 @@ import { ToMaster, ToWorkers, type Failed } from '../base/cluster-channel'
 import type { Plugin, Server } from '../haraka/types'
 import { currentOf } from '../live'
 import { quarantinePlugin } from '../haraka/environment'
-import { alone, Master, Worker, type Fold, type Gather, type SnapshotKind, type TakeSnapshot } from './crew'
-import { Quarantine } from './kept'
+import {
+  alone,
+  Master,
+  Worker,
+  type Fold,
+  type Gather,
+  type SnapshotKind,
+  type TakeSnapshot,
+} from './cluster-collect'
+import { Quarantine } from './dashboard/quarantine-summary'
 import { remains, type MetricsSnapshot } from './metrics'
 import { loadProm, recordWith, Recorder, type PageSnapshot } from './recorder'
-import { Handler, type HandlerRequest } from './handler'
-import { remainsOfPages } from './view'
+import { Handler, type HandlerRequest } from './http-handler'
+import { remainsOfPages } from './dashboard/view'
 
 /** What ends the plugin's part in this process. */
 const ends = new WeakMap<Plugin, () => void>()

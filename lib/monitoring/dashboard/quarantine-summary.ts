@@ -5,8 +5,8 @@
 
 import { open, readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
-import { parseRecord, whyKept } from '../actions/quarantine-record'
-import { displayText } from '../base/text'
+import { parseRecord, whyKept } from '../../actions/quarantine-record'
+import { displayText } from '../../base/text'
 
 export interface QuarantineSummary {
   readonly count: number

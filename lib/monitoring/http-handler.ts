@@ -7,13 +7,13 @@ import { readFileSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import path from 'node:path'
 import type { HttpSettings } from '../config/settings'
-import { cookieFor, isSame, mayBrowser, mayProgram } from './access'
-import type { Gather } from './crew'
-import { Feed } from './feed'
-import type { Quarantine } from './kept'
+import { cookieFor, isSame, mayBrowser, mayProgram } from './auth'
+import type { Gather } from './cluster-collect'
+import { Feed } from './dashboard/event-stream'
+import type { Quarantine } from './dashboard/quarantine-summary'
 import { exposition, type MetricsSnapshot, type Prom } from './metrics'
 import type { PageSnapshot } from './recorder'
-import { viewOf } from './view'
+import { viewOf } from './dashboard/view'
 
 interface HandlerParts {
   readonly settings: () => HttpSettings
