@@ -5,8 +5,8 @@
 
 import { CommanderError } from 'commander'
 import { ConfigError } from '../lib/config/settings'
-import { program } from './program'
-import { UserError } from './user-error'
+import { program } from '../lib/cli/program'
+import { UserError } from '../lib/cli/user-error'
 
 // Whoever reads us through head has seen enough.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

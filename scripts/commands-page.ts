@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import type { Command } from 'commander'
-import { program } from '../bin/program'
+import { program } from '../lib/cli/program'
 
 const head = `# Commands
 

@@ -5,12 +5,12 @@
 import { existsSync, statSync } from 'node:fs'
 import { access, constants, stat, statfs } from 'node:fs/promises'
 import path from 'node:path'
-import { wantingQuarantine, type Settings } from '../../lib/config/settings'
-import { sizeText } from '../../lib/haraka/limits'
+import { wantingQuarantine, type Settings } from '../../config/settings'
+import { sizeText } from '../../haraka/limits'
 import { accountOf, groupIdOf, isName } from '../accounts'
 import { quarantineOf } from '../quarantine/store'
 import type { Site } from '../site'
-import type { Finding } from './findings'
+import type { Finding } from './results'
 
 /** Asked for only if a rule keeps messages. That queue/quarantine is listed then, the settings have seen to. */
 export async function examineQuarantine(site: Site, settings: Settings): Promise<Finding[]> {

@@ -8,8 +8,8 @@ import { readdir, readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { accountOf } from '../accounts'
 import type { Site } from '../site'
-import { parseRecord, whyKept, type QuarantineRecord } from '../../lib/actions/quarantine-record'
-import { fitsWildcards } from '../../lib/base/wildcards'
+import { parseRecord, whyKept, type QuarantineRecord } from '../../actions/quarantine-record'
+import { fitsWildcards } from '../../base/wildcards'
 import { UserError } from '../user-error'
 
 /** A message that is kept. */

@@ -2,10 +2,10 @@
  * Before something is changed for good: which messages, shown, and a word of consent.
  */
 
-import { whyKept } from '../../lib/actions/quarantine-record'
+import { whyKept } from '../../actions/quarantine-record'
 import { confirm, escaped, table, widthOf, write } from '../terminal'
 import { UserError } from '../user-error'
-import type { CommonOptions } from './scene'
+import type { CommonOptions } from './context'
 import { hasFilters, type KeptMessage } from './store'
 
 export interface ChangeOptions extends CommonOptions {

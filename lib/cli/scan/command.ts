@@ -2,14 +2,14 @@
  * `clamav-stream scan`: files through the site's clamd, with the words and exit codes of clamdscan.
  */
 
-import type { Verdict } from '../../lib/policy/verdict'
-import { interruptibly } from '../interruptibly'
+import type { Verdict } from '../../policy/verdict'
+import { interruptibly } from '../signals'
 import { ProvingScanner } from '../proving-scanner'
-import { severally } from '../severally'
+import { severally } from '../concurrent'
 import { openSite, settingsOf, shippedSettings } from '../site'
 import { Progress, escaped, write, writeJson } from '../terminal'
-import { contentsOf, type Content } from './content'
-import { systemText, spool, walk, type Found, type Path } from './walk'
+import { contentsOf, type Content } from '../mail-file/content'
+import { systemText, spool, walk, type Found, type Path } from '../mail-file/walk'
 
 export interface ScanOptions {
   readonly config?: string

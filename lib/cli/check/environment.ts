@@ -6,9 +6,9 @@
 import { readFileSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
-import { gateHooks, gatePriority, ownNames } from '../../lib/haraka/environment'
+import { gateHooks, gatePriority, ownNames } from '../../haraka/environment'
 import type { Site } from '../site'
-import type { Finding } from './findings'
+import type { Finding } from './results'
 
 export function examineNeighbours(site: Site): Finding[] {
   const place = site.plugins.findIndex((name) => ownNames.includes(name))

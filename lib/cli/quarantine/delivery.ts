@@ -5,11 +5,11 @@
 
 import { createReadStream } from 'node:fs'
 import SMTPConnection from 'nodemailer/lib/smtp-connection'
-import { hostPort } from '../../lib/clamd/address'
-import { SmtpLines } from '../scan/lines'
-import { through } from '../scan/message'
-import type { Delivery } from './journal'
-import { loopText, type Hop } from './route'
+import { hostPort } from '../../clamd/address'
+import { SmtpLines } from '../mail-file/lines'
+import { through } from '../mail-file/message'
+import type { Delivery } from './release-log'
+import { loopText, type Hop } from './next-hop'
 import { UserError } from '../user-error'
 
 export interface Letter {

@@ -8,7 +8,7 @@ import path from 'node:path'
 import { openSite, settingsOf, type Site } from '../site'
 import { escaped } from '../terminal'
 import { UserError } from '../user-error'
-import { Journal, type JournalLine, type Share } from './journal'
+import { Journal, type JournalLine, type Share } from './release-log'
 import { accessError, chosen, openStore, quarantineOf, type Filters, type KeptMessage } from './store'
 
 export interface CommonOptions extends Filters {

@@ -3,15 +3,15 @@
  * Each step is written down before the next one, so that whatever breaks off, nobody gets it twice.
  */
 
-import { hostPort } from '../../lib/clamd/address'
-import { serverName } from '../../lib/haraka/environment'
-import { interruptibly } from '../interruptibly'
+import { hostPort } from '../../clamd/address'
+import { serverName } from '../../haraka/environment'
+import { interruptibly } from '../signals'
 import { escaped, write, writeJson } from '../terminal'
-import { counted, describe, mustAgree, mustChoose, say, type ChangeOptions } from './consent'
+import { counted, describe, mustAgree, mustChoose, say, type ChangeOptions } from './confirm'
 import { deliver } from './delivery'
-import { mustBeFree, sharesOf, type Delivery } from './journal'
-import { mustLeadAway, parseHop, routesOf, type Hop } from './route'
-import { mustBeReadable, sceneOf, type CommonOptions, type Scene } from './scene'
+import { mustBeFree, sharesOf, type Delivery } from './release-log'
+import { mustLeadAway, parseHop, routesOf, type Hop } from './next-hop'
+import { mustBeReadable, sceneOf, type CommonOptions, type Scene } from './context'
 import type { KeptMessage } from './store'
 
 export interface ReleaseOptions extends ChangeOptions {

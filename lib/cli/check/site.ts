@@ -4,14 +4,14 @@
  */
 
 import ms from 'ms'
-import { delivers } from '../../lib/policy/action'
-import { actionsOf, type ConfiguredAction, type Settings } from '../../lib/config/settings'
-import { bytesLimit, inactivityLimit, misfits, sizeText, usualMaxScanMs } from '../../lib/haraka/limits'
-import { ownNames } from '../../lib/haraka/environment'
-import { keyOf } from '../../lib/config/reader'
+import { delivers } from '../../policy/action'
+import { actionsOf, type ConfiguredAction, type Settings } from '../../config/settings'
+import { bytesLimit, inactivityLimit, misfits, sizeText, usualMaxScanMs } from '../../haraka/limits'
+import { ownNames } from '../../haraka/environment'
+import { keyOf } from '../../config/reader'
 import { shippedSettings, type Site } from '../site'
-import type { Finding } from './findings'
-import { examineNeighbours } from './neighbours'
+import type { Finding } from './results'
+import { examineNeighbours } from './environment'
 import { examineQuarantine } from './quarantine'
 
 export async function examineSite(site: Site, settings: Settings): Promise<Finding[]> {

@@ -5,11 +5,11 @@
 import { createReadStream } from 'node:fs'
 import { pipeline } from 'node:stream/promises'
 import libmime from 'libmime'
-import { whyKept } from '../../lib/actions/quarantine-record'
+import { whyKept } from '../../actions/quarantine-record'
 import { ago, escaped, table, widthOf, write, writeJson } from '../terminal'
 import { UserError } from '../user-error'
-import { nameOf, sharesOf, type Share } from './journal'
-import { asJson, mustBeReadable, sceneOf, stateOf, type CommonOptions, type Scene } from './scene'
+import { nameOf, sharesOf, type Share } from './release-log'
+import { asJson, mustBeReadable, sceneOf, stateOf, type CommonOptions, type Scene } from './context'
 import { hasFilters, type KeptMessage } from './store'
 
 export async function list(options: CommonOptions): Promise<number> {

@@ -3,11 +3,11 @@
  */
 
 import { rm } from 'node:fs/promises'
-import { whyKept } from '../../lib/actions/quarantine-record'
+import { whyKept } from '../../actions/quarantine-record'
 import { write, writeJson } from '../terminal'
-import { counted, describe, mustAgree, mustChoose, say, type ChangeOptions } from './consent'
-import { sharesOf, type Attempt } from './journal'
-import { sceneOf, stateOf } from './scene'
+import { counted, describe, mustAgree, mustChoose, say, type ChangeOptions } from './confirm'
+import { sharesOf, type Attempt } from './release-log'
+import { sceneOf, stateOf } from './context'
 import { accessError, type KeptMessage } from './store'
 
 export async function remove(ids: readonly string[], options: ChangeOptions): Promise<number> {

@@ -2,16 +2,16 @@
  * `clamav-stream quarantine rescan`: what today's signatures say of what is kept.
  */
 
-import { whyKept } from '../../lib/actions/quarantine-record'
-import { asMessage } from '../scan/content'
+import { whyKept } from '../../actions/quarantine-record'
+import { asMessage } from '../mail-file/content'
 import { resultOf, wordsFor } from '../scan/command'
-import { interruptibly } from '../interruptibly'
+import { interruptibly } from '../signals'
 import { ProvingScanner } from '../proving-scanner'
-import { severally } from '../severally'
+import { severally } from '../concurrent'
 import { settingsOf } from '../site'
 import { escaped, write, writeJson } from '../terminal'
-import { sharesOf } from './journal'
-import { asJson, sceneOf, type CommonOptions } from './scene'
+import { sharesOf } from './release-log'
+import { asJson, sceneOf, type CommonOptions } from './context'
 import type { KeptMessage } from './store'
 
 export interface RescanOptions extends CommonOptions {

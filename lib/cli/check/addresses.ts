@@ -4,19 +4,19 @@
  * (lib/health/diagnosis.ts).
  */
 
-import { addressText, type Address } from '../../lib/clamd/address'
-import { dial } from '../../lib/clamd/connection'
-import { ageMs, ageText, parseEngine, tooOld, type Engine } from '../../lib/clamd/version'
-import { Failure, failureText } from '../../lib/clamd/errors'
-import { inquire } from '../../lib/clamd/capabilities'
-import { protocolOf, type Protocol } from '../../lib/clamd/protocol'
-import type { Settings } from '../../lib/config/settings'
-import { Hosts } from '../../lib/hosts/host-pool'
-import { world } from '../../lib/hosts/system'
-import { oddities, sightOf, type Kind } from '../../lib/health/diagnosis'
-import { proveAsMail, type Proof } from '../../lib/health/self-test'
+import { addressText, type Address } from '../../clamd/address'
+import { dial } from '../../clamd/connection'
+import { ageMs, ageText, parseEngine, tooOld, type Engine } from '../../clamd/version'
+import { Failure, failureText } from '../../clamd/errors'
+import { inquire } from '../../clamd/capabilities'
+import { protocolOf, type Protocol } from '../../clamd/protocol'
+import type { Settings } from '../../config/settings'
+import { Hosts } from '../../hosts/host-pool'
+import { world } from '../../hosts/system'
+import { oddities, sightOf, type Kind } from '../../health/diagnosis'
+import { proveAsMail, type Proof } from '../../health/self-test'
 import type { AsHaraka } from './as-haraka'
-import type { Finding, Level } from './findings'
+import type { Finding, Level } from './results'
 
 /** What was found out about one address; null: not known, or not asked. */
 export interface Examined {

@@ -5,7 +5,7 @@
 
 import { createInterface } from 'node:readline/promises'
 import type { Writable } from 'node:stream'
-import { unseen } from '../lib/base/text'
+import { unseen } from '../base/text'
 
 /** What a command is asked for, which goes to standard output. */
 export function write(text: string): void {

@@ -4,7 +4,7 @@
  */
 
 import { pipeline, type Readable } from 'node:stream'
-import type { MessageSource, Sink } from '../../lib/base/message-source'
+import type { MessageSource, Sink } from '../../base/message-source'
 
 export class FileMessage implements MessageSource {
   #reading: Readable | null = null
