@@ -1,16 +1,16 @@
 /*
  * The Haraka adapter: which hook does what, and what Haraka is answered. One message's way through the hooks is
- * lib/passage.ts and lib/treatment.ts, and is drawn in docs/architecture.md; how settings come and go is lib/live.ts.
+ * lib/plugin/hook.ts and lib/plugin/pipeline.ts, and is drawn in docs/architecture.md; how settings come and go is lib/plugin/runtime.ts.
  */
 
 import constants from 'haraka-constants'
 import DSN from 'haraka-dsn'
 import type { Connection, Next, Plugin, Server } from './lib/haraka/types'
 import { introduce, serve, stopServing } from './lib/monitoring/serve'
-import { load, startCheck, stop } from './lib/live'
+import { load, startCheck, stop } from './lib/plugin/runtime'
 import { gatePriority, mustStandFirst } from './lib/haraka/environment'
-import { deferred, drop, stackOf, whileHere, type NextArgs } from './lib/passage'
-import { carryOut, examine, dispositionOf, reconsider, settle, type Disposition } from './lib/treatment'
+import { deferred, drop, stackOf, whileHere, type NextArgs } from './lib/plugin/hook'
+import { carryOut, examine, dispositionOf, reconsider, settle, type Disposition } from './lib/plugin/pipeline'
 
 export function register(this: Plugin): void {
   mustStandFirst(this)

@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { ToMaster, ToWorkers, type Failed } from '../base/cluster-channel'
 import type { Plugin, Server } from '../haraka/types'
-import { currentOf } from '../live'
+import { currentOf } from '../plugin/runtime'
 import { quarantinePlugin } from '../haraka/environment'
 import {
   alone,

@@ -10,7 +10,7 @@ import {
   type BounceSettings,
   type Refused,
 } from '../../lib/actions/bounce'
-import { isAutomatic, senderOf } from '../../lib/client'
+import { isAutomatic, senderOf } from '../../lib/plugin/message-facts'
 import type { Connection, Outbound, Transaction } from '../../lib/haraka/types'
 import { mailbox } from '../../lib/config/value-types'
 import { Wrong } from '../../lib/base/invalid'

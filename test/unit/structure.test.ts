@@ -50,7 +50,7 @@ test('the message path tells lib/http what it found, and knows nothing else of i
   const values = below.filter(({ isType }) => !isType).map(({ from, to }) => `${from} ${to}`)
   assert.deepEqual(values.sort(), [
     'index.ts lib/monitoring/serve.ts',
-    'lib/treatment.ts lib/monitoring/recorder.ts',
+    'lib/plugin/pipeline.ts lib/monitoring/recorder.ts',
   ])
 })
 
@@ -78,7 +78,7 @@ test('sockets and Haraka stay in their rooms', () => {
   const allowed: Record<string, readonly string[]> = {
     'node:net': [
       'lib/clamd/address.ts',
-      'lib/live.ts',
+      'lib/plugin/runtime.ts',
       'lib/clamd/connection.ts',
       'lib/clamd/exchange.ts',
       'lib/clamd/upload.ts',
@@ -88,7 +88,7 @@ test('sockets and Haraka stay in their rooms', () => {
     'node:child_process': [],
     'node:worker_threads': [],
     'node:fs': [
-      'lib/live.ts',
+      'lib/plugin/runtime.ts',
       'lib/config/files.ts',
       'lib/actions/quarantine.ts',
       'lib/monitoring/http-handler.ts',
@@ -97,7 +97,7 @@ test('sockets and Haraka stay in their rooms', () => {
     ],
     'node:dns/promises': ['lib/hosts/system.ts'],
     'node:cluster': ['lib/base/cluster-channel.ts'],
-    'haraka-constants': ['index.ts', 'lib/passage.ts', 'lib/actions/bounce.ts'],
+    'haraka-constants': ['index.ts', 'lib/plugin/hook.ts', 'lib/actions/bounce.ts'],
     'haraka-dsn': ['index.ts'],
     'node:http': [
       'lib/haraka/types.ts',
@@ -107,13 +107,13 @@ test('sockets and Haraka stay in their rooms', () => {
     'prom-client': ['lib/monitoring/metrics.ts'],
     'lib/haraka/types.ts': [
       'index.ts',
-      'lib/live.ts',
+      'lib/plugin/runtime.ts',
       'lib/haraka/transaction-message.ts',
       'lib/haraka/environment.ts',
-      'lib/passage.ts',
-      'lib/client.ts',
+      'lib/plugin/hook.ts',
+      'lib/plugin/message-facts.ts',
       'lib/config/files.ts',
-      'lib/treatment.ts',
+      'lib/plugin/pipeline.ts',
       'lib/monitoring/serve.ts',
       'lib/actions/bounce.ts',
       'lib/actions/quarantine.ts',

@@ -3,14 +3,14 @@
  * rules go by, and those that stand in a quarantine record and in a report.
  */
 
-import type { Refused } from './actions/bounce'
-import type { Envelope } from './config/exemptions'
-import type { Connection, Transaction } from './haraka/types'
-import { isNamed } from './haraka/headers'
-import type { Correspondence } from './monitoring/dashboard/stats'
-import type { SenderFacts } from './policy/rules'
-import type { QuarantineRecord } from './actions/quarantine-record'
-import type { AttachmentFinding, Note } from './policy/verdict'
+import type { Refused } from '../actions/bounce'
+import type { Envelope } from '../config/exemptions'
+import type { Connection, Transaction } from '../haraka/types'
+import { isNamed } from '../haraka/headers'
+import type { Correspondence } from '../monitoring/dashboard/stats'
+import type { SenderFacts } from '../policy/rules'
+import type { QuarantineRecord } from '../actions/quarantine-record'
+import type { AttachmentFinding, Note } from '../policy/verdict'
 
 export function senderOf(connection: Connection, transaction: Transaction): SenderFacts {
   const { relaying, remote } = connection

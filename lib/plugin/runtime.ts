@@ -6,28 +6,28 @@
 import { setMaxListeners } from 'node:events'
 import { existsSync } from 'node:fs'
 import { connect } from 'node:net'
-import { reportMs } from './actions/bounce'
-import { copyMs } from './actions/quarantine'
-import type { Address } from './clamd/address'
-import { ToMaster, ToWorkers } from './base/cluster-channel'
-import { parseSettings, type Settings } from './config/settings'
-import type { Plugin } from './haraka/types'
-import { Hosts, type AddressNews } from './hosts/host-pool'
-import { isListed, quarantineName, warnOfLimits } from './haraka/environment'
-import { tryOutWith } from './health/self-test'
-import { patienceMs, Watch } from './health/monitor'
-import { followMaster, serveWorkers } from './health/cluster-sync'
-import { Scanner } from './scan/scanner'
-import { fileNames } from './config/schema'
+import { reportMs } from '../actions/bounce'
+import { copyMs } from '../actions/quarantine'
+import type { Address } from '../clamd/address'
+import { ToMaster, ToWorkers } from '../base/cluster-channel'
+import { parseSettings, type Settings } from '../config/settings'
+import type { Plugin } from '../haraka/types'
+import { Hosts, type AddressNews } from '../hosts/host-pool'
+import { isListed, quarantineName, warnOfLimits } from '../haraka/environment'
+import { tryOutWith } from '../health/self-test'
+import { patienceMs, Watch } from '../health/monitor'
+import { followMaster, serveWorkers } from '../health/cluster-sync'
+import { Scanner } from '../scan/scanner'
+import { fileNames } from '../config/schema'
 import {
   hasEntries,
   readSettingsFiles,
   refuseOverrides,
   type SettingsFile,
   type SettingsFiles,
-} from './config/files'
-import { checkAtStart } from './health/startup-check'
-import { world } from './hosts/system'
+} from '../config/files'
+import { checkAtStart } from '../health/startup-check'
+import { world } from '../hosts/system'
 
 /** Everything that a reload replaces; messages in flight keep what they started with. */
 export interface Live {
