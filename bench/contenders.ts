@@ -1,5 +1,5 @@
 // What is compared: who takes mail, who scans it on the way, and whose CPU time is whose.
-import type { RealClamd } from '../test/support/clamd'
+import type { RealClamd } from '../test/support/clamd/clamd'
 import { FrontProcess } from './front'
 import type { Target } from './load'
 import { Postfix } from './postfix'

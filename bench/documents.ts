@@ -4,7 +4,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { format, resolveConfig } from 'prettier'
-import { repository } from '../test/support/haraka-install'
+import { repository } from '../test/support/haraka/haraka-install'
 import { costPlot } from './cost-plot'
 import { added, primaryTable, ratio } from './figures'
 import { planningTable } from './planning'

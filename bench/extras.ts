@@ -1,5 +1,5 @@
 // What two features cost on top of a scan: looking at the names of attachments, and keeping a copy of an infected message.
-import type { RealClamd } from '../test/support/clamd'
+import type { RealClamd } from '../test/support/clamd/clamd'
 import { TemporaryDirectory } from '../test/support/process'
 import { harakaContender } from './contenders'
 import { costOf, inTurn, warmUp } from './cost'

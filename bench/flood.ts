@@ -1,10 +1,10 @@
 // `npm run bench:flood`: what a flood of large messages does to Haraka's memory, with this plugin and without any
 // scanning: the most the process ever held (VmHWM), a process of its own for each. Prints the two and their ratio.
 import { readFileSync } from 'node:fs'
-import { startClamd } from '../test/support/clamd'
-import { keepRecord } from '../test/support/fault-record'
-import { big } from '../test/support/mails'
-import { sendMessage } from '../test/support/smtp'
+import { startClamd } from '../test/support/clamd/clamd'
+import { keepRecord } from '../test/support/faults/fault-record'
+import { big } from '../test/support/smtp/mails'
+import { sendMessage } from '../test/support/smtp/smtp'
 import { startSite, withClamavStream, withoutScanning, type Site } from './sites'
 
 export interface FloodMemory {

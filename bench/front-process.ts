@@ -1,5 +1,5 @@
 // Runs in a process of its own (front.ts): STREAM in front of the clamd whose loopback port is the argument.
-import { startStreamFront } from '../test/support/stream-front'
+import { startStreamFront } from '../test/support/clamd/stream-front'
 import { runAsChild } from './child'
 
 runAsChild(async () => {

@@ -1,6 +1,6 @@
 // Runs in a process of its own (load.ts): makes messages, opens sessions, and when told sends one message after the
 // other in each of them, as fast as they are answered.
-import { connect, type SmtpClient } from '../test/support/smtp'
+import { connect, type SmtpClient } from '../test/support/smtp/smtp'
 import { scanByStream, scanInOneFrame } from './bare-client'
 import { runAsChild } from './child'
 import type { Load, Order, Report, Sent, Target } from './load'

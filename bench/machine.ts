@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs'
 import { cpus, release, totalmem, type } from 'node:os'
 import path from 'node:path'
-import { findClamd } from '../test/support/clamd'
-import { repository } from '../test/support/haraka-install'
+import { findClamd } from '../test/support/clamd/clamd'
+import { repository } from '../test/support/haraka/haraka-install'
 import { run } from '../test/support/process'
 import type { Machine } from './results'
 

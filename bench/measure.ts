@@ -1,5 +1,5 @@
 // One run: starts clamd and the contenders, has the chosen parts measured one after the other, and stops everything.
-import { startClamd, type RealClamd } from '../test/support/clamd'
+import { startClamd, type RealClamd } from '../test/support/clamd/clamd'
 import { startContender, titles, type Contender } from './contenders'
 import { costOf, inTurn, warmUp } from './cost'
 import { measureExtras } from './extras'

@@ -1,8 +1,8 @@
 // How much memory Haraka takes at most while many large messages are under way, and what stays of those that are done.
 import { readdirSync, readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { RealClamd } from '../test/support/clamd'
-import type { Haraka } from '../test/support/haraka'
+import type { RealClamd } from '../test/support/clamd/clamd'
+import type { Haraka } from '../test/support/haraka/haraka'
 import { LoadClient } from './load'
 import { memoryNames, type Memory, type MemoryName, type Rounds } from './results'
 import {

@@ -2,7 +2,7 @@
 // the default max_size; one with lower limits has to be searched for the largest size.
 import { connect } from 'node:net'
 import { prove } from '../lib/health/self-test'
-import { startClamd } from '../test/support/clamd'
+import { startClamd } from '../test/support/clamd/clamd'
 import { cpuMsBetween, cpuSnapshot } from './cpu'
 
 const MiB = 1024 * 1024

@@ -1,5 +1,5 @@
 // What several clamds give: messages a second with daemons that are slow and do one scan at a time.
-import type { RealClamd } from '../test/support/clamd'
+import type { RealClamd } from '../test/support/clamd/clamd'
 import type { LoadClient, Sent } from './load'
 import type { Throughput } from './results'
 import { startSite, withClamavStream, withHarakaPluginClamd, type Site } from './sites'

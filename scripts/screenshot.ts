@@ -5,7 +5,7 @@ import path from 'node:path'
 import { Tally } from '../lib/monitoring/dashboard/stats'
 import type { AddressState } from '../lib/hosts/host-pool'
 import { findChromium, launch, openPage } from '../test/support/chromium'
-import { clean, infected, pageOf, somebody, startSite, unscanned } from '../test/support/site'
+import { clean, infected, pageOf, somebody, startSite, unscanned } from '../test/support/monitoring-site'
 
 const minuteMs = 60_000
 const noon = Date.UTC(2026, 4, 12, 12, 0, 0)

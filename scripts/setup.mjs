@@ -65,7 +65,7 @@ export function ensureBuild() {
  * their limits allow. `node` runs it and gets `env`; the result is kept for an hour.
  */
 export function ensureHaraka({ node = process.execPath, env = process.env } = {}) {
-  const install = "require('./test/support/haraka-install').installHaraka()"
+  const install = "require('./test/support/haraka/haraka-install').installHaraka()"
   const { status, stderr, error } = spawnSync(node, ['--import', 'tsx', '-e', install], {
     cwd: repository,
     env,

@@ -2,11 +2,11 @@
 // answers in words. start.mjs has checked the options and handed them over as JSON.
 import { readdirSync } from 'node:fs'
 import net from 'node:net'
-import { startClamd, type RealClamd } from '../test/support/clamd'
-import { checkoutHaraka, StartError, startHaraka, type Haraka } from '../test/support/haraka'
-import { clean, eicarAttachment } from '../test/support/mails'
+import { startClamd, type RealClamd } from '../test/support/clamd/clamd'
+import { checkoutHaraka, StartError, startHaraka, type Haraka } from '../test/support/haraka/haraka'
+import { clean, eicarAttachment } from '../test/support/smtp/mails'
 import { TemporaryDirectory } from '../test/support/process'
-import { sendMessage, type Reply } from '../test/support/smtp'
+import { sendMessage, type Reply } from '../test/support/smtp/smtp'
 
 interface Options {
   once: boolean

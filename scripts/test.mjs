@@ -1,6 +1,6 @@
-// `npm test`, on a laptop and in CI alike: gets a fresh clone ready, then the cheap checks, then every test in one
-// run of node's own runner, whose summary comes last. Arguments go to that runner; test files among them are run
-// instead of all.
+// `npm test`, on a laptop and in CI alike: gets a fresh clone ready, runs the cheap checks, then every test in one run of
+// node's own runner, whose summary comes last. Test files and folders among the arguments are run instead of all, as in
+// `npm test -- test/unit/clamd`; options go to the runner.
 import { readdirSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import path from 'node:path'
@@ -17,21 +17,22 @@ import {
 
 const checks = ['types', 'lint', 'prettier']
 
-function testFiles() {
-  return ['unit', 'fuzz', 'integration', 'e2e', 'faults'].flatMap((kind) => {
-    const directory = path.join('test', kind)
-    const names = readdirSync(path.join(repository, directory)).sort()
-    return names.filter((name) => name.endsWith('.test.ts')).map((name) => path.join(directory, name))
-  })
+const kinds = ['unit', 'docs', 'fuzz', 'integration', 'e2e', 'faults'].map((kind) => path.join('test', kind))
+
+/** The test files that an argument stands for: a test file, or all below a folder. */
+function testFilesIn(place) {
+  if (place.endsWith('.test.ts')) return [place]
+  const names = readdirSync(path.join(repository, place), { recursive: true, encoding: 'utf8' }).sort()
+  return names.filter((name) => name.endsWith('.test.ts')).map((name) => path.join(place, name))
 }
 
 function runTests(args) {
-  const chosen = args.filter((arg) => arg.endsWith('.test.ts'))
-  const options = args.filter((arg) => !chosen.includes(arg))
+  const places = args.filter((arg) => !arg.startsWith('-'))
+  const options = args.filter((arg) => arg.startsWith('-'))
   // Most tests wait for sockets, but some measure time: no more at once than there are cores.
   const concurrency = `--test-concurrency=${Math.min(availableParallelism(), 4)}`
   const runner = ['--import', 'tsx', '--test', '--test-reporter=spec', concurrency]
-  const files = chosen.length > 0 ? chosen : testFiles()
+  const files = (places.length > 0 ? places : kinds).flatMap(testFilesIn)
   if (files.length === 0) throw new Error('there are no tests')
   if (files.some((file) => file.includes('e2e'))) ensureHaraka()
   handOver([...runner, ...options, ...files], ['ignore', 'inherit', 'inherit'])

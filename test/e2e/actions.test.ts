@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
-import { clamdOrSkip, startClamd } from '../support/clamd'
-import { startFakeClamd, type FakeClamd } from '../support/fake-clamd'
-import { startHaraka, type Haraka } from '../support/haraka'
-import * as mails from '../support/mails'
+import { clamdOrSkip, startClamd } from '../support/clamd/clamd'
+import { startFakeClamd, type FakeClamd } from '../support/clamd/fake-clamd'
+import { startHaraka, type Haraka } from '../support/haraka/haraka'
+import * as mails from '../support/smtp/mails'
 import {
   bounded,
   letterPlugins,
@@ -19,7 +19,7 @@ import {
   type Fate,
   type Outcome,
   type Role,
-} from './letters'
+} from './messages'
 
 const delivered = /^250 /
 /** What the client is told. */

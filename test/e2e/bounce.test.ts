@@ -9,12 +9,12 @@ import path from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { simpleParser, type ParsedMail } from 'mailparser'
 import { addressText } from '../../lib/clamd/address'
-import { startFakeClamd, type FakeClamd } from '../support/fake-clamd'
-import type { Haraka } from '../support/haraka'
-import * as mails from '../support/mails'
-import { startSink, type Sink, type SunkMessage } from '../support/sink'
-import { sendMessage, type Reply, type SendOptions } from '../support/smtp'
-import { drained, senderFor, startKeepingHaraka } from './letters'
+import { startFakeClamd, type FakeClamd } from '../support/clamd/fake-clamd'
+import type { Haraka } from '../support/haraka/haraka'
+import * as mails from '../support/smtp/mails'
+import { startSink, type Sink, type SunkMessage } from '../support/smtp/sink'
+import { sendMessage, type Reply, type SendOptions } from '../support/smtp/smtp'
+import { drained, senderFor, startKeepingHaraka } from './messages'
 
 const login = (user: string) => ({ user, password: 'secret' })
 const users = { ann: 'secret', bob: 'secret', eve: 'secret' }

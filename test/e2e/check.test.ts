@@ -4,11 +4,11 @@ import assert from 'node:assert/strict'
 import { networkInterfaces } from 'node:os'
 import { test } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
-import { startFakeClamd } from '../support/fake-clamd'
-import { startHaraka } from '../support/haraka'
-import * as mails from '../support/mails'
-import { proxyLine, publicAddress } from '../support/smtp'
-import { letterPlugins, letterSources, ourHeaders, post, users, type Role } from './letters'
+import { startFakeClamd } from '../support/clamd/fake-clamd'
+import { startHaraka } from '../support/haraka/haraka'
+import * as mails from '../support/smtp/mails'
+import { proxyLine, publicAddress } from '../support/smtp/smtp'
+import { letterPlugins, letterSources, ourHeaders, post, users, type Role } from './messages'
 
 const own = Object.values(networkInterfaces())
   .flatMap((list) => list ?? [])

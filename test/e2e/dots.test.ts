@@ -3,13 +3,13 @@
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
-import { clamdOrSkip, startClamd } from '../support/clamd'
+import { clamdOrSkip, startClamd } from '../support/clamd/clamd'
 import { eicar } from '../support/eicar'
-import { startFakeClamd } from '../support/fake-clamd'
-import { startHaraka, type HarakaOptions } from '../support/haraka'
-import { startSink } from '../support/sink'
-import { connect } from '../support/smtp'
-import { bounded } from './letters'
+import { startFakeClamd } from '../support/clamd/fake-clamd'
+import { startHaraka, type HarakaOptions } from '../support/haraka/haraka'
+import { startSink } from '../support/smtp/sink'
+import { connect } from '../support/smtp/smtp'
+import { bounded } from './messages'
 
 const encoded = Buffer.from(eicar()).toString('base64')
 const half = eicar().slice(0, 30)

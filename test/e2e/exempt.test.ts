@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
-import { startFakeClamd, type FakeClamd } from '../support/fake-clamd'
-import { StartError, startHaraka, type Haraka, type HarakaOptions } from '../support/haraka'
-import * as mails from '../support/mails'
-import { proxyLine, publicAddress, sendMessage, type SendOptions } from '../support/smtp'
+import { startFakeClamd, type FakeClamd } from '../support/clamd/fake-clamd'
+import { StartError, startHaraka, type Haraka, type HarakaOptions } from '../support/haraka/haraka'
+import * as mails from '../support/smtp/mails'
+import { proxyLine, publicAddress, sendMessage, type SendOptions } from '../support/smtp/smtp'
 import {
   deliveredFrom,
   letterPlugins,
@@ -16,7 +16,7 @@ import {
   post,
   told,
   users,
-} from './letters'
+} from './messages'
 
 const exempt = `
 # our own

@@ -3,11 +3,11 @@
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
-import { clamdOrSkip, startClamd } from '../support/clamd'
-import { startFakeClamd } from '../support/fake-clamd'
-import { StartError, startHaraka, type Haraka } from '../support/haraka'
-import { deliver } from '../support/haraka-plugins'
-import * as mails from '../support/mails'
+import { clamdOrSkip, startClamd } from '../support/clamd/clamd'
+import { startFakeClamd } from '../support/clamd/fake-clamd'
+import { StartError, startHaraka, type Haraka } from '../support/haraka/haraka'
+import { deliver } from '../support/haraka/haraka-plugins'
+import * as mails from '../support/smtp/mails'
 import {
   bounded,
   letterPlugins,
@@ -17,7 +17,7 @@ import {
   post,
   users,
   type Role,
-} from './letters'
+} from './messages'
 
 interface Neighbour {
   name: string

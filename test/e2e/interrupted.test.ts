@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
-import { startFakeClamd, type FakeClamd, type Moment, type Protocol } from '../support/fake-clamd'
-import { startHaraka, type Haraka } from '../support/haraka'
-import * as mails from '../support/mails'
-import { connect, dotStuffed } from '../support/smtp'
+import { startFakeClamd, type FakeClamd, type Moment, type Protocol } from '../support/clamd/fake-clamd'
+import { startHaraka, type Haraka } from '../support/haraka/haraka'
+import * as mails from '../support/smtp/mails'
+import { connect, dotStuffed } from '../support/smtp/smtp'
 import {
   bounded,
   deliveredFrom,
@@ -17,7 +17,7 @@ import {
   senderFor,
   told,
   users,
-} from './letters'
+} from './messages'
 
 /** Sets Haraka's hook timer of our plugin: for messages of `timer` and `ok_timer` so short that it fires. */
 const timer = `

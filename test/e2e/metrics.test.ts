@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
-import { FakeClamd } from '../support/fake-clamd'
-import { startHaraka } from '../support/haraka'
-import * as mails from '../support/mails'
+import { FakeClamd } from '../support/clamd/fake-clamd'
+import { startHaraka } from '../support/haraka/haraka'
+import * as mails from '../support/smtp/mails'
 import { checkMetrics, promtoolOrSkip } from '../support/promtool'
-import { sendMessage } from '../support/smtp'
+import { sendMessage } from '../support/smtp/smtp'
 import { metric, startWebHaraka } from '../support/web'
 
 const startFake = (): Promise<FakeClamd> => new FakeClamd().start()

@@ -3,11 +3,11 @@ import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
-import { clamdOrSkip, freePort, startClamd } from '../support/clamd'
-import { startHaraka } from '../support/haraka'
-import * as mails from '../support/mails'
-import { startSink } from '../support/sink'
-import { letterPlugins, letterSources, neighbour, ourHeaders, post, users, type Role } from './letters'
+import { clamdOrSkip, freePort, startClamd } from '../support/clamd/clamd'
+import { startHaraka } from '../support/haraka/haraka'
+import * as mails from '../support/smtp/mails'
+import { startSink } from '../support/smtp/sink'
+import { letterPlugins, letterSources, neighbour, ourHeaders, post, users, type Role } from './messages'
 
 const senders: Role[] = ['relaying', 'authenticated']
 const kinds = ['plain', 'ok_early', 'deny_ok']

@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict'
 import { before, after, test } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
-import { startFakeClamd, type FakeClamd } from '../support/fake-clamd'
-import { startHaraka, type Haraka } from '../support/haraka'
-import * as mails from '../support/mails'
-import { letterPlugins, letterSources, neighbour, ourHeaders, post, type Role } from './letters'
+import { startFakeClamd, type FakeClamd } from '../support/clamd/fake-clamd'
+import { startHaraka, type Haraka } from '../support/haraka/haraka'
+import * as mails from '../support/smtp/mails'
+import { letterPlugins, letterSources, neighbour, ourHeaders, post, type Role } from './messages'
 
 /** Sets note.action to what the recipient's name stands for, as written in JavaScript. */
 const overrule = neighbour(

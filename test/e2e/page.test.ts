@@ -4,9 +4,9 @@ import { test } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
 import type { View } from '../../lib/monitoring/dashboard/view'
 import { chromiumOrSkip, openPage } from '../support/chromium'
-import { FakeClamd } from '../support/fake-clamd'
-import * as mails from '../support/mails'
-import { sendMessage } from '../support/smtp'
+import { FakeClamd } from '../support/clamd/fake-clamd'
+import * as mails from '../support/smtp/mails'
+import { sendMessage } from '../support/smtp/smtp'
 import { eventWhere, startWebHaraka } from '../support/web'
 
 const found = (name: string) =>

@@ -4,13 +4,13 @@ import assert from 'node:assert/strict'
 import { readdirSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { test, type TestContext } from 'node:test'
-import { clamdOrSkip, startClamd, type ClamdOptions } from '../support/clamd'
-import { startHaraka, type HarakaOptions } from '../support/haraka'
-import * as mails from '../support/mails'
+import { clamdOrSkip, startClamd, type ClamdOptions } from '../support/clamd/clamd'
+import { startHaraka, type HarakaOptions } from '../support/haraka/haraka'
+import * as mails from '../support/smtp/mails'
 import { TemporaryDirectory } from '../support/process'
-import { startStreamFront } from '../support/stream-front'
+import { startStreamFront } from '../support/clamd/stream-front'
 import { testSignatures } from '../support/eicar'
-import { bounded, letterPlugins, letterSources, post } from './letters'
+import { bounded, letterPlugins, letterSources, post } from './messages'
 
 const M = 1024 * 1024
 

@@ -6,13 +6,13 @@ import net from 'node:net'
 import path from 'node:path'
 import { after, before, test, type TestContext } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
-import { installHaraka, startHaraka, type Haraka } from '../support/haraka'
+import { installHaraka, startHaraka, type Haraka } from '../support/haraka/haraka'
 import { clamavStream, jsonLines, type Ran, type RunOptions } from '../support/command'
-import { startFakeClamd, type FakeClamd } from '../support/fake-clamd'
-import * as mails from '../support/mails'
+import { startFakeClamd, type FakeClamd } from '../support/clamd/fake-clamd'
+import * as mails from '../support/smtp/mails'
 import { TemporaryDirectory } from '../support/process'
-import { startSink, type Sink } from '../support/sink'
-import { sendMessage } from '../support/smtp'
+import { startSink, type Sink } from '../support/smtp/sink'
+import { sendMessage } from '../support/smtp/smtp'
 
 let clamd: FakeClamd
 let sink: Sink

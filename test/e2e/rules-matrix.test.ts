@@ -5,10 +5,10 @@ import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
-import { startFakeClamd, type FakeClamd } from '../support/fake-clamd'
-import { installHaraka, type Haraka } from '../support/haraka'
-import * as mails from '../support/mails'
-import { startSink, type Sink } from '../support/sink'
+import { startFakeClamd, type FakeClamd } from '../support/clamd/fake-clamd'
+import { installHaraka, type Haraka } from '../support/haraka/haraka'
+import * as mails from '../support/smtp/mails'
+import { startSink, type Sink } from '../support/smtp/sink'
 import {
   drained,
   ourHeaders,
@@ -19,7 +19,7 @@ import {
   users,
   type Fate,
   type Role,
-} from './letters'
+} from './messages'
 
 /** All that can be done with an infected message. */
 const actions = [

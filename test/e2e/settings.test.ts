@@ -3,11 +3,11 @@
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
-import { startFakeClamd } from '../support/fake-clamd'
-import { StartError, startHaraka, type Haraka, type HarakaOptions } from '../support/haraka'
-import * as mails from '../support/mails'
-import { connect, dotStuffed } from '../support/smtp'
-import { letterPlugins, letterSources, ourHeaders, post, senderFor, deliveredFrom, told } from './letters'
+import { startFakeClamd } from '../support/clamd/fake-clamd'
+import { StartError, startHaraka, type Haraka, type HarakaOptions } from '../support/haraka/haraka'
+import * as mails from '../support/smtp/mails'
+import { connect, dotStuffed } from '../support/smtp/smtp'
+import { letterPlugins, letterSources, ourHeaders, post, senderFor, deliveredFrom, told } from './messages'
 
 async function startFails(options: HarakaOptions): Promise<string> {
   const result = await startHaraka(options).then(

@@ -2,10 +2,10 @@
 // Every other end-to-end test begins like this one; what goes wrong and what can be configured is theirs.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { clamdOrSkip, startClamd } from '../support/clamd'
-import { startHaraka } from '../support/haraka'
-import * as mails from '../support/mails'
-import { sendMessage } from '../support/smtp'
+import { clamdOrSkip, startClamd } from '../support/clamd/clamd'
+import { startHaraka } from '../support/haraka/haraka'
+import * as mails from '../support/smtp/mails'
+import { sendMessage } from '../support/smtp/smtp'
 
 test('a clean message is delivered with its header, an infected one is refused', async (t) => {
   if (!clamdOrSkip(t)) return

@@ -2,7 +2,7 @@
 // `npm run soak` does the same for as long as one likes.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { clamdOrSkip } from '../support/clamd'
+import { clamdOrSkip } from '../support/clamd/clamd'
 import { reportText } from '../soak/report'
 import { soak } from '../soak/soak'
 

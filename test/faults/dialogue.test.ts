@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
-import { skipWithoutClamd, startClamd, type RealClamd } from '../support/clamd'
-import { startFakeClamd, type FakeClamd, type FakeClamdOptions } from '../support/fake-clamd'
-import { keepRecord, type Cell } from '../support/fault-record'
-import { FaultSite, type Fate } from '../support/fault-site'
+import { skipWithoutClamd, startClamd, type RealClamd } from '../support/clamd/clamd'
+import { startFakeClamd, type FakeClamd, type FakeClamdOptions } from '../support/clamd/fake-clamd'
+import { keepRecord, type Cell } from '../support/faults/fault-record'
+import { FaultSite, type Fate } from '../support/faults/fault-site'
 import {
   labelOf,
   rows,
@@ -15,8 +15,8 @@ import {
   type Content,
   type Row,
   type Setting,
-} from '../support/fault-table'
-import { startStreamFront, type StreamFront } from '../support/stream-front'
+} from '../support/faults/fault-table'
+import { startStreamFront, type StreamFront } from '../support/clamd/stream-front'
 
 /** The fuller form has `auto` as well, which asks a daemon in both protocols, and all of three addresses. */
 const isFull = process.env.FAULTS_FULL === '1'

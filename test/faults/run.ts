@@ -3,8 +3,8 @@
 import { spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import path from 'node:path'
-import { writeReliability } from '../support/fault-page'
-import { repository } from '../support/haraka-install'
+import { writeReliability } from '../support/faults/fault-page'
+import { repository } from '../support/haraka/haraka-install'
 import { TemporaryDirectory } from '../support/process'
 
 function runNode(args: readonly string[], env: NodeJS.ProcessEnv): boolean {

@@ -4,11 +4,11 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { addressText } from '../../lib/clamd/address'
-import { skipWithoutClamd, startClamd, type RealClamd } from '../support/clamd'
-import type { Act, Step } from '../support/clamd-script'
-import { startFakeClamd, type FakeClamd } from '../support/fake-clamd'
-import { FaultSite, type Fate } from '../support/fault-site'
-import { usual as bytes, type Content } from '../support/fault-table'
+import { skipWithoutClamd, startClamd, type RealClamd } from '../support/clamd/clamd'
+import type { Act, Step } from '../support/clamd/clamd-script'
+import { startFakeClamd, type FakeClamd } from '../support/clamd/fake-clamd'
+import { FaultSite, type Fate } from '../support/faults/fault-site'
+import { usual as bytes, type Content } from '../support/faults/fault-table'
 
 const contents: readonly Content[] = ['clean', 'infected']
 

@@ -2,7 +2,7 @@
 // that a disk drops, encodings, cuts and folds, any of them together. It is denied in all of them.
 import assert from 'node:assert/strict'
 import * as fc from 'fast-check'
-import { inspected, raw, withHeaders } from '../support/attachment-mails'
+import { inspected, raw, withHeaders } from '../support/smtp/attachment-mails'
 import { cuts, fuzz } from './chance'
 
 const plain = 'evil.exe'

@@ -4,9 +4,9 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { test, type TestContext } from 'node:test'
-import { clean } from '../support/mails'
-import { readCommand, Peer } from '../support/peer'
-import { Scanning } from '../support/scanning'
+import { clean } from '../support/smtp/mails'
+import { readCommand, Peer } from '../support/clamd/fake-connection'
+import { Scanning } from '../support/clamd/scanning'
 
 /** What becomes of our connection when another one was there first. */
 const fates: Record<string, (ours: Socket) => void> = {

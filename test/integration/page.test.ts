@@ -4,7 +4,15 @@ import { test } from 'node:test'
 import type { Page } from 'playwright-core'
 import { Tally } from '../../lib/monitoring/dashboard/stats'
 import { chromiumOrSkip, openPage, violations } from '../support/chromium'
-import { clean, infected, pageOf, someAddress, somebody, startSite, unscanned } from '../support/site'
+import {
+  clean,
+  infected,
+  pageOf,
+  someAddress,
+  somebody,
+  startSite,
+  unscanned,
+} from '../support/monitoring-site'
 
 /** Rows of a table body, as text. */
 const rows = (page: Page, id: string) => page.locator(`#${id} tr`).allInnerTexts()

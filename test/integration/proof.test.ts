@@ -8,10 +8,20 @@ import { headLine } from '../../lib/clamd/protocol'
 import { measure } from '../../lib/base/measure'
 import { leastProbeBytes, testFileMail } from '../../lib/health/test-mails'
 import { prove } from '../../lib/health/self-test'
-import { clamdOrSkip } from '../support/clamd'
-import type { Script } from '../support/fake-clamd'
-import { bounded, fake, front, harmlessSignatures, M, never, real, usual, watching } from '../support/proving'
-import { runningTimers, Scanning, until } from '../support/scanning'
+import { clamdOrSkip } from '../support/clamd/clamd'
+import type { Script } from '../support/clamd/fake-clamd'
+import {
+  bounded,
+  fake,
+  front,
+  harmlessSignatures,
+  M,
+  never,
+  real,
+  usual,
+  watching,
+} from '../support/clamd/self-testing'
+import { runningTimers, Scanning, until } from '../support/clamd/scanning'
 
 const timersBefore = runningTimers()
 after(() => assert.equal(runningTimers(), timersBefore, 'a timer was left running'))

@@ -6,11 +6,11 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, symlinkSync, writeFileS
 import path from 'node:path'
 import { after, before, test } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
-import { findClamd, clamdOrSkip, freePort, startClamd, type RealClamd } from '../support/clamd'
+import { findClamd, clamdOrSkip, freePort, startClamd, type RealClamd } from '../support/clamd/clamd'
 import { clamavStream, jsonLines, unprivileged } from '../support/command'
 import { eicar, eicarName } from '../support/eicar'
-import { startFakeClamd } from '../support/fake-clamd'
-import * as mails from '../support/mails'
+import { startFakeClamd } from '../support/clamd/fake-clamd'
+import * as mails from '../support/smtp/mails'
 import { TemporaryDirectory } from '../support/process'
 
 let clamd: RealClamd | undefined

@@ -6,8 +6,8 @@ import { after, describe, test } from 'node:test'
 import { addressText, type Host } from '../../lib/clamd/address'
 import { headLine } from '../../lib/clamd/protocol'
 import type { Verdict } from '../../lib/policy/verdict'
-import type { ConnectDeadEnd, Step } from '../support/clamd-script'
-import { startFakeClamd, type FakeClamd } from '../support/fake-clamd'
+import type { ConnectDeadEnd, Step } from '../support/clamd/clamd-script'
+import { startFakeClamd, type FakeClamd } from '../support/clamd/fake-clamd'
 import {
   labelOf,
   large,
@@ -18,8 +18,8 @@ import {
   type Content,
   type Row,
   type Setting,
-} from '../support/fault-table'
-import { runningTimers, Scanning, until } from '../support/scanning'
+} from '../support/faults/fault-table'
+import { runningTimers, Scanning, until } from '../support/clamd/scanning'
 
 function label(verdict: Verdict, faulty: string): string {
   const what = verdict.outcome === 'unscanned' ? verdict.reason : verdict.outcome

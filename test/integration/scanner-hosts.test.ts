@@ -1,5 +1,5 @@
 // Which daemon a message goes to, over real sockets: in turn, each once, inside one budget, and away from the ones
-// that failed. The choice itself, with a clock of ours, is tested in test/unit/hosts.test.ts.
+// that failed. The choice itself, with a clock of ours, is tested in test/unit/hosts/host-pool.test.ts.
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { connect, Socket, type NetConnectOpts } from 'node:net'
@@ -13,8 +13,8 @@ import { Failure } from '../../lib/clamd/errors'
 import { noFreePort } from '../../lib/clamd/protocol'
 import type { Verdict } from '../../lib/policy/verdict'
 import { eicar } from '../support/eicar'
-import { startFakeClamd, type FakeClamd, type FakeClamdOptions } from '../support/fake-clamd'
-import { big, clean, eicarBody } from '../support/mails'
+import { startFakeClamd, type FakeClamd, type FakeClamdOptions } from '../support/clamd/fake-clamd'
+import { big, clean, eicarBody } from '../support/smtp/mails'
 import {
   BufferMessage,
   runningTimers,
@@ -22,7 +22,7 @@ import {
   settled,
   until,
   type ScanningOptions,
-} from '../support/scanning'
+} from '../support/clamd/scanning'
 
 const timersBefore = runningTimers()
 after(() => assert.equal(runningTimers(), timersBefore, 'a timer was left running'))

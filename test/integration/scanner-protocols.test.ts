@@ -10,12 +10,18 @@ import { after, test, type TestContext } from 'node:test'
 import { addressText, type Address } from '../../lib/clamd/address'
 import { headLine } from '../../lib/clamd/protocol'
 import type { Verdict } from '../../lib/policy/verdict'
-import { clamdOrSkip, startClamd, type ClamdOptions, type RealClamd } from '../support/clamd'
+import { clamdOrSkip, startClamd, type ClamdOptions, type RealClamd } from '../support/clamd/clamd'
 import { eicar, eicarName, oddMarker, phishingMarker } from '../support/eicar'
-import { startFakeClamd } from '../support/fake-clamd'
-import * as mails from '../support/mails'
-import { BufferMessage, runningTimers, Scanning, until, type ScanningOptions } from '../support/scanning'
-import { startStreamFront, type FrontOptions, type StreamFront } from '../support/stream-front'
+import { startFakeClamd } from '../support/clamd/fake-clamd'
+import * as mails from '../support/smtp/mails'
+import {
+  BufferMessage,
+  runningTimers,
+  Scanning,
+  until,
+  type ScanningOptions,
+} from '../support/clamd/scanning'
+import { startStreamFront, type FrontOptions, type StreamFront } from '../support/clamd/stream-front'
 
 const timersBefore = runningTimers()
 let shared: Promise<RealClamd> | undefined

@@ -18,13 +18,19 @@ import { Failure } from '../../lib/clamd/errors'
 import { headLine } from '../../lib/clamd/protocol'
 import { Sessions, usualTimes } from '../../lib/clamd/session-pool'
 import type { Verdict } from '../../lib/policy/verdict'
-import { clamdOrSkip, startClamd, type ClamdOptions, type RealClamd } from '../support/clamd'
-import type { Act, Moment, Script, Step } from '../support/clamd-script'
+import { clamdOrSkip, startClamd, type ClamdOptions, type RealClamd } from '../support/clamd/clamd'
+import type { Act, Moment, Script, Step } from '../support/clamd/clamd-script'
 import { testSignatures } from '../support/eicar'
-import { startFakeClamd, type FakeClamd, type FakeClamdOptions } from '../support/fake-clamd'
-import { large, message, type Content } from '../support/fault-table'
+import { startFakeClamd, type FakeClamd, type FakeClamdOptions } from '../support/clamd/fake-clamd'
+import { large, message, type Content } from '../support/faults/fault-table'
 import { TemporaryDirectory } from '../support/process'
-import { BufferMessage, runningTimers, Scanning, until, type ScanningOptions } from '../support/scanning'
+import {
+  BufferMessage,
+  runningTimers,
+  Scanning,
+  until,
+  type ScanningOptions,
+} from '../support/clamd/scanning'
 
 const timersBefore = runningTimers()
 after(() => assert.equal(runningTimers(), timersBefore, 'a timer was left running'))
@@ -250,7 +256,7 @@ describe('while nothing is to be scanned', () => {
   test('it does not keep the process alive', async (t) => {
     const daemon = await startFakeClamd({ sessions: true })
     t.after(() => daemon.stop())
-    const support = path.resolve(__dirname, '..', 'support', 'scanning')
+    const support = path.resolve(__dirname, '..', 'support', 'clamd', 'scanning')
     const program = `
       const { Scanning } = require(${JSON.stringify(support)})
       const scanning = new Scanning([${JSON.stringify(daemon.address)}],

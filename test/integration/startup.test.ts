@@ -4,11 +4,11 @@ import assert from 'node:assert/strict'
 import { after, test, type TestContext } from 'node:test'
 import { addressText, type Host } from '../../lib/clamd/address'
 import { checkAtStart, type StartupLog, type StartupSettings } from '../../lib/health/startup-check'
-import { clamdOrSkip, startClamd } from '../support/clamd'
-import { startFakeClamd, type FakeClamd, type FakeClamdOptions } from '../support/fake-clamd'
-import { clean } from '../support/mails'
-import { runningTimers, Scanning, settled, until, type ScanningOptions } from '../support/scanning'
-import { startStreamFront } from '../support/stream-front'
+import { clamdOrSkip, startClamd } from '../support/clamd/clamd'
+import { startFakeClamd, type FakeClamd, type FakeClamdOptions } from '../support/clamd/fake-clamd'
+import { clean } from '../support/smtp/mails'
+import { runningTimers, Scanning, settled, until, type ScanningOptions } from '../support/clamd/scanning'
+import { startStreamFront } from '../support/clamd/stream-front'
 
 const timersBefore = runningTimers()
 after(() => assert.equal(runningTimers(), timersBefore, 'a timer was left running'))

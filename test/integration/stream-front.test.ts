@@ -3,9 +3,9 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect, type NetConnectOpts, type Socket } from 'node:net'
 import { test, type TestContext } from 'node:test'
-import { clamdOrSkip, startClamd, type RealClamd } from '../support/clamd'
+import { clamdOrSkip, startClamd, type RealClamd } from '../support/clamd/clamd'
 import { eicar, eicarName } from '../support/eicar'
-import { startStreamFront, type FrontBehaviour, type StreamFront } from '../support/stream-front'
+import { startStreamFront, type FrontBehaviour, type StreamFront } from '../support/clamd/stream-front'
 
 let clamd: RealClamd | undefined
 test.after(() => clamd?.stop())

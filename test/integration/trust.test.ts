@@ -8,11 +8,20 @@ import { Hosts } from '../../lib/hosts/host-pool'
 import { prove } from '../../lib/health/self-test'
 import { Scanner } from '../../lib/scan/scanner'
 import { world } from '../../lib/hosts/system'
-import { clamdOrSkip, freePort } from '../support/clamd'
-import type { FakeClamdOptions } from '../support/fake-clamd'
-import { big, clean, eicarBody } from '../support/mails'
-import { bounded, fake, harmlessSignatures, M, never, real, usual, verdictOn } from '../support/proving'
-import { BufferMessage, runningTimers, Scanning, until } from '../support/scanning'
+import { clamdOrSkip, freePort } from '../support/clamd/clamd'
+import type { FakeClamdOptions } from '../support/clamd/fake-clamd'
+import { big, clean, eicarBody } from '../support/smtp/mails'
+import {
+  bounded,
+  fake,
+  harmlessSignatures,
+  M,
+  never,
+  real,
+  usual,
+  verdictOn,
+} from '../support/clamd/self-testing'
+import { BufferMessage, runningTimers, Scanning, until } from '../support/clamd/scanning'
 
 const timersBefore = runningTimers()
 after(() => assert.equal(runningTimers(), timersBefore, 'a timer was left running'))

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { Hosts } from '../../lib/hosts/host-pool'
 import { world } from '../../lib/hosts/system'
-import { clamdOrSkip } from '../support/clamd'
+import { clamdOrSkip } from '../support/clamd/clamd'
 import { testSignatures } from '../support/eicar'
-import { withStranger } from '../support/fault-table'
+import { withStranger } from '../support/faults/fault-table'
 import {
   bounded,
   fake,
@@ -15,8 +15,8 @@ import {
   real,
   verdictOn,
   watching,
-} from '../support/proving'
-import { runningTimers, settled, until } from '../support/scanning'
+} from '../support/clamd/self-testing'
+import { runningTimers, settled, until } from '../support/clamd/scanning'
 
 const timersBefore = runningTimers()
 after(() => assert.equal(runningTimers(), timersBefore, 'a timer was left running'))

@@ -2,7 +2,7 @@
 // Descriptors are read from /proc, so the soak runs on Linux.
 import { readFileSync, watch } from 'node:fs'
 import path from 'node:path'
-import type { Haraka } from '../support/haraka'
+import type { Haraka } from '../support/haraka/haraka'
 
 /** What one worker holds at one moment. */
 export interface Gauge {

@@ -1,6 +1,6 @@
 // The account of a soak: every letter that was sent, the answer to it, and how often it arrived. Says what does not
 // add up.
-import type { Arrived, Kind, Letter } from './letters'
+import type { Arrived, Kind, Letter } from './messages'
 
 interface Entry {
   readonly kind: Kind

@@ -2,7 +2,7 @@
 //   npm run soak -- --count 5000 --time 10m --seed 1
 import { parseArgs } from 'node:util'
 import ms from 'ms'
-import { findClamd } from '../support/clamd'
+import { findClamd } from '../support/clamd/clamd'
 import { reportText } from './report'
 import { soak } from './soak'
 

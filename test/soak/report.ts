@@ -1,6 +1,6 @@
 // A soak's report as text.
 import type { Fate } from './ledger'
-import { kinds } from './letters'
+import { kinds } from './messages'
 import type { SoakReport } from './soak'
 
 const fates: readonly Fate[] = ['delivered', 'refused', 'deferred', 'unanswered']

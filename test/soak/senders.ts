@@ -1,8 +1,8 @@
 // Those who send in a soak: each in sessions of a few letters, one after the other, until there are none left.
 import type { Random } from '../support/random'
-import { connect, dotStuffed, type SmtpClient } from '../support/smtp'
+import { connect, dotStuffed, type SmtpClient } from '../support/smtp/smtp'
 import type { Ledger } from './ledger'
-import type { Letter } from './letters'
+import type { Letter } from './messages'
 
 export const login = { user: 'sender', password: 'secret' }
 

@@ -2,13 +2,13 @@
 // time, a next hop that takes what is delivered. Ends in a report; what counts as good is ledger.ts' business for
 // letters, and `growth` below for what the workers hold.
 import { setTimeout as delay } from 'node:timers/promises'
-import { startHaraka } from '../support/haraka'
+import { startHaraka } from '../support/haraka/haraka'
 import { seeded } from '../support/random'
-import { startSink } from '../support/sink'
+import { startSink } from '../support/smtp/sink'
 import { Daemons, type Misfortune } from './chaos'
 import { gaugePlugin, Gauges, type Gauge } from './gauge'
 import { Ledger } from './ledger'
-import { anyKind, arrivedOf, kinds, letterOf, maxSize, type Letter } from './letters'
+import { anyKind, arrivedOf, kinds, letterOf, maxSize, type Letter } from './messages'
 import { login, send } from './senders'
 
 export interface SoakOptions {

@@ -1,0 +1,111 @@
+// What an administrator copies from docs/: metrics, alert rules and dashboard agree with one another and with the code.
+import assert from 'node:assert/strict'
+import { readFileSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { test } from 'node:test'
+import { exposition, Metrics } from '../../lib/monitoring/metrics'
+import { loadProm } from '../../lib/monitoring/recorder'
+import { TemporaryDirectory } from '../support/process'
+import { checkMetrics, promtool, promtoolOrSkip } from '../support/promtool'
+import { clean, someAddress, unscanned } from '../support/monitoring-site'
+
+const docs = path.resolve(__dirname, '..', '..', 'docs')
+const read = (...name: string[]) => readFileSync(path.join(docs, ...name), 'utf8')
+
+interface Dashboard {
+  panels: { id: number; gridPos: { x: number; w: number }; targets: { expr: string }[] }[]
+  annotations: { list: { expr: string }[] }
+}
+const dashboard = JSON.parse(read('grafana', 'clamav-stream.json')) as Dashboard
+
+/** What is served once everything has happened that is counted, and the names in it with their labels. */
+async function served() {
+  const prom = await loadProm()
+  const engine = {
+    release: 'ClamAV 1.4.6',
+    signatures: { number: 27500, builtMs: Date.UTC(2026, 0, 15) },
+    line: '',
+  }
+  const metrics = new Metrics(prom, '1.0.0', () => [{ ...someAddress, engine }])
+  metrics.count(clean, null, 'accept')
+  metrics.count(unscanned('x'), { unreadable: 'x' }, 'defer')
+  const { text } = await exposition(prom, [await metrics.snapshot()])
+  const labels = new Map<string, Set<string>>()
+  for (const [, name = '', inside = ''] of text.matchAll(/^(clamav_stream_\w+)(?:\{(.*)\})? /gm)) {
+    labels.set(name, new Set([...inside.matchAll(/(\w+)="/g)].map(([, label = '']) => label)))
+  }
+  return { text, labels }
+}
+
+test('promtool has nothing to say about the metrics, with signatures and all', async (t) => {
+  if (!promtoolOrSkip(t)) return
+  const { text } = await served()
+  assert.equal(checkMetrics(text), '')
+  assert.match(
+    text,
+    /^clamav_stream_signatures_timestamp_seconds\{address="192\.0\.2\.10:3310"\} 1768435200$/m,
+  )
+})
+
+test('docs/monitoring.md lists every metric with its labels, and every alert', async () => {
+  const { labels } = await served()
+  const rows = read('monitoring.md')
+    .split('\n')
+    .filter((line) => line.startsWith('| `'))
+  for (const [name, ofIt] of labels) {
+    const base = name.replace(/(_seconds|_bytes)_(bucket|sum|count)$/, '$1')
+    const row = rows.find((line) => line.startsWith(`| \`${base}\``))
+    assert.ok(row, base)
+    for (const label of ofIt) if (label !== 'le') assert.ok(row.includes(`\`${label}\``), `${base}: ${label}`)
+  }
+  for (const [, alert = ''] of read('prometheus', 'clamav-stream.rules.yml').matchAll(/- alert: (\w+)/g)) {
+    assert.ok(
+      rows.some((row) => row.startsWith(`| \`${alert}\``)),
+      alert,
+    )
+    assert.ok(read('prometheus', 'clamav-stream.test.yml').includes(alert), `${alert} has a test`)
+  }
+})
+
+test('rules and dashboard ask for metrics and labels that there are', async () => {
+  const { labels } = await served()
+  const expressions = [
+    read('prometheus', 'clamav-stream.rules.yml').replace(/^.*(summary|description|alert):.*$/gm, ''),
+    ...dashboard.panels.flatMap(({ targets }) => targets.map(({ expr }) => expr)),
+  ]
+  const asked = expressions.join('\n')
+  for (const [, name = '', inside = ''] of asked.matchAll(/(clamav_stream_\w+)(?:\{([^}]*)\})?/g)) {
+    const known = labels.get(name)
+    assert.ok(known, name)
+    for (const [, label = ''] of inside.matchAll(/(\w+)\s*(?:=~|!=|=)/g)) {
+      assert.ok(known.has(label) || ['job', 'instance'].includes(label), `${name}: ${label}`)
+    }
+  }
+})
+
+test('promtool accepts the alert rules, and they go off when they have to', (t) => {
+  if (!promtoolOrSkip(t)) return
+  const directory = path.join(docs, 'prometheus')
+  assert.equal(promtool(['check', 'rules', 'clamav-stream.rules.yml'], '', directory), '')
+  assert.equal(promtool(['test', 'rules', 'clamav-stream.test.yml'], '', directory), '')
+})
+
+test('promtool accepts every expression of the dashboard', (t) => {
+  if (!promtoolOrSkip(t)) return
+  const expressions = [
+    ...dashboard.panels.flatMap(({ targets }) => targets.map(({ expr }) => expr)),
+    ...dashboard.annotations.list.map(({ expr }) => expr),
+  ].map((expr) => expr.replaceAll('$__rate_interval', '5m'))
+  assert.ok(expressions.length > 15)
+  const rules = expressions.map((expr, index) => ({ record: `dashboard:${index}`, expr }))
+  const directory = new TemporaryDirectory('promtool')
+  t.after(() => directory.remove())
+  // JSON is YAML.
+  writeFileSync(
+    path.join(directory.path, 'rules.yml'),
+    JSON.stringify({ groups: [{ name: 'dashboard', rules }] }),
+  )
+  assert.equal(promtool(['check', 'rules', 'rules.yml'], '', directory.path), '')
+  assert.equal(new Set(dashboard.panels.map(({ id }) => id)).size, dashboard.panels.length)
+  for (const { gridPos } of dashboard.panels) assert.ok(gridPos.x + gridPos.w <= 24)
+})

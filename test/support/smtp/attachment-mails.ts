@@ -1,0 +1,100 @@
+// Messages with attachments, and an inspection of them without a Haraka.
+import { inspect, type InspectOptions } from '../../../lib/attachments/inspect'
+import { parseMasks } from '../../../lib/attachments/masks'
+import type { Inspected } from '../../../lib/attachments/findings'
+import type { MessageSource, Sink } from '../../../lib/base/message-source'
+
+export const boundary = '=_b'
+
+/** A part as its header lines and its body. */
+export type PartSpec = readonly [headers: readonly string[], body?: string | Buffer]
+
+export function lines(...text: readonly string[]): string {
+  return text.map((line) => `${line}\r\n`).join('')
+}
+
+/** Strings in one character per byte, so that a test can write raw bytes as `\xe9`. */
+export function raw(...pieces: readonly (string | Buffer)[]): Buffer {
+  return Buffer.concat(
+    pieces.map((piece) => (typeof piece === 'string' ? Buffer.from(piece, 'latin1') : piece)),
+  )
+}
+
+export function mixed(...parts: readonly PartSpec[]): Buffer {
+  return raw(
+    lines('Subject: test', 'MIME-Version: 1.0', `Content-Type: multipart/mixed; boundary="${boundary}"`, ''),
+    ...parts.flatMap(([headers, body = 'text']) => [lines(`--${boundary}`, ...headers, ''), body, '\r\n']),
+    lines(`--${boundary}--`),
+  )
+}
+
+/** One part with the given headers. */
+export function withHeaders(...headers: readonly string[]): Buffer {
+  return mixed([['Content-Type: text/plain'], 'hello'], [headers])
+}
+
+export function base64(content: Buffer): string {
+  return content.toString('base64').replace(/.{1,76}/g, '$&\r\n')
+}
+
+export function attached(name: string, content: Buffer): PartSpec {
+  const type = `Content-Type: application/octet-stream; name="${name}"`
+  return [[type, 'Content-Transfer-Encoding: base64'], base64(content)]
+}
+
+export class BufferSource implements MessageSource {
+  readonly least: number
+  readonly most: number
+  /** Bytes handed over so far. */
+  read = 0
+  closed = 0
+  #sink: Sink | null = null
+
+  constructor(
+    private readonly bytes: Buffer,
+    private readonly chunkBytes = 65_536,
+  ) {
+    this.least = this.most = bytes.length
+  }
+
+  open(sink: Sink): Promise<void> {
+    this.#sink = sink
+    this.#pour()
+    return Promise.resolve()
+  }
+
+  close(): void {
+    this.#sink = null
+    this.closed++
+  }
+
+  #pour(): void {
+    while (this.#sink && this.read < this.bytes.length) {
+      const chunk = this.bytes.subarray(this.read, this.read + this.chunkBytes)
+      this.read += chunk.length
+      if (this.#sink.write(chunk)) continue
+      this.#sink.once('drain', () => this.#pour())
+      return
+    }
+    this.#sink?.end()
+  }
+}
+
+export interface Trial extends Partial<Omit<InspectOptions, 'masks'>> {
+  masks?: string
+  /** In which it comes and is read. */
+  chunkBytes?: number
+}
+
+export const commonMasks = '*.exe *.com *.bat *.cmd *.pif *.scr *.vbs *.avi *.mp3 *.mpeg *.shs'
+
+export function inspected(message: Buffer, trial: Trial = {}): Promise<Inspected> {
+  const { masks = commonMasks, chunkBytes, limits, ...options } = trial
+  return inspect(new BufferSource(message, chunkBytes), {
+    masks: parseMasks(masks),
+    insideArchives: true,
+    signal: new AbortController().signal,
+    limits: { ...limits, ...(chunkBytes && { blockBytes: chunkBytes }) },
+    ...options,
+  })
+}

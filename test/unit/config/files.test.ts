@@ -1,0 +1,63 @@
+// Which file counts: the site's, the package's below it, and neither half read.
+import assert from 'node:assert/strict'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { test, type TestContext } from 'node:test'
+import { ConfigError } from '../../../lib/config/settings'
+import { readSettingsFiles, refuseOverrides } from '../../../lib/config/files'
+import { TemporaryDirectory } from '../../support/process'
+
+const ini = 'clamav-stream.ini'
+const signatures = 'clamav-stream.signatures'
+
+function places(t: TestContext, site: Record<string, string | Buffer>, shipped: Record<string, string> = {}) {
+  const directory = new TemporaryDirectory('settings-files')
+  t.after(() => directory.remove())
+  const [overrides, root] = [path.join(directory.path, 'site'), path.join(directory.path, 'package')]
+  for (const [place, files] of [
+    [overrides, site],
+    [root, shipped],
+  ] as const) {
+    mkdirSync(place)
+    for (const [name, text] of Object.entries(files)) writeFileSync(path.join(place, name), text)
+  }
+  return { overrides_path: overrides, root_path: root }
+}
+
+test("the site's file counts, whatever its line ends and byte order mark, and the package's where there is none", (t) => {
+  const given = places(t, { [ini]: '\ufeff[main]\r\nhost=a\r' }, { [ini]: 'port=1', [signatures]: 'X tag\n' })
+  const files = readSettingsFiles(given)
+  assert.deepEqual(files.ini, { path: path.join(given.overrides_path, ini), lines: ['[main]', 'host=a', ''] })
+  assert.deepEqual(files.signatures.lines, ['X tag', ''])
+  assert.deepEqual(files.exempt, { path: null, lines: [] })
+})
+
+test("a list of comments alone leaves the package's in force, an ini does not", (t) => {
+  const comments = '# nothing\n; here\n\n'
+  const shipped = { [ini]: 'port=1\n', [signatures]: 'X tag\n' }
+  const files = readSettingsFiles(places(t, { [ini]: comments, [signatures]: comments }, shipped))
+  assert.deepEqual(files.signatures.lines, ['X tag', ''])
+  assert.deepEqual(files.ini.lines, comments.split('\n'))
+})
+
+test('all that cannot be read are named', (t) => {
+  const given = places(t, { [ini]: Buffer.from('[main]\n', 'utf16le'), [signatures]: Buffer.from([0xe4]) })
+  mkdirSync(path.join(given.overrides_path, 'clamav-stream.exempt'))
+  assert.throws(
+    () => readSettingsFiles(given),
+    (error) =>
+      error instanceof ConfigError &&
+      /ini: \S+ cannot be read: it is not UTF-8\n.*signatures: .* it is not UTF-8\n.*exempt: .*EISDIR/.test(
+        error.message,
+      ),
+  )
+})
+
+test('what is set elsewhere is refused, and what the file says is not', () => {
+  const lines = ['host=a', '[infected]', 'action = tag', 'x[] = 1']
+  refuseOverrides({ main: { host: 'a' }, infected: { action: 'tag', x: ['1'] }, check: {} }, lines)
+  assert.throws(
+    () => refuseOverrides({ main: { host: 'b' }, check: { relay: 'no' } }, lines),
+    /^ConfigError: clamav-stream\.ini: \[check\] relay is set elsewhere; it is read from the file alone$/,
+  )
+})

@@ -1,0 +1,476 @@
+// The ini, docs/config.md and the code agree; every mistake is named, all of them in one message.
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
+import { test } from 'node:test'
+import { actionOf } from '../../../lib/policy/action'
+import { ConfigError, parseSettings, type Settings } from '../../../lib/config/settings'
+import { schema } from '../../../lib/config/schema'
+
+const root = path.resolve(__dirname, '..', '..', '..')
+const ini = readFileSync(path.join(root, 'config', 'clamav-stream.ini'), 'utf8').split('\n')
+
+type Ini = Record<string, Record<string, unknown>>
+
+interface Given {
+  iniLines?: string[]
+  signatures?: string[]
+  exemptLines?: string[]
+  hasQuarantine?: boolean
+}
+
+function parse(sections: Ini = {}, given: Given = {}): Settings {
+  const { iniLines = [], signatures = [], exemptLines = [], hasQuarantine = true } = given
+  const written = Object.entries(sections).flatMap(([section, keys]) => [
+    `[${section}]`,
+    ...Object.entries(keys).map(([key, value]) => `${key} = ${String(value)}`),
+  ])
+  return parseSettings(
+    {
+      ini: { lines: [...written, ...iniLines] },
+      signatures: { lines: signatures },
+      exempt: { lines: exemptLines },
+    },
+    hasQuarantine,
+  )
+}
+
+function problems(sections: Ini, given: Given = {}): string {
+  try {
+    parse(sections, given)
+  } catch (error) {
+    assert.ok(error instanceof ConfigError)
+    return error.message
+  }
+  return ''
+}
+
+test('an empty ini gives the defaults of the contract', () => {
+  assert.deepEqual(parse(), {
+    scan: {
+      protocol: 'auto',
+      bufferBytes: 8192,
+      connectMs: 5000,
+      scanMs: 60_000,
+      maxBytes: 25 * 1024 * 1024,
+    },
+    hosts: {
+      hosts: [{ name: 'localhost', port: 3310 }],
+      restMs: 30_000,
+      resolveMs: 60_000,
+      connectMs: 5000,
+      maxConcurrent: 0,
+    },
+    startup: { maxPings: 6, pingIntervalMs: 30_000 },
+    proof: { selfTest: 'full', maxSignatureAgeMs: 3 * 86_400_000 },
+    rules: {
+      infected: actionOf('reject'),
+      authenticated: actionOf('reject'),
+      signatures: [],
+      unscanned: {
+        error: actionOf('defer'),
+        timeout: actionOf('defer'),
+        too_large: actionOf('reject'),
+        limits: actionOf('reject'),
+      },
+      attachments: { denied: actionOf('reject'), unreadable: actionOf('accept') },
+    },
+    check: { authenticated: true, relay: true, privateIp: true, localIp: true },
+    exemptions: [],
+    message: 'Message is infected with {virus}',
+    quarantineFolder: 'infected',
+    bounce: {
+      from: { name: '', address: 'MAILER-DAEMON@(me)' },
+      notice:
+        'Warning: We were unable to deliver the message below because it was found infected by virus(es).',
+      include: 'headers',
+      limit: { count: 10, perMs: 3_600_000 },
+    },
+    attachments: { deny: [], insideArchives: true, debug: false },
+    http: { metrics: true, page: false, token: '' },
+    detailsHeader: false,
+    debug: false,
+  })
+})
+
+test('the shipped ini has every key, commented out at its default, with a sentence above it', () => {
+  const shipped: Record<string, Record<string, string>> = {}
+  let section = ''
+  ini.forEach((line, index) => {
+    section = /^\[(\w+)\]$/.exec(line)?.[1] ?? section
+    const key = /^;(\w+)=(.*)$/.exec(line)
+    if (!key) {
+      assert.match(line, /^(; .*|\[\w+\]|)$/, 'nothing is set in the shipped file')
+      return
+    }
+    shipped[section] = { ...shipped[section], [key[1] ?? '']: key[2] ?? '' }
+    assert.match(ini[index - 1] ?? '', /^; .*[.:,a-z]$/, `${line} has a sentence`)
+  })
+  const expected = Object.fromEntries(
+    Object.entries(schema).map(([name, keys]) => [
+      name,
+      Object.fromEntries(Object.entries(keys).map(([key, { initial }]) => [key, initial])),
+    ]),
+  )
+  assert.deepEqual(shipped, expected)
+})
+
+test('docs/config.md names every key with its default', () => {
+  const docs = readFileSync(path.join(root, 'docs', 'config.md'), 'utf8')
+  for (const [section, keys] of Object.entries(schema)) {
+    const chapter = docs.split(/^## /m).find((text) => text.startsWith(`[${section}]`)) ?? ''
+    for (const [key, { initial }] of Object.entries<{ initial: string }>(keys)) {
+      const row = chapter.split('\n').find((line) => line.startsWith(`| \`${key}\``))
+      assert.ok(row, `[${section}] ${key} has a row`)
+      assert.ok(initial === '' || row.includes(`\`${initial}\``), `${row} says ${initial}`)
+    }
+  }
+})
+
+test('times, sizes, words and hosts are read as people write them', () => {
+  const settings = parse({
+    main: {
+      host: 'a, b:3311;[::1]  /run/c.sock',
+      port: 3312,
+      connect_timeout: '500ms',
+      scan_timeout: 90,
+      host_rest: '1.5m',
+      resolve_interval: '2H',
+      stream_buffer_size: '64K',
+      max_size: '1.5m',
+      protocol: 'InStream',
+      debug: 'YES',
+    },
+    infected: { action: 'Tag', message: 'No {virus} please; thank you' },
+    check: { private_ip: 'off', local_ip: 1 },
+  })
+  assert.deepEqual(settings.hosts.hosts, [
+    { name: 'a', port: 3312 },
+    { name: 'b', port: 3311 },
+    { host: '::1', port: 3312 },
+    { path: '/run/c.sock' },
+  ])
+  assert.equal(settings.scan.connectMs, 500)
+  assert.equal(settings.scan.scanMs, 90_000)
+  assert.equal(settings.hosts.restMs, 90_000)
+  assert.equal(settings.hosts.resolveMs, 7_200_000)
+  assert.equal(settings.scan.bufferBytes, 65_536)
+  assert.equal(settings.scan.maxBytes, 1.5 * 1024 * 1024)
+  assert.equal(settings.scan.protocol, 'instream')
+  assert.equal(settings.debug, true)
+  assert.equal(settings.rules.infected.text, 'tag')
+  assert.equal(settings.rules.authenticated.text, 'tag', 'as action')
+  assert.equal(
+    parse({ infected: { action: 'tag', authenticated: '' } }).rules.authenticated.text,
+    'tag',
+    'left empty, too',
+  )
+  assert.equal(settings.message, 'No {virus} please; thank you')
+  assert.deepEqual(settings.check, { authenticated: true, relay: true, privateIp: false, localIp: true })
+})
+
+const wrong: [section: string, key: string, value: string | number | undefined][] = [
+  ['main', 'host', ''],
+  ['main', 'host', 'two words:x'],
+  ['main', 'host', '::1:3310'],
+  ['main', 'host', 3310.5],
+  ['main', 'port', 0],
+  ['main', 'port', 65536],
+  ['main', 'port', 'http'],
+  ['main', 'protocol', 'both'],
+  ['main', 'max_pings', -1],
+  ['main', 'ping_interval', '30 seconds'],
+  ['main', 'ping_interval', 0],
+  ['main', 'stream_buffer_size', 0],
+  ['main', 'stream_buffer_size', '8 KiB'],
+  ['main', 'connect_timeout', '5x'],
+  ['main', 'connect_timeout', '-5s'],
+  ['main', 'scan_timeout', 0],
+  ['main', 'scan_timeout', '30d'],
+  ['main', 'host_rest', 'never'],
+  ['main', 'resolve_interval', ''],
+  ['main', 'max_size', '25M ; the same as clamd'],
+  ['main', 'max_size', '9999G'],
+  ['main', 'max_concurrent', 1.5],
+  ['main', 'details_header', 'maybe'],
+  ['main', 'debug', undefined],
+  ['infected', 'action', 'rejct'],
+  ['infected', 'action', 'accept'],
+  ['infected', 'action', 'tag discard'],
+  ['infected', 'action', 'tag quarantine'],
+  ['infected', 'message', 'Käfer'],
+  ['infected', 'message', ''],
+  ['infected', 'message', '{name} found'],
+  ['infected', 'message', '{virus} is {virus}'],
+  ['infected', 'message', 'x'.repeat(257)],
+  ['unscanned', 'error', 'discard'],
+  ['unscanned', 'timeout', 'tag'],
+  ['unscanned', 'too_large', 'ignore'],
+  ['unscanned', 'limits', 'true'],
+  ['check', 'authenticated', 'ja'],
+  ['check', 'relay', 2],
+  ['check', 'private_ip', 'true ; note'],
+  ['check', 'local_ip', ''],
+  ['quarantine', 'folder', '../up'],
+  ['quarantine', 'folder', '/etc'],
+  ['quarantine', 'folder', ''],
+  ['quarantine', 'folder', 'a/./b'],
+  ['bounce', 'from', 'nobody'],
+  ['bounce', 'from', 'a@b c'],
+  ['bounce', 'notice', ''],
+  ['bounce', 'include', 'all'],
+  ['bounce', 'limit', 10],
+  ['bounce', 'limit', '10/w'],
+  ['attachments', 'inside_archives', 'deep'],
+  ['attachments', 'action', 'accept'],
+  ['attachments', 'unreadable', 'tag'],
+  ['attachments', 'debug', 'all'],
+  ['http', 'metrics', '/metrics'],
+  ['http', 'page', 'public'],
+]
+for (const [section, key, value] of wrong) {
+  test(`[${section}] ${key} = ${JSON.stringify(value)} is refused by name`, (t) => {
+    if (value === undefined) {
+      // A key without "=" reaches us as a property without a value; it must not pass for "not there".
+      assert.match(
+        problems({ [section]: {} }, { iniLines: [`[${section}]`, key] }),
+        new RegExp(`"${key}" is not a setting`),
+      )
+      t.diagnostic('seen in the lines')
+      return
+    }
+    const message = problems({ [section]: { [key]: value } })
+    assert.ok(message.startsWith(`clamav-stream.ini: [${section}] ${key} = ${value}`.trimEnd()), message)
+    assert.match(message, /allowed is /)
+  })
+}
+
+test('a token is fit for a header, and never shown', () => {
+  for (const token of ['correct-horse-battery', 'A'.repeat(256), '', 'a1._~+/-a1._~+/-']) {
+    assert.equal(parse({ http: { token } }).http.token, token)
+  }
+  for (const token of [
+    'short',
+    'with space in the midst',
+    'A'.repeat(257),
+    'semi;colon;semi;colon',
+    1234567890123456,
+  ]) {
+    const message = problems({ http: { token } })
+    assert.match(message, /^clamav-stream\.ini: \[http\] token = \(not shown\): allowed is /)
+    assert.ok(!message.includes(String(token)))
+  }
+})
+
+test('whatever keeps a copy wants queue/quarantine in config/plugins', () => {
+  const wanting: [section: string, key: string, value: string][] = [
+    ['infected', 'action', 'quarantine reject'],
+    ['infected', 'authenticated', 'bounce quarantine'],
+    ['unscanned', 'timeout', 'quarantine'],
+  ]
+  for (const [section, key, value] of wanting) {
+    assert.equal(problems({ [section]: { [key]: value } }), '')
+    const message = problems({ [section]: { [key]: value } }, { hasQuarantine: false })
+    assert.match(message, /^config\/plugins: /)
+    assert.ok(message.includes(`[${section}] ${key}`) && message.includes('queue/quarantine'), message)
+  }
+  const without = { hasQuarantine: false }
+  assert.match(problems({}, { ...without, signatures: ['Eicar* quarantine'] }), /queue\/quarantine/)
+  // Of two rules with one pattern the first is in force.
+  const twice = ['Eicar* quarantine', 'Eicar* reject']
+  assert.match(problems({}, { ...without, signatures: twice }), /queue\/quarantine/)
+  assert.match(
+    problems({ attachments: { deny: '*.exe', action: 'quarantine' } }, without),
+    /queue\/quarantine/,
+  )
+  assert.equal(problems({ attachments: { action: 'quarantine' } }, without), '', 'nothing is denied')
+})
+
+test('the sections of the rules are read as people write them', () => {
+  const settings = parse({
+    quarantine: { folder: 'virus/kept' },
+    bounce: { from: 'Mail <no-reply@(me)>', notice: 'Schade: Virus!', include: 'None', limit: '3/D' },
+    attachments: {
+      deny: '*.exe, *.SCR',
+      inside_archives: 'no',
+      action: 'reject quarantine',
+      unreadable: 'Defer',
+    },
+  })
+  assert.equal(settings.quarantineFolder, 'virus/kept')
+  assert.deepEqual(settings.bounce, {
+    from: { name: 'Mail', address: 'no-reply@(me)' },
+    notice: 'Schade: Virus!',
+    include: 'none',
+    limit: { count: 3, perMs: 86_400_000 },
+  })
+  assert.deepEqual(
+    settings.attachments.deny.map((mask) => mask.text),
+    ['*.exe', '*.SCR'],
+  )
+  assert.equal(settings.attachments.insideArchives, false)
+  assert.equal(settings.rules.attachments.denied.text, 'quarantine reject')
+  assert.equal(settings.rules.attachments.unreadable.text, 'defer')
+})
+
+test('an unknown key or section names the nearest one, James spellings included', () => {
+  const nearest: [section: string, key: string, hint: string][] = [
+    ['main', 'maxPings', 'max_pings'],
+    ['main', 'pingIntervalMilli', 'ping_interval'],
+    ['main', 'streamBufferSize', 'stream_buffer_size'],
+    ['main', 'hosts', 'host'],
+    ['main', 'Port', 'port'],
+    ['infected', 'acton', 'action'],
+    ['main', 'action', '\\[infected\\] action'],
+    ['unscanned', 'toolarge', 'too_large'],
+    ['main', 'clamd_socket', 'host'],
+    ['main', 'timeout', 'scan_timeout'],
+    ['http', 'listen', "listen in Haraka's own http.ini"],
+  ]
+  for (const [section, key, hint] of nearest) {
+    assert.match(
+      problems({ [section]: { [key]: 'x' } }),
+      new RegExp(`${key} is no key; did you mean ${hint}\\?`),
+    )
+  }
+  assert.match(
+    problems({ infectd: { action: 'tag' } }),
+    /\[infectd\] is no section; did you mean \[infected\]\?/,
+  )
+  assert.match(
+    problems({ reject: { virus: 'x' } }),
+    /\[reject\] is no section; did you mean clamav-stream\.signatures\?/,
+  )
+})
+
+test('what is continued stands in its first line', () => {
+  const message = problems({}, { iniLines: ['host=a, \\', ' b', 'host=c'] })
+  assert.match(message, /host stands there twice, in lines 1 and 3/)
+})
+
+test('a line that goes on where none follows is named, for the loader drops it or gives it to the next section', () => {
+  for (const iniLines of [
+    ['max_size=1M \\'],
+    ['max_size=1M\\', '', '; comment'],
+    ['message=a\\', '[infected]', 'action=tag'],
+  ]) {
+    assert.ok(
+      problems({}, { iniLines }).includes(`"${iniLines[0] ?? ''}" ends in a backslash`),
+      iniLines.join('|'),
+    )
+  }
+})
+
+test('lines that the loader would skip are named; comments, blanks, sections and continued lines are fine', () => {
+  const lines = ['; comment \\', '# other', '', '[main]', 'host = a, \\', ' b', 'port=1', '  debug = true']
+  assert.equal(problems({}, { iniLines: lines }), '')
+  for (const line of ['host localhost', 'port: 3310', '[main', 'tag', '= 5']) {
+    assert.ok(problems({}, { iniLines: [line] }).includes(`"${line}" is not a setting`), line)
+  }
+})
+
+test('a key that stands there twice is named, and a list of values is none', () => {
+  const message = problems({}, { iniLines: ['host=a', '[infected]', 'action=tag', '[main]', 'host=b'] })
+  assert.match(
+    message,
+    /^clamav-stream\.ini: \[main\] host stands there twice, in lines 1 and 5, and only one/,
+  )
+  assert.match(problems({}, { iniLines: ['host=a', 'host[]=b'] }), /\[main\] host stands there twice/)
+  const { hosts } = parse({}, { iniLines: ['host[]=a', 'host[]=b:1'] }).hosts
+  assert.deepEqual(hosts, [
+    { name: 'a', port: 3310 },
+    { name: 'b', port: 1 },
+  ])
+})
+
+test('masks that cannot fit what was meant are refused', () => {
+  const deny = (value: string) => problems({ attachments: { deny: value } })
+  assert.match(
+    deny('*.com .exe'),
+    /deny = \*\.com \.exe \(did you mean \*\.exe\?\): allowed is masks such as/,
+  )
+  assert.match(deny('exe, com'), /\(did you mean \*\.exe\?\)/)
+  assert.match(deny('*.exe # windows'), /\(#\): allowed is/)
+  for (const value of ['"*.exe"', '*/x.exe', 'x'.repeat(65)]) assert.match(deny(value), /allowed is masks/)
+  const texts = (value: string) =>
+    parse({ attachments: { deny: value } }).attachments.deny.map(({ text }) => text)
+  assert.deepEqual(texts('*.exe;*.scr, *.?at .*'), ['*.exe', '*.scr', '*.?at', '.*'])
+})
+
+test('mistakes stand in the order of the file', () => {
+  const message = problems(
+    {},
+    { iniLines: ['[check]', 'relay=x', '[main]', 'port=0', 'foo', 'hosts=1', '[infectd]'] },
+  )
+  const order = ['relay', 'port', '"foo"', 'hosts', '[infectd]'].map((word) => message.indexOf(word))
+  assert.deepEqual(
+    order,
+    [...order].sort((a, b) => a - b),
+    message,
+  )
+  assert.ok(!order.includes(-1))
+})
+
+test('all mistakes stand in one message', () => {
+  const message = problems(
+    { main: { port: 'x', foo: 1 }, check: { relay: 'x' } },
+    { iniLines: ['host localhost'], signatures: ['Eicar delete'], exemptLines: ['# ours', 'network 10'] },
+  )
+  for (const part of [
+    /^6 settings are wrong/,
+    /port = x/,
+    /foo/,
+    /relay = x/,
+    /"host localhost"/,
+    /Eicar delete/,
+    /clamav-stream\.exempt: line 2: network 10: /,
+  ]) {
+    assert.match(message, part)
+  }
+})
+
+test('signature rules: wildcards, regular expressions, comments, first match, no case', () => {
+  const { signatures } = parse(
+    {},
+    {
+      signatures: [
+        'Heuristics.Phishing.* tag',
+        '/^win\\.(trojan|worm)\\./  Discard # a comment',
+        '   # only a comment',
+        'PUA.?in.X defer',
+        '/a b/ reject',
+      ],
+    },
+  ).rules
+  const action = (name: string) => signatures.find(({ pattern }) => pattern.test(name))?.action.text
+  assert.equal(signatures.length, 4)
+  assert.equal(action('heuristics.phishing.Email'), 'tag')
+  assert.equal(action('X.Heuristics.Phishing.Email'), undefined)
+  assert.equal(action('HeuristicsxPhishing.Email'), undefined)
+  assert.equal(action('Win.Trojan.Agent'), 'discard')
+  assert.equal(action('PUA.Win.X'), 'defer')
+  assert.equal(action('PUA.Win.Xy'), undefined)
+  assert.equal(action('xa by'), 'reject')
+})
+
+test('a name made to fit wildcards badly costs no more than name times pattern', () => {
+  const { signatures } = parse({}, { signatures: [`*${'a*'.repeat(30)}b reject`] }).rules
+  const started = process.cpuUsage()
+  assert.equal(signatures[0]?.pattern.test('a'.repeat(128)), false)
+  assert.equal(signatures[0].pattern.test(`${'a'.repeat(127)}B`), true)
+  assert.ok(process.cpuUsage(started).user < 1_000_000)
+})
+
+test('a wrong signature rule is named', () => {
+  const rules = ['Eicar', 'Eicar delete', '/(/ tag', 'Eicar tag quarantine', 'Eicar tag tag']
+  for (const rule of rules) {
+    const message = problems({}, { signatures: [rule] })
+    assert.ok(message.startsWith(`clamav-stream.signatures: line 1: ${rule}: `), message)
+  }
+})
+
+test('settings are frozen through and through', () => {
+  const settings = parse({}, { signatures: ['a tag'], exemptLines: ['network ::/0 user a'] })
+  assert.throws(() => Object.assign(settings.rules.unscanned, { error: actionOf('accept') }), TypeError)
+  assert.throws(() => Object.assign(settings.scan, { maxBytes: 1 }), TypeError)
+})

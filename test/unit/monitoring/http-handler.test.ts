@@ -1,0 +1,310 @@
+// Recording, access and the quarantine's figures: bounded, guarded, and off when they are to be off.
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { mkdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import path from 'node:path'
+import { test } from 'node:test'
+import type { HttpSettings } from '../../../lib/config/settings'
+import { cookieFor, mayBrowser, mayProgram } from '../../../lib/monitoring/auth'
+import { Quarantine } from '../../../lib/monitoring/dashboard/quarantine-summary'
+import { exposition, remains, type MetricsSnapshot } from '../../../lib/monitoring/metrics'
+import { loadProm, recordWith, Recorder, tell, type PageSnapshot } from '../../../lib/monitoring/recorder'
+import { TemporaryDirectory } from '../../support/process'
+import { clean, infected, someAddress, somebody, startSite } from '../../support/monitoring-site'
+import { metric } from '../../support/web'
+
+function recorderWith(settings: Partial<HttpSettings>, warnings: string[] = []) {
+  const current = { metrics: false, page: false, token: '', ...settings }
+  const recorder = new Recorder({
+    settings: () => current,
+    states: () => [someAddress],
+    version: '1.2.3',
+    warn: (text) => warnings.push(text),
+  })
+  return { recorder, current }
+}
+
+const textOf = async (...snapshots: unknown[]) =>
+  (await exposition(await loadProm(), snapshots as MetricsSnapshot[])).text
+
+test('what goes wrong in recording is said once, and does not get to the message', () => {
+  const warnings: string[] = []
+  const { recorder } = recorderWith({ page: true }, warnings)
+  const plugin = {}
+  const judge = () =>
+    tell(plugin, (one) =>
+      one.judged(infected('A'), null, 'reject', () => {
+        throw new Error('no subject')
+      }),
+    )
+  judge()
+  assert.deepEqual(warnings, [], 'nobody records yet')
+  recordWith(plugin, recorder)
+  judge()
+  judge()
+  assert.equal(warnings.length, 1)
+  assert.match(warnings.join('\n'), /no subject/)
+})
+
+test('a page that is switched off is forgotten; nothing is asked of a message while it is off', async () => {
+  const { recorder, current } = recorderWith({ page: true })
+  recorder.judged(infected('A'), null, 'reject', () => somebody)
+  const tallied = async () => ((await recorder.snapshot('page')) as PageSnapshot).tally?.infected.length
+  assert.equal(await tallied(), 1)
+  current.page = false
+  recorder.judged(infected('A'), null, 'reject', () => assert.fail('asked'))
+  assert.equal(await tallied(), undefined)
+  current.page = true
+  assert.equal(await tallied(), 0)
+})
+
+test('labels are bounded: more addresses than there can be are one', async () => {
+  const { recorder } = recorderWith({ metrics: true })
+  await recorder.snapshot('metrics')
+  for (let i = 0; i < 1000; i++) {
+    recorder.judged({ ...infected(`Name.${i}`), clamd: `192.0.2.1:${i + 1}` }, null, 'reject', () => somebody)
+  }
+  const text = await textOf(await recorder.snapshot('metrics'))
+  const series = text.split('\n').filter((line) => line.startsWith('clamav_stream_messages_total{'))
+  // One is that of the address that is known, which had no message.
+  assert.equal(series.length, 32)
+  assert.equal(metric(text, 'clamav_stream_messages_total'), 1000)
+  assert.ok(metric(text, 'clamav_stream_messages_total', { address: 'other' }) > 900)
+  assert.ok(!text.includes('Name.'))
+})
+
+test('deeds, findings and signatures are told; several processes are summed up, and what is gone stays', async () => {
+  const one = recorderWith({ metrics: true }).recorder
+  const two = recorderWith({ metrics: true }).recorder
+  await Promise.all([one.snapshot('metrics'), two.snapshot('metrics')])
+  for (const recorder of [one, two]) {
+    recorder.judged(clean, { denied: '*.exe', name: 'a.exe' }, 'reject', () => somebody)
+    recorder.did('copy', 'failed')
+    recorder.did('report', 'withheld')
+  }
+  const snapshots = [await one.snapshot('metrics'), await two.snapshot('metrics')]
+  // As over the channel between processes.
+  const sent = JSON.parse(JSON.stringify(snapshots)) as MetricsSnapshot[]
+  const text = await textOf(...sent)
+  assert.equal(metric(text, 'clamav_stream_findings_total', { finding: 'denied' }), 2)
+  assert.equal(metric(text, 'clamav_stream_findings_total', { finding: 'unreadable' }), 0)
+  assert.equal(metric(text, 'clamav_stream_copies_total', { result: 'failed' }), 2)
+  assert.equal(metric(text, 'clamav_stream_reports_total', { result: 'withheld' }), 2)
+  assert.equal(metric(text, 'clamav_stream_scan_seconds_count'), 2)
+  assert.equal(metric(text, 'clamav_stream_address_state', { state: 'up' }), 2)
+  assert.equal(metric(text, 'clamav_stream_processes'), 2)
+  assert.match(text, /clamav_stream_build_info\{version="1\.2\.3",node="[^"]+"\} 1$/m)
+
+  const [first = [], second = []] = sent
+  const gone = remains(await loadProm(), [remains(await loadProm(), [first]), second])
+  const later = await textOf(JSON.parse(JSON.stringify(gone)), first)
+  assert.equal(metric(later, 'clamav_stream_messages_total'), 3)
+  assert.equal(metric(later, 'clamav_stream_scan_bytes_count'), 3)
+  assert.equal(metric(later, 'clamav_stream_processes'), 1)
+  assert.equal(metric(later, 'clamav_stream_address_state', { state: 'up' }), 1)
+})
+
+test('however many processes end, and whatever addresses they had: as many labels as one has', async () => {
+  const prom = await loadProm()
+  let gone: MetricsSnapshot = []
+  for (let i = 0; i < 100; i++) {
+    const { recorder } = recorderWith({ metrics: true })
+    await recorder.snapshot('metrics')
+    recorder.judged({ ...clean, clamd: `192.0.2.1:${i + 1}` }, null, 'accept', () => somebody)
+    gone = remains(prom, [gone, (await recorder.snapshot('metrics')) as MetricsSnapshot])
+  }
+  const text = await textOf(JSON.parse(JSON.stringify(gone)))
+  for (const name of ['messages_total', 'scan_seconds_count']) {
+    const series = text.split('\n').filter((line) => line.startsWith(`clamav_stream_${name}{`))
+    assert.equal(series.length, 33, name)
+    assert.equal(metric(text, `clamav_stream_${name}`), 100)
+    assert.equal(metric(text, `clamav_stream_${name}`, { address: 'other' }), 68)
+  }
+})
+
+test('who may see what', () => {
+  const token = 'correct-horse-battery'
+  assert.ok(mayProgram('', {}) && mayBrowser('', {}))
+  assert.ok(mayProgram(token, { authorization: `Bearer ${token}` }))
+  assert.ok(mayProgram(token, { authorization: `bearer  ${token}` }))
+  for (const authorization of [
+    undefined,
+    '',
+    'Bearer',
+    'Bearer ',
+    `Bearer ${token} x`,
+    `Bearer ${token}x`,
+    token,
+  ]) {
+    assert.ok(!mayProgram(token, { authorization }), authorization)
+  }
+  const cookie = cookieFor(token, true)
+  assert.match(cookie, /^clamav_stream=[\w-]{43}; HttpOnly; SameSite=Strict; Secure$/)
+  assert.doesNotMatch(cookieFor(token, false), /Secure/)
+  const [pair = ''] = cookie.split(';')
+  assert.ok(mayBrowser(token, { cookie: `a=b; ${pair}; c=d` }))
+  assert.ok(!mayProgram(token, { authorization: `Bearer ${pair.split('=')[1] ?? ''}` }), 'no way back')
+  for (const other of [
+    '',
+    'clamav_stream',
+    'clamav_stream=',
+    `${pair}x`,
+    `x${pair}`,
+    `clamav_stream=${token}`,
+  ]) {
+    assert.ok(!mayBrowser(token, { cookie: other }), other)
+  }
+  assert.ok(!mayBrowser(`${token}2`, { cookie: pair }), 'another token, another cookie')
+})
+
+test('requests that are none of ours go on; the others are answered as they should be', async (t) => {
+  const site = await startSite({ page: true })
+  t.after(() => site.stop())
+  const ask = (where: string, init: RequestInit = {}) =>
+    fetch(`${site.origin}${where}`, { redirect: 'manual', ...init })
+  const expected: [string, RequestInit, number][] = [
+    ['/clamav-stream', {}, 200],
+    ['/clamav-stream', { method: 'HEAD' }, 200],
+    ['/clamav-stream/', {}, 303],
+    ['/clamav-stream/page.js', {}, 200],
+    ['/clamav-stream/page.css', {}, 200],
+    ['/clamav-stream/metrics', {}, 200],
+    ['/clamav-stream/metrics', { method: 'POST' }, 405],
+    ['/clamav-stream', { method: 'DELETE' }, 405],
+    ['/clamav-stream/session', {}, 405],
+    ['/clamav-stream/login.html', {}, 404],
+    ['/clamav-stream/../package.json', {}, 404],
+    ['/clamav-stream/%2e%2e/site.ts', {}, 404],
+    ['/clamav-stream/__proto__', {}, 404],
+    ['/clamav-streamer', {}, 404],
+  ]
+  for (const [where, init, code] of expected) {
+    const response = await ask(where, init)
+    assert.equal(response.status, code, `${init.method ?? 'GET'} ${where}`)
+    await response.arrayBuffer()
+    if (code === 404) continue
+    assert.match(
+      response.headers.get('content-security-policy') ?? '',
+      /^default-src 'none'; script-src 'self';/,
+    )
+    assert.equal(response.headers.get('x-content-type-options'), 'nosniff')
+    assert.equal(response.headers.get('referrer-policy'), 'no-referrer')
+    assert.equal(response.headers.get('cache-control'), 'no-store')
+  }
+  site.settings = { ...site.settings, metrics: false, page: false }
+  for (const [where, init] of expected) assert.equal((await ask(where, init)).status, 404, where)
+})
+
+test('the way in takes the token and nothing else', async (t) => {
+  const token = 'correct-horse-battery'
+  const site = await startSite({ page: true, token })
+  t.after(() => site.stop())
+  const send = (body: string) =>
+    fetch(`${site.origin}/clamav-stream/session`, { method: 'POST', body, redirect: 'manual' })
+  for (const body of ['', 'token=', 'token=wrong', `token=${token}x`, `other=${token}`]) {
+    const response = await send(body)
+    assert.equal(response.status, 303)
+    assert.equal(response.headers.get('location'), '../clamav-stream?wrong')
+    assert.equal(response.headers.get('set-cookie'), null)
+  }
+  const response = await send(`token=${token}`)
+  assert.equal(response.headers.get('location'), '../clamav-stream')
+  const [cookie = ''] = (response.headers.get('set-cookie') ?? '').split(';')
+  for (const where of ['', '/events']) {
+    const ask = async (headers: Record<string, string>) => {
+      const answer = await fetch(`${site.origin}/clamav-stream${where}`, { headers })
+      await answer.body?.cancel()
+      return answer.status
+    }
+    assert.equal(await ask({}), 401)
+    assert.equal(await ask({ cookie }), 200)
+    assert.equal(await ask({ authorization: `Bearer ${token}` }), 200)
+  }
+})
+
+test('a form that is too long, or broken off, is nothing to warn of', async (t) => {
+  const site = await startSite({ page: true, token: 'correct-horse-battery' })
+  // Fails if there was a warning.
+  t.after(() => site.stop())
+  const where = new URL(`${site.origin}/clamav-stream/session`)
+  for (const bytes of [5000, 1_000_000]) {
+    const response = await fetch(where, { method: 'POST', body: 'x'.repeat(bytes) })
+    assert.equal(response.status, 413)
+    await response.arrayBuffer()
+  }
+  const socket = connect(Number(where.port), where.hostname)
+  t.after(() => socket.destroy())
+  socket.write(
+    `POST ${where.pathname} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n`,
+  )
+  // With this the handler has the request.
+  await once(socket, 'data')
+  socket.destroy()
+  assert.equal((await fetch(where, { method: 'POST', body: 'token=', redirect: 'manual' })).status, 303)
+})
+
+test('the quarantine: count, size and newest, of what has changed only', async (t) => {
+  const directory = new TemporaryDirectory('kept')
+  t.after(() => directory.remove())
+  const clock = { ms: 0 }
+  const folder = path.join(directory.path, 'infected')
+  const quarantine = new Quarantine(
+    () => folder,
+    () => clock.ms,
+  )
+  const keep = (day: string, uuid: string, record: string | object, time: number) => {
+    const file = path.join(folder, day, uuid)
+    mkdirSync(path.dirname(file), { recursive: true })
+    writeFileSync(file, 'x'.repeat(100))
+    writeFileSync(`${file}.json`, typeof record === 'string' ? record : JSON.stringify(record))
+    utimesSync(file, time, time)
+  }
+  const look = () => {
+    clock.ms += 60_000
+    return quarantine.look()
+  }
+  assert.deepEqual(
+    await quarantine.look(),
+    { count: 0, bytes: 0, newest: [], isPartial: false },
+    'no folder yet',
+  )
+
+  const record = {
+    uuid: 'A',
+    time: '2026-01-15T00:00:00Z',
+    envelope: { mail_from: 'a@example.net', rcpt_to: [] },
+    client: { ip: '192.0.2.1', host: null, helo: null },
+    verdict: { outcome: 'infected', virus: 'Win.\u202eTest', reason: null },
+    attachment: null,
+  }
+  const clean = { outcome: 'clean', virus: null, reason: null }
+  for (let i = 0; i < 8; i++) keep('20260114', `OLD${i}`, record, 1000 + i)
+  keep('20260115', 'NEW', record, 5000)
+  keep('20260115', 'BROKEN', '{"envelope": ', 4000)
+  keep(
+    '20260115',
+    'NAMED',
+    { ...record, verdict: clean, attachment: { denied: '*.exe', name: 'a.exe' } },
+    3500,
+  )
+  keep('20260115', 'ODD', { envelope: { mail_from: { x: 1 } }, verdict: null }, 3000)
+  mkdirSync(path.join(folder, 'not-a-day'))
+  assert.equal((await quarantine.look())?.count, 0, 'fresh enough')
+  const kept = await look()
+  assert.equal(kept?.count, 12)
+  assert.equal(kept.bytes, 1200)
+  assert.deepEqual(kept.newest, [
+    { time: 5_000_000, uuid: 'NEW', from: 'a@example.net', what: 'Win.\ufffdTest' },
+    { time: 4_000_000, uuid: 'BROKEN', from: '', what: 'record cannot be read' },
+    { time: 3_500_000, uuid: 'NAMED', from: 'a@example.net', what: 'attachment *.exe' },
+    { time: 3_000_000, uuid: 'ODD', from: '', what: 'record cannot be read' },
+    { time: 1_007_000, uuid: 'OLD7', from: 'a@example.net', what: 'Win.\ufffdTest' },
+  ])
+
+  rmSync(path.join(folder, '20260115', 'NEW'))
+  rmSync(path.join(folder, '20260115', 'NEW.json'))
+  assert.equal((await look())?.count, 11)
+  assert.equal(await new Quarantine(() => null, Date.now).look(), null)
+  assert.equal(await new Quarantine(() => path.join(folder, '20260115', 'ODD'), Date.now).look(), null)
+})
