@@ -5,12 +5,12 @@
 
 import constants from 'haraka-constants'
 import DSN from 'haraka-dsn'
+import { gatePriority, mustStandFirst } from './lib/haraka/environment'
 import type { Connection, Next, Plugin, Server } from './lib/haraka/types'
 import { introduce, serve, stopServing } from './lib/monitoring/serve'
-import { load, startCheck, stop } from './lib/plugin/runtime'
-import { gatePriority, mustStandFirst } from './lib/haraka/environment'
-import { deferred, drop, stackOf, whileHere, type NextArgs } from './lib/plugin/hook'
-import { carryOut, examine, dispositionOf, reconsider, settle, type Disposition } from './lib/plugin/pipeline'
+import { deferred, drop, type NextArgs, stackOf, whileHere } from './lib/plugin/hook'
+import { carryOut, type Disposition, dispositionOf, examine, reconsider, settle } from './lib/plugin/pipeline'
+import { currentOf, load, startCheck, stop } from './lib/plugin/runtime'
 
 export function register(this: Plugin): void {
   mustStandFirst(this)
@@ -44,7 +44,7 @@ export function clamav_check(this: Plugin, next: Next, server: Server): void {
 /** init_http, before others, so that Haraka's own files and its 404 come after: metrics and page. */
 export function clamav_serve(this: Plugin, next: Next, server: Server): void {
   try {
-    serve(this, server)
+    serve(this, server, () => currentOf(this))
   } catch (error) {
     this.logerror(`neither metrics nor page: ${stackOf(error)}`)
   }

@@ -1,6 +1,6 @@
 // A TypeScript file of this directory as a process of its own, so that its CPU time is not counted as anybody else's. It
 // is asked and answers over node's own channel, one question at a time, and ends with this process.
-import { fork, type ChildProcess } from 'node:child_process'
+import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import path from 'node:path'
 import { onProcessEnd } from '../test/support/process'

@@ -4,13 +4,13 @@ import { FrontProcess } from './front'
 import type { Target } from './load'
 import { Postfix } from './postfix'
 import {
+  type Site,
   startSite,
   withClamavStream,
   withHarakaPluginClamd,
   withLeastScan,
   withNullSink,
   withoutScanning,
-  type Site,
 } from './sites'
 
 export const contenderNames = [

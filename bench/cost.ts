@@ -1,9 +1,9 @@
 // What one message costs: time on the clock and on the processors, contender by contender in turn.
+import { seeded, shuffled } from '../test/support/random'
 import type { Contender } from './contenders'
 import { cpuMsBetween, cpuSnapshot } from './cpu'
 import type { Load, LoadClient } from './load'
 import type { Cost, Rounds } from './results'
-import { seeded, shuffled } from '../test/support/random'
 
 export const costKinds = ['wall', 'server', 'clamd', 'front'] as const satisfies readonly (keyof Cost)[]
 

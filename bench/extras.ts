@@ -5,7 +5,7 @@ import { harakaContender } from './contenders'
 import { costOf, inTurn, warmUp } from './cost'
 import type { Load, LoadClient } from './load'
 import type { Extra, ExtraName } from './results'
-import { withClamavStream, type Site } from './sites'
+import { type Site, withClamavStream } from './sites'
 
 const loads = [
   { label: '100 kB', bytes: 100_000, count: 60, sessions: 1 },

@@ -1,6 +1,6 @@
 // Who pays for an address that swallows connections, when two others are well.
 import { openBlackHole } from '../test/support/clamd/black-hole'
-import { startClamd, type RealClamd } from '../test/support/clamd/clamd'
+import { type RealClamd, startClamd } from '../test/support/clamd/clamd'
 import type { LoadClient } from './load'
 import type { FailOver } from './results'
 import { startSite, withClamavStream } from './sites'

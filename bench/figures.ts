@@ -1,7 +1,7 @@
 // From what was measured to what is compared: what scanning adds to the same server without it.
 import { baselines, type ContenderName } from './contenders'
 import type { Cost, CostTable, Latency, Results, SizeCosts } from './results'
-import { median, spread, type Spread } from './statistics'
+import { median, type Spread, spread } from './statistics'
 
 /** What a contender costs as it is; undefined if it was not measured. */
 export function costSpread(size: SizeCosts, name: ContenderName, kind: keyof Cost): Spread | undefined {

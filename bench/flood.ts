@@ -5,7 +5,7 @@ import { startClamd } from '../test/support/clamd/clamd'
 import { keepRecord } from '../test/support/faults/fault-record'
 import { big } from '../test/support/smtp/mails'
 import { sendMessage } from '../test/support/smtp/smtp'
-import { startSite, withClamavStream, withoutScanning, type Site } from './sites'
+import { type Site, startSite, withClamavStream, withoutScanning } from './sites'
 
 export interface FloodMemory {
   messages: number

@@ -1,6 +1,6 @@
 // One run: starts clamd and the contenders, has the chosen parts measured one after the other, and stops everything.
-import { startClamd, type RealClamd } from '../test/support/clamd/clamd'
-import { startContender, titles, type Contender } from './contenders'
+import { type RealClamd, startClamd } from '../test/support/clamd/clamd'
+import { type Contender, startContender, titles } from './contenders'
 import { costOf, inTurn, warmUp } from './cost'
 import { measureExtras } from './extras'
 import { measureFailOver } from './fail-over'

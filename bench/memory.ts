@@ -4,14 +4,14 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { RealClamd } from '../test/support/clamd/clamd'
 import type { Haraka } from '../test/support/haraka/haraka'
 import { LoadClient } from './load'
-import { memoryNames, type Memory, type MemoryName, type Rounds } from './results'
+import { type Memory, type MemoryName, memoryNames, type Rounds } from './results'
 import {
+  type Site,
   startSite,
   withClamavStream,
   withHarakaPluginClamd,
   withHeldMessages,
   withoutScanning,
-  type Site,
 } from './sites'
 
 const bytes = 10_000_000

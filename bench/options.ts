@@ -1,6 +1,6 @@
 // The command line: which parts run, and of what.
 import { parseArgs } from 'node:util'
-import { contenderNames, type ContenderName } from './contenders'
+import { type ContenderName, contenderNames } from './contenders'
 
 export const partNames = ['cpu', 'latency', 'memory', 'throughput', 'fail-over', 'extras'] as const
 export type PartName = (typeof partNames)[number]

@@ -4,7 +4,7 @@ import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { freePort } from '../test/support/clamd/clamd'
-import { LoggedProcess, TemporaryDirectory, run } from '../test/support/process'
+import { LoggedProcess, run, TemporaryDirectory } from '../test/support/process'
 import { connect } from '../test/support/smtp/smtp'
 import { maxBytes } from './sites'
 

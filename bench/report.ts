@@ -2,10 +2,10 @@
 // the plugin sees how far it is from its targets, who reads the page sees the same ratios alone.
 import { contenderNames, titles } from './contenders'
 import { added, addedLatency, costSpread, middle } from './figures'
-import { memoryNames, type Cost, type CostTable, type Results, type SizeCosts } from './results'
-import { spread, type Spread } from './statistics'
-import { costTargets, paidPerRest, retainedPerMessage, targets, type Target } from './targets'
+import { type Cost, type CostTable, memoryNames, type Results, type SizeCosts } from './results'
+import { type Spread, spread } from './statistics'
 import type { Table } from './table'
+import { costTargets, paidPerRest, retainedPerMessage, type Target, targets } from './targets'
 
 export interface Section {
   title: string

@@ -2,7 +2,7 @@
 // business, what is written where documents.ts'.
 import { readResults, writeDocuments } from './documents'
 import { measureAll } from './measure'
-import { readOptions, usage, type Options } from './options'
+import { type Options, readOptions, usage } from './options'
 import { terminalSections } from './report'
 import type { Results } from './results'
 import { asText } from './table'

@@ -1,5 +1,5 @@
 // The Harakas that are compared: the same server each time, with one plugin more or less. None delivers anything.
-import { checkoutHaraka, startHaraka, type Haraka, type HarakaOptions } from '../test/support/haraka/haraka'
+import { checkoutHaraka, type Haraka, type HarakaOptions, startHaraka } from '../test/support/haraka/haraka'
 
 /** The largest message anybody takes, in bytes: 100 MiB. */
 export const maxBytes = 104_857_600

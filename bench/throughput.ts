@@ -2,7 +2,7 @@
 import type { RealClamd } from '../test/support/clamd/clamd'
 import type { LoadClient, Sent } from './load'
 import type { Throughput } from './results'
-import { startSite, withClamavStream, withHarakaPluginClamd, type Site } from './sites'
+import { type Site, startSite, withClamavStream, withHarakaPluginClamd } from './sites'
 import { SlowClamds } from './slow-clamds'
 
 const scanMs = 50

@@ -4,7 +4,7 @@
  */
 
 import { CommanderError } from 'commander'
-import { ConfigError } from '../lib/config/settings'
+import { ConfigError } from '../lib/base/config-error'
 import { program } from '../lib/cli/program'
 import { UserError } from '../lib/cli/user-error'
 

@@ -2,8 +2,8 @@
 // package, so pngquant (Debian: apt-get install pngquant) makes it a third as large; without that it stays as it is.
 import { spawnSync } from 'node:child_process'
 import path from 'node:path'
-import { Tally } from '../lib/monitoring/dashboard/stats'
 import type { AddressState } from '../lib/hosts/host-pool'
+import { Tally } from '../lib/monitoring/dashboard/stats'
 import { findChromium, launch, openPage } from '../test/support/chromium'
 import { clean, infected, pageOf, somebody, startSite, unscanned } from '../test/support/monitoring-site'
 

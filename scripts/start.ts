@@ -2,11 +2,11 @@
 // answers in words. start.mjs has checked the options and handed them over as JSON.
 import { readdirSync } from 'node:fs'
 import net from 'node:net'
-import { startClamd, type RealClamd } from '../test/support/clamd/clamd'
-import { checkoutHaraka, StartError, startHaraka, type Haraka } from '../test/support/haraka/haraka'
-import { clean, eicarAttachment } from '../test/support/smtp/mails'
+import { type RealClamd, startClamd } from '../test/support/clamd/clamd'
+import { checkoutHaraka, type Haraka, StartError, startHaraka } from '../test/support/haraka/haraka'
 import { TemporaryDirectory } from '../test/support/process'
-import { sendMessage, type Reply } from '../test/support/smtp/smtp'
+import { clean, eicarAttachment } from '../test/support/smtp/mails'
+import { type Reply, sendMessage } from '../test/support/smtp/smtp'
 
 interface Options {
   once: boolean

@@ -7,10 +7,15 @@
 import { domainToASCII } from 'node:url'
 import constants from 'haraka-constants'
 import MimeNode from 'nodemailer/lib/mime-node'
-import { replyLine, statusOf, type Answer } from '../policy/smtp-reply'
 import type { Outbound } from '../haraka/types'
-import type { NamedAddress } from '../config/value-types'
+import { type Answer, replyLine, statusOf } from '../policy/smtp-reply'
 import type { Verdict } from '../policy/verdict'
+
+export interface NamedAddress {
+  /** For people, without quotes around it; may be empty. */
+  readonly name: string
+  readonly address: string
+}
 
 export interface BounceSettings {
   /** From: of the report; `(me)` stands for the server's name. */

@@ -5,15 +5,10 @@
 
 import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
-import type { Connection, Next, Transaction } from '../haraka/types'
 import { measure } from '../base/measure'
 import { TransactionMessage } from '../haraka/transaction-message'
-
-/** What is used of queue/quarantine, or of a site's own plugin of that name. */
-export interface QuarantinePlugin {
-  quarantine(next: Next, connection: Connection): void
-  get_base_dir?(): string
-}
+import type { QuarantinePlugin } from '../haraka/types'
+import type { Connection, Transaction } from '../haraka/types'
 
 /** Milliseconds that all of it may take, and that a late second answer of the plugin is waited for. */
 export const copyMs = 20_000

@@ -4,10 +4,10 @@
  */
 
 import { rawReadings } from '../mime/charsets'
-import { continuedValues, extendedValues, percentDecoded } from '../mime/rfc2231'
-import { parameters, withoutComments, type Parameter } from '../mime/parameters'
+import { type Parameter, parameters, withoutComments } from '../mime/parameters'
 import type { ContentHeader } from '../mime/part-headers'
 import { hasFewWords, hasWords, wordReadings } from '../mime/rfc2047'
+import { continuedValues, extendedValues, percentDecoded } from '../mime/rfc2231'
 
 interface PartNames {
   readonly names: readonly Name[]

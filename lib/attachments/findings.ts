@@ -3,8 +3,8 @@
  * not seen.
  */
 
-import { deniedBy, type Mask } from './masks'
 import type { Name } from './filenames'
+import { deniedBy, type Mask } from './masks'
 import { nameForLog, shownForms } from './normalize'
 
 export interface Inspected {

@@ -7,14 +7,14 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { CancelSignal } from '../base/cancellation'
 import type { MessageSource } from '../base/message-source'
 import { Blocks } from '../mime/blocks'
-import { Budget, defaultLimits, OverBudget, turnMs, type Limits } from '../mime/budget'
-import type { Mask } from './masks'
+import { Budget, defaultLimits, type Limits, OverBudget, turnMs } from '../mime/budget'
 import type { MimeReader } from '../mime/mime-reader'
-import { Readers, type FoundArchive } from './part-readers'
-import { Sightings, type Inspected } from './findings'
 import { archiveSlots } from './archives/semaphore'
 import { tnefNames } from './archives/tnef'
 import { zipNames } from './archives/zip'
+import { type Inspected, Sightings } from './findings'
+import type { Mask } from './masks'
+import { type FoundArchive, Readers } from './part-readers'
 
 export interface InspectOptions {
   readonly masks: readonly Mask[]

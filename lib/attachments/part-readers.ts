@@ -4,14 +4,14 @@
  */
 
 import type { Budget } from '../mime/budget'
-import { ArchiveWatch, type Archive } from './archives/archive-detector'
-import { decoderOf, encodingsOf, type Encoding } from '../mime/transfer-encodings'
-import { isMessage, isMultipart, MimeReader, type BodySink, type Part } from '../mime/mime-reader'
-import { namesOf, type Name } from './filenames'
+import { type BodySink, isMessage, isMultipart, MimeReader, type Part } from '../mime/mime-reader'
 import type { ContentHeader } from '../mime/part-headers'
-import { nameForLog } from './normalize'
-import type { Sightings } from './findings'
+import { decoderOf, type Encoding, encodingsOf } from '../mime/transfer-encodings'
 import { UuencodedFiles } from '../mime/uuencode'
+import { type Archive, ArchiveWatch } from './archives/archive-detector'
+import { bareName, type Name, namesOf } from './filenames'
+import type { Sightings } from './findings'
+import { nameForLog } from './normalize'
 
 export type FoundArchive = Archive & { readonly where: string }
 
@@ -84,7 +84,10 @@ export class Readers {
   }
 
   #uuencodedFiles(where: string, isDeclared: boolean): UuencodedFiles {
-    const onName = (name: Name) => this.sightings.nameInPart(name, where)
+    const onName = (text: string) => {
+      const name = bareName(text)
+      if (name) this.sightings.nameInPart(name, where)
+    }
     return new UuencodedFiles(onName, () => this.#archiveWatch(where), isDeclared)
   }
 

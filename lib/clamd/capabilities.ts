@@ -2,13 +2,13 @@
  * Is it a clamd, which one, and what does it offer: PING and VERSIONCOMMANDS, each on a connection of its own.
  */
 
-import type { Address } from './address'
-import { Deadline, type CancelSignal } from '../base/cancellation'
+import { type CancelSignal, Deadline } from '../base/cancellation'
 import { printable } from '../base/text'
+import type { Address } from './address'
+import type { Connect } from './connection'
 import { CommandConnection } from './connection'
-import type { Connect } from './exchange'
 import { Failure } from './errors'
-import { command, parseOffer, parseReply, type Offer } from './protocol'
+import { command, type Offer, parseOffer, parseReply } from './protocol'
 
 export interface Inquiry {
   readonly connect: Connect

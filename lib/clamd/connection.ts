@@ -3,11 +3,10 @@
  * exchange's signal. Knows terminators and sizes, not what a reply means (protocol.ts).
  */
 
-import type { Socket } from 'node:net'
-import type { Address } from './address'
+import type { NetConnectOpts, Socket } from 'node:net'
 import type { CancelSignal } from '../base/cancellation'
 import { printable } from '../base/text'
-import type { Exchange } from './exchange'
+import type { Address } from './address'
 import { Failure, NoReply, ofThisMachine, type Step } from './errors'
 import { maxReplyBytes, parseReply, type Reply } from './protocol'
 
@@ -17,7 +16,15 @@ const fullPauseMs = 10
 /** Milliseconds after OK in which clamd's end of the connection is waited for. */
 const lingerMs = 100
 
-export type Dialling = Pick<Exchange, 'connect' | 'connectMs' | 'signal'>
+export type Connect = (options: NetConnectOpts) => Socket
+
+export interface Dialling {
+  readonly connect: Connect
+  /** Milliseconds for each connection to be made. */
+  readonly connectMs: number
+  /** Ends the exchange at once; its reason is what the exchange rejects with. */
+  readonly signal: CancelSignal
+}
 
 /** Resolves with a connected socket; rejects with a Failure, or with the signal's reason. */
 export function dial(
@@ -99,7 +106,7 @@ export class CommandConnection {
   }
 
   /** It obeys the signal until it is closed or detached. */
-  static async open(how: Dialling & Pick<Exchange, 'address'>): Promise<CommandConnection> {
+  static async open(how: Dialling & { readonly address: Address }): Promise<CommandConnection> {
     const line = new CommandConnection(await dial(how, how.address, 'connect'))
     line.attach(how.signal)
     return line

@@ -3,30 +3,22 @@
  * replies are protocol.ts', failures failure.ts', and the message is a MessageSource (source.ts).
  */
 
-import type { NetConnectOpts, Socket } from 'node:net'
 import type { Address } from './address'
-import type { CancelSignal } from '../base/cancellation'
+import type { Dialling } from './connection'
 import type { Step } from './errors'
 import type { Reply } from './protocol'
 import type { Sessions } from './session-pool'
 
-export type Connect = (options: NetConnectOpts) => Socket
-
-export interface Exchange {
-  readonly connect: Connect
+export interface Exchange extends Dialling {
   readonly address: Address
   /** Where INSTREAM connections come from and go to, for a daemon that has IDSESSION; null: one for each message. */
   readonly sessions: Sessions | null
   /** False: not over a connection that has carried a message before. */
   readonly mayBeKept: boolean
-  /** Milliseconds for each connection to be made. */
-  readonly connectMs: number
   /** Bytes per write to the data connection, and per INSTREAM chunk. */
   readonly bufferBytes: number
   /** Most bytes of one message that are sent, our own Received line included. */
   readonly maxBytes: number
-  /** Ends the exchange at once; its reason is what the exchange rejects with. */
-  readonly signal: CancelSignal
   /** Told when the dialogue comes to a step. */
   readonly at: (step: Step, detail?: string) => void
 }

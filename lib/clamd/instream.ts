@@ -5,11 +5,11 @@
 
 import type { MessageSource } from '../base/message-source'
 import { CommandConnection } from './connection'
-import type { DialogueResult, Exchange } from './exchange'
 import { Failure, NoReply, SessionOver } from './errors'
+import type { DialogueResult, Exchange } from './exchange'
 import { command, type Reply } from './protocol'
-import { Upload } from './upload'
 import type { Session, Sessions } from './session-pool'
+import { Upload } from './upload'
 
 /** Resolves with clamd's reply, `clean` only after a completely sent message. Rejects with a Failure or TooLarge. */
 export async function instream(how: Exchange, message: MessageSource): Promise<DialogueResult> {

@@ -3,9 +3,9 @@
  * connecting costs more than scanning a small one. One scan in flight on each. Wire layout: docs/protocol.md.
  */
 
-import type { Address } from './address'
 import type { CancelSignal } from '../base/cancellation'
 import { printable } from '../base/text'
+import type { Address } from './address'
 import { CommandConnection, type Dialling } from './connection'
 import { Failure, SessionOver } from './errors'
 import { command, numbered, parseReply, type Reply } from './protocol'

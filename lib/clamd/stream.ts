@@ -4,11 +4,11 @@
  */
 
 import type { Socket } from 'node:net'
-import type { Address } from './address'
 import type { MessageSource } from '../base/message-source'
+import type { Address } from './address'
 import { CommandConnection, dial } from './connection'
-import type { DialogueResult, Exchange } from './exchange'
 import { Failure } from './errors'
+import type { DialogueResult, Exchange } from './exchange'
 import { command, isUnmet, parsePort, parseReply, type Reply } from './protocol'
 import { Upload } from './upload'
 

@@ -6,9 +6,9 @@
 import { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
 import type { Sink } from '../base/message-source'
-import type { Exchange } from './exchange'
-import { TooLarge } from './errors'
 import { Framing, type Parcel } from './chunk-encoder'
+import { TooLarge } from './errors'
+import type { Exchange } from './exchange'
 import { headLine } from './protocol'
 import { Turn, type Waiter } from './read-queue'
 

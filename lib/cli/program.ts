@@ -4,17 +4,17 @@
  */
 
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { version } from './package'
+import { Wrong } from '../base/invalid'
+import { duration } from '../config/value-types'
 import { check, type CheckOptions } from './check/command'
-import { remove } from './quarantine/delete'
+import { version } from './package'
 import type { ChangeOptions } from './quarantine/confirm'
+import type { CommonOptions } from './quarantine/context'
+import { remove } from './quarantine/delete'
 import { list, show } from './quarantine/look'
 import { release, type ReleaseOptions } from './quarantine/release'
 import { rescan, type RescanOptions } from './quarantine/rescan'
-import type { CommonOptions } from './quarantine/context'
 import { scan, type ScanOptions } from './scan/command'
-import { duration } from '../config/value-types'
-import { Wrong } from '../base/invalid'
 
 /** Told the exit code of the command that ran. */
 export type Done = (code: number) => void

@@ -6,9 +6,9 @@
 import { domainToASCII } from 'node:url'
 import { closest } from 'fastest-levenshtein'
 import ipaddr from 'ipaddr.js'
-import { listed, refusal, type Kind } from './value-types'
-import { fitsWildcards } from '../base/wildcards'
 import { Wrong } from '../base/invalid'
+import { fitsWildcards } from '../base/wildcards'
+import { type Kind, listed, refusal } from './value-types'
 
 /** The two sides of an address; Haraka has the domain in ASCII, and both empty for the null sender. */
 export interface Mailbox {

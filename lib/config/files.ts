@@ -5,7 +5,7 @@
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { ConfigError } from './settings'
+import { ConfigError } from '../base/config-error'
 import type { Plugin } from '../haraka/types'
 import { parseIni } from './ini'
 import { entryIn } from './lists'

@@ -4,12 +4,12 @@
  */
 
 import { closest } from 'fastest-levenshtein'
-import type { Host } from '../clamd/address'
-import { parseIni, type Ini, type Problem } from './ini'
-import { entryIn } from './lists'
-import { fileNames, schema, type Key, type Section, type Values } from './schema'
-import { hosts, refusal } from './value-types'
 import { Wrong } from '../base/invalid'
+import type { Host } from '../clamd/address'
+import { type Ini, parseIni, type Problem } from './ini'
+import { entryIn } from './lists'
+import { fileNames, type Key, schema, type Section, type Values } from './schema'
+import { hosts, refusal } from './value-types'
 
 /** The lines of a file; none: there is no such file. */
 interface Lines {

@@ -9,6 +9,7 @@ import {
   fallback,
   folder,
   hosts,
+  type Kind,
   mailbox,
   masks,
   oneOf,
@@ -20,7 +21,6 @@ import {
   token,
   whole,
   yesNo,
-  type Kind,
 } from './value-types'
 
 export const fileNames = {

@@ -3,16 +3,17 @@
  * line. Reads no files and knows no Haraka: it is handed their lines.
  */
 
-import type { Action } from '../policy/action'
 import type { BounceSettings } from '../actions/bounce'
 import type { Mask } from '../attachments/masks'
-import { parseExemption, type Exemption } from './exemptions'
-import type { HostSettings } from '../hosts/host-pool'
-import type { Check, Rules } from '../policy/rules'
+import { ConfigError } from '../base/config-error'
 import type { ProofSettings } from '../health/monitor'
-import type { ScanSettings } from '../scan/scanner'
-import { fileNames } from './schema'
+import type { HostSettings } from '../hosts/host-pool'
+import type { Action } from '../policy/action'
+import type { Check, Rules } from '../policy/rules'
+import type { ScanSettings } from '../scan/scan-state'
+import { type Exemption, parseExemption } from './exemptions'
 import { SettingsReader, type Sources } from './reader'
+import { fileNames } from './schema'
 import { parseSignatureRule } from './signature-rules'
 
 export interface Settings {
@@ -48,20 +49,6 @@ export interface HttpSettings {
   readonly page: boolean
   /** Asked of whoever wants to see either; empty: nothing is asked. */
   readonly token: string
-}
-
-/** All that is wrong with the settings, in one message. */
-export class ConfigError extends Error {
-  override readonly name = 'ConfigError'
-  constructor(problems: readonly string[]) {
-    super(
-      problems.length === 1
-        ? problems.join('')
-        : `${problems.length} settings are wrong:${problems.map((problem) => `\n  ${problem}`).join('')}`,
-    )
-    // Haraka logs the stack of what stops it; an administrator's mistake has nothing to do with our lines.
-    this.stack = `${this.name}: ${this.message}`
-  }
 }
 
 /**

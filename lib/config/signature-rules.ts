@@ -2,10 +2,10 @@
  * config/clamav-stream.signatures: what is done about which signature name, one rule a line.
  */
 
+import { Wrong } from '../base/invalid'
+import { matcherOf } from '../base/wildcards'
 import type { SignatureRule } from '../policy/rules'
 import { actionWords } from './value-types'
-import { matcherOf } from '../base/wildcards'
-import { Wrong } from '../base/invalid'
 
 /** Parses `PATTERN ACTION…`: wildcards `*` and `?`, or a regular expression between slashes; not case-sensitive. */
 export function parseSignatureRule(rule: string): SignatureRule | Wrong {

@@ -5,10 +5,11 @@
 
 import bytes from 'bytes'
 import ms from 'ms'
-import { parseAction, type Action } from '../policy/action'
-import { parseHost, type Host } from '../clamd/address'
-import { parseMasks, type Mask } from '../attachments/masks'
+import type { NamedAddress } from '../actions/bounce'
+import { type Mask, parseMasks } from '../attachments/masks'
 import { Wrong } from '../base/invalid'
+import { type Host, parseHost } from '../clamd/address'
+import { type Action, parseAction } from '../policy/action'
 
 export interface Kind<T> {
   /** In words. A Wrong has a reason only where there is more to say than this. */
@@ -101,12 +102,6 @@ export const folder: Kind<string> = {
     const isSafe = /^[\w.-]+(\/[\w.-]+)*$/.test(text) && !text.split('/').some((part) => /^\.+$/.test(part))
     return isSafe ? text : new Wrong()
   },
-}
-
-export interface NamedAddress {
-  /** For people, without quotes around it; may be empty. */
-  readonly name: string
-  readonly address: string
 }
 
 /** An address for a From: header; `(me)` stands for the server's name. */

@@ -5,11 +5,11 @@
 
 import { hostname } from 'node:os'
 import ms from 'ms'
-import type { QuarantinePlugin } from '../actions/quarantine'
-import { ConfigError } from '../config/settings'
+import { ConfigError } from '../base/config-error'
+import type { ScanSettings } from '../scan/scan-state'
+import { bytesLimit, type HarakaLimits, inactivityLimit, misfits, sizeText, usualMaxScanMs } from './limits'
+import type { QuarantinePlugin } from './types'
 import type { Plugin } from './types'
-import { bytesLimit, inactivityLimit, misfits, sizeText, usualMaxScanMs, type HarakaLimits } from './limits'
-import type { ScanSettings } from '../scan/scanner'
 
 export const quarantineName = 'queue/quarantine'
 

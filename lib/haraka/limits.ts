@@ -4,7 +4,7 @@
  */
 
 import bytesText from 'bytes'
-import type { ScanSettings } from '../scan/scanner'
+import type { ScanSettings } from '../scan/scan-state'
 
 /** Null: not to be seen. */
 export interface HarakaLimits {

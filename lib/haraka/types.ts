@@ -111,3 +111,9 @@ export interface MessageStream {
   /** From haraka-message-stream 2.0.4 on. */
   unpipe?(): void
 }
+
+/** What is used of queue/quarantine, or of a site's own plugin of that name. */
+export interface QuarantinePlugin {
+  quarantine(next: Next, connection: Connection): void
+  get_base_dir?(): string
+}

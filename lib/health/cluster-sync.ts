@@ -4,8 +4,8 @@
  * so far. How they reach each other is channel.ts' business.
  */
 
-import type { Address } from '../clamd/address'
 import type { ToMaster, ToWorkers } from '../base/cluster-channel'
+import type { Address } from '../clamd/address'
 import type { AddressNews } from '../hosts/host-pool'
 import type { AddressFacts } from '../hosts/host-state'
 

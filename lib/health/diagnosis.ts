@@ -4,7 +4,7 @@
  */
 
 import { sizeText } from '../haraka/limits'
-import type { Proof } from './self-test'
+import type { Proof } from '../hosts/host-state'
 
 /**
  * `blind`: does not find the test file. `finds`: does, and up to which size was not looked for. `whole`: up to

@@ -2,10 +2,10 @@
  * What the log is told of a proof: what is not as it was, what that means for mail, and what to do about it.
  */
 
-import { failureText, type Failure } from '../clamd/errors'
+import { type Failure, failureText } from '../clamd/errors'
 import { sizeText } from '../haraka/limits'
-import { oddities, sightOf, type Judgement, type Kind } from './diagnosis'
-import type { Proof } from './self-test'
+import type { Proof } from '../hosts/host-state'
+import { type Judgement, type Kind, oddities, sightOf } from './diagnosis'
 
 /** To be put behind the address. */
 export interface News {

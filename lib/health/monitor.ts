@@ -4,18 +4,19 @@
  * in one process of a Haraka; who is told is its owner's business.
  */
 
-import { addressText, type Address } from '../clamd/address'
-import { parseEngine, tooOld, type Engine } from '../clamd/version'
-import type { Connect } from '../clamd/exchange'
-import { Failure, failureText } from '../clamd/errors'
+import { type Address, addressText } from '../clamd/address'
 import { inquire } from '../clamd/capabilities'
-import { hasSessions, protocolOf, type Offer, type Protocol } from '../clamd/protocol'
+import type { Connect } from '../clamd/connection'
+import { Failure, failureText } from '../clamd/errors'
+import { hasSessions, type Offer, type Protocol, protocolOf } from '../clamd/protocol'
+import { type Engine, parseEngine, tooOld } from '../clamd/version'
 import type { AddressNews } from '../hosts/host-pool'
+import type { Proof } from '../hosts/host-state'
 import type { AddressFacts } from '../hosts/host-state'
-import type { ScanSettings } from '../scan/scanner'
-import type { StartupLog } from './startup-check'
+import type { ScanSettings } from '../scan/scan-state'
 import { newsOf } from './log-lines'
-import { proveAsMail, type Proof } from './self-test'
+import { proveAsMail } from './self-test'
+import type { StartupLog } from './startup-check'
 
 export interface ProofSettings {
   readonly selfTest: 'full' | 'eicar' | 'off'

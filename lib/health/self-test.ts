@@ -4,15 +4,16 @@
  * that is done, and what follows from it, is watch.ts' and hosts.ts' business.
  */
 
+import { type CancelSignal, Deadline } from '../base/cancellation'
 import type { Address } from '../clamd/address'
-import type { TryOut } from '../scan/attempt'
-import { Deadline, type CancelSignal } from '../base/cancellation'
+import type { Connect } from '../clamd/connection'
 import { dialogue } from '../clamd/dialogue'
-import type { Connect } from '../clamd/exchange'
 import { Failure, failureText, type Step } from '../clamd/errors'
 import { isLimitName, type Protocol, type Reply } from '../clamd/protocol'
-import { harmlessMail, leastProbeBytes, nestedMail, testFileMail } from './test-mails'
+import type { Alarm, Proof } from '../hosts/host-state'
+import type { TryOut } from '../scan/attempt'
 import type { Probe } from './padded-mail'
+import { harmlessMail, leastProbeBytes, nestedMail, testFileMail } from './test-mails'
 
 export interface ProveSettings {
   /** As `self_test` has it, and `test file`: that alone, without the other small mails. */
@@ -28,32 +29,6 @@ export interface ProveSettings {
   readonly provenBefore?: number | null
   /** Told when the test file was found, before anything else is tried. */
   readonly onSeeing?: () => void
-}
-
-export interface Alarm {
-  /** `found`: something was found in it. `failed`: there was no verdict. */
-  readonly kind: 'found' | 'failed'
-  readonly text: string
-}
-
-/** Plain JSON, since it goes from one process of a cluster to the others. */
-export interface Proof {
-  /** The test file was found. False: no signatures, or attachments are not decoded. */
-  readonly findsTestFile: boolean
-  /** Largest message in bytes that was found scanned to its end, our Received line included; null: not looked for. */
-  readonly provenBytes: number | null
-  /** The limit is all that was asked for. */
-  readonly provesMaxBytes: boolean
-  /** What clamd said to the smallest probe in which it missed the test file; null: it missed none. */
-  readonly missed: string | null
-  /** What came of a harmless mail in place of OK; null: it was OK. */
-  readonly alarm: Alarm | null
-  /** AlertExceedsMax is set: what was not scanned to the end is not said to be OK. null: that did not show. */
-  readonly tellsLimits: boolean | null
-  readonly probes: number
-  /** Sent with all of them together. */
-  readonly sentBytes: number
-  readonly ms: number
 }
 
 /** Probes between the largest proven and the smallest unproven size; each halves what is between. */

@@ -4,11 +4,11 @@
  */
 
 import pRetry from 'p-retry'
-import { addressText, type Address } from '../clamd/address'
-import type { Connect } from '../clamd/exchange'
-import { Failure, failureText, ofThisMachine } from '../clamd/errors'
+import { type Address, addressText } from '../clamd/address'
 import { inquire } from '../clamd/capabilities'
-import { hasSessions, protocolOf, type Offer, type Protocol } from '../clamd/protocol'
+import type { Connect } from '../clamd/connection'
+import { Failure, failureText, ofThisMachine } from '../clamd/errors'
+import { hasSessions, type Offer, type Protocol, protocolOf } from '../clamd/protocol'
 import type { Hosts } from '../hosts/host-pool'
 
 export interface StartupSettings {

@@ -3,14 +3,14 @@
  * flight, and what has been learnt of it. Makes no connection and reads no message.
  */
 
-import { addressText, type Address } from '../clamd/address'
 import type { CancelSignal } from '../base/cancellation'
-import type { Engine } from '../clamd/version'
-import type { Protocol } from '../clamd/protocol'
-import { apply, fits, inherited, unknownAddress, type AddressFacts, type KnownAddress } from './host-state'
-import { Lease, type AddressOutcome, type LeaseListener, type Others } from './lease'
-import { Names, type NameSettings } from './resolver'
 import { Waiting, within } from '../base/wait-queue'
+import { type Address, addressText } from '../clamd/address'
+import type { Protocol } from '../clamd/protocol'
+import type { Engine } from '../clamd/version'
+import { type AddressFacts, apply, fits, inherited, type KnownAddress, unknownAddress } from './host-state'
+import { type AddressOutcome, Lease, type LeaseListener, type Others } from './lease'
+import { Names, type NameSettings } from './resolver'
 import type { World } from './system'
 
 export interface HostSettings extends NameSettings {

@@ -2,10 +2,35 @@
  * One address with what is known of it: how it did, what it speaks, what it was proven to scan. Kept by hosts.ts.
  */
 
-import { addressText, type Address } from '../clamd/address'
-import type { Engine } from '../clamd/version'
+import { type Address, addressText } from '../clamd/address'
 import type { Protocol } from '../clamd/protocol'
-import type { Proof } from '../health/self-test'
+import type { Engine } from '../clamd/version'
+
+export interface Alarm {
+  /** `found`: something was found in it. `failed`: there was no verdict. */
+  readonly kind: 'found' | 'failed'
+  readonly text: string
+}
+
+/** Plain JSON, since it goes from one process of a cluster to the others. */
+export interface Proof {
+  /** The test file was found. False: no signatures, or attachments are not decoded. */
+  readonly findsTestFile: boolean
+  /** Largest message in bytes that was found scanned to its end, our Received line included; null: not looked for. */
+  readonly provenBytes: number | null
+  /** The limit is all that was asked for. */
+  readonly provesMaxBytes: boolean
+  /** What clamd said to the smallest probe in which it missed the test file; null: it missed none. */
+  readonly missed: string | null
+  /** What came of a harmless mail in place of OK; null: it was OK. */
+  readonly alarm: Alarm | null
+  /** AlertExceedsMax is set: what was not scanned to the end is not said to be OK. null: that did not show. */
+  readonly tellsLimits: boolean | null
+  readonly probes: number
+  /** Sent with all of them together. */
+  readonly sentBytes: number
+  readonly ms: number
+}
 
 /** What is found out about an address besides its answers to mail; a part left out stays as it is. */
 export interface AddressFacts {

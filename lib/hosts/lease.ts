@@ -3,9 +3,9 @@
  */
 
 import type { Address } from '../clamd/address'
-import type { Engine } from '../clamd/version'
 import type { Protocol } from '../clamd/protocol'
-import { distrust, trust, type KnownAddress } from './host-state'
+import type { Engine } from '../clamd/version'
+import { distrust, type KnownAddress, trust } from './host-state'
 
 /** What a scan came to, as far as it says something about the address. */
 export type AddressOutcome = 'worked' | 'failed'

@@ -3,7 +3,7 @@
  * nothing of what becomes of an address.
  */
 
-import { addressText, type Address, type Host } from '../clamd/address'
+import { type Address, addressText, type Host } from '../clamd/address'
 import type { World } from './system'
 
 export interface NameSettings {

@@ -4,11 +4,11 @@
  * program is reported as well: for names, a part too many does no harm and a part too few does.
  */
 
-import { continuedValues, extendedValues } from './rfc2231'
-import { encodingsOf } from './transfer-encodings'
 import { LoneDelimiters } from './bare-cr-delimiters'
 import { parameters, withoutComments } from './parameters'
-import { contentHeaders, type ContentHeader } from './part-headers'
+import { type ContentHeader, contentHeaders } from './part-headers'
+import { continuedValues, extendedValues } from './rfc2231'
+import { encodingsOf } from './transfer-encodings'
 
 export interface Part {
   /** 0 is the message itself, then counted in the order of the message. */

@@ -3,7 +3,6 @@
  * and the names of yEnc, whose content is left alone.
  */
 
-import { bareName, type Name } from '../attachments/filenames'
 import type { BodySink } from './mime-reader'
 
 /** Characters of a line that are looked at. */
@@ -27,7 +26,7 @@ export class UuencodedFiles implements BodySink {
   #file: BodySink | null = null
 
   constructor(
-    private readonly onName: (name: Name) => void,
+    private readonly onName: (name: string) => void,
     /** Takes the content of one file. */
     private readonly openFile: () => BodySink,
     /** Whether the headers say that this is uuencode. */
@@ -80,12 +79,12 @@ export class UuencodedFiles implements BodySink {
     this.#emptySeen = false
     const isData = this.isDeclared || (encodedLine.test(line) && (!wasEmpty || hasItsLength(line)))
     if (announced !== null && !began && isData) {
-      this.#named(announced)
+      this.onName(announced)
       this.#file = this.openFile()
       this.#fileLine(line)
     }
     const name = yenc.exec(line)?.groups?.name
-    if (name !== undefined) this.#named(name)
+    if (name !== undefined) this.onName(name)
   }
 
   #fileLine(line: string): void {
@@ -96,11 +95,6 @@ export class UuencodedFiles implements BodySink {
   #endFile(): void {
     this.#file?.end()
     this.#file = null
-  }
-
-  #named(text: string): void {
-    const name = bareName(text)
-    if (name) this.onName(name)
   }
 }
 

@@ -11,9 +11,9 @@ import { cookieFor, isSame, mayBrowser, mayProgram } from './auth'
 import type { Gather } from './cluster-collect'
 import { Feed } from './dashboard/event-stream'
 import type { Quarantine } from './dashboard/quarantine-summary'
+import { viewOf } from './dashboard/view'
 import { exposition, type MetricsSnapshot, type Prom } from './metrics'
 import type { PageSnapshot } from './recorder'
-import { viewOf } from './dashboard/view'
 
 interface HandlerParts {
   readonly settings: () => HttpSettings
@@ -26,7 +26,7 @@ interface HandlerParts {
 /** As express hands it on: `url` is below where the site is mounted, `originalUrl` is the whole. */
 export type HandlerRequest = IncomingMessage & { readonly originalUrl?: string }
 
-const files = path.join(__dirname, 'page')
+const files = path.join(__dirname, 'dashboard', 'page')
 const mostFormBytes = 4096
 
 /** Everything comes from here, and nothing in a string can become a script. */

@@ -7,8 +7,8 @@ import type { HttpSettings } from '../config/settings'
 import type { AddressState } from '../hosts/host-pool'
 import type { AttachmentFinding, Verdict } from '../policy/verdict'
 import type { SnapshotKind } from './cluster-collect'
-import { Metrics, type Deeds, type MetricsSnapshot, type Prom } from './metrics'
-import { Tally, type Correspondence, type TallySnapshot } from './dashboard/stats'
+import { type Correspondence, Tally, type TallySnapshot } from './dashboard/stats'
+import { type Deeds, Metrics, type MetricsSnapshot, type Prom } from './metrics'
 
 /** What the page is made of; `tally` is null in a process that has just been told that there is a page. */
 export interface PageSnapshot {

@@ -5,37 +5,47 @@
 
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { ToMaster, ToWorkers, type Failed } from '../base/cluster-channel'
-import type { Plugin, Server } from '../haraka/types'
-import { currentOf } from '../plugin/runtime'
+import { type Failed, ToMaster, ToWorkers } from '../base/cluster-channel'
+import type { Settings } from '../config/settings'
 import { quarantinePlugin } from '../haraka/environment'
+import type { Plugin, Server } from '../haraka/types'
+import type { Hosts } from '../hosts/host-pool'
 import {
   alone,
-  Master,
-  Worker,
   type Fold,
   type Gather,
+  Master,
   type SnapshotKind,
   type TakeSnapshot,
+  Worker,
 } from './cluster-collect'
 import { Quarantine } from './dashboard/quarantine-summary'
-import { remains, type MetricsSnapshot } from './metrics'
-import { loadProm, recordWith, Recorder, type PageSnapshot } from './recorder'
-import { Handler, type HandlerRequest } from './http-handler'
 import { remainsOfPages } from './dashboard/view'
+import { Handler, type HandlerRequest } from './http-handler'
+import { type MetricsSnapshot, remains } from './metrics'
+import { loadProm, type PageSnapshot, Recorder, recordWith } from './recorder'
 
 /** What ends the plugin's part in this process. */
 const ends = new WeakMap<Plugin, () => void>()
 
-/** For init_http: begins to record, and puts the site where Haraka's own files and its 404 come after it. */
-export function serve(plugin: Plugin, { cluster, http }: Server): void {
+/** What is in force at this moment. */
+export interface Running {
+  readonly settings: Pick<Settings, 'http' | 'quarantineFolder'>
+  readonly hosts: Pick<Hosts, 'states'>
+}
+
+/**
+ * For init_http: begins to record, and puts the site where Haraka's own files and its 404 come after it.
+ * @param running asked each time, for a reload may have changed it
+ */
+export function serve(plugin: Plugin, { cluster, http }: Server, running: () => Running): void {
   const app = http?.app
   if (!app) return
-  const settings = () => currentOf(plugin).settings.http
+  const settings = () => running().settings.http
   const warn = (text: string) => plugin.logwarn(text)
   const recorder = new Recorder({
     settings,
-    states: () => currentOf(plugin).hosts.states(),
+    states: () => running().hosts.states(),
     version: versionOf(plugin),
     warn,
   })
@@ -44,7 +54,7 @@ export function serve(plugin: Plugin, { cluster, http }: Server): void {
   const { gather, stop } = isWorker
     ? follow(plugin, answer)
     : { gather: alone(answer), stop: () => undefined }
-  const quarantine = new Quarantine(() => quarantineFolder(plugin), Date.now)
+  const quarantine = new Quarantine(() => quarantineFolder(plugin, running().settings), Date.now)
   const site = new Handler({ settings, gather, prom: loadProm, quarantine, warn })
   app.use('/clamav-stream', (request: HandlerRequest, response, next) => site.handle(request, response, next))
   recordWith(plugin, recorder)
@@ -92,9 +102,9 @@ async function foldOf(part: SnapshotKind): Promise<Fold> {
   return (answers) => remains(prom, answers as readonly MetricsSnapshot[])
 }
 
-function quarantineFolder(plugin: Plugin): string | null {
+function quarantineFolder(plugin: Plugin, settings: Running['settings']): string | null {
   const base = quarantinePlugin(plugin)?.get_base_dir?.()
-  return base === undefined ? null : path.join(base, currentOf(plugin).settings.quarantineFolder)
+  return base === undefined ? null : path.join(base, settings.quarantineFolder)
 }
 
 /** Of this package, from its package.json, which is what Haraka has loaded. */

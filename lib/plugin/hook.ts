@@ -4,13 +4,13 @@
  */
 
 import constants from 'haraka-constants'
-import type { Action } from '../policy/action'
 import { Cancellation } from '../base/cancellation'
-import type { Connection, Next, Plugin, Transaction } from '../haraka/types'
 import { removeForged } from '../haraka/headers'
-import { currentOf, type Live } from './runtime'
+import type { Connection, Next, Plugin, Transaction } from '../haraka/types'
+import type { Action } from '../policy/action'
 import type { Decision } from '../policy/rules'
 import type { AttachmentFinding, Verdict } from '../policy/verdict'
+import { currentOf, type Live } from './runtime'
 
 /** What the scan, the attachments and the rules came to. */
 export interface Judgement {

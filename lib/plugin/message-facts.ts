@@ -4,12 +4,12 @@
  */
 
 import type { Refused } from '../actions/bounce'
+import type { QuarantineRecord } from '../actions/quarantine-record'
 import type { Envelope } from '../config/exemptions'
-import type { Connection, Transaction } from '../haraka/types'
 import { isNamed } from '../haraka/headers'
+import type { Connection, Transaction } from '../haraka/types'
 import type { Correspondence } from '../monitoring/dashboard/stats'
 import type { SenderFacts } from '../policy/rules'
-import type { QuarantineRecord } from '../actions/quarantine-record'
 import type { AttachmentFinding, Note } from '../policy/verdict'
 
 export function senderOf(connection: Connection, transaction: Transaction): SenderFacts {

@@ -4,35 +4,35 @@
  */
 
 import { inspect as inspectValue } from 'node:util'
-import { delivers, parseAction, withoutReport, type Action, type Ending } from '../policy/action'
 import { composeReport, ReportLimiter, sendReport } from '../actions/bounce'
 import { keepCopy } from '../actions/quarantine'
-import { answerTo, notKept, type Answer } from '../policy/smtp-reply'
 import { inspect } from '../attachments/inspect'
 import { Deadline } from '../base/cancellation'
-import { tooOld } from '../clamd/version'
 import type { MessageSource } from '../base/message-source'
-import { correspondenceOf, envelopeOf, recordOf, refusedOf, senderOf, userOf } from './message-facts'
+import { tooOld } from '../clamd/version'
 import { exemptedBy } from '../config/exemptions'
-import type { Outbound } from '../haraka/types'
-import { mark } from '../haraka/headers'
-import { tell } from '../monitoring/recorder'
-import { lookMs } from './runtime'
-import { TransactionMessage } from '../haraka/transaction-message'
 import { quarantinePlugin, serverName } from '../haraka/environment'
-import { stackOf, type Judgement, type Message } from './hook'
+import { mark } from '../haraka/headers'
+import { TransactionMessage } from '../haraka/transaction-message'
+import type { Outbound } from '../haraka/types'
+import { tell } from '../monitoring/recorder'
+import { type Action, delivers, type Ending, parseAction, withoutReport } from '../policy/action'
 import { decide, exemptsSender, isSettledByScan, possible, type SenderFacts } from '../policy/rules'
+import { type Answer, answerTo, notKept } from '../policy/smtp-reply'
 import {
+  type AttachmentFinding,
   exemptVerdict,
   failedVerdict,
   isExempt,
   logLine,
+  type Note,
   noteOf,
   resultOf,
-  type AttachmentFinding,
-  type Note,
   type Verdict,
 } from '../policy/verdict'
+import { type Judgement, type Message, stackOf } from './hook'
+import { correspondenceOf, envelopeOf, recordOf, refusedOf, senderOf, userOf } from './message-facts'
+import { lookMs } from './runtime'
 
 /** How a message ends, and the answer that goes with `reject` and `defer`. */
 export type Disposition =

@@ -8,17 +8,8 @@ import { existsSync } from 'node:fs'
 import { connect } from 'node:net'
 import { reportMs } from '../actions/bounce'
 import { copyMs } from '../actions/quarantine'
-import type { Address } from '../clamd/address'
 import { ToMaster, ToWorkers } from '../base/cluster-channel'
-import { parseSettings, type Settings } from '../config/settings'
-import type { Plugin } from '../haraka/types'
-import { Hosts, type AddressNews } from '../hosts/host-pool'
-import { isListed, quarantineName, warnOfLimits } from '../haraka/environment'
-import { tryOutWith } from '../health/self-test'
-import { patienceMs, Watch } from '../health/monitor'
-import { followMaster, serveWorkers } from '../health/cluster-sync'
-import { Scanner } from '../scan/scanner'
-import { fileNames } from '../config/schema'
+import type { Address } from '../clamd/address'
 import {
   hasEntries,
   readSettingsFiles,
@@ -26,8 +17,17 @@ import {
   type SettingsFile,
   type SettingsFiles,
 } from '../config/files'
+import { fileNames } from '../config/schema'
+import { parseSettings, type Settings } from '../config/settings'
+import { isListed, quarantineName, warnOfLimits } from '../haraka/environment'
+import type { Plugin } from '../haraka/types'
+import { followMaster, serveWorkers } from '../health/cluster-sync'
+import { patienceMs, Watch } from '../health/monitor'
+import { tryOutWith } from '../health/self-test'
 import { checkAtStart } from '../health/startup-check'
+import { type AddressNews, Hosts } from '../hosts/host-pool'
 import { world } from '../hosts/system'
+import { Scanner } from '../scan/scanner'
 
 /** Everything that a reload replaces; messages in flight keep what they started with. */
 export interface Live {

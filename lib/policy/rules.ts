@@ -2,7 +2,7 @@
  * Which action a message gets: the administrator's rules, the verdict, the attachments and who sent it. Pure.
  */
 
-import { actionOf, delivers, withoutReport, type Action } from './action'
+import { type Action, actionOf, delivers, withoutReport } from './action'
 import type { AttachmentFinding, Reason, Verdict } from './verdict'
 
 /** Outcomes of `[unscanned]`; `exempt` is not among them, for it is a wish and not an accident. */

@@ -3,8 +3,8 @@
  * What is done about an outcome is decided in policy.ts; where the words go is treatment.ts' business.
  */
 
-import { engineText, type Engine } from '../clamd/version'
 import type { Protocol } from '../clamd/protocol'
+import { type Engine, engineText } from '../clamd/version'
 import type { ActionText, Note, Reason } from './note'
 
 export type { Note, Reason } from './note'

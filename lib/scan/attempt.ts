@@ -3,17 +3,17 @@
  * session or on a connection of its own. Whose turn it is, and what follows from the answer, is scanner.ts.
  */
 
-import type { Address } from '../clamd/address'
 import type { CancelSignal } from '../base/cancellation'
-import { dialogue } from '../clamd/dialogue'
-import type { Connect } from '../clamd/exchange'
-import { Failure, NoReply, ofThisMachine, SessionOver, type Step } from '../clamd/errors'
+import type { Address } from '../clamd/address'
 import { ping } from '../clamd/capabilities'
+import type { Connect } from '../clamd/connection'
+import { dialogue } from '../clamd/dialogue'
+import { Failure, NoReply, ofThisMachine, SessionOver, type Step } from '../clamd/errors'
 import { noFreePort, type Protocol, type Reply } from '../clamd/protocol'
 import type { Sessions } from '../clamd/session-pool'
-import { beginAt, TimedOut, type Course } from './scan-state'
 import type { Lease, LeaseOutcome } from '../hosts/lease'
-import type { ScanSettings } from './scanner'
+import type { ScanSettings } from './scan-state'
+import { beginAt, type Course, TimedOut } from './scan-state'
 
 /**
  * Sends an address the EICAR test file, over the protocol it was last seen to speak. Rejects with a Failure.

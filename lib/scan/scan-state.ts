@@ -4,11 +4,20 @@
  */
 
 import type { CancelSignal } from '../base/cancellation'
-import type { Engine } from '../clamd/version'
+import type { MessageSource } from '../base/message-source'
 import type { Step } from '../clamd/errors'
 import type { Protocol } from '../clamd/protocol'
+import type { Engine } from '../clamd/version'
 import type { Lease } from '../hosts/lease'
-import type { MessageSource } from '../base/message-source'
+
+export interface ScanSettings {
+  readonly protocol: Protocol | 'auto'
+  readonly bufferBytes: number
+  readonly connectMs: number
+  /** Budget in milliseconds for one message, all tries and waiting included. */
+  readonly scanMs: number
+  readonly maxBytes: number
+}
 
 /** Where the steps of one scan are told. */
 export interface ScanLog {

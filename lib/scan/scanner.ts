@@ -2,28 +2,20 @@
  * A verdict for a message: which address, one budget for everything, the next address when one fails. Knows neither Haraka nor headers nor rules; every end the world can bring about is a verdict.
  */
 
-import { Asking, isShortOfPorts, textOf, type TryOut } from './attempt'
-import { Deadline, type CancelSignal } from '../base/cancellation'
-import type { Connect } from '../clamd/exchange'
-import type { MessageSource } from '../base/message-source'
-import { Failure, TooLarge } from '../clamd/errors'
+import { type CancelSignal, Deadline } from '../base/cancellation'
 import { measure } from '../base/measure'
-import { headLine, isLimitName, type Protocol } from '../clamd/protocol'
+import type { MessageSource } from '../base/message-source'
+import { pause } from '../base/wait-queue'
+import type { Connect } from '../clamd/connection'
+import { Failure, TooLarge } from '../clamd/errors'
+import { headLine, isLimitName } from '../clamd/protocol'
 import { Sessions } from '../clamd/session-pool'
-import { TimedOut, whereOf, type Course, type ScanLog } from './scan-state'
 import type { Hosts } from '../hosts/host-pool'
 import type { Lease } from '../hosts/lease'
 import type { Reason, Verdict } from '../policy/verdict'
-import { pause } from '../base/wait-queue'
-
-export interface ScanSettings {
-  readonly protocol: Protocol | 'auto'
-  readonly bufferBytes: number
-  readonly connectMs: number
-  /** Budget in milliseconds for one message, all tries and waiting included. */
-  readonly scanMs: number
-  readonly maxBytes: number
-}
+import { Asking, isShortOfPorts, textOf, type TryOut } from './attempt'
+import type { ScanSettings } from './scan-state'
+import { type Course, type ScanLog, TimedOut, whereOf } from './scan-state'
 
 /** Milliseconds after which clamds are asked once more that had no port for the message; then twice that, and so on. */
 const portPauseMs = 50

@@ -5,9 +5,9 @@ import path from 'node:path'
 import { test } from 'node:test'
 import { exposition, Metrics } from '../../lib/monitoring/metrics'
 import { loadProm } from '../../lib/monitoring/recorder'
+import { clean, someAddress, unscanned } from '../support/monitoring-site'
 import { TemporaryDirectory } from '../support/process'
 import { checkMetrics, promtool, promtoolOrSkip } from '../support/promtool'
-import { clean, someAddress, unscanned } from '../support/monitoring-site'
 
 const docs = path.resolve(__dirname, '..', '..', 'docs')
 const read = (...name: string[]) => readFileSync(path.join(docs, ...name), 'utf8')

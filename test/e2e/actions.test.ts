@@ -4,21 +4,21 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
 import { clamdOrSkip, startClamd } from '../support/clamd/clamd'
-import { startFakeClamd, type FakeClamd } from '../support/clamd/fake-clamd'
-import { startHaraka, type Haraka } from '../support/haraka/haraka'
+import { type FakeClamd, startFakeClamd } from '../support/clamd/fake-clamd'
+import { type Haraka, startHaraka } from '../support/haraka/haraka'
 import * as mails from '../support/smtp/mails'
 import {
   bounded,
+  type Fate,
   letterPlugins,
   letterSources,
   ourHeaders,
+  type Outcome,
   post,
+  type Role,
   roles,
   scripts,
   users,
-  type Fate,
-  type Outcome,
-  type Role,
 } from './messages'
 
 const delivered = /^250 /

@@ -4,10 +4,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
 import { headLine } from '../../lib/clamd/protocol'
-import { startFakeClamd, type Protocol } from '../support/clamd/fake-clamd'
+import { type Protocol, startFakeClamd } from '../support/clamd/fake-clamd'
 import { startHaraka } from '../support/haraka/haraka'
 import * as mails from '../support/smtp/mails'
-import { bounded, letterPlugins, letterSources, post, users, type Role } from './messages'
+import { bounded, letterPlugins, letterSources, post, type Role, users } from './messages'
 
 const mega = 1024 * 1024
 

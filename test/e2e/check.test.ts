@@ -8,7 +8,7 @@ import { startFakeClamd } from '../support/clamd/fake-clamd'
 import { startHaraka } from '../support/haraka/haraka'
 import * as mails from '../support/smtp/mails'
 import { proxyLine, publicAddress } from '../support/smtp/smtp'
-import { letterPlugins, letterSources, ourHeaders, post, users, type Role } from './messages'
+import { letterPlugins, letterSources, ourHeaders, post, type Role, users } from './messages'
 
 const own = Object.values(networkInterfaces())
   .flatMap((list) => list ?? [])

@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
-import { startFakeClamd, type FakeClamd } from '../support/clamd/fake-clamd'
-import { StartError, startHaraka, type Haraka, type HarakaOptions } from '../support/haraka/haraka'
+import { type FakeClamd, startFakeClamd } from '../support/clamd/fake-clamd'
+import { type Haraka, type HarakaOptions, StartError, startHaraka } from '../support/haraka/haraka'
 import * as mails from '../support/smtp/mails'
 import { proxyLine, publicAddress, sendMessage, type SendOptions } from '../support/smtp/smtp'
 import {

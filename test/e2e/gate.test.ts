@@ -5,7 +5,7 @@ import { test, type TestContext } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
 import { clamdOrSkip, startClamd } from '../support/clamd/clamd'
 import { startFakeClamd } from '../support/clamd/fake-clamd'
-import { StartError, startHaraka, type Haraka } from '../support/haraka/haraka'
+import { type Haraka, StartError, startHaraka } from '../support/haraka/haraka'
 import { deliver } from '../support/haraka/haraka-plugins'
 import * as mails from '../support/smtp/mails'
 import {
@@ -15,8 +15,8 @@ import {
   neighbour,
   ourHeaders,
   post,
-  users,
   type Role,
+  users,
 } from './messages'
 
 interface Neighbour {

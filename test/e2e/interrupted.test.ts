@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
-import { startFakeClamd, type FakeClamd, type Moment, type Protocol } from '../support/clamd/fake-clamd'
-import { startHaraka, type Haraka } from '../support/haraka/haraka'
+import { type FakeClamd, type Moment, type Protocol, startFakeClamd } from '../support/clamd/fake-clamd'
+import { type Haraka, startHaraka } from '../support/haraka/haraka'
 import * as mails from '../support/smtp/mails'
 import { connect, dotStuffed } from '../support/smtp/smtp'
 import {

@@ -6,9 +6,9 @@ import path from 'node:path'
 import type { TestContext } from 'node:test'
 import type { Note } from '../../lib/policy/note'
 import type { Step } from '../support/clamd/fake-clamd'
-import { startHaraka, type Delivered, type Haraka, type HarakaOptions } from '../support/haraka/haraka'
+import { type Delivered, type Haraka, type HarakaOptions, startHaraka } from '../support/haraka/haraka'
 import { TemporaryDirectory } from '../support/process'
-import { sendMessage, type Reply, type SendOptions } from '../support/smtp/smtp'
+import { type Reply, sendMessage, type SendOptions } from '../support/smtp/smtp'
 
 /** For tests that wait for connections to end: one that stays open must fail the test, not hang it. */
 export const bounded = { timeout: 60_000 }

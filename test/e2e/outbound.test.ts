@@ -7,7 +7,7 @@ import { clamdOrSkip, freePort, startClamd } from '../support/clamd/clamd'
 import { startHaraka } from '../support/haraka/haraka'
 import * as mails from '../support/smtp/mails'
 import { startSink } from '../support/smtp/sink'
-import { letterPlugins, letterSources, neighbour, ourHeaders, post, users, type Role } from './messages'
+import { letterPlugins, letterSources, neighbour, ourHeaders, post, type Role, users } from './messages'
 
 const senders: Role[] = ['relaying', 'authenticated']
 const kinds = ['plain', 'ok_early', 'deny_ok']

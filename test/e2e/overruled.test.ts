@@ -1,10 +1,10 @@
 // What other plugins may do between the verdict and its consequence: overrule the action in the note. And what they
 // may try: words that are none, headers of ours, Haraka's own switch that skips a plugin.
 import assert from 'node:assert/strict'
-import { before, after, test } from 'node:test'
+import { after, before, test } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
-import { startFakeClamd, type FakeClamd } from '../support/clamd/fake-clamd'
-import { startHaraka, type Haraka } from '../support/haraka/haraka'
+import { type FakeClamd, startFakeClamd } from '../support/clamd/fake-clamd'
+import { type Haraka, startHaraka } from '../support/haraka/haraka'
 import * as mails from '../support/smtp/mails'
 import { letterPlugins, letterSources, neighbour, ourHeaders, post, type Role } from './messages'
 

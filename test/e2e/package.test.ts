@@ -7,7 +7,7 @@ import path from 'node:path'
 import { test } from 'node:test'
 import type { Package } from '@arethetypeswrong/core'
 import { parseAction } from '../../lib/policy/action'
-import { installHaraka, repository, type HarakaInstall } from '../support/haraka/haraka-install'
+import { type HarakaInstall, installHaraka, repository } from '../support/haraka/haraka-install'
 import { run, TemporaryDirectory } from '../support/process'
 
 const name = 'haraka-plugin-clamav-stream'

@@ -5,11 +5,11 @@ import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
-import { startFakeClamd, type FakeClamd } from '../support/clamd/fake-clamd'
-import { StartError, startHaraka, type Haraka, type HarakaOptions } from '../support/haraka/haraka'
-import * as mails from '../support/smtp/mails'
+import { type FakeClamd, startFakeClamd } from '../support/clamd/fake-clamd'
+import { type Haraka, type HarakaOptions, StartError, startHaraka } from '../support/haraka/haraka'
 import { run, TemporaryDirectory } from '../support/process'
-import { letterPlugins, letterSources, neighbour, post, roles, users, type Fate, type Role } from './messages'
+import * as mails from '../support/smtp/mails'
+import { type Fate, letterPlugins, letterSources, neighbour, post, type Role, roles, users } from './messages'
 
 const directions: Role[] = ['inbound', 'relaying']
 const mode = (file: string) => (statSync(file).mode & 0o777).toString(8)

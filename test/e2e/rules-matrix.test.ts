@@ -5,20 +5,20 @@ import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
-import { startFakeClamd, type FakeClamd } from '../support/clamd/fake-clamd'
-import { installHaraka, type Haraka } from '../support/haraka/haraka'
+import { type FakeClamd, startFakeClamd } from '../support/clamd/fake-clamd'
+import { type Haraka, installHaraka } from '../support/haraka/haraka'
 import * as mails from '../support/smtp/mails'
-import { startSink, type Sink } from '../support/smtp/sink'
+import { type Sink, startSink } from '../support/smtp/sink'
 import {
   drained,
+  type Fate,
   ourHeaders,
   post,
+  type Role,
   roles,
   scripts,
   startKeepingHaraka,
   users,
-  type Fate,
-  type Role,
 } from './messages'
 
 /** All that can be done with an infected message. */

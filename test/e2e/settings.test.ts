@@ -4,10 +4,10 @@ import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
 import { startFakeClamd } from '../support/clamd/fake-clamd'
-import { StartError, startHaraka, type Haraka, type HarakaOptions } from '../support/haraka/haraka'
+import { type Haraka, type HarakaOptions, StartError, startHaraka } from '../support/haraka/haraka'
 import * as mails from '../support/smtp/mails'
 import { connect, dotStuffed } from '../support/smtp/smtp'
-import { letterPlugins, letterSources, ourHeaders, post, senderFor, deliveredFrom, told } from './messages'
+import { deliveredFrom, letterPlugins, letterSources, ourHeaders, post, senderFor, told } from './messages'
 
 async function startFails(options: HarakaOptions): Promise<string> {
   const result = await startHaraka(options).then(

@@ -2,9 +2,9 @@
 // `npm run soak` does the same for as long as one likes.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { clamdOrSkip } from '../support/clamd/clamd'
 import { reportText } from '../soak/report'
 import { soak } from '../soak/soak'
+import { clamdOrSkip } from '../support/clamd/clamd'
 
 test('every message is accounted for while clamds fail', { timeout: 240_000 }, async (t) => {
   if (!clamdOrSkip(t)) return

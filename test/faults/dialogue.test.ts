@@ -3,20 +3,20 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
-import { skipWithoutClamd, startClamd, type RealClamd } from '../support/clamd/clamd'
-import { startFakeClamd, type FakeClamd, type FakeClamdOptions } from '../support/clamd/fake-clamd'
-import { keepRecord, type Cell } from '../support/faults/fault-record'
-import { FaultSite, type Fate } from '../support/faults/fault-site'
+import { type RealClamd, skipWithoutClamd, startClamd } from '../support/clamd/clamd'
+import { type FakeClamd, type FakeClamdOptions, startFakeClamd } from '../support/clamd/fake-clamd'
+import { startStreamFront, type StreamFront } from '../support/clamd/stream-front'
+import { type Cell, keepRecord } from '../support/faults/fault-record'
+import { type Fate, FaultSite } from '../support/faults/fault-site'
 import {
+  type Content,
   labelOf,
+  type Row,
   rows,
+  type Setting,
   usual,
   withStranger,
-  type Content,
-  type Row,
-  type Setting,
 } from '../support/faults/fault-table'
-import { startStreamFront, type StreamFront } from '../support/clamd/stream-front'
 
 /** The fuller form has `auto` as well, which asks a daemon in both protocols, and all of three addresses. */
 const isFull = process.env.FAULTS_FULL === '1'

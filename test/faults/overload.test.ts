@@ -4,10 +4,10 @@ import assert from 'node:assert/strict'
 import { after, describe, test, type TestContext } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { addressText } from '../../lib/clamd/address'
-import { skipWithoutClamd, startClamd, type RealClamd } from '../support/clamd/clamd'
-import { startFakeClamd, type FakeClamd } from '../support/clamd/fake-clamd'
+import { type RealClamd, skipWithoutClamd, startClamd } from '../support/clamd/clamd'
+import { type FakeClamd, startFakeClamd } from '../support/clamd/fake-clamd'
 import { keepRecord } from '../support/faults/fault-record'
-import { FaultSite, type Fate, type SiteSettings } from '../support/faults/fault-site'
+import { type Fate, FaultSite, type SiteSettings } from '../support/faults/fault-site'
 import type { Content } from '../support/faults/fault-table'
 
 /** How one flood went. */

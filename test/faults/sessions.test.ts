@@ -4,11 +4,11 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { addressText } from '../../lib/clamd/address'
-import { skipWithoutClamd, startClamd, type RealClamd } from '../support/clamd/clamd'
+import { type RealClamd, skipWithoutClamd, startClamd } from '../support/clamd/clamd'
 import type { Act, Step } from '../support/clamd/clamd-script'
-import { startFakeClamd, type FakeClamd } from '../support/clamd/fake-clamd'
-import { FaultSite, type Fate } from '../support/faults/fault-site'
-import { usual as bytes, type Content } from '../support/faults/fault-table'
+import { type FakeClamd, startFakeClamd } from '../support/clamd/fake-clamd'
+import { type Fate, FaultSite } from '../support/faults/fault-site'
+import { type Content, usual as bytes } from '../support/faults/fault-table'
 
 const contents: readonly Content[] = ['clean', 'infected']
 

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 import * as fc from 'fast-check'
 import { simpleParser } from 'mailparser'
-import { infectedName, removeForged, statusName, type Headed } from '../../lib/haraka/headers'
+import { type Headed, infectedName, removeForged, statusName } from '../../lib/haraka/headers'
 import { fuzz } from './chance'
 
 interface HarakaTransaction extends Headed {

@@ -3,10 +3,11 @@
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 import * as fc from 'fast-check'
-import { ConfigError, parseSettings, type Settings } from '../../lib/config/settings'
+import { ConfigError } from '../../lib/base/config-error'
 import { parseIni } from '../../lib/config/ini'
 import { entryIn } from '../../lib/config/lists'
 import { schema } from '../../lib/config/schema'
+import { parseSettings, type Settings } from '../../lib/config/settings'
 import { parseSignatureRule } from '../../lib/config/signature-rules'
 import { cuts, fuzz } from './chance'
 

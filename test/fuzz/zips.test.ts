@@ -3,8 +3,8 @@
 // still whole is seen, or the archive is called unreadable.
 import assert from 'node:assert/strict'
 import * as fc from 'fast-check'
-import { Budget, defaultLimits } from '../../lib/mime/budget'
 import { zipNames } from '../../lib/attachments/archives/zip'
+import { Budget, defaultLimits } from '../../lib/mime/budget'
 import { attached, inspected, mixed } from '../support/smtp/attachment-mails'
 import { flag, record, unicodePath, zip } from '../support/zip-builder'
 import { zipQuine } from '../support/zip-quine'

@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, before, test } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
-import { clamdOrSkip, findClamd, freePort, startClamd, type RealClamd } from '../support/clamd/clamd'
-import { clamavStream, type Ran } from '../support/command'
+import { clamdOrSkip, findClamd, freePort, type RealClamd, startClamd } from '../support/clamd/clamd'
 import { startFakeClamd } from '../support/clamd/fake-clamd'
+import { clamavStream, type Ran } from '../support/command'
 import { TemporaryDirectory } from '../support/process'
 
 let clamd: RealClamd | undefined

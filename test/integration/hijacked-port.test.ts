@@ -2,11 +2,11 @@
 // bytes and says OK. That OK is never believed of our message.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { test, type TestContext } from 'node:test'
-import { clean } from '../support/smtp/mails'
-import { readCommand, Peer } from '../support/clamd/fake-connection'
+import { Peer, readCommand } from '../support/clamd/fake-connection'
 import { Scanning } from '../support/clamd/scanning'
+import { clean } from '../support/smtp/mails'
 
 /** What becomes of our connection when another one was there first. */
 const fates: Record<string, (ours: Socket) => void> = {

@@ -1,15 +1,16 @@
 // What a clamd is proven to scan, by a real one with lowered limits, over both protocols.
 import assert from 'node:assert/strict'
-import { readFileSync, readdirSync, statSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { connect } from 'node:net'
 import path from 'node:path'
 import { after, test } from 'node:test'
-import { headLine } from '../../lib/clamd/protocol'
 import { measure } from '../../lib/base/measure'
-import { leastProbeBytes, testFileMail } from '../../lib/health/test-mails'
+import { headLine } from '../../lib/clamd/protocol'
 import { prove } from '../../lib/health/self-test'
+import { leastProbeBytes, testFileMail } from '../../lib/health/test-mails'
 import { clamdOrSkip } from '../support/clamd/clamd'
 import type { Script } from '../support/clamd/fake-clamd'
+import { runningTimers, Scanning, until } from '../support/clamd/scanning'
 import {
   bounded,
   fake,
@@ -21,7 +22,6 @@ import {
   usual,
   watching,
 } from '../support/clamd/self-testing'
-import { runningTimers, Scanning, until } from '../support/clamd/scanning'
 
 const timersBefore = runningTimers()
 after(() => assert.equal(runningTimers(), timersBefore, 'a timer was left running'))

@@ -6,12 +6,12 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, symlinkSync, writeFileS
 import path from 'node:path'
 import { after, before, test } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
-import { findClamd, clamdOrSkip, freePort, startClamd, type RealClamd } from '../support/clamd/clamd'
+import { clamdOrSkip, findClamd, freePort, type RealClamd, startClamd } from '../support/clamd/clamd'
+import { startFakeClamd } from '../support/clamd/fake-clamd'
 import { clamavStream, jsonLines, unprivileged } from '../support/command'
 import { eicar, eicarName } from '../support/eicar'
-import { startFakeClamd } from '../support/clamd/fake-clamd'
-import * as mails from '../support/smtp/mails'
 import { TemporaryDirectory } from '../support/process'
+import * as mails from '../support/smtp/mails'
 
 let clamd: RealClamd | undefined
 let host: string

@@ -7,19 +7,19 @@ import { addressText, type Host } from '../../lib/clamd/address'
 import { headLine } from '../../lib/clamd/protocol'
 import type { Verdict } from '../../lib/policy/verdict'
 import type { ConnectDeadEnd, Step } from '../support/clamd/clamd-script'
-import { startFakeClamd, type FakeClamd } from '../support/clamd/fake-clamd'
+import { type FakeClamd, startFakeClamd } from '../support/clamd/fake-clamd'
+import { runningTimers, Scanning, until } from '../support/clamd/scanning'
 import {
+  type Content,
   labelOf,
   large,
   message,
+  type Row,
   rows,
+  type Setting,
   usual,
   withStranger,
-  type Content,
-  type Row,
-  type Setting,
 } from '../support/faults/fault-table'
-import { runningTimers, Scanning, until } from '../support/clamd/scanning'
 
 function label(verdict: Verdict, faulty: string): string {
   const what = verdict.outcome === 'unscanned' ? verdict.reason : verdict.outcome

@@ -2,7 +2,7 @@
 // that failed. The choice itself, with a clock of ours, is tested in test/unit/hosts/host-pool.test.ts.
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { connect, Socket, type NetConnectOpts } from 'node:net'
+import { connect, type NetConnectOpts, Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, test, type TestContext } from 'node:test'
@@ -12,17 +12,17 @@ import { dial } from '../../lib/clamd/connection'
 import { Failure } from '../../lib/clamd/errors'
 import { noFreePort } from '../../lib/clamd/protocol'
 import type { Verdict } from '../../lib/policy/verdict'
-import { eicar } from '../support/eicar'
-import { startFakeClamd, type FakeClamd, type FakeClamdOptions } from '../support/clamd/fake-clamd'
-import { big, clean, eicarBody } from '../support/smtp/mails'
+import { type FakeClamd, type FakeClamdOptions, startFakeClamd } from '../support/clamd/fake-clamd'
 import {
   BufferMessage,
   runningTimers,
   Scanning,
+  type ScanningOptions,
   settled,
   until,
-  type ScanningOptions,
 } from '../support/clamd/scanning'
+import { eicar } from '../support/eicar'
+import { big, clean, eicarBody } from '../support/smtp/mails'
 
 const timersBefore = runningTimers()
 after(() => assert.equal(runningTimers(), timersBefore, 'a timer was left running'))

@@ -7,21 +7,21 @@ import { connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, test, type TestContext } from 'node:test'
-import { addressText, type Address } from '../../lib/clamd/address'
+import { type Address, addressText } from '../../lib/clamd/address'
 import { headLine } from '../../lib/clamd/protocol'
 import type { Verdict } from '../../lib/policy/verdict'
-import { clamdOrSkip, startClamd, type ClamdOptions, type RealClamd } from '../support/clamd/clamd'
-import { eicar, eicarName, oddMarker, phishingMarker } from '../support/eicar'
+import { type ClamdOptions, clamdOrSkip, type RealClamd, startClamd } from '../support/clamd/clamd'
 import { startFakeClamd } from '../support/clamd/fake-clamd'
-import * as mails from '../support/smtp/mails'
 import {
   BufferMessage,
   runningTimers,
   Scanning,
-  until,
   type ScanningOptions,
+  until,
 } from '../support/clamd/scanning'
-import { startStreamFront, type FrontOptions, type StreamFront } from '../support/clamd/stream-front'
+import { type FrontOptions, startStreamFront, type StreamFront } from '../support/clamd/stream-front'
+import { eicar, eicarName, oddMarker, phishingMarker } from '../support/eicar'
+import * as mails from '../support/smtp/mails'
 
 const timersBefore = runningTimers()
 let shared: Promise<RealClamd> | undefined

@@ -13,24 +13,24 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import type { Address } from '../../lib/clamd/address'
 import { CommandConnection } from '../../lib/clamd/connection'
-import { parseEngine } from '../../lib/clamd/version'
 import { Failure } from '../../lib/clamd/errors'
 import { headLine } from '../../lib/clamd/protocol'
 import { Sessions, usualTimes } from '../../lib/clamd/session-pool'
+import { parseEngine } from '../../lib/clamd/version'
 import type { Verdict } from '../../lib/policy/verdict'
-import { clamdOrSkip, startClamd, type ClamdOptions, type RealClamd } from '../support/clamd/clamd'
+import { type ClamdOptions, clamdOrSkip, type RealClamd, startClamd } from '../support/clamd/clamd'
 import type { Act, Moment, Script, Step } from '../support/clamd/clamd-script'
-import { testSignatures } from '../support/eicar'
-import { startFakeClamd, type FakeClamd, type FakeClamdOptions } from '../support/clamd/fake-clamd'
-import { large, message, type Content } from '../support/faults/fault-table'
-import { TemporaryDirectory } from '../support/process'
+import { type FakeClamd, type FakeClamdOptions, startFakeClamd } from '../support/clamd/fake-clamd'
 import {
   BufferMessage,
   runningTimers,
   Scanning,
-  until,
   type ScanningOptions,
+  until,
 } from '../support/clamd/scanning'
+import { testSignatures } from '../support/eicar'
+import { type Content, large, message } from '../support/faults/fault-table'
+import { TemporaryDirectory } from '../support/process'
 
 const timersBefore = runningTimers()
 after(() => assert.equal(runningTimers(), timersBefore, 'a timer was left running'))

@@ -5,10 +5,10 @@ import { after, test, type TestContext } from 'node:test'
 import { addressText, type Host } from '../../lib/clamd/address'
 import { checkAtStart, type StartupLog, type StartupSettings } from '../../lib/health/startup-check'
 import { clamdOrSkip, startClamd } from '../support/clamd/clamd'
-import { startFakeClamd, type FakeClamd, type FakeClamdOptions } from '../support/clamd/fake-clamd'
-import { clean } from '../support/smtp/mails'
-import { runningTimers, Scanning, settled, until, type ScanningOptions } from '../support/clamd/scanning'
+import { type FakeClamd, type FakeClamdOptions, startFakeClamd } from '../support/clamd/fake-clamd'
+import { runningTimers, Scanning, type ScanningOptions, settled, until } from '../support/clamd/scanning'
 import { startStreamFront } from '../support/clamd/stream-front'
+import { clean } from '../support/smtp/mails'
 
 const timersBefore = runningTimers()
 after(() => assert.equal(runningTimers(), timersBefore, 'a timer was left running'))

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect, type NetConnectOpts, type Socket } from 'node:net'
 import { test, type TestContext } from 'node:test'
-import { clamdOrSkip, startClamd, type RealClamd } from '../support/clamd/clamd'
+import { clamdOrSkip, type RealClamd, startClamd } from '../support/clamd/clamd'
+import { type FrontBehaviour, startStreamFront, type StreamFront } from '../support/clamd/stream-front'
 import { eicar, eicarName } from '../support/eicar'
-import { startStreamFront, type FrontBehaviour, type StreamFront } from '../support/clamd/stream-front'
 
 let clamd: RealClamd | undefined
 test.after(() => clamd?.stop())

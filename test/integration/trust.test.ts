@@ -4,13 +4,13 @@ import { connect } from 'node:net'
 import { after, test } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
 import { noFreePort } from '../../lib/clamd/protocol'
-import { Hosts } from '../../lib/hosts/host-pool'
 import { prove } from '../../lib/health/self-test'
-import { Scanner } from '../../lib/scan/scanner'
+import { Hosts } from '../../lib/hosts/host-pool'
 import { world } from '../../lib/hosts/system'
+import { Scanner } from '../../lib/scan/scanner'
 import { clamdOrSkip, freePort } from '../support/clamd/clamd'
 import type { FakeClamdOptions } from '../support/clamd/fake-clamd'
-import { big, clean, eicarBody } from '../support/smtp/mails'
+import { BufferMessage, runningTimers, Scanning, until } from '../support/clamd/scanning'
 import {
   bounded,
   fake,
@@ -21,7 +21,7 @@ import {
   usual,
   verdictOn,
 } from '../support/clamd/self-testing'
-import { BufferMessage, runningTimers, Scanning, until } from '../support/clamd/scanning'
+import { big, clean, eicarBody } from '../support/smtp/mails'
 
 const timersBefore = runningTimers()
 after(() => assert.equal(runningTimers(), timersBefore, 'a timer was left running'))

@@ -4,8 +4,7 @@ import { after, test } from 'node:test'
 import { Hosts } from '../../lib/hosts/host-pool'
 import { world } from '../../lib/hosts/system'
 import { clamdOrSkip } from '../support/clamd/clamd'
-import { testSignatures } from '../support/eicar'
-import { withStranger } from '../support/faults/fault-table'
+import { runningTimers, settled, until } from '../support/clamd/scanning'
 import {
   bounded,
   fake,
@@ -16,7 +15,8 @@ import {
   verdictOn,
   watching,
 } from '../support/clamd/self-testing'
-import { runningTimers, settled, until } from '../support/clamd/scanning'
+import { testSignatures } from '../support/eicar'
+import { withStranger } from '../support/faults/fault-table'
 
 const timersBefore = runningTimers()
 after(() => assert.equal(runningTimers(), timersBefore, 'a timer was left running'))

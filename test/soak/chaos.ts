@@ -1,6 +1,6 @@
 // Three real clamds, of which one at a time is killed, stopped or restarted.
 import { setTimeout as delay } from 'node:timers/promises'
-import { startClamd, type RealClamd } from '../support/clamd/clamd'
+import { type RealClamd, startClamd } from '../support/clamd/clamd'
 import type { Random } from '../support/random'
 
 const misfortunes = ['killed', 'stopped', 'restarted'] as const

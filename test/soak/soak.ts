@@ -6,9 +6,9 @@ import { startHaraka } from '../support/haraka/haraka'
 import { seeded } from '../support/random'
 import { startSink } from '../support/smtp/sink'
 import { Daemons, type Misfortune } from './chaos'
-import { gaugePlugin, Gauges, type Gauge } from './gauge'
+import { type Gauge, gaugePlugin, Gauges } from './gauge'
 import { Ledger } from './ledger'
-import { anyKind, arrivedOf, kinds, letterOf, maxSize, type Letter } from './messages'
+import { anyKind, arrivedOf, kinds, type Letter, letterOf, maxSize } from './messages'
 import { login, send } from './senders'
 
 export interface SoakOptions {

@@ -1,7 +1,7 @@
 // A child process whose log lines a test can wait for, and a temporary directory, both of which are gone when the
 // test process is: at its normal end, on a failed assertion and when it is ended by a signal.
 // Readiness and what the program says belong to clamd.ts and haraka.ts.
-import { spawn, type ChildProcess } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { EventEmitter } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { constants, tmpdir } from 'node:os'

@@ -1,5 +1,5 @@
 // A Haraka whose own HTTP server listens, and what a client of it needs: where it listens, and its events one by one.
-import { installHaraka, startHaraka, type Haraka, type HarakaOptions } from './haraka/haraka'
+import { type Haraka, type HarakaOptions, installHaraka, startHaraka } from './haraka/haraka'
 
 export interface WebSite {
   haraka: Haraka

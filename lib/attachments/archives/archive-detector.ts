@@ -3,7 +3,7 @@
  * it held, from where the archive begins and up to a bound.
  */
 
-import { OverBudget, type Budget } from '../../mime/budget'
+import { type Budget, OverBudget } from '../../mime/budget'
 import type { BodySink } from '../../mime/mime-reader'
 import { startsAsTnef } from './tnef'
 import { findZip, startsAsZip, zipLookahead } from './zip-headers'

@@ -8,10 +8,10 @@
 
 import { promisify } from 'node:util'
 import { constants, inflateRaw, inflateRawSync } from 'node:zlib'
-import { OverBudget, type Budget } from '../../mime/budget'
+import { type Budget, OverBudget } from '../../mime/budget'
 import type { Name } from '../filenames'
 import { nameForLog } from '../normalize'
-import { startsAsZip, zipHeaders, type ZipHeader } from './zip-headers'
+import { startsAsZip, type ZipHeader, zipHeaders } from './zip-headers'
 
 const inflate = promisify(inflateRaw)
 

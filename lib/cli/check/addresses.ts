@@ -4,17 +4,18 @@
  * (lib/health/diagnosis.ts).
  */
 
-import { addressText, type Address } from '../../clamd/address'
-import { dial } from '../../clamd/connection'
-import { ageMs, ageText, parseEngine, tooOld, type Engine } from '../../clamd/version'
-import { Failure, failureText } from '../../clamd/errors'
+import { type Address, addressText } from '../../clamd/address'
 import { inquire } from '../../clamd/capabilities'
-import { protocolOf, type Protocol } from '../../clamd/protocol'
+import { dial } from '../../clamd/connection'
+import { Failure, failureText } from '../../clamd/errors'
+import { type Protocol, protocolOf } from '../../clamd/protocol'
+import { ageMs, ageText, type Engine, parseEngine, tooOld } from '../../clamd/version'
 import type { Settings } from '../../config/settings'
+import { type Kind, oddities, sightOf } from '../../health/diagnosis'
+import { proveAsMail } from '../../health/self-test'
 import { Hosts } from '../../hosts/host-pool'
+import type { Proof } from '../../hosts/host-state'
 import { world } from '../../hosts/system'
-import { oddities, sightOf, type Kind } from '../../health/diagnosis'
-import { proveAsMail, type Proof } from '../../health/self-test'
 import type { AsHaraka } from './as-haraka'
 import type { Finding, Level } from './results'
 

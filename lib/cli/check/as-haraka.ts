@@ -4,7 +4,7 @@
  */
 
 import { connect as dialNow } from 'node:net'
-import type { Connect } from '../../clamd/exchange'
+import type { Connect } from '../../clamd/connection'
 import { isName } from '../accounts'
 
 export interface AsHaraka {

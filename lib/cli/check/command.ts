@@ -2,14 +2,14 @@
  * `clamav-stream check`: each clamd, then the site, as a table, as JSON, or as one line for monitoring.
  */
 
-import { ConfigError } from '../../config/settings'
-import { UserError } from '../user-error'
-import { write } from '../terminal'
+import { ConfigError } from '../../base/config-error'
 import { interruptibly } from '../signals'
 import { openSite, settingsOf } from '../site'
+import { write } from '../terminal'
+import { UserError } from '../user-error'
 import { examineAll, type Examined } from './addresses'
 import { asHaraka } from './as-haraka'
-import { asTable, exitCode, summary, type Finding } from './results'
+import { asTable, exitCode, type Finding, summary } from './results'
 import { examineSite } from './site'
 
 export interface CheckOptions {

@@ -5,7 +5,7 @@
 import { existsSync, statSync } from 'node:fs'
 import { access, constants, stat, statfs } from 'node:fs/promises'
 import path from 'node:path'
-import { wantingQuarantine, type Settings } from '../../config/settings'
+import { type Settings, wantingQuarantine } from '../../config/settings'
 import { sizeText } from '../../haraka/limits'
 import { accountOf, groupIdOf, isName } from '../accounts'
 import { quarantineOf } from '../quarantine/store'

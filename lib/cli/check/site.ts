@@ -4,15 +4,15 @@
  */
 
 import ms from 'ms'
-import { delivers } from '../../policy/action'
-import { actionsOf, type ConfiguredAction, type Settings } from '../../config/settings'
-import { bytesLimit, inactivityLimit, misfits, sizeText, usualMaxScanMs } from '../../haraka/limits'
-import { ownNames } from '../../haraka/environment'
 import { keyOf } from '../../config/reader'
+import { actionsOf, type ConfiguredAction, type Settings } from '../../config/settings'
+import { ownNames } from '../../haraka/environment'
+import { bytesLimit, inactivityLimit, misfits, sizeText, usualMaxScanMs } from '../../haraka/limits'
+import { delivers } from '../../policy/action'
 import { shippedSettings, type Site } from '../site'
-import type { Finding } from './results'
 import { examineNeighbours } from './environment'
 import { examineQuarantine } from './quarantine'
+import type { Finding } from './results'
 
 export async function examineSite(site: Site, settings: Settings): Promise<Finding[]> {
   return [

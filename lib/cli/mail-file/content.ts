@@ -4,7 +4,7 @@
  */
 
 import { createReadStream } from 'node:fs'
-import { open, type FileHandle } from 'node:fs/promises'
+import { type FileHandle, open } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import MimeNode from 'nodemailer/lib/mime-node'
 import { SmtpLines } from './lines'

@@ -9,7 +9,7 @@ import { openSite, settingsOf, type Site } from '../site'
 import { escaped } from '../terminal'
 import { UserError } from '../user-error'
 import { Journal, type JournalLine, type Share } from './release-log'
-import { accessError, chosen, openStore, quarantineOf, type Filters, type KeptMessage } from './store'
+import { accessError, chosen, type Filters, type KeptMessage, openStore, quarantineOf } from './store'
 
 export interface CommonOptions extends Filters {
   readonly config?: string

@@ -5,9 +5,9 @@
 import { rm } from 'node:fs/promises'
 import { whyKept } from '../../actions/quarantine-record'
 import { write, writeJson } from '../terminal'
-import { counted, describe, mustAgree, mustChoose, say, type ChangeOptions } from './confirm'
-import { sharesOf, type Attempt } from './release-log'
+import { type ChangeOptions, counted, describe, mustAgree, mustChoose, say } from './confirm'
 import { sceneOf, stateOf } from './context'
+import { type Attempt, sharesOf } from './release-log'
 import { accessError, type KeptMessage } from './store'
 
 export async function remove(ids: readonly string[], options: ChangeOptions): Promise<number> {

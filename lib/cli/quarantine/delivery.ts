@@ -8,9 +8,9 @@ import SMTPConnection from 'nodemailer/lib/smtp-connection'
 import { hostPort } from '../../clamd/address'
 import { SmtpLines } from '../mail-file/lines'
 import { through } from '../mail-file/message'
-import type { Delivery } from './release-log'
-import { loopText, type Hop } from './next-hop'
 import { UserError } from '../user-error'
+import { type Hop, loopText } from './next-hop'
+import type { Delivery } from './release-log'
 
 export interface Letter {
   readonly file: string

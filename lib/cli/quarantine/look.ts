@@ -8,8 +8,8 @@ import libmime from 'libmime'
 import { whyKept } from '../../actions/quarantine-record'
 import { ago, escaped, table, widthOf, write, writeJson } from '../terminal'
 import { UserError } from '../user-error'
-import { nameOf, sharesOf, type Share } from './release-log'
-import { asJson, mustBeReadable, sceneOf, stateOf, type CommonOptions, type Scene } from './context'
+import { asJson, type CommonOptions, mustBeReadable, type Scene, sceneOf, stateOf } from './context'
+import { nameOf, type Share, sharesOf } from './release-log'
 import { hasFilters, type KeptMessage } from './store'
 
 export async function list(options: CommonOptions): Promise<number> {

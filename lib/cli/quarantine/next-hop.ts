@@ -6,9 +6,9 @@
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
-import { hostPort, parseHost } from '../../clamd/address'
 import type { QuarantineRecord } from '../../actions/quarantine-record'
 import { Wrong } from '../../base/invalid'
+import { hostPort, parseHost } from '../../clamd/address'
 import type { Site } from '../site'
 import { UserError } from '../user-error'
 

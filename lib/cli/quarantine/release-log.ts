@@ -6,11 +6,11 @@
 
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { open, readFile, stat, type FileHandle } from 'node:fs/promises'
+import { type FileHandle, open, readFile, stat } from 'node:fs/promises'
 import { hostname, userInfo } from 'node:os'
 import path from 'node:path'
-import { accessError } from './store'
 import { UserError } from '../user-error'
+import { accessError } from './store'
 
 export const journalName = 'releases.log'
 

@@ -3,15 +3,15 @@
  */
 
 import { whyKept } from '../../actions/quarantine-record'
+import { severally } from '../concurrent'
 import { asMessage } from '../mail-file/content'
+import { ProvingScanner } from '../proving-scanner'
 import { resultOf, wordsFor } from '../scan/command'
 import { interruptibly } from '../signals'
-import { ProvingScanner } from '../proving-scanner'
-import { severally } from '../concurrent'
 import { settingsOf } from '../site'
 import { escaped, write, writeJson } from '../terminal'
+import { asJson, type CommonOptions, sceneOf } from './context'
 import { sharesOf } from './release-log'
-import { asJson, sceneOf, type CommonOptions } from './context'
 import type { KeptMessage } from './store'
 
 export interface RescanOptions extends CommonOptions {

@@ -6,10 +6,10 @@
 import { existsSync } from 'node:fs'
 import { readdir, readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
+import { parseRecord, type QuarantineRecord, whyKept } from '../../actions/quarantine-record'
+import { fitsWildcards } from '../../base/wildcards'
 import { accountOf } from '../accounts'
 import type { Site } from '../site'
-import { parseRecord, whyKept, type QuarantineRecord } from '../../actions/quarantine-record'
-import { fitsWildcards } from '../../base/wildcards'
 import { UserError } from '../user-error'
 
 /** A message that is kept. */

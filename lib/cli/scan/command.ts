@@ -3,13 +3,13 @@
  */
 
 import type { Verdict } from '../../policy/verdict'
-import { interruptibly } from '../signals'
-import { ProvingScanner } from '../proving-scanner'
 import { severally } from '../concurrent'
+import { type Content, contentsOf } from '../mail-file/content'
+import { type Found, type Path, spool, systemText, walk } from '../mail-file/walk'
+import { ProvingScanner } from '../proving-scanner'
+import { interruptibly } from '../signals'
 import { openSite, settingsOf, shippedSettings } from '../site'
-import { Progress, escaped, write, writeJson } from '../terminal'
-import { contentsOf, type Content } from '../mail-file/content'
-import { systemText, spool, walk, type Found, type Path } from '../mail-file/walk'
+import { escaped, Progress, write, writeJson } from '../terminal'
 
 export interface ScanOptions {
   readonly config?: string

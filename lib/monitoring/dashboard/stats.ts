@@ -3,9 +3,9 @@
  * last messages that were infected or not scanned. Holds a fixed amount whatever comes in. Pure; the clock is handed in.
  */
 
-import type { AttachmentFinding, Verdict } from '../../policy/verdict'
 import { displayText } from '../../base/text'
-import { joinBuckets, Ring, type Bucket } from './time-window'
+import type { AttachmentFinding, Verdict } from '../../policy/verdict'
+import { type Bucket, joinBuckets, Ring } from './time-window'
 
 export interface Counts {
   clean: number

@@ -3,19 +3,19 @@
  */
 
 import type { AddressState } from '../../hosts/host-pool'
-import type { QuarantineSummary } from './quarantine-summary'
 import type { PageSnapshot } from '../recorder'
-import type { Bucket, Window } from './time-window'
+import type { QuarantineSummary } from './quarantine-summary'
 import {
+  type Counts,
   joinTallies,
+  type Sighting,
   sumCounts,
   sumNames,
   sumWork,
-  windows,
-  type Counts,
-  type Sighting,
   type TallySnapshot,
+  windows,
 } from './stats'
+import type { Bucket, Window } from './time-window'
 
 export interface View {
   readonly processes: number

@@ -1,7 +1,7 @@
 // Carries out the steps of a script on the one or two connections of a dialogue of fake-clamd.ts.
 // When which moment comes is the dialogue's business (fake-dialogue.ts).
 import type { Observations, Scan } from './clamd-observations'
-import { garbage, isAct, pieces, type Act, type Moment, type Script, type Which } from './clamd-script'
+import { type Act, garbage, isAct, type Moment, pieces, type Script, type Which } from './clamd-script'
 import type { Peer } from './fake-connection'
 
 export class Stage {

@@ -3,12 +3,12 @@
 import type { Socket } from 'node:net'
 import { openBlackHole } from './black-hole'
 import { freePort } from './clamd'
-import { Scan, type Observations, type Protocol } from './clamd-observations'
-import { isAct, type Act, type Script } from './clamd-script'
+import { type Observations, type Protocol, Scan } from './clamd-observations'
+import { type Act, isAct, type Script } from './clamd-script'
 import { DataPort } from './data-port'
 import { Stage } from './fake-clamd-runner'
+import { type Command, Peer, readCommand } from './fake-connection'
 import { FrameReader } from './frames'
-import { Peer, readCommand, type Command } from './fake-connection'
 
 /** The daemon behind a dialogue, as far as the dialogue needs it. */
 export interface Daemon extends Observations {

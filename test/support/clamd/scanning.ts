@@ -2,17 +2,18 @@
 // wants them. It keeps account of whatever a scan might leave behind.
 import { getEventListeners } from 'node:events'
 import { connect, type Socket } from 'node:net'
-import type { Host } from '../../../lib/clamd/address'
-import type { Connect } from '../../../lib/clamd/exchange'
 import type { MessageSource, Sink } from '../../../lib/base/message-source'
+import type { Host } from '../../../lib/clamd/address'
+import type { Connect } from '../../../lib/clamd/connection'
 import { Failure } from '../../../lib/clamd/errors'
-import { Sessions, usualTimes, type SessionTimes } from '../../../lib/clamd/session-pool'
-import { Hosts, type HostSettings } from '../../../lib/hosts/host-pool'
+import { Sessions, type SessionTimes, usualTimes } from '../../../lib/clamd/session-pool'
 import { tryOutWith } from '../../../lib/health/self-test'
-import type { ScanLog } from '../../../lib/scan/scan-state'
-import { Scanner, type ScanSettings } from '../../../lib/scan/scanner'
+import { Hosts, type HostSettings } from '../../../lib/hosts/host-pool'
 import type { World } from '../../../lib/hosts/system'
 import type { Verdict } from '../../../lib/policy/verdict'
+import type { ScanSettings } from '../../../lib/scan/scan-state'
+import type { ScanLog } from '../../../lib/scan/scan-state'
+import { Scanner } from '../../../lib/scan/scanner'
 
 /** Odd on purpose, so that nothing lines up with buffers. */
 const usualPiece = 10_007

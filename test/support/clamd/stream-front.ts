@@ -7,8 +7,8 @@ import type { Address } from '../../../lib/clamd/address'
 import { openBlackHole } from './black-hole'
 import { freePort } from './clamd'
 import { DataPort, type PortRange } from './data-port'
+import { type Command, Peer, readCommand } from './fake-connection'
 import { FrameReader } from './frames'
-import { Peer, readCommand, type Command } from './fake-connection'
 
 export interface FrontBehaviour {
   /** The real clamd. */

@@ -3,11 +3,11 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { cpus, totalmem } from 'node:os'
 import path from 'node:path'
-import type { Flood } from '../../faults/overload.test'
 import type { FloodMemory } from '../../../bench/flood'
+import type { Flood } from '../../faults/overload.test'
+import { repository } from '../haraka/haraka-install'
 import type { Cell } from './fault-record'
 import { moments, rows as faultRows } from './fault-table'
-import { repository } from '../haraka/haraka-install'
 
 const page = path.join(repository, 'docs', 'reliability.md')
 

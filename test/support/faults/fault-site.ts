@@ -5,10 +5,10 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { headLine } from '../../../lib/clamd/protocol'
-import { message, type Content } from './fault-table'
-import { startHaraka, type Haraka } from '../haraka/haraka'
+import { type Haraka, startHaraka } from '../haraka/haraka'
+import { type Held, heldBy, type Testimony, testimonyOf, witness } from '../haraka/observer'
 import { connect, type Reply, type SmtpClient } from '../smtp/smtp'
-import { heldBy, testimonyOf, witness, type Held, type Testimony } from '../haraka/observer'
+import { type Content, message } from './fault-table'
 
 export interface SiteSettings {
   /** As in the ini. */

@@ -1,12 +1,12 @@
 // Every way a clamd can fail, at every step of the dialogue, as scripts for fake-clamd.ts, each with how the exchange
 // ends. One table for the scanner alone (integration/scanner-faults.test.ts) and for a whole Haraka (faults/).
 import { once } from 'node:events'
-import { createServer, type AddressInfo, type Socket } from 'node:net'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { headLine } from '../../../lib/clamd/protocol'
 import type { Act, ConnectDeadEnd, Moment, Step } from '../clamd/clamd-script'
-import { eicar } from '../eicar'
 import type { FakeClamdOptions } from '../clamd/fake-clamd'
 import type { ScanningOptions } from '../clamd/scanning'
+import { eicar } from '../eicar'
 
 export type Setting = 'stream' | 'instream' | 'auto'
 export type Content = 'clean' | 'infected'

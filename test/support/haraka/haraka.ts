@@ -3,9 +3,9 @@
 // Where the server and the packed plugin come from is haraka-install.ts' business.
 import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, watch, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { installHaraka, type HarakaInstall } from './haraka-install'
+import { type Exit, LoggedProcess, TemporaryDirectory } from '../process'
+import { type HarakaInstall, installHaraka } from './haraka-install'
 import { acceptRcpt, deliver, nextHop, relayEverybody } from './haraka-plugins'
-import { LoggedProcess, TemporaryDirectory, type Exit } from '../process'
 
 export { checkoutHaraka, installHaraka, type HarakaInstall } from './haraka-install'
 

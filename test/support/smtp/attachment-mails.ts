@@ -1,7 +1,7 @@
 // Messages with attachments, and an inspection of them without a Haraka.
+import type { Inspected } from '../../../lib/attachments/findings'
 import { inspect, type InspectOptions } from '../../../lib/attachments/inspect'
 import { parseMasks } from '../../../lib/attachments/masks'
-import type { Inspected } from '../../../lib/attachments/findings'
 import type { MessageSource, Sink } from '../../../lib/base/message-source'
 
 export const boundary = '=_b'

@@ -4,16 +4,16 @@ import { test } from 'node:test'
 import constants from 'haraka-constants'
 import { simpleParser } from 'mailparser'
 import {
+  type BounceSettings,
   composeReport,
+  type Refused,
   ReportLimiter,
   sendReport,
-  type BounceSettings,
-  type Refused,
 } from '../../../lib/actions/bounce'
-import { isAutomatic, senderOf } from '../../../lib/plugin/message-facts'
-import type { Connection, Outbound, Transaction } from '../../../lib/haraka/types'
-import { mailbox } from '../../../lib/config/value-types'
 import { Wrong } from '../../../lib/base/invalid'
+import { mailbox } from '../../../lib/config/value-types'
+import type { Connection, Outbound, Transaction } from '../../../lib/haraka/types'
+import { isAutomatic, senderOf } from '../../../lib/plugin/message-facts'
 
 const settings: BounceSettings = {
   from: { name: 'Mail system', address: 'MAILER-DAEMON@(me)' },

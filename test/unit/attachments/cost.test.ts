@@ -5,12 +5,12 @@ import { describe, test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { Budget, defaultLimits, type Limits } from '../../../lib/mime/budget'
-import { ArchiveWatch, type Archive } from '../../../lib/attachments/archives/archive-detector'
+import { type Archive, ArchiveWatch } from '../../../lib/attachments/archives/archive-detector'
 import { archiveSlots, Slots } from '../../../lib/attachments/archives/semaphore'
 import { tnefNames } from '../../../lib/attachments/archives/tnef'
 import { zipNames, type ZipSighting } from '../../../lib/attachments/archives/zip'
 import { zipHeaders } from '../../../lib/attachments/archives/zip-headers'
+import { Budget, defaultLimits, type Limits } from '../../../lib/mime/budget'
 import {
   attached,
   base64,

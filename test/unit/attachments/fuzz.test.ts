@@ -2,11 +2,11 @@
 // chunks makes no difference. The seed is fixed, so that a failure can be had again.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Budget, defaultLimits } from '../../../lib/mime/budget'
-import type { Inspected } from '../../../lib/attachments/findings'
 import { zipNames } from '../../../lib/attachments/archives/zip'
-import { attached, inspected, lines, mixed, raw, withHeaders } from '../../support/smtp/attachment-mails'
+import type { Inspected } from '../../../lib/attachments/findings'
+import { Budget, defaultLimits } from '../../../lib/mime/budget'
 import { damaged, seeded } from '../../support/random'
+import { attached, inspected, lines, mixed, raw, withHeaders } from '../../support/smtp/attachment-mails'
 import { flag, record, unicodePath, zip } from '../../support/zip-builder'
 import { zipQuine } from '../../support/zip-quine'
 

@@ -4,8 +4,8 @@ import { describe, test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { inspect } from '../../../lib/attachments/inspect'
 import { parseMasks } from '../../../lib/attachments/masks'
-import { MimeReader, type MimeHandler } from '../../../lib/mime/mime-reader'
 import type { MessageSource, Sink } from '../../../lib/base/message-source'
+import { type MimeHandler, MimeReader } from '../../../lib/mime/mime-reader'
 import {
   attached,
   base64,

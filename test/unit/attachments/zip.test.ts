@@ -3,10 +3,10 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { describe, test } from 'node:test'
 import { constants, deflateRawSync, inflateRawSync } from 'node:zlib'
-import { Budget, defaultLimits, type Limits } from '../../../lib/mime/budget'
 import { zipNames, type ZipSighting } from '../../../lib/attachments/archives/zip'
+import { Budget, defaultLimits, type Limits } from '../../../lib/mime/budget'
 import { attached, base64, inspected, lines, mixed, raw } from '../../support/smtp/attachment-mails'
-import { flag, record, unicodePath, zip, type Entry } from '../../support/zip-builder'
+import { type Entry, flag, record, unicodePath, zip } from '../../support/zip-builder'
 import { zipQuine } from '../../support/zip-quine'
 
 const evil = zip(['readme.txt', 'evil.exe'])

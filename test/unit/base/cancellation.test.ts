@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Cancellation, Deadline, type CancelSignal } from '../../../lib/base/cancellation'
+import { Cancellation, type CancelSignal, Deadline } from '../../../lib/base/cancellation'
 
 const reason = new Error('enough')
 

@@ -1,8 +1,8 @@
 // Hosts as administrators write them.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addressText, parseHost, type Host } from '../../../lib/clamd/address'
 import { Wrong } from '../../../lib/base/invalid'
+import { addressText, type Host, parseHost } from '../../../lib/clamd/address'
 
 const good: [text: string, expected: Host, shown?: string][] = [
   ['localhost', { name: 'localhost', port: 3310 }],

@@ -1,6 +1,7 @@
 // clamd's grammar: which reply is which, and that nothing but one exact line is clean.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { printable } from '../../../lib/base/text'
 import {
   headLine,
   isLimitName,
@@ -9,7 +10,6 @@ import {
   parseReply,
   type Reply,
 } from '../../../lib/clamd/protocol'
-import { printable } from '../../../lib/base/text'
 
 const replies: [line: string, expected: Reply][] = [
   ['PONG', { kind: 'pong' }],

@@ -1,14 +1,14 @@
 // What an upload puts on a socket: the frames, the limits, and no faster than the other side reads.
 import assert from 'node:assert/strict'
 import { EventEmitter, once } from 'node:events'
-import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { test, type TestContext } from 'node:test'
-import type { Exchange } from '../../../lib/clamd/exchange'
 import type { MessageSource } from '../../../lib/base/message-source'
 import type { TooLarge } from '../../../lib/clamd/errors'
+import type { Exchange } from '../../../lib/clamd/exchange'
 import { command, headLine } from '../../../lib/clamd/protocol'
-import { Upload } from '../../../lib/clamd/upload'
 import { stream } from '../../../lib/clamd/stream'
+import { Upload } from '../../../lib/clamd/upload'
 import { FrameReader } from '../../support/clamd/frames'
 import { until } from '../../support/clamd/scanning'
 

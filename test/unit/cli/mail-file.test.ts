@@ -1,16 +1,16 @@
 // What the command `scan` makes of files: lines as SMTP has them, messages of an mbox, mail or not mail.
 import assert from 'node:assert/strict'
+import { EventEmitter } from 'node:events'
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { buffer } from 'node:stream/consumers'
 import { Readable } from 'node:stream'
+import { buffer } from 'node:stream/consumers'
 import { test, type TestContext } from 'node:test'
 import { measure } from '../../../lib/base/measure'
 import { contentsOf, looksLikeMail } from '../../../lib/cli/mail-file/content'
 import { SmtpLines } from '../../../lib/cli/mail-file/lines'
 import { walk } from '../../../lib/cli/mail-file/walk'
 import { TemporaryDirectory } from '../../support/process'
-import { EventEmitter } from 'node:events'
 
 function temporary(t: TestContext): string {
   const directory = new TemporaryDirectory('scan-files')

@@ -4,15 +4,15 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import { test } from 'node:test'
+import { Wrong } from '../../../lib/base/invalid'
 import {
-  exemptedBy,
-  parseExemption,
   type Envelope,
+  exemptedBy,
   type Exemption,
   type Mailbox,
+  parseExemption,
 } from '../../../lib/config/exemptions'
 import { entryIn } from '../../../lib/config/lists'
-import { Wrong } from '../../../lib/base/invalid'
 
 // Haraka's own reading of an envelope address.
 const haraka = createRequire(createRequire(__filename).resolve('Haraka/package.json'))

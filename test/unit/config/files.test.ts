@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { test, type TestContext } from 'node:test'
-import { ConfigError } from '../../../lib/config/settings'
+import { ConfigError } from '../../../lib/base/config-error'
 import { readSettingsFiles, refuseOverrides } from '../../../lib/config/files'
 import { TemporaryDirectory } from '../../support/process'
 

@@ -3,9 +3,10 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
-import { actionOf } from '../../../lib/policy/action'
-import { ConfigError, parseSettings, type Settings } from '../../../lib/config/settings'
+import { ConfigError } from '../../../lib/base/config-error'
 import { schema } from '../../../lib/config/schema'
+import { parseSettings, type Settings } from '../../../lib/config/settings'
+import { actionOf } from '../../../lib/policy/action'
 
 const root = path.resolve(__dirname, '..', '..', '..')
 const ini = readFileSync(path.join(root, 'config', 'clamav-stream.ini'), 'utf8').split('\n')

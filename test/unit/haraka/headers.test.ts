@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 import { test } from 'node:test'
-import { mark, removeForged, type Headed } from '../../../lib/haraka/headers'
+import { type Headed, mark, removeForged } from '../../../lib/haraka/headers'
 import type { Verdict } from '../../../lib/policy/verdict'
 
 interface HarakaTransaction extends Headed {

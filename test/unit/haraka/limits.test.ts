@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { bytesLimit, inactivityLimit, misfits } from '../../../lib/haraka/limits'
-import type { ScanSettings } from '../../../lib/scan/scanner'
+import type { ScanSettings } from '../../../lib/scan/scan-state'
 
 const scan = { maxBytes: 1000, scanMs: 60_000 } as ScanSettings
 const fits = { takesLarger: false, mayBeUnfinished: false, mayBreakOff: false }

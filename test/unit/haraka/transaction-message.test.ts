@@ -6,10 +6,10 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, test } from 'node:test'
-import type { MessageSource, Sink } from '../../../lib/base/message-source'
 import { measure } from '../../../lib/base/measure'
-import type { Transaction } from '../../../lib/haraka/types'
+import type { MessageSource, Sink } from '../../../lib/base/message-source'
 import { TransactionMessage } from '../../../lib/haraka/transaction-message'
+import type { Transaction } from '../../../lib/haraka/types'
 
 const haraka = createRequire(__filename)('Haraka/transaction') as {
   createTransaction(

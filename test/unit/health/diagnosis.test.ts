@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { Failure } from '../../../lib/clamd/errors'
 import { oddities, sightOf } from '../../../lib/health/diagnosis'
 import { newsOf } from '../../../lib/health/log-lines'
-import type { Proof } from '../../../lib/health/self-test'
+import type { Proof } from '../../../lib/hosts/host-state'
 
 const maxBytes = 25 * 1024 * 1024
 const well: Proof = {

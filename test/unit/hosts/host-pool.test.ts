@@ -4,8 +4,8 @@ import { test } from 'node:test'
 import type { Address, Host } from '../../../lib/clamd/address'
 import { parseEngine } from '../../../lib/clamd/version'
 import { Hosts, type HostSettings } from '../../../lib/hosts/host-pool'
+import type { Proof } from '../../../lib/hosts/host-state'
 import { Lease } from '../../../lib/hosts/lease'
-import type { Proof } from '../../../lib/health/self-test'
 
 const never = new AbortController().signal
 

@@ -1,7 +1,7 @@
 // The processes of a cluster asking each other: everything is answered, or given up, and nothing goes backwards.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Master, Worker, type TakeSnapshot } from '../../../lib/monitoring/cluster-collect'
+import { Master, type TakeSnapshot, Worker } from '../../../lib/monitoring/cluster-collect'
 
 const sum = (answers: readonly unknown[]) => answers.reduce<number>((total, one) => total + Number(one), 0)
 

@@ -8,10 +8,10 @@ import { test } from 'node:test'
 import type { HttpSettings } from '../../../lib/config/settings'
 import { cookieFor, mayBrowser, mayProgram } from '../../../lib/monitoring/auth'
 import { Quarantine } from '../../../lib/monitoring/dashboard/quarantine-summary'
-import { exposition, remains, type MetricsSnapshot } from '../../../lib/monitoring/metrics'
-import { loadProm, recordWith, Recorder, tell, type PageSnapshot } from '../../../lib/monitoring/recorder'
-import { TemporaryDirectory } from '../../support/process'
+import { exposition, type MetricsSnapshot, remains } from '../../../lib/monitoring/metrics'
+import { loadProm, type PageSnapshot, Recorder, recordWith, tell } from '../../../lib/monitoring/recorder'
 import { clean, infected, someAddress, somebody, startSite } from '../../support/monitoring-site'
+import { TemporaryDirectory } from '../../support/process'
 import { metric } from '../../support/web'
 
 function recorderWith(settings: Partial<HttpSettings>, warnings: string[] = []) {

@@ -1,9 +1,9 @@
 // What the page counts: by time, bounded whatever comes in, and over several processes.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Ring } from '../../../lib/monitoring/dashboard/time-window'
-import { joinTallies, most, Tally, windows } from '../../../lib/monitoring/dashboard/stats'
 import { displayText } from '../../../lib/base/text'
+import { joinTallies, most, Tally, windows } from '../../../lib/monitoring/dashboard/stats'
+import { Ring } from '../../../lib/monitoring/dashboard/time-window'
 import { remainsOfPages, viewOf } from '../../../lib/monitoring/dashboard/view'
 import { clean, infected, pageOf, someAddress, somebody, unscanned } from '../../support/monitoring-site'
 

@@ -4,8 +4,8 @@ import path from 'node:path'
 import { test } from 'node:test'
 import constants from 'haraka-constants'
 import type { Connection, Plugin, Transaction } from '../../../lib/haraka/types'
+import { drop, type Message, type NextArgs, whileHere } from '../../../lib/plugin/hook'
 import { load } from '../../../lib/plugin/runtime'
-import { drop, whileHere, type Message, type NextArgs } from '../../../lib/plugin/hook'
 
 const fine: NextArgs = [constants.ok]
 

@@ -1,9 +1,9 @@
 // Rules, verdict and sender make an action.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { type Action, actionOf, parseAction, withoutReport } from '../../../lib/policy/action'
+import { type Check, decide, exemptsSender, type Rules, type SenderFacts } from '../../../lib/policy/rules'
 import { answerTo } from '../../../lib/policy/smtp-reply'
-import { actionOf, parseAction, withoutReport, type Action } from '../../../lib/policy/action'
-import { decide, exemptsSender, type Check, type Rules, type SenderFacts } from '../../../lib/policy/rules'
 import type { AttachmentFinding, Reason, Verdict } from '../../../lib/policy/verdict'
 
 const scan = { clamd: '127.0.0.1:3310', engine: null, protocol: 'instream', bytes: 1, ms: 1 } as const

@@ -3,11 +3,11 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect, type NetConnectOpts, type Socket } from 'node:net'
 import path from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { test, type TestContext } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { garbage } from '../../support/clamd/clamd-script'
+import { type FakeClamdOptions, type Script, startFakeClamd } from '../../support/clamd/fake-clamd'
 import { eicar } from '../../support/eicar'
-import { startFakeClamd, type FakeClamdOptions, type Script } from '../../support/clamd/fake-clamd'
 import { TemporaryDirectory } from '../../support/process'
 
 async function fake(t: TestContext, options: FakeClamdOptions = {}) {
