@@ -5,15 +5,22 @@
 
 import constants from 'haraka-constants'
 import DSN from 'haraka-dsn'
-import { gatePriority, mustStandFirst } from './lib/haraka/environment'
+import { gatePriority, requireFirstInLine } from './lib/haraka/environment'
 import type { Connection, Next, Plugin, Server } from './lib/haraka/types'
-import { introduce, serve, stopServing } from './lib/monitoring/serve'
-import { deferred, drop, type NextArgs, stackOf, whileHere } from './lib/plugin/hook'
-import { carryOut, type Disposition, dispositionOf, examine, reconsider, settle } from './lib/plugin/pipeline'
-import { currentOf, load, startCheck, stop } from './lib/plugin/runtime'
+import { connectWorkers, serve, stopServing } from './lib/monitoring/serve'
+import { deferred, cancel, type NextArgs, stackOf, runHook } from './lib/plugin/hook'
+import {
+  applyAction,
+  type Outcome,
+  outcomeOf,
+  evaluate,
+  recheckExemption,
+  resolveAction,
+} from './lib/plugin/pipeline'
+import { runtimeOf, load, startHealthCheck, stop } from './lib/plugin/runtime'
 
 export function register(this: Plugin): void {
-  mustStandFirst(this)
+  requireFirstInLine(this)
   load(this)
   this.register_hook('data_post', 'clamav_strip', -100)
   this.register_hook('data_post', 'clamav_scan', 0)
@@ -36,15 +43,15 @@ export function shutdown(this: Plugin): void {
 
 /** init_master, init_child: begins the check of every address and waits for nothing. */
 export function clamav_check(this: Plugin, next: Next, server: Server): void {
-  startCheck(this, server.cluster ? (server.cluster.isMaster ? 'master' : 'worker') : 'alone')
-  if (server.cluster?.isMaster) introduce(this, server)
+  startHealthCheck(this, server.cluster ? (server.cluster.isMaster ? 'master' : 'worker') : 'alone')
+  if (server.cluster?.isMaster) connectWorkers(this, server)
   next()
 }
 
 /** init_http, before others, so that Haraka's own files and its 404 come after: metrics and page. */
 export function clamav_serve(this: Plugin, next: Next, server: Server): void {
   try {
-    serve(this, server, () => currentOf(this))
+    serve(this, server, () => runtimeOf(this))
   } catch (error) {
     this.logerror(`neither metrics nor page: ${stackOf(error)}`)
   }
@@ -53,27 +60,27 @@ export function clamav_serve(this: Plugin, next: Next, server: Server): void {
 
 /** data_post, first: takes out of the message what a sender may have forged. */
 export function clamav_strip(this: Plugin, next: Next, connection: Connection): void {
-  whileHere(this, next, connection, () => [])
+  runHook(this, next, connection, () => [])
 }
 
 /** data_post: scans. */
 export function clamav_scan(this: Plugin, next: Next, connection: Connection): void {
-  whileHere(this, next, connection, async (message) => {
-    await examine(message)
+  runHook(this, next, connection, async (message) => {
+    await evaluate(message)
     return []
   })
 }
 
 /** data_post, late: turns the verdict into an action; a plain reject or defer is answered here. */
 export function clamav_rules(this: Plugin, next: Next, connection: Connection): void {
-  whileHere(this, next, connection, (message) => {
-    const { judgement } = message.passage
+  runHook(this, next, connection, (message) => {
+    const { evaluation } = message.context
     // Without one the message was steered past the scan; the gate will see to it.
-    if (!judgement) return []
-    const action = settle(message, judgement)
+    if (!evaluation) return []
+    const action = resolveAction(message, evaluation)
     if (action.quarantine || action.bounce) return []
-    const disposition = dispositionOf(message, judgement, action.ending)
-    return 'answer' in disposition ? nextArgs(disposition) : []
+    const outcome = outcomeOf(message, evaluation, action.ending)
+    return 'answer' in outcome ? nextArgs(outcome) : []
   })
 }
 
@@ -82,13 +89,13 @@ export function clamav_rules(this: Plugin, next: Next, connection: Connection): 
  * scans it if it has none. Copies and reports are made here. Whatever goes wrong defers the message.
  */
 export function clamav_gate(this: Plugin, next: Next, connection: Connection): void {
-  whileHere(this, next, connection, async (message) => {
-    const { passage } = message
-    reconsider(message)
-    const judgement = passage.judgement ?? (await examine(message))
-    if (passage.dropped.aborted) return deferred
-    const action = passage.action ?? settle(message, judgement)
-    return nextArgs(await carryOut(message, judgement, action))
+  runHook(this, next, connection, async (message) => {
+    const { context } = message
+    recheckExemption(message)
+    const evaluation = context.evaluation ?? (await evaluate(message))
+    if (context.dropped.aborted) return deferred
+    const action = context.action ?? resolveAction(message, evaluation)
+    return nextArgs(await applyAction(message, evaluation, action))
   })
 }
 
@@ -100,12 +107,12 @@ export function clamav_final(this: Plugin, next: Next, _connection: Connection, 
 
 /** reset_transaction, disconnect: ends the scan in flight. Synchronous, as reset_transaction has to be. */
 export function clamav_drop(this: Plugin, next: Next, connection: Connection): void {
-  drop(connection)
+  cancel(connection)
   next()
 }
 
-function nextArgs(disposition: Disposition): NextArgs {
-  switch (disposition.ending) {
+function nextArgs(outcome: Outcome): NextArgs {
+  switch (outcome.ending) {
     case 'accept':
     case 'tag':
       return []
@@ -113,9 +120,9 @@ function nextArgs(disposition: Disposition): NextArgs {
       return [constants.ok]
     case 'reject':
     case 'defer': {
-      const { code, subject, detail, text } = disposition.answer
+      const { code, subject, detail, text } = outcome.answer
       const answer = DSN.create(code, text, subject, detail)
-      return [disposition.ending === 'reject' ? constants.deny : constants.denysoft, answer]
+      return [outcome.ending === 'reject' ? constants.deny : constants.denysoft, answer]
     }
   }
 }

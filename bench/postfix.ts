@@ -175,11 +175,11 @@ async function answers(port: number): Promise<boolean> {
 async function until(
   isSo: () => boolean | Promise<boolean>,
   patienceMs: number,
-  otherwise: string,
+  alternative: string,
 ): Promise<void> {
   const end = Date.now() + patienceMs
   while (!(await isSo())) {
-    if (Date.now() > end) throw new Error(otherwise)
+    if (Date.now() > end) throw new Error(alternative)
     await delay(10)
   }
 }

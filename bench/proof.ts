@@ -1,7 +1,7 @@
 // What the self test costs a clamd and a Haraka: `npm run bench:proof`. A clamd with the limits of Debian's file proves
 // the default max_size; one with lower limits has to be searched for the largest size.
 import { connect } from 'node:net'
-import { prove } from '../lib/health/self-test'
+import { runSelfTest } from '../lib/health/self-test'
 import { startClamd } from '../test/support/clamd/clamd'
 import { cpuMsBetween, cpuSnapshot } from './cpu'
 
@@ -19,7 +19,7 @@ async function main(): Promise<void> {
     const clamd = await startClamd({ config })
     try {
       const before = { clamd: cpuSnapshot([clamd.pid]), own: process.cpuUsage() }
-      const proof = await prove(
+      const selfTest = await runSelfTest(
         { host: clamd.host, port: clamd.port },
         {
           depth: 'full',
@@ -34,13 +34,15 @@ async function main(): Promise<void> {
       )
       const own = process.cpuUsage(before.own)
       const cost = [
-        `${proof.probes} probes`,
-        `${(proof.sentBytes / MiB).toFixed(1)} MiB`,
-        `${proof.ms} ms`,
+        `${selfTest.probes} probes`,
+        `${(selfTest.sentBytes / MiB).toFixed(1)} MiB`,
+        `${selfTest.ms} ms`,
         `clamd CPU ${Math.round(cpuMsBetween(before.clamd, cpuSnapshot([clamd.pid])))} ms`,
         `own CPU ${Math.round((own.user + own.system) / 1000)} ms`,
       ]
-      console.log(`${name}: proven ${((proof.provenBytes ?? 0) / MiB).toFixed(2)} MiB; ${cost.join(', ')}`)
+      console.log(
+        `${name}: proven ${((selfTest.maxScannableBytes ?? 0) / MiB).toFixed(2)} MiB; ${cost.join(', ')}`,
+      )
     } finally {
       await clamd.stop()
     }

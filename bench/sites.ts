@@ -34,7 +34,7 @@ exports.read = function (next, connection) {
  * Sends every message as one frame over a connection that it keeps, and takes whatever comes back for a yes. It has no
  * limits, no other address, no header, note or gate: less cannot be done by who has clamd scan a message.
  */
-const leastScan = (port: number) => `
+const minScan = (port: number) => `
 const { EventEmitter } = require('node:events')
 const net = require('node:net')
 const idle = []
@@ -110,7 +110,7 @@ export function withNullSink(): Site {
 }
 
 export function withLeastScan(clamdPort: number): Site {
-  return { plugins: ['least_scan', 'swallow'], sources: { least_scan: leastScan(clamdPort) } }
+  return { plugins: ['least_scan', 'swallow'], sources: { least_scan: minScan(clamdPort) } }
 }
 
 /** With haraka-plugin-clamd, for `host:port` of one or more. */

@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process'
 import path from 'node:path'
 import type { AddressState } from '../lib/hosts/host-pool'
-import { Tally } from '../lib/monitoring/dashboard/stats'
+import { Stats } from '../lib/monitoring/dashboard/stats'
 import { findChromium, launch, openPage } from '../test/support/chromium'
 import { clean, infected, pageOf, somebody, startSite, unscanned } from '../test/support/monitoring-site'
 
@@ -27,9 +27,9 @@ const subjects = ['Overdue invoice 48213', 'Your parcel is waiting', 'Re: contra
 const senders = ['billing@example.net', 'parcel@example.org', 'j.smith@example.net', 'printer@example.com']
 const recipients = ['alice@example.com', 'bob@example.com', 'sales@example.com', 'info@example.com']
 
-function dayOfMail(): Tally {
+function dayOfMail(): Stats {
   const clock = { ms: noon - 24 * 60 * minuteMs }
-  const tally = new Tally(() => clock.ms)
+  const tally = new Stats(() => clock.ms)
   const mail = () => ({
     ...somebody,
     uuid: `${Math.floor(random() * 2 ** 32)
@@ -69,7 +69,15 @@ function stateOf(
 ): AddressState {
   const signatures = { number, builtMs: noon - hours * 60 * minuteMs }
   const engine = { release: 'ClamAV 1.4.6', signatures, line: '' }
-  return { text, state: 'up', inFlight: 0, protocol: 'instream', engine, provenBytes: 26_214_400, ...more }
+  return {
+    text,
+    state: 'up',
+    inFlight: 0,
+    protocol: 'instream',
+    engine,
+    maxScannableBytes: 26_214_400,
+    ...more,
+  }
 }
 
 /** To a palette; 64 colours hold all that is on the page, smoothed letters included. */

@@ -31,7 +31,7 @@ export interface RateLimit {
 }
 
 /** What the report is about. */
-export interface Refused {
+export interface BounceContext {
   /** The server's name, as in Haraka's config/me. */
   readonly me: string
   readonly sender: string
@@ -59,7 +59,7 @@ const maxSubjectLength = 200
  * The report as a message, CRLF, and 7-bit but for the To: of a sender whose local part is not (RFC 6532). Its
  * envelope sender is to be `<>`.
  */
-export async function composeReport(settings: BounceSettings, refused: Refused): Promise<string> {
+export async function composeReport(settings: BounceSettings, refused: BounceContext): Promise<string> {
   const { me, sender } = refused
   const root = new MimeNode('multipart/report; report-type=delivery-status', { hostname: me, newline: 'win' })
   const subject = oneLine(refused.subject ?? '').slice(0, maxSubjectLength)
@@ -120,7 +120,7 @@ export class ReportLimiter {
   }
 }
 
-function explanation({ notice }: BounceSettings, refused: Refused, subject: string): string {
+function explanation({ notice }: BounceSettings, refused: BounceContext, subject: string): string {
   const { verdict, recipients, arrived, answer } = refused
   const facts = [
     ...(subject ? [`Subject:  ${subject}`] : []),
@@ -133,7 +133,7 @@ function explanation({ notice }: BounceSettings, refused: Refused, subject: stri
 }
 
 /** RFC 3464, one group for the message and one for each recipient. */
-function deliveryStatus({ me, recipients, arrived, answer }: Refused): string {
+function deliveryStatus({ me, recipients, arrived, answer }: BounceContext): string {
   const groups = [
     [
       `Reporting-MTA: dns; ${isAscii(me) ? me : ascii(domainToASCII(me) || me)}`,

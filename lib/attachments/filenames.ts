@@ -24,7 +24,7 @@ const nameParameters = 'file-?name|name'
  * About so many names of one part are looked at: one that comes again counts again, a piece counts twice, and a header
  * that is too much for a quarter of all. Real parts have four.
  */
-const mostNames = 500
+const maxNames = 500
 
 /**
  * Names in all Content-Type and Content-Disposition headers of a part: `filename` and `name` in either,
@@ -43,10 +43,10 @@ export function namesOf(headers: readonly ContentHeader[]): PartNames {
     const bare = field === 'name' ? bareName(value.trim()) : null
     if (bare) names.set(bare.join('\n\n'), bare)
     for (const text of readingsOfHeader(value)) {
-      if (looked >= mostNames) return { names: [...names.values()], complete: false }
+      if (looked >= maxNames) return { names: [...names.values()], complete: false }
       const { found, complete: whole } = parameters(text, nameParameters)
       for (const name of namesAmong(found)) names.set(name.join('\n\n'), name)
-      looked += whole ? found.length + found.filter(({ index }) => index !== null).length : mostNames / 4
+      looked += whole ? found.length + found.filter(({ index }) => index !== null).length : maxNames / 4
       complete &&= whole
     }
   }

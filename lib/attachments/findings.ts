@@ -5,7 +5,7 @@
 
 import type { Name } from './filenames'
 import { deniedBy, type Mask } from './masks'
-import { nameForLog, shownForms } from './normalize'
+import { nameForLog, displayForms } from './normalize'
 
 export interface Inspected {
   /** The first denied name; reading ends there. */
@@ -16,10 +16,10 @@ export interface Inspected {
   readonly names: readonly string[]
 }
 
-const mostNamesKept = 1000
+const maxNamesKept = 1000
 
 /** Takes nothing after the first denied name. */
-export class Sightings {
+export class Findings {
   readonly #names = new Set<string>()
   #nameCount = 0
   #denied: Inspected['denied'] = null
@@ -28,7 +28,7 @@ export class Sightings {
   /** @param mostInParts names that are looked at outside of archives, which have their own limit */
   constructor(
     private readonly masks: readonly Mask[],
-    private readonly mostInParts: number,
+    private readonly maxInParts: number,
     private readonly onDenied: () => void,
   ) {}
 
@@ -43,16 +43,16 @@ export class Sightings {
 
   /** @returns whether others would be looked at */
   nameInPart(name: Name, where: string): boolean {
-    if (++this.#nameCount <= this.mostInParts) this.name(name)
-    else this.trouble(where, `more than ${this.mostInParts} names`)
-    return !this.#denied && this.#nameCount <= this.mostInParts
+    if (++this.#nameCount <= this.maxInParts) this.name(name)
+    else this.trouble(where, `more than ${this.maxInParts} names`)
+    return !this.#denied && this.#nameCount <= this.maxInParts
   }
 
   name(name: Name): void {
     if (this.#denied) return
-    if (this.#names.size < mostNamesKept) this.#names.add(nameForLog(name[0]))
+    if (this.#names.size < maxNamesKept) this.#names.add(nameForLog(name[0]))
     for (const reading of name) {
-      const mask = deniedBy(this.masks, shownForms(reading))
+      const mask = deniedBy(this.masks, displayForms(reading))
       if (!mask) continue
       this.#denied = { mask: mask.text, name: nameForLog(reading) }
       this.#names.add(this.#denied.name)

@@ -9,10 +9,10 @@ import type { MessageSource } from '../base/message-source'
 import { Blocks } from '../mime/blocks'
 import { Budget, defaultLimits, type Limits, OverBudget, turnMs } from '../mime/budget'
 import type { MimeReader } from '../mime/mime-reader'
-import { archiveSlots } from './archives/semaphore'
+import { archiveSemaphore } from './archives/semaphore'
 import { tnefNames } from './archives/tnef'
 import { zipNames } from './archives/zip'
-import { type Inspected, Sightings } from './findings'
+import { type Inspected, Findings } from './findings'
 import type { Mask } from './masks'
 import { type FoundArchive, Readers } from './part-readers'
 
@@ -27,7 +27,7 @@ export interface InspectOptions {
 /** Rejects with the signal's reason, or with what kept the message from being read. */
 export async function inspect(source: MessageSource, options: InspectOptions): Promise<Inspected> {
   const inspection = new Inspection(options)
-  const { blocks, sightings } = inspection
+  const { blocks, findings } = inspection
   const aborted = () => blocks.fail(options.signal.reason)
   options.signal.addEventListener('abort', aborted)
   try {
@@ -36,18 +36,18 @@ export async function inspect(source: MessageSource, options: InspectOptions): P
     await blocks.done
   } catch (error) {
     if (!(error instanceof OverBudget)) throw error
-    sightings.trouble('message', error.message)
+    findings.trouble('message', error.message)
   } finally {
     options.signal.removeEventListener('abort', aborted)
     inspection.stop()
     source.close()
   }
-  return sightings.outcome
+  return findings.outcome
 }
 
 class Inspection {
   readonly blocks: Blocks
-  readonly sightings: Sightings
+  readonly findings: Findings
   readonly #budget: Budget
   readonly #reader: MimeReader
   /** Those that are complete and not yet read. */
@@ -58,10 +58,10 @@ class Inspection {
   constructor(private readonly options: InspectOptions) {
     const limits = { ...defaultLimits, ...options.limits }
     this.blocks = new Blocks(limits.blockBytes, (block) => this.#step(block))
-    this.sightings = new Sightings(options.masks, limits.names, () => this.blocks.stop())
+    this.findings = new Findings(options.masks, limits.names, () => this.blocks.stop())
     this.#budget = new Budget(limits, options.signal)
     const onArchive = (archive: FoundArchive) => this.#found(archive)
-    this.#reader = new Readers(this.sightings, this.#budget, onArchive, options.insideArchives).outermost()
+    this.#reader = new Readers(this.findings, this.#budget, onArchive, options.insideArchives).outermost()
   }
 
   /** Takes nothing more. */
@@ -88,7 +88,7 @@ class Inspection {
   }
 
   #seeTnef({ content, where }: FoundArchive): void {
-    for (const name of tnefNames(content)) if (!this.sightings.nameInPart(name, where)) return
+    for (const name of tnefNames(content)) if (!this.findings.nameInPart(name, where)) return
   }
 
   /** Others get their turn, then archives are read. */
@@ -96,7 +96,7 @@ class Inspection {
     this.#turnMs = 0
     await nextTurn()
     if (this.#archives.length === 0) return
-    await archiveSlots.run(() => this.#readArchives(), this.options.signal)
+    await archiveSemaphore.run(() => this.#readArchives(), this.options.signal)
   }
 
   async #readArchives(): Promise<void> {
@@ -104,8 +104,8 @@ class Inspection {
     try {
       for (let archive = this.#archives.shift(); archive; archive = this.#archives.shift()) {
         for await (const sighting of zipNames(archive.content, this.#budget, archive.isInside)) {
-          if ('name' in sighting) this.sightings.name(sighting.name)
-          else this.sightings.trouble([archive.where, ...sighting.within].join(' > '), sighting.unreadable)
+          if ('name' in sighting) this.findings.name(sighting.name)
+          else this.findings.trouble([archive.where, ...sighting.within].join(' > '), sighting.unreadable)
           if (this.blocks.isOver) return
         }
         this.#budget.releaseHeld(archive.content.length)

@@ -8,7 +8,7 @@ import { matcherOf } from '../base/wildcards'
 export interface Mask {
   /** As written in the setting. */
   readonly text: string
-  /** Whether a name in small letters, as shownForms gives it, fits. */
+  /** Whether a name in small letters, as displayForms gives it, fits. */
   matches(name: string): boolean
 }
 

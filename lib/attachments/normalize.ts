@@ -13,7 +13,7 @@ const invisible = /[\x00-\x1f\x7f-\x9f]|\p{Default_Ignorable_Code_Point}|\p{Bidi
 const edge = new Set(' \t\u1680"\'`“”„‘’‚«»‹›<>?*|')
 
 /** All forms of a name, in small letters, for masks to be held against. */
-export function shownForms(raw: string): Set<string> {
+export function displayForms(raw: string): Set<string> {
   if (plainName.test(raw) && raw.length <= longest) return new Set([raw.toLowerCase()])
   const forms = new Set<string>()
   const nul = raw.indexOf('\0')

@@ -10,7 +10,7 @@ import { decoderOf, type Encoding, encodingsOf } from '../mime/transfer-encoding
 import { UuencodedFiles } from '../mime/uuencode'
 import { type Archive, ArchiveWatch } from './archives/archive-detector'
 import { bareName, type Name, namesOf } from './filenames'
-import type { Sightings } from './findings'
+import type { Findings } from './findings'
 import { nameForLog } from './normalize'
 
 export type FoundArchive = Archive & { readonly where: string }
@@ -20,7 +20,7 @@ export class Readers {
   #open = 1
 
   constructor(
-    private readonly sightings: Sightings,
+    private readonly findings: Findings,
     private readonly budget: Budget,
     /** Takes the archive over, and releases its bytes to the budget when done with it. */
     private readonly onArchive: (archive: FoundArchive) => void,
@@ -39,7 +39,7 @@ export class Readers {
         const where = prefix + (part.number === 0 ? 'message' : `part ${part.number}`)
         for (const type of part.types) {
           const why = absent.get(type)
-          if (why !== undefined) this.sightings.trouble(where, why)
+          if (why !== undefined) this.findings.trouble(where, why)
         }
         return this.#body(part, this.#names(part.headers, where), where, depth)
       },
@@ -47,15 +47,15 @@ export class Readers {
         this.#names(headers, `${prefix}between parts`)
       },
       epilogue: () => this.#uuencodedFiles(`${prefix}epilogue`, false),
-      trouble: (what: string) => this.sightings.trouble(`${prefix}message`, what),
+      trouble: (what: string) => this.findings.trouble(`${prefix}message`, what),
     }
     return new MimeReader(handler, this.budget.limits.parts)
   }
 
   #names(headers: readonly ContentHeader[], where: string): readonly Name[] {
     const { names, complete } = namesOf(headers)
-    for (const name of names) this.sightings.nameInPart(name, where)
-    if (!complete) this.sightings.trouble(where, 'too many names in one header, or too long ones')
+    for (const name of names) this.findings.nameInPart(name, where)
+    if (!complete) this.findings.trouble(where, 'too many names in one header, or too long ones')
     return names
   }
 
@@ -86,7 +86,7 @@ export class Readers {
   #uuencodedFiles(where: string, isDeclared: boolean): UuencodedFiles {
     const onName = (text: string) => {
       const name = bareName(text)
-      if (name) this.sightings.nameInPart(name, where)
+      if (name) this.findings.nameInPart(name, where)
     }
     return new UuencodedFiles(onName, () => this.#archiveWatch(where), isDeclared)
   }
@@ -95,7 +95,7 @@ export class Readers {
     return new ArchiveWatch(
       this.budget,
       (archive) => this.onArchive({ ...archive, where }),
-      (why) => this.sightings.trouble(where, why),
+      (why) => this.findings.trouble(where, why),
       this.zips,
     )
   }
@@ -103,11 +103,11 @@ export class Readers {
   #messageWithin(where: string, depth: number): BodySink {
     const { messages, readers } = this.budget.limits
     if (depth >= messages) {
-      this.sightings.trouble(where, `messages are nested more than ${messages} deep`)
+      this.findings.trouble(where, `messages are nested more than ${messages} deep`)
       return fork([])
     }
     if (this.#open >= readers) {
-      this.sightings.trouble(where, `messages are to be read in more than ${readers} ways`)
+      this.findings.trouble(where, `messages are to be read in more than ${readers} ways`)
       return fork([])
     }
     this.#open++

@@ -29,12 +29,12 @@ export class ToWorkers {
   }
 
   /** Never throws; who has gone hears nothing. */
-  say(to: number, words: object): void {
+  send(to: number, words: object): void {
     post(cluster.workers?.[to], this.topic, words, this.failed)
   }
 
-  sayToAll(words: object, but?: number): void {
-    for (const id of this.ids()) if (id !== but) this.say(id, words)
+  sendToAll(words: object, but?: number): void {
+    for (const id of this.ids()) if (id !== but) this.send(id, words)
   }
 
   /**
@@ -42,14 +42,14 @@ export class ToWorkers {
    * @returns ends it
    */
   listen(
-    hear: (words: object, from: number) => void,
-    lost: (worker: number) => void = () => undefined,
+    receive: (words: object, from: number) => void,
+    onExit: (worker: number) => void = () => undefined,
   ): () => void {
     const onMessage = guarded((worker: Worker, message: unknown) => {
       const words = wordsOf(message, this.topic)
-      if (words) hear(words, worker.id)
+      if (words) receive(words, worker.id)
     }, this.failed)
-    const onDisconnect = guarded(({ id }: Worker) => lost(id), this.failed)
+    const onDisconnect = guarded(({ id }: Worker) => onExit(id), this.failed)
     cluster.on('message', onMessage)
     // Not "exit": Haraka takes all listeners off that for a restart.
     cluster.on('disconnect', onDisconnect)
@@ -69,15 +69,15 @@ export class ToMaster {
   ) {}
 
   /** Never throws; a master that has gone hears nothing. */
-  say(words: object): void {
+  send(words: object): void {
     post(cluster.worker, this.topic, words, this.failed)
   }
 
   /** @returns ends it */
-  listen(hear: (words: object) => void): () => void {
+  listen(receive: (words: object) => void): () => void {
     const onMessage = guarded((message: unknown) => {
       const words = wordsOf(message, this.topic)
-      if (words) hear(words)
+      if (words) receive(words)
     }, this.failed)
     process.on('message', onMessage)
     return () => process.off('message', onMessage)

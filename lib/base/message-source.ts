@@ -17,13 +17,13 @@ export interface Sink extends EventEmitter {
 /** A message that can be read from its first byte as often as needed, one reading at a time. */
 export interface MessageSource {
   /** No reading yields fewer bytes than this… */
-  readonly least: number
+  readonly minBytes: number
   /** …or more than this. */
-  readonly most: number
-  /** Begins a reading. Rejects with a Failure at step `read message` when the message cannot be read. */
+  readonly maxBytes: number
+  /** Begins a reading. Rejects with a ClamdError at step `read message` when the message cannot be read. */
   open(sink: Sink): Promise<void>
   /** Ends the reading, if one is open. */
   close(): void
   /** After a complete reading: the same message as others may read it; null or left out: all read it alike. */
-  otherwise?(): MessageSource | null
+  alternative?(): MessageSource | null
 }

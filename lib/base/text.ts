@@ -8,20 +8,20 @@ export const unseen = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}\p{Default_Ign
 const pileOfMarks = /(\p{M}{3})\p{M}+/gu
 
 /** Characters of a name that comes from clamd, or of an answer to a client. */
-const mostPrintable = 128
+const maxPrintable = 128
 
 /** At most `most` characters; what is not to be seen is a replacement character. */
-export function displayText(text: string, most: number): string {
+export function displayText(text: string, maxBytes: number): string {
   // Cut first, so that a huge one costs no more than a long one.
   const clean = text
-    .slice(0, most * 4)
+    .slice(0, maxBytes * 4)
     .replace(/[\t\r\n ]+/g, ' ')
     .replace(unseen, '\ufffd')
     .replace(pileOfMarks, '$1')
     .trim()
   const characters = Array.from(clean)
-  const isCut = characters.length > most || text.length > most * 4
-  return isCut ? `${characters.slice(0, most - 1).join('')}…` : clean
+  const isCut = characters.length > maxBytes || text.length > maxBytes * 4
+  return isCut ? `${characters.slice(0, maxBytes - 1).join('')}…` : clean
 }
 
 /** Printable ASCII on one line, at most 128 characters: fit for a header, an answer to a client and a log. */
@@ -29,5 +29,5 @@ export function printable(text: string): string {
   return text
     .replace(/[^\x20-\x7e]+/g, '?')
     .trim()
-    .slice(0, mostPrintable)
+    .slice(0, maxPrintable)
 }

@@ -6,7 +6,7 @@
 import type { CancelSignal } from './cancellation'
 
 /** A queue of those who wait. */
-export class Waiting {
+export class WaitQueue {
   readonly #wakes = new Set<() => void>()
 
   /**

@@ -5,7 +5,7 @@
 
 import { isIP } from 'node:net'
 import ipaddr from 'ipaddr.js'
-import { Wrong } from '../base/invalid'
+import { Invalid } from '../base/invalid'
 
 /** Where to dial: `host` is a literal IPv4 or IPv6 address. */
 export type Address = { host: string; port: number } | { path: string }
@@ -24,27 +24,27 @@ export function hostPort({ host, port }: { readonly host: string; readonly port:
 }
 
 /** Parses `name`, `name:port`, `1.2.3.4:port`, `::1`, `[::1]:port` or `/path/to/clamd.sock`. */
-export function parseHost(text: string, defaultPort: number): Host | Wrong {
+export function parseHost(text: string, defaultPort: number): Host | Invalid {
   if (text.startsWith('/')) return { path: text }
   if (isIP(text) === 6) {
     return new RegExp(`:(3310|${defaultPort})$`).test(text)
-      ? new Wrong('is an address, or an address and a port? Write it in brackets, the port behind them')
+      ? new Invalid('is an address, or an address and a port? Write it in brackets, the port behind them')
       : { host: usual(text), port: defaultPort }
   }
   const match = /^(?:\[(?<v6>[^\]]+)\]|(?<name>[^:[\]/]+))(?::(?<port>\d+))?$/.exec(text)?.groups
-  if (!match) return new Wrong('is not a host')
+  if (!match) return new Invalid('is not a host')
   const port = match.port === undefined ? defaultPort : Number(match.port)
-  if (port < 1 || port > 65535) return new Wrong('has a port outside 1 to 65535')
+  if (port < 1 || port > 65535) return new Invalid('has a port outside 1 to 65535')
   if (match.v6 !== undefined)
-    return isIP(match.v6) === 6 ? { host: usual(match.v6), port } : new Wrong('is not an IPv6 address')
+    return isIP(match.v6) === 6 ? { host: usual(match.v6), port } : new Invalid('is not an IPv6 address')
   const name = match.name ?? ''
   if (isIP(name) === 4) return { host: name, port }
-  if (/^[\d.]+$/.test(name)) return new Wrong('is not an IPv4 address')
+  if (/^[\d.]+$/.test(name)) return new Invalid('is not an IPv4 address')
   // Underscores are no DNS host names, but container networks use them and the system resolver takes them.
   return /^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?$/i.test(name) &&
     name.length < 254
     ? { name, port }
-    : new Wrong('is not a host name')
+    : new Invalid('is not a host name')
 }
 
 /** Of the many ways to write an IPv6 address the usual one (RFC 5952), for two of them are the same clamd. */

@@ -7,10 +7,10 @@ import { printable } from '../base/text'
 import type { Address } from './address'
 import type { Connect } from './connection'
 import { CommandConnection } from './connection'
-import { Failure } from './errors'
-import { command, type Offer, parseOffer, parseReply } from './protocol'
+import { ClamdError } from './errors'
+import { command, type Capabilities, parseCapabilities, parseReply } from './protocol'
 
-export interface Inquiry {
+export interface QueryOptions {
   readonly connect: Connect
   /** Milliseconds for each connection, and for each reply. */
   readonly connectMs: number
@@ -18,33 +18,33 @@ export interface Inquiry {
   readonly trace?: (text: string) => void
 }
 
-/** PING, then what the daemon offers. Rejects with a Failure. */
-export async function inquire(address: Address, how: Inquiry): Promise<Offer> {
+/** PING, then what the daemon offers. Rejects with a ClamdError. */
+export async function queryCapabilities(address: Address, how: QueryOptions): Promise<Capabilities> {
   await ping(address, how)
-  const late: Failure[] = []
+  const late: ClamdError[] = []
   // Daemons before 0.95 refuse VERSIONCOMMANDS, or hang up on it.
-  const askedFor = async (words: Buffer): Promise<Offer> => {
+  const askedFor = async (words: Buffer): Promise<Capabilities> => {
     const reply = await ask(address, words, how).catch((error: unknown) => {
       if (error instanceof NoReplyInTime) late.push(error)
       return ''
     })
     how.signal.throwIfAborted()
-    return parseOffer(reply)
+    return parseCapabilities(reply)
   }
   const told = await askedFor(command.versionCommands)
   const offer = told.version === null ? { ...told, ...(await askedFor(command.version)) } : told
   return late.length > 0 ? { ...offer, isLate: true } : offer
 }
 
-class NoReplyInTime extends Failure {}
+class NoReplyInTime extends ClamdError {}
 
-/** Rejects with a Failure where PING is not answered with PONG. */
-export async function ping(address: Address, how: Inquiry): Promise<void> {
+/** Rejects with a ClamdError where PING is not answered with PONG. */
+export async function ping(address: Address, how: QueryOptions): Promise<void> {
   const pong = await ask(address, command.ping, how)
-  if (parseReply(pong).kind !== 'pong') throw new Failure('reply', `not PONG but ${printable(pong)}`)
+  if (parseReply(pong).kind !== 'pong') throw new ClamdError('reply', `not PONG but ${printable(pong)}`)
 }
 
-async function ask(address: Address, words: Buffer, how: Inquiry): Promise<string> {
+async function ask(address: Address, words: Buffer, how: QueryOptions): Promise<string> {
   const { connect, connectMs, signal } = how
   const connection = await CommandConnection.open({ connect, address, connectMs, signal })
   const limit = new Deadline(

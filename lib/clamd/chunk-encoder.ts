@@ -10,20 +10,20 @@ import { chunkHeader, endOfChunks } from './protocol'
 const parcelBytes = 64 * 1024
 
 /** What goes to the system in one call. */
-export interface Parcel {
+export interface Batch {
   readonly pieces: Buffer[]
   bytes: number
 }
 
-export class Framing {
+export class ChunkEncoder {
   readonly #isFramed: boolean
   /** Lines that lie one behind the other in one buffer, not yet part of a chunk. */
-  #run: ArrayBufferLike = emptyRun
+  #span: ArrayBufferLike = emptyRun
   #runStart = 0
   #runEnd = 0
   /** The chunk that is being filled. */
-  #chunk: Parcel = emptyParcel()
-  #parcel: Parcel = emptyParcel()
+  #chunk: Batch = emptyParcel()
+  #batch: Batch = emptyParcel()
 
   /**
    * @param chunkBytes in each chunk but the last
@@ -32,18 +32,18 @@ export class Framing {
    */
   constructor(
     private readonly chunkBytes: number,
-    prologue: Buffer | null,
-    private readonly onParcel: (parcel: Parcel) => void,
+    preamble: Buffer | null,
+    private readonly onParcel: (batch: Batch) => void,
   ) {
-    this.#isFramed = prologue !== null
-    if (prologue) put(this.#parcel, prologue)
+    this.#isFramed = preamble !== null
+    if (preamble) put(this.#batch, preamble)
   }
 
   /** The message stream cuts its lines from larger buffers, so most of them lie right behind the one before. */
   add(lines: Buffer): void {
-    if (lines.buffer !== this.#run || lines.byteOffset !== this.#runEnd) {
+    if (lines.buffer !== this.#span || lines.byteOffset !== this.#runEnd) {
       this.#endRun()
-      this.#run = lines.buffer
+      this.#span = lines.buffer
       this.#runStart = lines.byteOffset
       this.#runEnd = lines.byteOffset
     }
@@ -55,7 +55,7 @@ export class Framing {
   end(): void {
     this.#endRun()
     if (this.#chunk.bytes > 0) this.#endChunk()
-    if (this.#isFramed) put(this.#parcel, endOfChunks)
+    if (this.#isFramed) put(this.#batch, endOfChunks)
     this.#endParcel()
   }
 
@@ -69,36 +69,36 @@ export class Framing {
       if (this.#runEnd - this.#runStart < room) return
       this.#cut(room)
       this.#endChunk()
-      if (this.#parcel.bytes >= parcelBytes) this.#endParcel()
+      if (this.#batch.bytes >= parcelBytes) this.#endParcel()
     }
   }
 
   /** Moves the first bytes of the run to the chunk. */
   #cut(bytes: number): void {
-    put(this.#chunk, Buffer.from(this.#run, this.#runStart, bytes))
+    put(this.#chunk, Buffer.from(this.#span, this.#runStart, bytes))
     this.#runStart += bytes
   }
 
   #endChunk(): void {
-    if (this.#isFramed) put(this.#parcel, chunkHeader(this.#chunk.bytes))
-    for (const piece of this.#chunk.pieces) put(this.#parcel, piece)
+    if (this.#isFramed) put(this.#batch, chunkHeader(this.#chunk.bytes))
+    for (const piece of this.#chunk.pieces) put(this.#batch, piece)
     this.#chunk = emptyParcel()
   }
 
   #endParcel(): void {
-    const parcel = this.#parcel
-    this.#parcel = emptyParcel()
-    this.onParcel(parcel)
+    const batch = this.#batch
+    this.#batch = emptyParcel()
+    this.onParcel(batch)
   }
 }
 
 const emptyRun = new ArrayBuffer(0)
 
-function emptyParcel(): Parcel {
+function emptyParcel(): Batch {
   return { pieces: [], bytes: 0 }
 }
 
-function put(to: Parcel, piece: Buffer): void {
+function put(to: Batch, piece: Buffer): void {
   to.pieces.push(piece)
   to.bytes += piece.length
 }

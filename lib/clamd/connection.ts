@@ -7,7 +7,7 @@ import type { NetConnectOpts, Socket } from 'node:net'
 import type { CancelSignal } from '../base/cancellation'
 import { printable } from '../base/text'
 import type { Address } from './address'
-import { Failure, NoReply, ofThisMachine, type Step } from './errors'
+import { ClamdError, NoReply, isLocalShortage, type Step } from './errors'
 import { maxReplyBytes, parseReply, type Reply } from './protocol'
 
 /** Milliseconds between two tries to connect where there is no room for the moment. */
@@ -18,7 +18,7 @@ const lingerMs = 100
 
 export type Connect = (options: NetConnectOpts) => Socket
 
-export interface Dialling {
+export interface DialOptions {
   readonly connect: Connect
   /** Milliseconds for each connection to be made. */
   readonly connectMs: number
@@ -26,9 +26,9 @@ export interface Dialling {
   readonly signal: CancelSignal
 }
 
-/** Resolves with a connected socket; rejects with a Failure, or with the signal's reason. */
+/** Resolves with a connected socket; rejects with a ClamdError, or with the signal's reason. */
 export function dial(
-  how: Dialling,
+  how: DialOptions,
   address: Address,
   step: 'connect' | 'data connect',
   allowHalfOpen = false,
@@ -66,16 +66,16 @@ export function dial(
     }
     const onError = (cause: NodeJS.ErrnoException) => {
       // EAGAIN is a unix socket whose queue is full: over TCP the system would go on trying by itself.
-      if (cause.code === 'EAGAIN' || ofThisMachine(cause)) {
+      if (cause.code === 'EAGAIN' || isLocalShortage(cause)) {
         noRoom = cause
         retry = setTimeout(begin, fullPauseMs)
       } else {
-        fail(new Failure(step, 'no connection', cause))
+        fail(new ClamdError(step, 'no connection', cause))
       }
     }
     const onAbort = () => fail(how.signal.reason)
     const timer = setTimeout(
-      () => fail(new Failure(step, `no connection within ${how.connectMs} ms`, noRoom)),
+      () => fail(new ClamdError(step, `no connection within ${how.connectMs} ms`, noRoom)),
       how.connectMs,
     )
     how.signal.addEventListener('abort', onAbort)
@@ -88,7 +88,7 @@ export class CommandConnection {
   #received = ''
   #ended: Error | null = null
   #isClosed = false
-  #broken: Failure | null = null
+  #broken: ClamdError | null = null
   #signal: CancelSignal | null = null
   #waiting: { step: Step; resolve: (line: string) => void; reject: (reason: Error) => void } | null = null
   /** A command is out that nothing has come for yet. */
@@ -106,7 +106,7 @@ export class CommandConnection {
   }
 
   /** It obeys the signal until it is closed or detached. */
-  static async open(how: Dialling & { readonly address: Address }): Promise<CommandConnection> {
+  static async open(how: DialOptions & { readonly address: Address }): Promise<CommandConnection> {
     const line = new CommandConnection(await dial(how, how.address, 'connect'))
     line.attach(how.signal)
     return line
@@ -143,7 +143,7 @@ export class CommandConnection {
     return answer
   }
 
-  /** The next reply without its terminator. Rejects with a Failure, or with whatever `fail` was given. */
+  /** The next reply without its terminator. Rejects with a ClamdError, or with whatever `fail` was given. */
   reply(step: Step): Promise<string> {
     return new Promise((resolve, reject) => {
       this.#waiting = { step, resolve, reject }
@@ -159,7 +159,7 @@ export class CommandConnection {
     const reply = parseReply(await this.reply('reply'))
     if (reply.kind !== 'clean') return reply
     if (!sent.complete)
-      throw new Failure('reply', `OK before the end of the message, after ${sent.bytes} bytes`)
+      throw new ClamdError('reply', `OK before the end of the message, after ${sent.bytes} bytes`)
     await this.#orderlyEnd()
     return this.#received === ''
       ? reply
@@ -179,7 +179,7 @@ export class CommandConnection {
       timer = setTimeout(() => setImmediate(resolve), lingerMs)
       this.socket.once('end', resolve).once('close', resolve).once('data', resolve)
       this.socket.once('error', () =>
-        reject(this.#broken ?? new Failure('reply', 'connection broke after OK')),
+        reject(this.#broken ?? new ClamdError('reply', 'connection broke after OK')),
       )
     }).finally(() => clearTimeout(timer))
     // Ended by us, before clamd had its moment.
@@ -226,16 +226,19 @@ export class CommandConnection {
     return this.#waiting?.step ?? 'command'
   }
 
-  #closed(): Failure {
+  #closed(): ClamdError {
     if (this.#received === '') return new NoReply(this.#step, 'connection closed without a reply')
-    return new Failure(this.#step, `connection closed in the middle of a reply: ${printable(this.#received)}`)
+    return new ClamdError(
+      this.#step,
+      `connection closed in the middle of a reply: ${printable(this.#received)}`,
+    )
   }
 
   #receive(text: string): void {
     this.#received = (this.#received + text).slice(0, maxReplyBytes + 1)
     if (this.#received.length > maxReplyBytes) {
       this.fail(
-        new Failure(this.#step, `reply longer than ${maxReplyBytes} bytes: ${printable(this.#received)}`),
+        new ClamdError(this.#step, `reply longer than ${maxReplyBytes} bytes: ${printable(this.#received)}`),
       )
     } else {
       this.#serve()

@@ -6,7 +6,7 @@
 export type Step =
   'resolve' | 'connect' | 'command' | 'port' | 'data connect' | 'send' | 'reply' | 'read message'
 
-export class Failure extends Error {
+export class ClamdError extends Error {
   override readonly name = 'Failure'
   constructor(
     readonly step: Step,
@@ -28,18 +28,18 @@ function codeOf(error: unknown): string | undefined {
 }
 
 /** This process, or this machine, has no file descriptor left: no other address would change that. */
-export function ofThisMachine(error: unknown): boolean {
+export function isLocalShortage(error: unknown): boolean {
   const code = codeOf(error)
   return code === 'EMFILE' || code === 'ENFILE'
 }
 
 /** For the log: at which step, and what happened. */
-export function failureText(error: unknown): string {
-  return error instanceof Failure ? `${error.step}: ${error.text}` : String(error)
+export function errorText(error: unknown): string {
+  return error instanceof ClamdError ? `${error.step}: ${error.text}` : String(error)
 }
 
 /** The connection ended without a word. */
-export class NoReply extends Failure {}
+export class NoReply extends ClamdError {}
 
 /**
  * A session ended in a way that is not held against the address.
@@ -47,10 +47,10 @@ export class NoReply extends Failure {}
  * `hung up`: a new one, without a word. `refused`: the daemon has no sessions. `stale`: one that has carried a message
  * before.
  */
-export class SessionOver extends Failure {
+export class SessionEnded extends ClamdError {
   constructor(
     readonly why: 'late' | 'hung up' | 'refused' | 'stale',
-    { step, text }: Pick<Failure, 'step' | 'text'>,
+    { step, text }: Pick<ClamdError, 'step' | 'text'>,
   ) {
     super(step, text)
   }

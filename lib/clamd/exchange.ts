@@ -4,15 +4,15 @@
  */
 
 import type { Address } from './address'
-import type { Dialling } from './connection'
+import type { DialOptions } from './connection'
 import type { Step } from './errors'
 import type { Reply } from './protocol'
-import type { Sessions } from './session-pool'
+import type { SessionPool } from './session-pool'
 
-export interface Exchange extends Dialling {
+export interface Exchange extends DialOptions {
   readonly address: Address
   /** Where INSTREAM connections come from and go to, for a daemon that has IDSESSION; null: one for each message. */
-  readonly sessions: Sessions | null
+  readonly sessions: SessionPool | null
   /** False: not over a connection that has carried a message before. */
   readonly mayBeKept: boolean
   /** Bytes per write to the data connection, and per INSTREAM chunk. */

@@ -5,13 +5,13 @@
 
 import type { MessageSource } from '../base/message-source'
 import { CommandConnection } from './connection'
-import { Failure, NoReply, SessionOver } from './errors'
+import { ClamdError, NoReply, SessionEnded } from './errors'
 import type { DialogueResult, Exchange } from './exchange'
 import { command, type Reply } from './protocol'
-import type { Session, Sessions } from './session-pool'
+import type { Session, SessionPool } from './session-pool'
 import { Upload } from './upload'
 
-/** Resolves with clamd's reply, `clean` only after a completely sent message. Rejects with a Failure or TooLarge. */
+/** Resolves with clamd's reply, `clean` only after a completely sent message. Rejects with a ClamdError or TooLarge. */
 export async function instream(how: Exchange, message: MessageSource): Promise<DialogueResult> {
   if (how.sessions) return inSession(how, message, how.sessions)
   how.at('connect')
@@ -23,7 +23,11 @@ export async function instream(how: Exchange, message: MessageSource): Promise<D
   }
 }
 
-async function inSession(how: Exchange, message: MessageSource, sessions: Sessions): Promise<DialogueResult> {
+async function inSession(
+  how: Exchange,
+  message: MessageSource,
+  sessions: SessionPool,
+): Promise<DialogueResult> {
   const kept = how.mayBeKept ? sessions.take(how.address, how.signal) : null
   how.at(
     'connect',
@@ -33,22 +37,22 @@ async function inSession(how: Exchange, message: MessageSource, sessions: Sessio
   try {
     return await converse(how, message, sessions, session)
   } catch (error) {
-    const isOfMessage = !(error instanceof Failure) || error.step === 'read message'
-    if (how.signal.aborted || isOfMessage || error instanceof SessionOver) throw error
+    const isOfMessage = !(error instanceof ClamdError) || error.step === 'read message'
+    if (how.signal.aborted || isOfMessage || error instanceof SessionEnded) throw error
     if (kept) {
       // clamd may close what is idle, or have been restarted.
       sessions.drop(how.address)
-      throw new SessionOver('stale', error)
+      throw new SessionEnded('stale', error)
     }
     // A proxy may let INSTREAM through and hang up on IDSESSION; not one that has let a session through before.
-    throw how.mayBeKept && error instanceof NoReply ? new SessionOver('hung up', error) : error
+    throw how.mayBeKept && error instanceof NoReply ? new SessionEnded('hung up', error) : error
   }
 }
 
 async function converse(
   how: Exchange,
   message: MessageSource,
-  sessions: Sessions,
+  sessions: SessionPool,
   session: Session,
 ): Promise<DialogueResult> {
   let isDone = false
@@ -69,10 +73,10 @@ async function transfer(
   how: Exchange,
   message: MessageSource,
   connection: CommandConnection,
-  prologue: Buffer,
+  preamble: Buffer,
   replyTo: (sent: Upload) => Promise<Reply>,
 ): Promise<DialogueResult> {
-  const upload = new Upload(connection.socket, how, prologue, (reason) => connection.fail(reason))
+  const upload = new Upload(connection.socket, how, preamble, (reason) => connection.fail(reason))
   try {
     how.at('send')
     upload.once('finish', () => how.at('reply', `${upload.bytes} bytes handed on`))

@@ -23,7 +23,7 @@ export const command = {
  * Goes in front of every message. clamd tells mail from other content by the first bytes and misses
  * attachments behind a first header it does not expect (X-Foo, DKIM-Signature); a Received line settles it.
  */
-export const headLine = Buffer.from('Received: by haraka-plugin-clamav-stream\r\n')
+export const receivedLine = Buffer.from('Received: by haraka-plugin-clamav-stream\r\n')
 
 /** Bytes before the content of an INSTREAM chunk: its length, big-endian. */
 const chunkHeaderBytes = 4
@@ -90,11 +90,11 @@ export function parsePort(line: string): number | null {
 export const noFreePort = "Can't find any free port. ERROR"
 
 /** STREAM: clamd waited at its data port, and whatever took our connection there was not clamd. */
-export function isUnmet(reply: Reply): boolean {
+export function isMissingCommand(reply: Reply): boolean {
   return reply.kind === 'error' && /^(Accept (timeout|poll)\.|accept\(\)) ERROR$/.test(reply.text)
 }
 
-export interface Offer {
+export interface Capabilities {
   /** As in `ClamAV 1.4.6/27500/Sun Nov 22 …`; null when the daemon did not say. */
   version: string | null
   /** null: the daemon does not list its commands (older than 0.95). */
@@ -104,7 +104,7 @@ export interface Offer {
 }
 
 /** Parses the answer to VERSIONCOMMANDS or VERSION. */
-export function parseOffer(line: string): Offer {
+export function parseCapabilities(line: string): Capabilities {
   const [said = '', list] = line.split('| COMMANDS:')
   // The first releases say `clamd / ClamAV version 0.60`.
   const version = said.replace(/^clamd \/ ClamAV version /, 'ClamAV ')
@@ -115,12 +115,12 @@ export function parseOffer(line: string): Offer {
 }
 
 /** Whether several messages may go over one connection; no daemon that does not say so is asked to. */
-export function hasSessions({ commands }: Offer): boolean {
+export function hasSessions({ commands }: Capabilities): boolean {
   return commands?.includes('IDSESSION') ?? false
 }
 
 /** What `auto` will speak; null: the daemon does not say, so the first message will show. */
-export function protocolOf({ commands }: Offer): Protocol | null {
+export function protocolOf({ commands }: Capabilities): Protocol | null {
   if (commands === null) return null
   if (commands.includes('STREAM')) return 'stream'
   return commands.includes('INSTREAM') ? 'instream' : null

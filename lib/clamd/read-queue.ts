@@ -9,27 +9,27 @@ const patienceMs = 1000
 
 export interface Waiter {
   /** It may read on. */
-  onTurn(): void
+  onReadable(): void
 }
 
-export class Turn {
+export class ReadQueue {
   #holder: Waiter | null = null
   /** In the order of asking. */
   readonly #waiting = new Map<Waiter, NodeJS.Timeout>()
   /** Those who have waited long enough. */
-  readonly #excused = new WeakSet<Waiter>()
+  readonly #bypassed = new WeakSet<Waiter>()
 
-  /** True: it has the turn, until it passes it on. False: `onTurn` will be called. */
+  /** True: it has the turn, until it passes it on. False: `onReadable` will be called. */
   take(who: Waiter): boolean {
     this.#holder ??= who
-    if (this.#holder === who || this.#excused.has(who)) return true
+    if (this.#holder === who || this.#bypassed.has(who)) return true
     if (!this.#waiting.has(who)) {
       this.#waiting.set(
         who,
         setTimeout(() => {
           this.#waiting.delete(who)
-          this.#excused.add(who)
-          who.onTurn()
+          this.#bypassed.add(who)
+          who.onReadable()
         }, patienceMs),
       )
     }
@@ -44,7 +44,7 @@ export class Turn {
     this.#holder = next
     if (!next) return
     this.#cease(next)
-    next.onTurn()
+    next.onReadable()
   }
 
   #cease(waiter: Waiter): void {

@@ -6,8 +6,8 @@
 import type { CancelSignal } from '../base/cancellation'
 import { printable } from '../base/text'
 import type { Address } from './address'
-import { CommandConnection, type Dialling } from './connection'
-import { Failure, SessionOver } from './errors'
+import { CommandConnection, type DialOptions } from './connection'
+import { ClamdError, SessionEnded } from './errors'
 import { command, numbered, parseReply, type Reply } from './protocol'
 
 export interface SessionTimes {
@@ -24,13 +24,13 @@ export interface SessionTimes {
   readonly patienceMs: number
 }
 
-export const usualTimes: SessionTimes = { idleMs: 250, patienceMs: 250 }
+export const defaultSessionTimes: SessionTimes = { idleMs: 250, patienceMs: 250 }
 
 /** For each address; Haraka may have several processes. */
-const mostIdle = 4
+const maxIdle = 4
 
 /** clamd's time limits are whole seconds; what comes sooner was said to the connection before the message. */
-const leastLimitMs = 1000
+const minLimitMs = 1000
 
 export class Session {
   readonly openedAt = performance.now()
@@ -47,40 +47,40 @@ export class Session {
 
   /**
    * The reply to the message that was begun last. A verdict only after a completely sent message, under the number
-   * that clamd gives it, and with nothing behind it. Rejects with a Failure where connection and message do not belong
+   * that clamd gives it, and with nothing behind it. Rejects with a ClamdError where connection and message do not belong
    * together; what says that on a connection that has carried a scan before, says nothing of the daemon.
    */
   async reply(sent: { readonly complete: boolean; readonly bytes: number }): Promise<Reply> {
     const text = await this.connection.reply('reply')
     // In a session, clamd's ReadTimeout runs on while it scans, and while there is no thread for that.
-    const isOver = sent.complete && performance.now() - this.#begunAt >= leastLimitMs
+    const isOver = sent.complete && performance.now() - this.#begunAt >= minLimitMs
     if (text === 'COMMAND READ TIMED OUT' && isOver)
-      throw new SessionOver('late', { step: 'reply', text: printable(text) })
+      throw new SessionEnded('late', { step: 'reply', text: printable(text) })
     const own = numbered(text, this.#scans)
     const reply = parseReply(own ?? text)
     const isVerdict = reply.kind === 'clean' || reply.kind === 'found'
     // A daemon that does not have IDSESSION says so without a number.
     if (own === null && (isVerdict || this.#scans > 1))
-      throw new Failure('reply', `not the reply to this message: ${printable(text)}`)
+      throw new ClamdError('reply', `not the reply to this message: ${printable(text)}`)
     if (!isVerdict) return reply
     if (!sent.complete)
-      throw new Failure(
+      throw new ClamdError(
         'reply',
         `${printable(text)} before the end of the message, after ${sent.bytes} bytes`,
       )
     const more = this.connection.unread
-    if (more !== '') throw new Failure('reply', `${printable(text)}, and then: ${printable(more)}`)
+    if (more !== '') throw new ClamdError('reply', `${printable(text)}, and then: ${printable(more)}`)
     return reply
   }
 }
 
-export class Sessions {
+export class SessionPool {
   /** By the very object, of which `Hosts` has one for each address. */
   readonly #idle = new Map<Address, Session[]>()
   /** Those on which nothing has come yet, with their addresses, in the order in which they were opened. */
   readonly #unmet = new Map<Session, Address>()
 
-  constructor(private readonly times = usualTimes) {}
+  constructor(private readonly times = defaultSessionTimes) {}
 
   /** One that was kept, the latest first, or null. It obeys the signal from now on. */
   take(address: Address, signal: CancelSignal): Session | null {
@@ -100,7 +100,7 @@ export class Sessions {
   }
 
   /** A new one. Rejects as `CommandConnection.open` does. */
-  async open(how: Dialling & { readonly address: Address }): Promise<Session> {
+  async open(how: DialOptions & { readonly address: Address }): Promise<Session> {
     const session = new Session(await CommandConnection.open(how))
     const { socket } = session.connection
     // Not `how`: by way of it, the first message would live as long as the connection.
@@ -115,7 +115,7 @@ export class Sessions {
   keep(address: Address, session: Session): void {
     this.#unmet.delete(session)
     const idle = this.#idle.get(address) ?? []
-    if (idle.length >= mostIdle || !session.connection.isQuiet || this.#isWaitedFor(address)) {
+    if (idle.length >= maxIdle || !session.connection.isQuiet || this.#isWaitedFor(address)) {
       session.connection.close()
       return
     }

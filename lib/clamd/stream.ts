@@ -7,12 +7,12 @@ import type { Socket } from 'node:net'
 import type { MessageSource } from '../base/message-source'
 import type { Address } from './address'
 import { CommandConnection, dial } from './connection'
-import { Failure } from './errors'
+import { ClamdError } from './errors'
 import type { DialogueResult, Exchange } from './exchange'
-import { command, isUnmet, parsePort, parseReply, type Reply } from './protocol'
+import { command, isMissingCommand, parsePort, parseReply, type Reply } from './protocol'
 import { Upload } from './upload'
 
-/** Resolves with clamd's reply, `clean` only after a completely sent message. Rejects with a Failure or TooLarge. */
+/** Resolves with clamd's reply, `clean` only after a completely sent message. Rejects with a ClamdError or TooLarge. */
 export async function stream(how: Exchange, message: MessageSource): Promise<DialogueResult> {
   how.at('connect')
   const connection = await CommandConnection.open(how)
@@ -52,7 +52,7 @@ async function transfer(
   const sent = whenRead(data, upload)
   let patience: NodeJS.Timeout | undefined
   let isOver = false
-  const giveUpSoon = (reason: Failure) => {
+  const giveUpSoon = (reason: ClamdError) => {
     patience ??= setTimeout(() => {
       connection.fail(reason)
       data.destroy(reason)
@@ -75,10 +75,10 @@ async function transfer(
       giveUpSoon(broken)
     })
     const reply = await connection.lastReply(upload)
-    if (reply.kind === 'error' && isUnmet(reply))
-      throw new Failure('data connect', `something else answers at the data port: ${reply.text}`)
+    if (reply.kind === 'error' && isMissingCommand(reply))
+      throw new ClamdError('data connect', `something else answers at the data port: ${reply.text}`)
     if (reply.kind === 'clean') {
-      giveUpSoon(new Failure('send', 'OK, but the data connection was not closed'))
+      giveUpSoon(new ClamdError('send', 'OK, but the data connection was not closed'))
       const broken = await sent
       if (broken) throw broken
     }
@@ -97,16 +97,16 @@ async function transfer(
  * Resolves with null when clamd has closed the data connection in good order after our last byte: it has read
  * to the end. A clamd that stopped at its StreamMaxLength says OK as well, but resets or closes before the end.
  */
-function whenRead(data: Socket, upload: Upload): Promise<Failure | null> {
+function whenRead(data: Socket, upload: Upload): Promise<ClamdError | null> {
   return new Promise((resolve) => {
     data.on('error', (cause) =>
-      resolve(new Failure('send', `data connection broke after ${upload.bytes} bytes`, cause)),
+      resolve(new ClamdError('send', `data connection broke after ${upload.bytes} bytes`, cause)),
     )
     data.on('end', () =>
       resolve(
         upload.complete
           ? null
-          : new Failure('send', `clamd closed the data connection after ${upload.bytes} bytes`),
+          : new ClamdError('send', `clamd closed the data connection after ${upload.bytes} bytes`),
       ),
     )
     data.resume()

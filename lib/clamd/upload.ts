@@ -6,17 +6,17 @@
 import { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
 import type { Sink } from '../base/message-source'
-import { Framing, type Parcel } from './chunk-encoder'
+import { ChunkEncoder, type Batch } from './chunk-encoder'
 import { TooLarge } from './errors'
 import type { Exchange } from './exchange'
-import { headLine } from './protocol'
-import { Turn, type Waiter } from './read-queue'
+import { receivedLine } from './protocol'
+import { ReadQueue, type Waiter } from './read-queue'
 
 /** Pieces shorter than this on average are cheaper copied into one than handed to the system one by one. */
 const pieceBytes = 1024
 
 /** Whose source may be read on. Messages of one parcel need no turn; the others wait a second for theirs at most. */
-const reading = new Turn()
+const reading = new ReadQueue()
 
 /**
  * Only the part of a Writable that a pipe needs: the queue of a real one would hold every line of the message
@@ -29,11 +29,11 @@ export class Upload extends EventEmitter implements Sink, Waiter {
   complete = false
 
   readonly #isFramed: boolean
-  readonly #framing: Framing
-  readonly #outbox: Parcel[] = []
+  readonly #encoder: ChunkEncoder
+  readonly #queue: Batch[] = []
   /** A parcel is under way, or waits for the next turn of the event loop. */
   #isBusy = false
-  #posting: NodeJS.Immediate | null = null
+  #flushing: NodeJS.Immediate | null = null
   #hasWritten = false
   /** The source waits for `drain`. */
   #isFull = false
@@ -47,14 +47,14 @@ export class Upload extends EventEmitter implements Sink, Waiter {
   constructor(
     private readonly socket: Socket,
     private readonly how: Pick<Exchange, 'bufferBytes' | 'maxBytes'>,
-    prologue: Buffer | null,
+    preamble: Buffer | null,
     private readonly onTooLarge: (reason: TooLarge) => void,
   ) {
     super()
-    this.#isFramed = prologue !== null
-    this.#framing = new Framing(how.bufferBytes, prologue, (parcel) => this.#ship(parcel))
+    this.#isFramed = preamble !== null
+    this.#encoder = new ChunkEncoder(how.bufferBytes, preamble, (batch) => this.#enqueue(batch))
     socket.on('drain', this.#onDrain)
-    this.write(headLine)
+    this.write(receivedLine)
   }
 
   write(lines: Buffer): boolean {
@@ -65,7 +65,7 @@ export class Upload extends EventEmitter implements Sink, Waiter {
       this.onTooLarge(new TooLarge(this.bytes))
       return true
     }
-    this.#framing.add(lines)
+    this.#encoder.add(lines)
     return !this.#isFull
   }
 
@@ -74,7 +74,7 @@ export class Upload extends EventEmitter implements Sink, Waiter {
     this.#hasEnded = true
     this.#isFull = false
     reading.pass(this)
-    this.#framing.end()
+    this.#encoder.end()
     this.emit('finish')
   }
 
@@ -82,27 +82,27 @@ export class Upload extends EventEmitter implements Sink, Waiter {
   stop(): void {
     this.#stopped = true
     reading.pass(this)
-    this.#outbox.length = 0
+    this.#queue.length = 0
     this.socket.off('drain', this.#onDrain)
-    if (this.#posting) clearImmediate(this.#posting)
+    if (this.#flushing) clearImmediate(this.#flushing)
   }
 
   /**
    * Each parcel but the first goes right after the event loop has looked at the socket. For a clamd that has had
    * enough replies and closes at once; a write that fails then takes the socket with it, the unread reply included.
    */
-  #ship(parcel: Parcel): void {
-    this.#outbox.push(parcel)
+  #enqueue(batch: Batch): void {
+    this.#queue.push(batch)
     this.#isFull = !this.#hasEnded
     if (!this.#hasWritten) {
       this.#hasWritten = true
-      this.#post()
+      this.#flush()
     } else if (!this.#isBusy) {
-      this.#postSoon()
+      this.#flushSoon()
     }
   }
 
-  onTurn(): void {
+  onReadable(): void {
     if (!this.#isBusy) this.#readOn()
   }
 
@@ -112,34 +112,34 @@ export class Upload extends EventEmitter implements Sink, Waiter {
     this.emit('drain')
   }
 
-  #postSoon(): void {
+  #flushSoon(): void {
     this.#isBusy = true
-    this.#posting = setImmediate(this.#post)
+    this.#flushing = setImmediate(this.#flush)
   }
 
-  readonly #post = (): void => {
-    this.#posting = null
-    const parcel = this.#outbox.shift()
-    if (!parcel) return
-    const isLast = this.#hasEnded && this.#outbox.length === 0
-    this.#isBusy = !this.#write(parcel, isLast)
+  readonly #flush = (): void => {
+    this.#flushing = null
+    const batch = this.#queue.shift()
+    if (!batch) return
+    const isLast = this.#hasEnded && this.#queue.length === 0
+    this.#isBusy = !this.#write(batch, isLast)
     // The system has not taken it all: others, to other addresses, may have a use for the turn.
     if (this.socket.writableLength > 0) reading.pass(this)
     if (!this.#isBusy) this.#onDrain()
   }
 
   readonly #onDrain = (): void => {
-    if (this.#posting) return
+    if (this.#flushing) return
     this.#isBusy = false
-    if (this.#outbox.length > 0) {
-      this.#postSoon()
+    if (this.#queue.length > 0) {
+      this.#flushSoon()
     } else if (this.#isFull && reading.take(this)) {
       this.#readOn()
     }
   }
 
   /** @returns false if the socket wants to be left alone until it drains */
-  #write({ pieces, bytes }: Parcel, isLast: boolean): boolean {
+  #write({ pieces, bytes }: Batch, isLast: boolean): boolean {
     const { socket } = this
     const done = (error?: Error | null) => {
       this.complete = !error

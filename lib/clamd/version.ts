@@ -5,7 +5,7 @@
 import { printable } from '../base/text'
 
 /** Plain JSON, since it goes from one process of a cluster to the others. */
-export interface Engine {
+export interface ClamdVersion {
   /** As in `ClamAV 1.4.6`. */
   readonly release: string
   /** null: the daemon names none; it has no daily signatures then. */
@@ -21,7 +21,7 @@ export interface Engine {
 const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']
 
 /** Parses `ClamAV 1.4.6/27500/Sun Nov 22 08:00:00 2026`; null where the daemon has not told. */
-export function parseEngine(line: string | null): Engine | null {
+export function parseVersion(line: string | null): ClamdVersion | null {
   if (line === null) return null
   const [release = '', number, date = ''] = line.split('/')
   const builtMs = dateMs(date)
@@ -51,20 +51,20 @@ function dateMs(text: string): number | null {
 }
 
 /** `ClamAV 1.4.6/27500`, or without the number; null where nothing is known. */
-export function engineText(engine: Engine | null): string | null {
+export function versionText(engine: ClamdVersion | null): string | null {
   if (!engine) return null
   return engine.signatures ? `${engine.release}/${engine.signatures.number}` : engine.release
 }
 
 /** Age of the signatures in milliseconds; null where it is not known. */
-export function ageMs(engine: Engine | null, nowMs: number): number | null {
+export function ageMs(engine: ClamdVersion | null, nowMs: number): number | null {
   return engine?.signatures ? Math.max(0, nowMs - engine.signatures.builtMs) : null
 }
 
 /** In words when the signatures are older than `mostMs`; else null. 0: no age is too old. */
-export function tooOld(engine: Engine | null, nowMs: number, mostMs: number): string | null {
+export function staleSignatures(engine: ClamdVersion | null, nowMs: number, maxMs: number): string | null {
   const age = ageMs(engine, nowMs)
-  if (age === null || mostMs === 0 || age <= mostMs) return null
+  if (age === null || maxMs === 0 || age <= maxMs) return null
   return `signatures ${engine?.signatures?.number ?? ''} are ${ageText(age)} old`
 }
 

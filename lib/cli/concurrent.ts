@@ -1,7 +1,7 @@
 /* So many at a time, of as many as come. */
 
 /** Does `work` for each of `all`, `count` of them at a time; stops taking new ones when the signal says so. */
-export async function severally<T>(
+export async function concurrently<T>(
   all: AsyncIterable<T>,
   count: number,
   signal: AbortSignal,

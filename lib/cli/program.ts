@@ -4,7 +4,7 @@
  */
 
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { Wrong } from '../base/invalid'
+import { Invalid } from '../base/invalid'
 import { duration } from '../config/value-types'
 import { check, type CheckOptions } from './check/command'
 import { version } from './package'
@@ -255,8 +255,8 @@ const agesOfMail = duration(0, 3650 * 24 * 60 * 60 * 1000)
 /** Milliseconds. */
 function age(text: string): number {
   // In the settings a bare number is seconds, of which nobody thinks who deletes mail that is older than 30.
-  const ms = /[a-z]$/i.test(text) ? agesOfMail.parse(text) : new Wrong()
-  if (ms instanceof Wrong) throw new InvalidArgumentError(`It has to be ${agesOfMail.allowed}.`)
+  const ms = /[a-z]$/i.test(text) ? agesOfMail.parse(text) : new Invalid()
+  if (ms instanceof Invalid) throw new InvalidArgumentError(`It has to be ${agesOfMail.allowed}.`)
   return ms
 }
 
@@ -266,10 +266,10 @@ function pattern(text: string): string {
   return text
 }
 
-function wholeNumber(least: number, most: number): (text: string) => number {
+function wholeNumber(minBytes: number, maxBytes: number): (text: string) => number {
   return (text) => {
     const value = /^\d+$/.test(text) ? Number(text) : NaN
-    if (value >= least && value <= most) return value
-    throw new InvalidArgumentError(`It has to be a whole number from ${least} to ${most}.`)
+    if (value >= minBytes && value <= maxBytes) return value
+    throw new InvalidArgumentError(`It has to be a whole number from ${minBytes} to ${maxBytes}.`)
   }
 }

@@ -5,13 +5,13 @@
 
 import { connect } from 'node:net'
 import { addressText } from '../clamd/address'
-import { inquire } from '../clamd/capabilities'
-import { failureText } from '../clamd/errors'
-import { headLine, protocolOf } from '../clamd/protocol'
+import { queryCapabilities } from '../clamd/capabilities'
+import { errorText } from '../clamd/errors'
+import { receivedLine, protocolOf } from '../clamd/protocol'
 import type { Settings } from '../config/settings'
-import { proveAsMail } from '../health/self-test'
-import { Hosts } from '../hosts/host-pool'
-import { world } from '../hosts/system'
+import { selfTestAsMail } from '../health/self-test'
+import { HostPool } from '../hosts/host-pool'
+import { system } from '../hosts/system'
 import type { Verdict } from '../policy/verdict'
 import type { ScanLog } from '../scan/scan-state'
 import { Scanner } from '../scan/scanner'
@@ -19,14 +19,14 @@ import type { Content } from './mail-file/content'
 import { escaped } from './terminal'
 
 /** Messages up to so many bytes are proven together. */
-const leastProvenBytes = 1024 * 1024
+const minScannableBytes = 1024 * 1024
 
 export class ProvingScanner {
-  readonly #hosts: Hosts
+  readonly #hosts: HostPool
   readonly #scanner: Scanner
   readonly #log: ScanLog
   /** Messages of so many bytes are scanned to their end, or go elsewhere. */
-  #provenBytes = 0
+  #maxScannableBytes = 0
   /** One after the other, so that no smaller proof follows a larger one. */
   #proofs = Promise.resolve()
 
@@ -38,7 +38,7 @@ export class ProvingScanner {
     const tell = (text: string) => void process.stderr.write(`${escaped(text)}\n`)
     const say = isVerbose ? tell : () => undefined
     this.#log = { trace: say, warn: say }
-    this.#hosts = new Hosts(settings.hosts, world(say))
+    this.#hosts = new HostPool(settings.hosts, system(say))
     this.#scanner = new Scanner(settings.scan, this.#hosts, connect)
   }
 
@@ -50,7 +50,9 @@ export class ProvingScanner {
       reason ??= error
       broken.abort()
     })
-    await (this.#proofs = this.#proofs.then(() => this.#prove(message.most + headLine.length, signal)))
+    await (this.#proofs = this.#proofs.then(() =>
+      this.#runSelfTest(message.maxBytes + receivedLine.length, signal),
+    ))
     const verdict = await this.#scanner.scan(message, AbortSignal.any([signal, broken.signal]), this.#log)
     const failed = reason as Error | null
     if (failed === null) return verdict
@@ -61,12 +63,12 @@ export class ProvingScanner {
    * The plugin's self test, for as large a message as is to be scanned: clamd says OK without looking to what lies
    * beyond its limits. What cannot be proven is asked all the same, as by the plugin.
    */
-  async #prove(bytes: number, signal: AbortSignal): Promise<void> {
+  async #runSelfTest(bytes: number, signal: AbortSignal): Promise<void> {
     const { scan, startup } = this.settings
-    const { selfTest } = this.settings.proof
-    const isEnough = this.#provenBytes >= Math.min(bytes, scan.maxBytes)
-    if (isEnough || selfTest === 'off' || startup.maxPings === 0) return
-    const maxBytes = Math.min(scan.maxBytes, Math.max(leastProvenBytes, 2 ** Math.ceil(Math.log2(bytes))))
+    const { selfTest: depth } = this.settings.health
+    const isEnough = this.#maxScannableBytes >= Math.min(bytes, scan.maxBytes)
+    if (isEnough || depth === 'off' || startup.maxPings === 0) return
+    const maxBytes = Math.min(scan.maxBytes, Math.max(minScannableBytes, 2 ** Math.ceil(Math.log2(bytes))))
     const addresses = await this.#hosts.addresses(signal).catch(() => [])
     await Promise.all(
       addresses.map(async (address) => {
@@ -74,15 +76,15 @@ export class ProvingScanner {
         const trace = (text: string) => this.#log.trace(`${name} ${text}`)
         try {
           const how = { connect, connectMs: scan.connectMs, signal, trace }
-          const offered = protocolOf(await inquire(address, how))
-          const settings = { ...scan, maxBytes, depth: selfTest }
-          const { proof } = await proveAsMail(address, settings, offered, connect, signal, trace)
-          this.#hosts.learn(address, { proof })
+          const offered = protocolOf(await queryCapabilities(address, how))
+          const settings = { ...scan, maxBytes, depth }
+          const { selfTest } = await selfTestAsMail(address, settings, offered, connect, signal, trace)
+          this.#hosts.learn(address, { selfTest })
         } catch (error) {
-          this.#log.warn(`${name}: not proven: ${failureText(error)}`)
+          this.#log.warn(`${name}: not proven: ${errorText(error)}`)
         }
       }),
     )
-    this.#provenBytes = maxBytes
+    this.#maxScannableBytes = maxBytes
   }
 }

@@ -6,7 +6,7 @@
 const interruptedCode = 130
 
 /** Resolves with the exit code of `work`, or with Ctrl-C's after it; `work` has to end soon once the signal says so. */
-export async function interruptibly(work: (signal: AbortSignal) => Promise<number>): Promise<number> {
+export async function withInterrupt(work: (signal: AbortSignal) => Promise<number>): Promise<number> {
   const controller = new AbortController()
   const signals = ['SIGINT', 'SIGTERM'] as const
   const stop = () => {

@@ -6,9 +6,9 @@
 import { domainToASCII } from 'node:url'
 import { closest } from 'fastest-levenshtein'
 import ipaddr from 'ipaddr.js'
-import { Wrong } from '../base/invalid'
+import { Invalid } from '../base/invalid'
 import { fitsWildcards } from '../base/wildcards'
-import { type Kind, listed, refusal } from './value-types'
+import { type ValueType, listed, refusal } from './value-types'
 
 /** The two sides of an address; Haraka has the domain in ASCII, and both empty for the null sender. */
 export interface Mailbox {
@@ -37,7 +37,7 @@ export interface Exemption {
 }
 
 /** No more entries than this are named in the reason for one message. */
-const mostNamed = 3
+const maxNamed = 3
 
 /**
  * The entries that exempt a message, as text: one that holds for all of it, or those that cover its recipients,
@@ -57,12 +57,12 @@ export function exemptedBy(exemptions: readonly Exemption[], envelope: Envelope)
     if (!covering) return null
     entries.add(covering.text)
   }
-  const named = [...entries].slice(0, mostNamed).join(', ')
-  return entries.size > mostNamed ? `${named} and ${entries.size - mostNamed} more` : named
+  const named = [...entries].slice(0, maxNamed).join(', ')
+  return entries.size > maxNamed ? `${named} and ${entries.size - maxNamed} more` : named
 }
 
 /** Parses `KIND VALUE`, or several of them, each of another kind, that must all hold. */
-export function parseExemption(entry: string): Exemption | Wrong {
+export function parseExemption(entry: string): Exemption | Invalid {
   const text = entry.replace(/\s+/g, ' ')
   const words = text.match(/(?:"(?:\\.|[^"\\])*"|\S)+/g) ?? []
   const given = new Map<string, string>()
@@ -70,33 +70,33 @@ export function parseExemption(entry: string): Exemption | Wrong {
     const [kind = '', value] = [words[at]?.toLowerCase(), words[at + 1]]
     if (!Object.hasOwn(kinds, kind)) {
       const known = Object.keys(kinds)
-      return new Wrong(
+      return new Invalid(
         `${text}: ${kind} is no kind of entry; did you mean ${kind === 'ip' ? 'network' : closest(kind, known)}? Allowed is ${listed(known)}, with a value behind it`,
       )
     }
     const { allowed } = kinds[kind as keyof typeof kinds]
-    if (value === undefined) return new Wrong(`${text}: ${kind} has no value: allowed is ${allowed}`)
+    if (value === undefined) return new Invalid(`${text}: ${kind} has no value: allowed is ${allowed}`)
     if (given.has(kind))
-      return new Wrong(`${text}: ${kind} stands there twice: allowed is one of a kind in a line`)
+      return new Invalid(`${text}: ${kind} stands there twice: allowed is one of a kind in a line`)
     given.set(kind, value)
   }
   return entryOf(text, given)
 }
 
-const network: Kind<Test<string>> = {
+const network: ValueType<Test<string>> = {
   allowed: 'an address or a network such as 192.0.2.7, 10.0.0.0/8, 2001:db8::7 or 2001:db8::/32',
   parse(value) {
     const [address = '', prefix, ...rest] = value.split('/')
     const isAddress = ipaddr.IPv4.isValidFourPartDecimal(address) || ipaddr.IPv6.isValid(address)
-    if (!isAddress || /[%]|^::ffff:/i.test(address) || rest.length > 0) return new Wrong()
+    if (!isAddress || /[%]|^::ffff:/i.test(address) || rest.length > 0) return new Invalid()
     const base = ipaddr.parse(address)
-    const mostBits = base.kind() === 'ipv4' ? 32 : 128
-    const bits = prefix === undefined ? mostBits : /^\d{1,3}$/.test(prefix) ? Number(prefix) : Infinity
-    if (bits > mostBits) return new Wrong()
+    const maxBits = base.kind() === 'ipv4' ? 32 : 128
+    const bits = prefix === undefined ? maxBits : /^\d{1,3}$/.test(prefix) ? Number(prefix) : Infinity
+    if (bits > maxBits) return new Invalid()
     const family = base.kind() === 'ipv4' ? ipaddr.IPv4 : ipaddr.IPv6
     const start = family.networkAddressFromCIDR(`${address}/${bits}`).toString()
     // 10.1.2.3/8 is a slip as often as it is meant.
-    if (start !== base.toString()) return new Wrong(`the network is ${start}/${bits}`)
+    if (start !== base.toString()) return new Invalid(`the network is ${start}/${bits}`)
     return (ip) => {
       if (!ipaddr.isValid(ip)) return false
       // An IPv4 client of a socket for both families.
@@ -106,29 +106,29 @@ const network: Kind<Test<string>> = {
   },
 }
 
-const login: Kind<Test<string>> = {
+const login: ValueType<Test<string>> = {
   allowed: 'a name as it is used to log in; * stands for any characters, ? for one',
-  parse: (value) => (/\p{Cc}/u.test(value) ? new Wrong() : wildcards(folded(value))),
+  parse: (value) => (/\p{Cc}/u.test(value) ? new Invalid() : wildcards(folded(value))),
 }
 
 const address = 'an address such as jane@example.com, *@example.com or *@*.example.com'
 
-const sender: Kind<Test<Mailbox>> = {
+const sender: ValueType<Test<Mailbox>> = {
   allowed: `${address}, or <> for the null sender`,
   parse: (value) => (value === '<>' ? isNull : mailboxTest(value)),
 }
 
-const recipient: Kind<Test<Mailbox>> = { allowed: address, parse: mailboxTest }
+const recipient: ValueType<Test<Mailbox>> = { allowed: address, parse: mailboxTest }
 
 const kinds = { network, user: login, sender, recipient }
 
-function entryOf(text: string, given: ReadonlyMap<string, string>): Exemption | Wrong {
+function entryOf(text: string, given: ReadonlyMap<string, string>): Exemption | Invalid {
   const problems: string[] = []
-  function read<T>(name: keyof typeof kinds, kind: Kind<Test<T>>): Test<T> | null {
+  function read<T>(name: keyof typeof kinds, kind: ValueType<Test<T>>): Test<T> | null {
     const value = given.get(name)
     if (value === undefined) return null
     const test = kind.parse(value)
-    if (!(test instanceof Wrong)) return test
+    if (!(test instanceof Invalid)) return test
     problems.push(refusal(`${name} ${value}`, test, kind))
     return null
   }
@@ -136,7 +136,7 @@ function entryOf(text: string, given: ReadonlyMap<string, string>): Exemption | 
   const fromUser = read('user', login)
   const fromSender = read('sender', sender)
   const toRecipient = read('recipient', recipient)
-  if (problems.length > 0) return new Wrong(problems.join('; '))
+  if (problems.length > 0) return new Invalid(problems.join('; '))
   const conditions: Test<Envelope>[] = []
   if (fromNetwork) conditions.push(({ ip }) => fromNetwork(ip))
   if (fromUser) conditions.push(({ user }) => user !== null && fromUser(folded(user)))
@@ -147,26 +147,27 @@ function entryOf(text: string, given: ReadonlyMap<string, string>): Exemption | 
 const isNull: Test<Mailbox> = ({ user, host }) => user === '' && host === ''
 
 /** The sides are matched apart, so that no local part, quoted ones with an @ in them included, is taken for a domain. */
-function mailboxTest(value: string): Test<Mailbox> | Wrong {
+function mailboxTest(value: string): Test<Mailbox> | Invalid {
   if (value.toLowerCase() === 'postmaster') return ({ user, host }) => user === 'postmaster' && host === ''
   const sides = /^(?<local>"(?:\\.|[^"\\])+"|[^\s"<>@\p{Cc}]+)@(?<domain>[^\s"<>@\p{Cc}]+)$/u.exec(
     value,
   )?.groups
   const domain = domainPattern(sides?.domain ?? '')
-  if (sides === undefined || domain instanceof Wrong) return domain instanceof Wrong ? domain : new Wrong()
+  if (sides === undefined || domain instanceof Invalid)
+    return domain instanceof Invalid ? domain : new Invalid()
   const fitsLocal = wildcards(folded(unquoted(sides.local ?? '')))
   const fitsDomain = wildcards(domain)
   return ({ user, host }) => host !== '' && fitsLocal(user) && fitsDomain(host)
 }
 
 /** In ASCII, as Haraka has the domains of a message, label by label. */
-function domainPattern(domain: string): string | Wrong {
+function domainPattern(domain: string): string | Invalid {
   if (/^\[[\w.:*?-]+\]$/.test(domain)) return domain.toLowerCase()
   const labels = domain.split('.').map((label) => {
     if (/^[\w*?-]+$/.test(label)) return label.toLowerCase()
     return /[*?]/.test(label) ? '' : domainToASCII(label)
   })
-  return labels.includes('') ? new Wrong() : labels.join('.')
+  return labels.includes('') ? new Invalid() : labels.join('.')
 }
 
 /** How addresses are compared: `"a.b"@example.com` is `a.b@example.com`, and case does not matter on either side. */

@@ -4,7 +4,7 @@
  */
 
 import { closest } from 'fastest-levenshtein'
-import { Wrong } from '../base/invalid'
+import { Invalid } from '../base/invalid'
 import type { Host } from '../clamd/address'
 import { type Ini, parseIni, type Problem } from './ini'
 import { entryIn } from './lists'
@@ -50,34 +50,34 @@ export class SettingsReader {
    * @param given takes the place of `[main] host`: from the command line
    */
   hosts(port: number, given?: string): readonly Host[] {
-    const kind = hosts(port)
-    if (given === undefined) return this.#key('main', 'host', { ...schema.main.host, kind })
-    const parsed = kind.parse(given)
-    if (!(parsed instanceof Wrong)) return parsed
-    this.#elsewhere.push(refusal(`--host ${given}`, parsed, kind))
+    const type = hosts(port)
+    if (given === undefined) return this.#key('main', 'host', { ...schema.main.host, type })
+    const parsed = type.parse(given)
+    if (!(parsed instanceof Invalid)) return parsed
+    this.#elsewhere.push(refusal(`--host ${given}`, parsed, type))
     return []
   }
 
-  list<T>(name: 'signatures' | 'exempt', parse: (entry: string) => T | Wrong): T[] {
+  list<T>(name: 'signatures' | 'exempt', parse: (entry: string) => T | Invalid): T[] {
     return this.sources[name].lines.flatMap((line, index) => {
       const entry = entryIn(line)
       if (entry === '') return []
       const parsed = parse(entry)
-      if (!(parsed instanceof Wrong)) return [parsed]
+      if (!(parsed instanceof Invalid)) return [parsed]
       this.#elsewhere.push(`${fileNames[name]}: line ${index + 1}: ${parsed.why}`)
       return []
     })
   }
 
-  #key<T>(section: Section, name: string, { initial, kind }: Key<T>): T {
+  #key<T>(section: Section, name: string, { initial, type }: Key<T>): T {
     const setting = this.#ini.settings.find((one) => one.section === section && one.key === name)
     const value = setting?.value ?? initial
-    const parsed = kind.parse(value)
-    if (!(parsed instanceof Wrong)) return parsed
-    const shown = kind.isSecret ? '(not shown)' : value
-    const text = refusal(`[${section}] ${name} = ${shown}`, parsed, kind)
+    const parsed = type.parse(value)
+    if (!(parsed instanceof Invalid)) return parsed
+    const shown = type.isSecret ? '(not shown)' : value
+    const text = refusal(`[${section}] ${name} = ${shown}`, parsed, type)
     this.#inIni.push({ line: setting?.line ?? 0, text })
-    return kind.parse(initial) as T
+    return type.parse(initial) as T
   }
 }
 

@@ -9,7 +9,7 @@ import {
   fallback,
   folder,
   hosts,
-  type Kind,
+  type ValueType,
   mailbox,
   masks,
   oneOf,
@@ -34,10 +34,10 @@ const dayMs = 24 * 60 * 60 * 1000
 /** A key: its default as it would stand in the ini, and its kind. */
 export interface Key<T> {
   readonly initial: string
-  readonly kind: Kind<T>
+  readonly type: ValueType<T>
 }
 
-const key = <T>(initial: string, kind: Kind<T>): Key<T> => ({ initial, kind })
+const key = <T>(initial: string, type: ValueType<T>): Key<T> => ({ initial, type })
 
 const defaultPort = 3310
 

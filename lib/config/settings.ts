@@ -6,7 +6,7 @@
 import type { BounceSettings } from '../actions/bounce'
 import type { Mask } from '../attachments/masks'
 import { ConfigError } from '../base/config-error'
-import type { ProofSettings } from '../health/monitor'
+import type { HealthSettings } from '../health/monitor'
 import type { HostSettings } from '../hosts/host-pool'
 import type { Action } from '../policy/action'
 import type { Check, Rules } from '../policy/rules'
@@ -20,7 +20,7 @@ export interface Settings {
   readonly scan: ScanSettings
   readonly hosts: HostSettings
   readonly startup: { readonly maxPings: number; readonly pingIntervalMs: number }
-  readonly proof: ProofSettings
+  readonly health: HealthSettings
   readonly rules: Rules
   readonly check: Check
   readonly exemptions: readonly Exemption[]
@@ -89,7 +89,7 @@ function settingsOf(reader: SettingsReader, host: string | undefined): Settings 
       maxConcurrent: main.max_concurrent,
     },
     startup: { maxPings: main.max_pings, pingIntervalMs: main.ping_interval },
-    proof: { selfTest: main.self_test, maxSignatureAgeMs: main.max_signature_age },
+    health: { selfTest: main.self_test, maxSignatureAgeMs: main.max_signature_age },
     rules: {
       infected: infected.action,
       authenticated: infected.authenticated ?? infected.action,

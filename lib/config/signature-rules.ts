@@ -2,20 +2,20 @@
  * config/clamav-stream.signatures: what is done about which signature name, one rule a line.
  */
 
-import { Wrong } from '../base/invalid'
+import { Invalid } from '../base/invalid'
 import { matcherOf } from '../base/wildcards'
 import type { SignatureRule } from '../policy/rules'
 import { actionWords } from './value-types'
 
 /** Parses `PATTERN ACTION…`: wildcards `*` and `?`, or a regular expression between slashes; not case-sensitive. */
-export function parseSignatureRule(rule: string): SignatureRule | Wrong {
+export function parseSignatureRule(rule: string): SignatureRule | Invalid {
   const match = /^(?:\/(?<regexp>.*)\/|(?<wildcards>\S+))\s+(?<words>\S.*)$/.exec(rule)?.groups
-  if (!match) return new Wrong(`${rule}: a rule is PATTERN ACTION`)
+  if (!match) return new Invalid(`${rule}: a rule is PATTERN ACTION`)
   const { regexp = '', wildcards, words = '' } = match
   const action = actionWords.parse(words)
-  if (action instanceof Wrong) return new Wrong(`${rule}: ${words} is not ${actionWords.allowed}`)
+  if (action instanceof Invalid) return new Invalid(`${rule}: ${words} is not ${actionWords.allowed}`)
   if (wildcards?.startsWith('/'))
-    return new Wrong(
+    return new Invalid(
       `${rule}: a regular expression ends in /, with no flags behind it, for case never counts`,
     )
   if (wildcards !== undefined) {
@@ -25,6 +25,6 @@ export function parseSignatureRule(rule: string): SignatureRule | Wrong {
   try {
     return { text: `/${regexp}/`, pattern: new RegExp(regexp, 'i'), action }
   } catch (error) {
-    return new Wrong(`${rule}: ${(error as Error).message}`)
+    return new Invalid(`${rule}: ${(error as Error).message}`)
   }
 }

@@ -7,110 +7,110 @@ import bytes from 'bytes'
 import ms from 'ms'
 import type { NamedAddress } from '../actions/bounce'
 import { type Mask, parseMasks } from '../attachments/masks'
-import { Wrong } from '../base/invalid'
+import { Invalid } from '../base/invalid'
 import { type Host, parseHost } from '../clamd/address'
 import { type Action, parseAction } from '../policy/action'
 
-export interface Kind<T> {
+export interface ValueType<T> {
   /** In words. A Wrong has a reason only where there is more to say than this. */
   readonly allowed: string
   /** The value is nobody's business, the log's included. */
   readonly isSecret?: boolean
-  parse(text: string): T | Wrong
+  parse(text: string): T | Invalid
 }
 
 /** What is told of a wrong value: as it was written, why it is wrong, and what is allowed. */
-export function refusal(written: string, { why }: Wrong, { allowed }: Kind<unknown>): string {
+export function refusal(written: string, { why }: Invalid, { allowed }: ValueType<unknown>): string {
   return `${written}${why === '' ? '' : ` (${why})`}: allowed is ${allowed}`
 }
 
-export const yesNo: Kind<boolean> = {
+export const yesNo: ValueType<boolean> = {
   allowed: 'true or false',
   parse(text) {
     if (/^(true|yes|on|enabled|ok|1)$/i.test(text)) return true
-    return /^(false|no|off|disabled|0)$/i.test(text) ? false : new Wrong()
+    return /^(false|no|off|disabled|0)$/i.test(text) ? false : new Invalid()
   },
 }
 
-export function whole(least: number, most: number): Kind<number> {
+export function whole(min: number, max: number): ValueType<number> {
   return {
-    allowed: `a whole number from ${least} to ${most}`,
+    allowed: `a whole number from ${min} to ${max}`,
     parse(text) {
       const value = /^\d+$/.test(text) ? Number(text) : NaN
-      return value >= least && value <= most ? value : new Wrong()
+      return value >= min && value <= max ? value : new Invalid()
     },
   }
 }
 
 /** Milliseconds. A bare number is seconds. */
-export function duration(leastMs: number, mostMs: number): Kind<number> {
+export function duration(minMs: number, maxMs: number): ValueType<number> {
   return {
-    allowed: `a time such as 500ms, 30s or 2m, from ${ms(leastMs)} to ${ms(mostMs)}`,
+    allowed: `a time such as 500ms, 30s or 2m, from ${ms(minMs)} to ${ms(maxMs)}`,
     parse(text) {
       const match = /^(\d{1,9}(?:\.\d+)?)\s*(ms|s|m|h|d)?$/i.exec(text)
-      if (!match) return new Wrong()
+      if (!match) return new Invalid()
       const value = ms(`${match[1] ?? ''}${match[2] ?? 's'}` as ms.StringValue)
-      return value >= leastMs && value <= mostMs ? Math.round(value) : new Wrong()
+      return value >= minMs && value <= maxMs ? Math.round(value) : new Invalid()
     },
   }
 }
 
 /** Bytes. K, M and G are powers of 1024. */
-export function size(least: number, most: number): Kind<number> {
+export function size(min: number, max: number): ValueType<number> {
   return {
-    allowed: `a size such as 8192, 64K or 25M, from ${bytes(least) ?? ''} to ${bytes(most) ?? ''}`,
+    allowed: `a size such as 8192, 64K or 25M, from ${bytes(min) ?? ''} to ${bytes(max) ?? ''}`,
     parse(text) {
       const match = /^(\d{1,15}(?:\.\d+)?)\s*([kmg])?b?$/i.exec(text)
       const value = match ? bytes.parse(`${match[1] ?? ''}${match[2] ?? ''}B`) : null
-      return value !== null && value >= least && value <= most ? value : new Wrong()
+      return value !== null && value >= min && value <= max ? value : new Invalid()
     },
   }
 }
 
-export function oneOf<const T extends string>(words: readonly T[]): Kind<T> {
+export function oneOf<const T extends string>(words: readonly T[]): ValueType<T> {
   return {
     allowed: listed(words),
     parse(text) {
-      return words.find((candidate) => candidate === text.toLowerCase()) ?? new Wrong()
+      return words.find((candidate) => candidate === text.toLowerCase()) ?? new Invalid()
     },
   }
 }
 
 /** Action words; `accept` is for messages that were not scanned and has no place among them. */
-export const actionWords: Kind<Action> = {
+export const actionWords: ValueType<Action> = {
   allowed:
     'reject, defer, discard or tag, or quarantine and bounce, which combine with each other and with reject, defer or discard',
   parse(text) {
     const action = parseAction(text)
-    return action === null || action.ending === 'accept' ? new Wrong() : action
+    return action === null || action.ending === 'accept' ? new Invalid() : action
   },
 }
 
 /** One word for what becomes of a message that could not be looked at. */
-export const fallback: Kind<Action> = {
+export const fallback: ValueType<Action> = {
   allowed: 'defer, reject, accept or quarantine',
   parse(text) {
     const action = /^(defer|reject|accept|quarantine)$/i.test(text) ? parseAction(text) : null
-    return action ?? new Wrong()
+    return action ?? new Invalid()
   },
 }
 
 /** A folder below another one. */
-export const folder: Kind<string> = {
+export const folder: ValueType<string> = {
   allowed: 'a relative path of letters, digits, dots, dashes and underscores that stays where it is',
   parse(text) {
     const isSafe = /^[\w.-]+(\/[\w.-]+)*$/.test(text) && !text.split('/').some((part) => /^\.+$/.test(part))
-    return isSafe ? text : new Wrong()
+    return isSafe ? text : new Invalid()
   },
 }
 
 /** An address for a From: header; `(me)` stands for the server's name. */
-export const mailbox: Kind<NamedAddress> = {
+export const mailbox: ValueType<NamedAddress> = {
   allowed: 'an address such as postmaster@example.com or Mail <postmaster@(me)>',
   parse(text) {
     const address = String.raw`[\w.!#$%&'*+/=?^\x60{|}~-]+@(?:\(me\)|[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)`
     const match = new RegExp(`^(?:(${address})|([^<>@\\p{Cc}]*)<(${address})>)$`, 'iu').exec(text)
-    if (!match) return new Wrong()
+    if (!match) return new Invalid()
     const [, bare, name = '', bracketed = ''] = match
     return { name: unquoted(name.trim()), address: bare ?? bracketed }
   },
@@ -121,22 +121,22 @@ function unquoted(name: string): string {
 }
 
 /** So many in so long: `10/h`. */
-export const rate: Kind<{ count: number; perMs: number }> = {
+export const rate: ValueType<{ count: number; perMs: number }> = {
   allowed: 'a number from 0 to 100000 per minute, hour or day: 1/m, 10/h, 50/d',
   parse(text) {
     const match = /^(\d{1,6})\s*\/\s*([mhd])$/i.exec(text)
     const count = Number(match?.[1] ?? NaN)
     return match && count <= 100_000
       ? { count, perMs: ms(`1${(match[2] ?? 'h').toLowerCase()}` as ms.StringValue) }
-      : new Wrong()
+      : new Invalid()
   },
 }
 
 /** Words for people, in any script, on one line. */
-export function prose(most: number): Kind<string> {
+export function prose(max: number): ValueType<string> {
   return {
-    allowed: `one line of 1 to ${most} characters`,
-    parse: (value) => (/^\P{Cc}+$/u.test(value) && value.length <= most ? value : new Wrong()),
+    allowed: `one line of 1 to ${max} characters`,
+    parse: (value) => (/^\P{Cc}+$/u.test(value) && value.length <= max ? value : new Invalid()),
   }
 }
 
@@ -144,17 +144,17 @@ export function prose(most: number): Kind<string> {
  * One line of printable ASCII; of words in braces only those named in `placeholders`, each once, so that the finished
  * text has an end: with the longest name of a virus it fits into a line of SMTP (RFC 5321, 512 bytes).
  */
-export function text(most: number, placeholders: readonly string[]): Kind<string> {
+export function text(max: number, placeholders: readonly string[]): ValueType<string> {
   const known = placeholders.map((name) => `{${name}}`)
   return {
-    allowed: `one line of 1 to ${most} printable ASCII characters, which may have ${listed(known)} in it, once`,
+    allowed: `one line of 1 to ${max} printable ASCII characters, which may have ${listed(known)} in it, once`,
     parse(value) {
-      if (!/^[\x20-\x7e]+$/.test(value) || value.length > most) return new Wrong()
+      if (!/^[\x20-\x7e]+$/.test(value) || value.length > max) return new Invalid()
       const found: string[] = value.match(/\{\w*\}/g) ?? []
       const unknown = found.find((word) => !known.includes(word))
-      if (unknown) return new Wrong(`${unknown} is not known`)
+      if (unknown) return new Invalid(`${unknown} is not known`)
       const again = found.find((word, index) => found.indexOf(word) !== index)
-      return again ? new Wrong(`${again} is there more than once`) : value
+      return again ? new Invalid(`${again} is there more than once`) : value
     },
   }
 }
@@ -163,15 +163,15 @@ export function text(most: number, placeholders: readonly string[]): Kind<string
  * Empty, or characters that go into `Authorization: Bearer` as they are (RFC 6750). Not digits alone: Haraka's
  * loader would read those as a number, and round it.
  */
-export const token: Kind<string> = {
+export const token: ValueType<string> = {
   allowed: 'nothing, or 16 to 256 of the characters A-Z a-z 0-9 - . _ ~ + /, not digits alone',
   isSecret: true,
   parse: (value) =>
-    value === '' || (/^[\w.~+/-]{16,256}$/.test(value) && !/^[\d.+-]+$/.test(value)) ? value : new Wrong(),
+    value === '' || (/^[\w.~+/-]{16,256}$/.test(value) && !/^[\d.+-]+$/.test(value)) ? value : new Invalid(),
 }
 
 /** Hosts separated by space, comma or semicolon. `defaultPort` goes to those without one. */
-export function hosts(defaultPort: number): Kind<readonly Host[]> {
+export function hosts(defaultPort: number): ValueType<readonly Host[]> {
   return {
     allowed:
       'names, IPv4 or IPv6 addresses, each with an optional :port, or /path/to/a.sock, separated by space, comma or semicolon',
@@ -179,32 +179,32 @@ export function hosts(defaultPort: number): Kind<readonly Host[]> {
       const found: Host[] = []
       for (const word of value.split(/[\s,;]+/).filter(Boolean)) {
         const host = parseHost(word, defaultPort)
-        if (host instanceof Wrong) return new Wrong(`${word} ${host.why}`)
+        if (host instanceof Invalid) return new Invalid(`${word} ${host.why}`)
         found.push(host)
       }
-      return found.length > 0 ? found : new Wrong()
+      return found.length > 0 ? found : new Invalid()
     },
   }
 }
 
 /** For the names of attachments; may be empty. */
-export const masks: Kind<readonly Mask[]> = {
+export const masks: ValueType<readonly Mask[]> = {
   allowed: 'masks such as *.exe or *.scr, separated by space, comma or semicolon, without quotes or slashes',
   parse(value) {
     const found = parseMasks(value)
     for (const { text } of found) {
       // Meant for an extension; as it stands it fits a file of just that name.
-      if (/^\.[^*?]*$/.test(text)) return new Wrong(`did you mean *${text}?`)
-      if (/^[a-z0-9]{2,4}$/i.test(text)) return new Wrong(`did you mean *.${text}?`)
-      if (!/^[^"'<>/\\#]{1,64}$/.test(text)) return new Wrong(text)
+      if (/^\.[^*?]*$/.test(text)) return new Invalid(`did you mean *${text}?`)
+      if (/^[a-z0-9]{2,4}$/i.test(text)) return new Invalid(`did you mean *.${text}?`)
+      if (!/^[^"'<>/\\#]{1,64}$/.test(text)) return new Invalid(text)
     }
     return found
   },
 }
 
 /** Null for what is left empty. */
-export function orEmpty<T>(kind: Kind<T>): Kind<T | null> {
-  return { ...kind, parse: (value) => (value === '' ? null : kind.parse(value)) }
+export function orEmpty<T>(type: ValueType<T>): ValueType<T | null> {
+  return { ...type, parse: (value) => (value === '' ? null : type.parse(value)) }
 }
 
 export function listed(words: readonly string[]): string {

@@ -7,7 +7,14 @@ import { hostname } from 'node:os'
 import ms from 'ms'
 import { ConfigError } from '../base/config-error'
 import type { ScanSettings } from '../scan/scan-state'
-import { bytesLimit, type HarakaLimits, inactivityLimit, misfits, sizeText, usualMaxScanMs } from './limits'
+import {
+  bytesLimit,
+  type HarakaLimits,
+  inactivityLimit,
+  limitConflicts,
+  sizeText,
+  usualMaxScanMs,
+} from './limits'
 import type { QuarantinePlugin } from './types'
 import type { Plugin } from './types'
 
@@ -54,7 +61,7 @@ export function quarantinePlugin(plugin: Plugin): QuarantinePlugin | undefined {
  * would take messages before the gate, or turn our rejections round.
  * @throws ConfigError that names the plugin
  */
-export function mustStandFirst(plugin: Plugin): void {
+export function requireFirstInLine(plugin: Plugin): void {
   const { registered_hooks: hooks } = plugin.haraka_require('plugins') as PluginsModule
   for (const hook of gateHooks) {
     const rival = hooks?.[hook]?.find(({ priority }) => priority <= gatePriority)
@@ -71,7 +78,7 @@ export function mustStandFirst(plugin: Plugin): void {
 /** Mail that Haraka takes and that is not scanned for its size, or connections that end in a scan, deserve a word. */
 export function warnOfLimits(plugin: Plugin, scan: ScanSettings): void {
   const limits = limitsOf(plugin)
-  const { takesLarger, mayBeUnfinished, mayBreakOff } = misfits(scan, limits)
+  const { takesLarger, mayBeUnfinished, mayBreakOff } = limitConflicts(scan, limits)
   if (takesLarger)
     plugin.logwarn(
       `Haraka accepts ${limits.bytes ? sizeText(limits.bytes) : 'messages of any size'} ([max] bytes in connection.ini), ` +

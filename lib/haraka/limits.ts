@@ -14,7 +14,7 @@ export interface HarakaLimits {
   readonly inactivityMs: number | null
 }
 
-export interface Misfits {
+export interface LimitConflicts {
   /** Haraka takes messages that are larger than max_size. */
   readonly takesLarger: boolean
   /** clamd may give up before the budget of a scan is spent, and say OK. */
@@ -26,7 +26,10 @@ export interface Misfits {
 /** clamd's default, which cannot be asked for. Later than that, an OK may be that of a clamd that has given up. */
 export const usualMaxScanMs = 120_000
 
-export function misfits({ maxBytes, scanMs }: ScanSettings, { bytes, inactivityMs }: HarakaLimits): Misfits {
+export function limitConflicts(
+  { maxBytes, scanMs }: ScanSettings,
+  { bytes, inactivityMs }: HarakaLimits,
+): LimitConflicts {
   return {
     takesLarger: bytes !== null && (bytes === 0 || bytes > maxBytes),
     mayBeUnfinished: scanMs >= usualMaxScanMs,

@@ -6,7 +6,7 @@
 import { EventEmitter } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { MessageSource, Sink } from '../base/message-source'
-import { Failure } from '../clamd/errors'
+import { ClamdError } from '../clamd/errors'
 import type { Transaction } from './types'
 
 /** Milliseconds between two looks at whether another plugin has finished reading; there is no event for it. */
@@ -20,8 +20,8 @@ const pollMs = 20
 export type Reading = 'relayed' | 'piped'
 
 export class TransactionMessage implements MessageSource {
-  readonly least: number
-  readonly most: number
+  readonly minBytes: number
+  readonly maxBytes: number
   /** Of the reading that is open. */
   #destination: Sink | null = null
   /** Counts openings and closings, so that a wait for a neighbour knows when it has been overtaken. */
@@ -39,8 +39,8 @@ export class TransactionMessage implements MessageSource {
       headers.length === 0 ? 0 : headers.reduce((sum, line) => sum + bytesOnWire(line), '\r\n'.length)
     const body = head === 0 ? received : received - (idx.body?.start ?? 0)
     // One dot less in each line of ".\n".
-    this.least = head + Math.ceil(body * 0.5)
-    this.most = head + body
+    this.minBytes = head + Math.ceil(body * 0.5)
+    this.maxBytes = head + body
   }
 
   /** @param lineEnds as the reading has them */
@@ -48,7 +48,7 @@ export class TransactionMessage implements MessageSource {
     const generation = ++this.#generation
     const isRelayed = this.reading === 'relayed'
     const onLoneDot = isRelayed ? () => (this.#hasLoneDots = true) : null
-    const destination = new Outlet(sink, onLoneDot)
+    const destination = new DotUnstuffer(sink, onLoneDot)
     const onFinish = () => {
       this.#destination = null
     }
@@ -61,10 +61,10 @@ export class TransactionMessage implements MessageSource {
         return
       } catch (cause) {
         if (!String(cause).includes('currently piping')) {
-          throw new Failure('read message', 'the message cannot be read', cause)
+          throw new ClamdError('read message', 'the message cannot be read', cause)
         }
         if (performance.now() > until) {
-          throw new Failure('read message', 'another plugin keeps the message open', cause)
+          throw new ClamdError('read message', 'another plugin keeps the message open', cause)
         }
         await delay(pollMs)
       }
@@ -82,7 +82,7 @@ export class TransactionMessage implements MessageSource {
     else destination.emit('close')
   }
 
-  otherwise(): MessageSource | null {
+  alternative(): MessageSource | null {
     return this.#hasLoneDots ? new TransactionMessage(this.transaction, this.patienceMs, 'piped') : null
   }
 }
@@ -102,7 +102,7 @@ interface Corkable {
  * all of that into lines at once, and would keep hundreds of them as objects that the collector carries along. What
  * comes next is held back in front of that.
  */
-class Outlet extends EventEmitter implements Sink {
+class DotUnstuffer extends EventEmitter implements Sink {
   #source: Corkable | null = null
   #isCorked = false
 

@@ -21,20 +21,20 @@ interface Heard {
 
 /** In the master. `known` answers workers that ask. @returns tells all workers */
 export function serveWorkers(
-  workers: Pick<ToWorkers, 'say' | 'sayToAll' | 'listen'>,
+  workers: Pick<ToWorkers, 'send' | 'sendToAll' | 'listen'>,
   known: () => Told['told'],
   heard: (address: Address, news: AddressNews) => void,
   signal: AbortSignal,
 ): (address: Address, facts: AddressFacts) => void {
   const tellAll = (address: Address, facts: AddressFacts, but?: number) =>
-    workers.sayToAll({ told: [[address, facts]] } satisfies Told, but)
+    workers.sendToAll({ told: [[address, facts]] } satisfies Told, but)
   const stop = workers.listen((words, from) => {
     const { heard: said } = words as Partial<Heard>
-    if (said === null) workers.say(from, { told: known() } satisfies Told)
+    if (said === null) workers.send(from, { told: known() } satisfies Told)
     if (!said) return
     const { address, news } = said
     // What one worker has seen fail, all of them have to try before they believe it.
-    if (news !== 'back') tellAll(address, { isDoubted: true }, from)
+    if (news !== 'back') tellAll(address, { hasFailedElsewhere: true }, from)
     heard(address, news)
   })
   signal.addEventListener('abort', stop, { once: true })
@@ -43,7 +43,7 @@ export function serveWorkers(
 
 /** In a worker. @returns tells the master, and by way of it the others, of an address */
 export function followMaster(
-  master: Pick<ToMaster, 'say' | 'listen'>,
+  master: Pick<ToMaster, 'send' | 'listen'>,
   learn: (address: Address, facts: AddressFacts) => void,
   signal: AbortSignal,
 ): (address: Address, news: AddressNews) => void {
@@ -51,7 +51,7 @@ export function followMaster(
     for (const [address, facts] of (words as Partial<Told>).told ?? []) learn(address, facts)
   })
   signal.addEventListener('abort', stop, { once: true })
-  const say = (heard: Heard['heard']) => master.say({ heard } satisfies Heard)
-  say(null)
-  return (address, news) => say({ address, news })
+  const send = (heard: Heard['heard']) => master.send({ heard } satisfies Heard)
+  send(null)
+  return (address, news) => send({ address, news })
 }

@@ -4,7 +4,7 @@
  */
 
 import { sizeText } from '../haraka/limits'
-import type { Proof } from '../hosts/host-state'
+import type { SelfTestResult } from '../hosts/host-state'
 
 /**
  * `blind`: does not find the test file. `finds`: does, and up to which size was not looked for. `whole`: up to
@@ -13,7 +13,7 @@ import type { Proof } from '../hosts/host-state'
  */
 export type Kind = 'blind' | 'finds' | 'whole' | 'partly' | 'alarmed' | 'mute' | 'silent'
 
-export interface Judgement {
+export interface Diagnosis {
   readonly kind: Kind
   /** To be put behind the address. */
   readonly text: string
@@ -25,21 +25,24 @@ export interface Judgement {
  * Whether the test file is found, and up to which size.
  * @param maxBytes the size to prove
  */
-export function sightOf({ findsTestFile, provenBytes, provesMaxBytes }: Proof, maxBytes: number): Judgement {
+export function detectionOf(
+  { findsTestFile, maxScannableBytes, coversMaxSize }: SelfTestResult,
+  maxBytes: number,
+): Diagnosis {
   const finds = 'finds the EICAR test file'
-  const most = sizeText(maxBytes)
+  const scannableBytes = sizeText(maxBytes)
   if (!findsTestFile)
     return {
       kind: 'blind',
       text: 'does not find the EICAR test file in an attachment',
       remedy: 'look for signatures (freshclam) and ScanMail yes in clamd.conf',
     }
-  if (provenBytes === null) return { kind: 'finds', text: finds, remedy: null }
-  if (provesMaxBytes)
-    return { kind: 'whole', text: `${finds}, also at the end of ${most} (max_size)`, remedy: null }
+  if (maxScannableBytes === null) return { kind: 'finds', text: finds, remedy: null }
+  if (coversMaxSize)
+    return { kind: 'whole', text: `${finds}, also at the end of ${scannableBytes} (max_size)`, remedy: null }
   return {
     kind: 'partly',
-    text: `${finds} up to ${sizeText(provenBytes)} only, max_size is ${most}`,
+    text: `${finds} up to ${sizeText(maxScannableBytes)} only, max_size is ${scannableBytes}`,
     remedy:
       `raise StreamMaxLength and MaxFileSize in clamd.conf to ${maxBytes} or more, MaxScanSize to ${2 * maxBytes} ` +
       'or more; or lower max_size',
@@ -47,8 +50,8 @@ export function sightOf({ findsTestFile, provenBytes, provesMaxBytes }: Proof, m
 }
 
 /** What else is not as it should be. */
-export function oddities({ alarm, tellsLimits }: Proof): Judgement[] {
-  const odd: Judgement[] = []
+export function warnings({ alarm, reportsLimits }: SelfTestResult): Diagnosis[] {
+  const odd: Diagnosis[] = []
   if (alarm?.kind === 'found')
     odd.push({
       kind: 'alarmed',
@@ -59,9 +62,9 @@ export function oddities({ alarm, tellsLimits }: Proof): Judgement[] {
     odd.push({
       kind: 'mute',
       text: `comes to no verdict on a harmless mail: ${alarm.text}`,
-      remedy: "look into clamd's log, and for a proxy before clamd",
+      remedy: "check into clamd's log, and for a proxy before clamd",
     })
-  if (tellsLimits === false)
+  if (reportsLimits === false)
     odd.push({
       kind: 'silent',
       text: 'says OK where it stops at a limit of its own, as with archives in archives',

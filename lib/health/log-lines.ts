@@ -2,18 +2,18 @@
  * What the log is told of a proof: what is not as it was, what that means for mail, and what to do about it.
  */
 
-import { type Failure, failureText } from '../clamd/errors'
+import { type ClamdError, errorText } from '../clamd/errors'
 import { sizeText } from '../haraka/limits'
-import type { Proof } from '../hosts/host-state'
-import { type Judgement, type Kind, oddities, sightOf } from './diagnosis'
+import type { SelfTestResult } from '../hosts/host-state'
+import { type Diagnosis, type Kind, warnings, detectionOf } from './diagnosis'
 
 /** To be put behind the address. */
-export interface News {
+export interface LogLine {
   readonly level: 'info' | 'warn' | 'error'
   readonly text: string
 }
 
-const levels: Record<Kind, News['level']> = {
+const levels: Record<Kind, LogLine['level']> = {
   blind: 'error',
   finds: 'info',
   whole: 'info',
@@ -28,29 +28,32 @@ const levels: Record<Kind, News['level']> = {
  * @param before what was proven the last time; null: nothing
  * @param maxBytes the size to prove
  */
-export function newsOf(
-  proof: Proof,
-  streamFailure: Failure | null,
-  before: Proof | null,
+export function logLinesFor(
+  selfTest: SelfTestResult,
+  streamFailure: ClamdError | null,
+  before: SelfTestResult | null,
   maxBytes: number,
-): News[] {
-  const news: News[] = []
-  const tell = (one: Judgement) =>
-    void news.push({ level: levels[one.kind], text: wordsFor(one, proof, maxBytes) })
-  if (proof.findsTestFile !== before?.findsTestFile || proof.provenBytes !== before.provenBytes)
-    tell(sightOf(proof, maxBytes))
+): LogLine[] {
+  const news: LogLine[] = []
+  const tell = (one: Diagnosis) =>
+    void news.push({ level: levels[one.kind], text: wordsFor(one, selfTest, maxBytes) })
+  if (
+    selfTest.findsTestFile !== before?.findsTestFile ||
+    selfTest.maxScannableBytes !== before.maxScannableBytes
+  )
+    tell(detectionOf(selfTest, maxBytes))
   if (streamFailure && !before)
     news.push({
       level: 'info',
-      text: `gets mail by INSTREAM, STREAM came to nothing: ${failureText(streamFailure)}`,
+      text: `gets mail by INSTREAM, STREAM came to nothing: ${errorText(streamFailure)}`,
     })
-  const known = before ? oddities(before).map(({ text }) => text) : []
-  for (const one of oddities(proof)) if (!known.includes(one.text)) tell(one)
+  const known = before ? warnings(before).map(({ text }) => text) : []
+  for (const one of warnings(selfTest)) if (!known.includes(one.text)) tell(one)
   return news
 }
 
-function wordsFor({ kind, text, remedy }: Judgement, proof: Proof, maxBytes: number): string {
-  const { missed, provenBytes, probes, sentBytes, ms } = proof
+function wordsFor({ kind, text, remedy }: Diagnosis, selfTest: SelfTestResult, maxBytes: number): string {
+  const { missed, maxScannableBytes, probes, sentBytes, ms } = selfTest
   const cost = `${probes} probe${probes === 1 ? '' : 's'}, ${sizeText(sentBytes)}, ${ms} ms`
   const advice = `${remedy?.charAt(0).toUpperCase() ?? ''}${remedy?.slice(1) ?? ''}`
   switch (kind) {
@@ -65,7 +68,7 @@ function wordsFor({ kind, text, remedy }: Judgement, proof: Proof, maxBytes: num
       return `scans to the end: EICAR found in ${sizeText(maxBytes)} (${cost})`
     case 'partly':
       return (
-        `scans messages of up to ${provenBytes ?? 0} bytes to the end: it ${text}, and gets no larger ones. ` +
+        `scans messages of up to ${maxScannableBytes ?? 0} bytes to the end: it ${text}, and gets no larger ones. ` +
         `${advice} (${missed ?? ''}; ${cost})`
       )
     case 'alarmed':

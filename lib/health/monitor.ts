@@ -5,31 +5,31 @@
  */
 
 import { type Address, addressText } from '../clamd/address'
-import { inquire } from '../clamd/capabilities'
+import { queryCapabilities } from '../clamd/capabilities'
 import type { Connect } from '../clamd/connection'
-import { Failure, failureText } from '../clamd/errors'
-import { hasSessions, type Offer, type Protocol, protocolOf } from '../clamd/protocol'
-import { type Engine, parseEngine, tooOld } from '../clamd/version'
+import { ClamdError, errorText } from '../clamd/errors'
+import { hasSessions, type Capabilities, type Protocol, protocolOf } from '../clamd/protocol'
+import { type ClamdVersion, parseVersion, staleSignatures } from '../clamd/version'
 import type { AddressNews } from '../hosts/host-pool'
-import type { Proof } from '../hosts/host-state'
+import type { SelfTestResult } from '../hosts/host-state'
 import type { AddressFacts } from '../hosts/host-state'
 import type { ScanSettings } from '../scan/scan-state'
-import { newsOf } from './log-lines'
-import { proveAsMail } from './self-test'
+import { logLinesFor } from './log-lines'
+import { selfTestAsMail } from './self-test'
 import type { StartupLog } from './startup-check'
 
-export interface ProofSettings {
+export interface HealthSettings {
   readonly selfTest: 'full' | 'eicar' | 'off'
   /** Signatures older than this are worth a warning; 0: none are. */
   readonly maxSignatureAgeMs: number
 }
 
-export interface WatchSettings extends ScanSettings, ProofSettings {
+export interface MonitorSettings extends ScanSettings, HealthSettings {
   /** Between two looks at an address that does not answer, or gets no mail. */
   readonly pingIntervalMs: number
 }
 
-export interface WatchWorld {
+export interface MonitorSystem {
   readonly connect: Connect
   /** Milliseconds that never go backwards. */
   readonly now: () => number
@@ -41,7 +41,7 @@ export interface WatchWorld {
 }
 
 /** What is known of one address. */
-interface Watched {
+interface WatchedHost {
   readonly address: Address
   readonly name: string
   isBusy: boolean
@@ -50,18 +50,18 @@ interface Watched {
   seenAt: number
   /** Looks in a row that came to nothing. */
   failures: number
-  engine: Engine | null
+  engine: ClamdVersion | null
   hasSessions: boolean
-  proof: Proof | null
+  selfTest: SelfTestResult | null
   /** Failures that mail has met. */
-  doubts: number
+  failureEpoch: number
   /** So many of them came before the last look that came to its end. */
-  dispelled: number
+  verifiedEpoch: number
   /** It does not find the test file, as mail or the last look found. */
   isUntrusted: boolean
   /** Mail has found out something since the last look began. */
   hasNews: boolean
-  provenProtocol: Protocol | null
+  verifiedProtocol: Protocol | null
   /** Unix time; once a day is enough. */
   warnedAt: number
 }
@@ -70,41 +70,52 @@ const hourMs = 60 * 60 * 1000
 const dayMs = 24 * hourMs
 
 /** Most addresses that are remembered; names may stand for ever new ones. */
-const mostWatched = 1000
+const maxWatched = 1000
 
 /** Least milliseconds between two rounds. */
-const leastPauseMs = 1000
+const minPauseMs = 1000
 
 /** Milliseconds after Haraka's start for which mail waits rather than goes to an address that is being proven. */
-export const patienceMs = 10_000
+export const selfTestPatienceMs = 10_000
 
-export class Watch {
-  readonly #watched = new Map<string, Watched>()
+export class HealthMonitor {
+  readonly #watched = new Map<string, WatchedHost>()
   readonly #pauseMs: number
 
   /** @param everyMs between two looks at an address that is well */
   constructor(
-    private readonly settings: WatchSettings,
-    private readonly world: WatchWorld,
+    private readonly settings: MonitorSettings,
+    private readonly system: MonitorSystem,
     private readonly signal: AbortSignal,
     private readonly everyMs = hourMs,
   ) {
-    this.#pauseMs = Math.max(leastPauseMs, Math.min(settings.pingIntervalMs, everyMs))
+    this.#pauseMs = Math.max(minPauseMs, Math.min(settings.pingIntervalMs, everyMs))
   }
 
   /** What was found out so far, for somebody who comes later. */
   known(): readonly [Address, AddressFacts][] {
     return [...this.#watched.values()]
       .filter(({ engine, seenAt }) => engine !== null || seenAt > -Infinity)
-      .map(({ address, seenAt, engine, hasSessions, proof, provenProtocol, doubts, dispelled }) => [
-        address,
-        {
+      .map(
+        ({
+          address,
+          seenAt,
           engine,
           hasSessions,
-          ...(seenAt > -Infinity && { proof, provenProtocol }),
-          ...(doubts > dispelled && { isDoubted: true }),
-        },
-      ])
+          selfTest,
+          verifiedProtocol,
+          failureEpoch,
+          verifiedEpoch,
+        }) => [
+          address,
+          {
+            engine,
+            hasSessions,
+            ...(seenAt > -Infinity && { selfTest, verifiedProtocol }),
+            ...(failureEpoch > verifiedEpoch && { hasFailedElsewhere: true }),
+          },
+        ],
+      )
   }
 
   /** Looks at every address that is due, again and again until the signal ends it. To be called once. */
@@ -121,21 +132,21 @@ export class Watch {
   }
 
   /** For an address that has just answered, with what it offers. */
-  answered(address: Address, offer: Offer): void {
-    void this.#look(this.#of(address), offer)
+  answered(address: Address, offer: Capabilities): void {
+    void this.#check(this.#of(address), offer)
   }
 
   /** An address that had failed works again: it may be another daemon by now. One that mail found blind is looked at at once. */
-  heard(address: Address, news: AddressNews): void {
+  onAddressNews(address: Address, news: AddressNews): void {
     const watched = this.#of(address)
-    if (news !== 'back') watched.doubts++
+    if (news !== 'back') watched.failureEpoch++
     if (news === 'failed') return
     watched.hasNews = true
     watched.isUntrusted ||= news === 'untrusted'
     watched.dueAt = watched.isUntrusted
-      ? this.world.now()
+      ? this.system.now()
       : Math.min(watched.dueAt, watched.seenAt + this.#pauseMs)
-    if (watched.dueAt <= this.world.now()) void this.#look(watched)
+    if (watched.dueAt <= this.system.now()) void this.#check(watched)
   }
 
   get #isOver(): boolean {
@@ -143,22 +154,22 @@ export class Watch {
   }
 
   async #round(): Promise<void> {
-    const addresses = await this.world.addresses(this.signal).catch(() => [])
+    const addresses = await this.system.addresses(this.signal).catch(() => [])
     if (this.signal.aborted || addresses.length === 0) return
     for (const address of addresses) {
       const watched = this.#of(address)
-      if (watched.dueAt <= this.world.now()) void this.#look(watched)
+      if (watched.dueAt <= this.system.now()) void this.#check(watched)
     }
   }
 
-  #of(address: Address): Watched {
+  #of(address: Address): WatchedHost {
     const text = addressText(address)
     const known = this.#watched.get(text)
     if (known) return known
     // What is not in the list now is remembered: some name servers tell of a few addresses at a time.
-    const [oldest = ''] = this.#watched.size < mostWatched ? [] : this.#watched.keys()
+    const [oldest = ''] = this.#watched.size < maxWatched ? [] : this.#watched.keys()
     this.#watched.delete(oldest)
-    const watched: Watched = {
+    const watched: WatchedHost = {
       address,
       name: `clamd ${text}`,
       isBusy: false,
@@ -167,27 +178,27 @@ export class Watch {
       failures: 0,
       engine: null,
       hasSessions: false,
-      proof: null,
-      doubts: 0,
-      dispelled: 0,
+      selfTest: null,
+      failureEpoch: 0,
+      verifiedEpoch: 0,
       isUntrusted: false,
       hasNews: false,
-      provenProtocol: null,
+      verifiedProtocol: null,
       warnedAt: -Infinity,
     }
     this.#watched.set(text, watched)
     return watched
   }
 
-  async #look(watched: Watched, told?: Offer): Promise<void> {
+  async #check(watched: WatchedHost, told?: Capabilities): Promise<void> {
     if (watched.isBusy || this.signal.aborted) return
-    const { now, tell } = this.world
-    const { doubts } = watched
+    const { now, tell } = this.system
+    const { failureEpoch } = watched
     watched.isBusy = true
     watched.hasNews = false
     try {
-      const offer = told ?? (await this.#inquire(watched))
-      const engine = parseEngine(offer.version) ?? (offer.isLate ? watched.engine : null)
+      const offer = told ?? (await this.#queryCapabilities(watched))
+      const engine = parseVersion(offer.version) ?? (offer.isLate ? watched.engine : null)
       const isSame = engine?.line === watched.engine?.line
       watched.engine = engine
       if (!offer.isLate) watched.hasSessions = hasSessions(offer)
@@ -195,11 +206,11 @@ export class Watch {
       this.#warnOfAge(watched)
       const { selfTest } = this.settings
       if (selfTest !== 'off') {
-        if (isSame && isWell(watched.proof)) await this.#proveAgain(watched, offer)
-        else await this.#prove(watched, offer, isSame, selfTest)
+        if (isSame && isWell(watched.selfTest)) await this.#proveAgain(watched, offer)
+        else await this.#runSelfTest(watched, offer, isSame, selfTest)
       }
-      watched.dispelled = doubts
-      watched.isUntrusted = watched.proof?.findsTestFile === false
+      watched.verifiedEpoch = failureEpoch
+      watched.isUntrusted = watched.selfTest?.findsTestFile === false
       if (offer.isLate) {
         this.#again(watched)
         return
@@ -208,76 +219,90 @@ export class Watch {
       watched.dueAt = now() + (watched.isUntrusted ? this.#pauseMs : this.everyMs)
     } catch (error) {
       if (this.#isOver) return
-      if (!(error instanceof Failure)) this.world.log.error(`${watched.name}: ${String(error)}`)
+      if (!(error instanceof ClamdError)) this.system.log.error(`${watched.name}: ${String(error)}`)
       // Whoever waits for a proof need not wait any more.
-      if (watched.proof === null) tell(watched.address, { proof: null })
+      if (watched.selfTest === null) tell(watched.address, { selfTest: null })
       this.#again(watched)
     } finally {
       watched.seenAt = now()
       watched.isBusy = false
-      this.#heed(watched)
+      this.#reschedule(watched)
     }
   }
 
   /** What was heard during a look may be about another daemon than that. */
-  #heed(watched: Watched): void {
+  #reschedule(watched: WatchedHost): void {
     if (watched.hasNews) watched.dueAt = Math.min(watched.dueAt, watched.seenAt + this.#pauseMs)
   }
 
   /** Sooner than one that is well, and less and less often; an address without mail for want of it is not kept waiting. */
-  #again(watched: Watched): void {
+  #again(watched: WatchedHost): void {
     const pauses = watched.isUntrusted ? 1 : 2 ** Math.min(watched.failures, 20)
-    watched.dueAt = this.world.now() + Math.min(this.everyMs, this.#pauseMs * pauses)
+    watched.dueAt = this.system.now() + Math.min(this.everyMs, this.#pauseMs * pauses)
     watched.failures++
   }
 
-  #inquire({ address, name }: Watched): Promise<Offer> {
-    const { connect, log } = this.world
+  #queryCapabilities({ address, name }: WatchedHost): Promise<Capabilities> {
+    const { connect, log } = this.system
     const trace = (text: string) => log.trace(`${name} ${text}`)
-    return inquire(address, { connect, connectMs: this.settings.connectMs, signal: this.signal, trace })
+    return queryCapabilities(address, {
+      connect,
+      connectMs: this.settings.connectMs,
+      signal: this.signal,
+      trace,
+    })
   }
 
   /** Signatures can go without another VERSION line; limits can hardly change. So the test file alone is sent. */
-  async #proveAgain(watched: Watched, offer: Offer): Promise<void> {
-    const { connect, log, tell } = this.world
-    const { address, name, proof: before, provenProtocol } = watched
+  async #proveAgain(watched: WatchedHost, offer: Capabilities): Promise<void> {
+    const { connect, log, tell } = this.system
+    const { address, name, selfTest: before, verifiedProtocol } = watched
     const settings = { ...this.settings, depth: 'test file' as const }
-    const offered = provenProtocol ?? protocolOf(offer)
-    const { proof } = await proveAsMail(address, settings, offered, connect, this.signal)
-    watched.proof = proof.findsTestFile ? before : proof
-    tell(address, { proof: watched.proof })
-    if (!proof.findsTestFile) this.#report(watched, null, before)
+    const offered = verifiedProtocol ?? protocolOf(offer)
+    const { selfTest } = await selfTestAsMail(address, settings, offered, connect, this.signal)
+    watched.selfTest = selfTest.findsTestFile ? before : selfTest
+    tell(address, { selfTest: watched.selfTest })
+    if (!selfTest.findsTestFile) this.#report(watched, null, before)
     else log.trace(`${name}: still finds the test file`)
   }
 
-  #report({ name, proof }: Watched, streamFailure: Failure | null, before: Proof | null): void {
-    const { log } = this.world
-    const news = proof ? newsOf(proof, streamFailure, before, this.settings.maxBytes) : []
+  #report(
+    { name, selfTest }: WatchedHost,
+    streamFailure: ClamdError | null,
+    before: SelfTestResult | null,
+  ): void {
+    const { log } = this.system
+    const news = selfTest ? logLinesFor(selfTest, streamFailure, before, this.settings.maxBytes) : []
     if (news.length === 0) log.trace(`${name}: self test as before`)
     for (const { level, text } of news) log[level](`${name} ${text}`)
   }
 
-  async #prove(watched: Watched, offer: Offer, isSame: boolean, depth: 'full' | 'eicar'): Promise<void> {
-    const { connect, log, tell } = this.world
+  async #runSelfTest(
+    watched: WatchedHost,
+    offer: Capabilities,
+    isSame: boolean,
+    depth: 'full' | 'eicar',
+  ): Promise<void> {
+    const { connect, log, tell } = this.system
     const { address, name } = watched
     const slow = setTimeout(() => {
-      if (watched.proof === null) {
+      if (watched.selfTest === null) {
         log.warn(
-          `${name}: self test not finished after ${patienceMs / 1000} s, mail of any size goes there meanwhile`,
+          `${name}: self test not finished after ${selfTestPatienceMs / 1000} s, mail of any size goes there meanwhile`,
         )
       }
-    }, patienceMs)
+    }, selfTestPatienceMs)
     try {
-      const before = watched.proof
+      const before = watched.selfTest
       // A daemon as it was before needs no new search if neither more nor less is proven.
-      const provenBefore = isSame ? (before?.provenBytes ?? null) : null
+      const provenBefore = isSame ? (before?.maxScannableBytes ?? null) : null
       const onSeeing = () => {
         if (!watched.isUntrusted) return
         watched.isUntrusted = false
-        watched.proof = null
-        tell(address, { isSeeing: true })
+        watched.selfTest = null
+        tell(address, { isDetecting: true })
       }
-      const { proof, protocol, streamFailure } = await proveAsMail(
+      const { selfTest, protocol, streamFailure } = await selfTestAsMail(
         address,
         { ...this.settings, depth, provenBefore, onSeeing },
         protocolOf(offer),
@@ -285,13 +310,13 @@ export class Watch {
         this.signal,
         (text) => log.trace(`${name} ${text}`),
       )
-      watched.proof = proof
-      watched.provenProtocol = streamFailure ? protocol : null
-      tell(address, { proof, provenProtocol: watched.provenProtocol })
+      watched.selfTest = selfTest
+      watched.verifiedProtocol = streamFailure ? protocol : null
+      tell(address, { selfTest, verifiedProtocol: watched.verifiedProtocol })
       this.#report(watched, streamFailure, before)
     } catch (error) {
       if (!this.signal.aborted) {
-        const text = `${name}: self test came to nothing, ${failureText(error)}`
+        const text = `${name}: self test came to nothing, ${errorText(error)}`
         if (watched.failures === 0) log.warn(`${text}; it will be tried again`)
         else log.trace(text)
       }
@@ -301,16 +326,20 @@ export class Watch {
     }
   }
 
-  #warnOfAge(watched: Watched): void {
-    const nowMs = this.world.date()
-    const text = tooOld(watched.engine, nowMs, this.settings.maxSignatureAgeMs)
+  #warnOfAge(watched: WatchedHost): void {
+    const nowMs = this.system.date()
+    const text = staleSignatures(watched.engine, nowMs, this.settings.maxSignatureAgeMs)
     if (text === null || nowMs - watched.warnedAt < dayMs) return
     watched.warnedAt = nowMs
-    this.world.log.warn(`${watched.name}: ${text} (${watched.engine?.line ?? ''}); is freshclam running?`)
+    this.system.log.warn(`${watched.name}: ${text} (${watched.engine?.line ?? ''}); is freshclam running?`)
   }
 }
 
 /** A new proof could show nothing better. */
-function isWell(proof: Proof | null): boolean {
-  return proof !== null && proof.findsTestFile && (proof.provenBytes === null || proof.provesMaxBytes)
+function isWell(selfTest: SelfTestResult | null): boolean {
+  return (
+    selfTest !== null &&
+    selfTest.findsTestFile &&
+    (selfTest.maxScannableBytes === null || selfTest.coversMaxSize)
+  )
 }

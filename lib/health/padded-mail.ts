@@ -4,7 +4,7 @@
  */
 
 import type { MessageSource, Sink } from '../base/message-source'
-import { headLine } from '../clamd/protocol'
+import { receivedLine } from '../clamd/protocol'
 
 /** Bytes of padding that go out in one write. */
 const blockBytes = 64 * 1024
@@ -14,18 +14,18 @@ export type Stretch = Buffer | { readonly tag: Buffer; readonly bytes: number }
 
 /** Can be read once. */
 export class Probe implements MessageSource {
-  readonly least: number
-  readonly most: number
+  readonly minBytes: number
+  readonly maxBytes: number
   #close: (() => void) | null = null
 
   constructor(private readonly stretches: readonly Stretch[]) {
-    this.least = stretches.reduce((sum, one) => sum + (Buffer.isBuffer(one) ? one.length : one.bytes), 0)
-    this.most = this.least
+    this.minBytes = stretches.reduce((sum, one) => sum + (Buffer.isBuffer(one) ? one.length : one.bytes), 0)
+    this.maxBytes = this.minBytes
   }
 
   /** As it is sent, our Received line included. */
   get bytes(): number {
-    return headLine.length + this.least
+    return receivedLine.length + this.minBytes
   }
 
   open(sink: Sink): Promise<void> {

@@ -8,14 +8,14 @@ import { type CancelSignal, Deadline } from '../base/cancellation'
 import type { Address } from '../clamd/address'
 import type { Connect } from '../clamd/connection'
 import { dialogue } from '../clamd/dialogue'
-import { Failure, failureText, type Step } from '../clamd/errors'
+import { ClamdError, errorText, type Step } from '../clamd/errors'
 import { isLimitName, type Protocol, type Reply } from '../clamd/protocol'
-import type { Alarm, Proof } from '../hosts/host-state'
-import type { TryOut } from '../scan/attempt'
+import type { Alarm, SelfTestResult } from '../hosts/host-state'
+import type { EicarCheck } from '../scan/attempt'
 import type { Probe } from './padded-mail'
-import { harmlessMail, leastProbeBytes, nestedMail, testFileMail } from './test-mails'
+import { harmlessMail, minProbeBytes, nestedMail, testFileMail } from './test-mails'
 
-export interface ProveSettings {
+export interface SelfTestSettings {
   /** As `self_test` has it, and `test file`: that alone, without the other small mails. */
   readonly depth: 'full' | 'eicar' | 'test file'
   readonly protocol: Protocol
@@ -32,7 +32,7 @@ export interface ProveSettings {
 }
 
 /** Probes between the largest proven and the smallest unproven size; each halves what is between. */
-const halvings = 10
+const maxBisections = 10
 
 /** Steps at which STREAM comes to nothing before clamd has the message; something else may take it on the way. */
 const beforeReading: readonly Step[] = ['command', 'port', 'data connect', 'send']
@@ -41,23 +41,23 @@ const beforeReading: readonly Step[] = ['command', 'port', 'data connect', 'send
 const afterSending: readonly Step[] = ['send', 'reply']
 
 /**
- * Rejects with a Failure when the daemon cannot be asked, fails or takes too long: that proves nothing. Sends at most
+ * Rejects with a ClamdError when the daemon cannot be asked, fails or takes too long: that proves nothing. Sends at most
  * two probes of maxBytes and thirteen smaller ones, each at most twice, and three of a few kilobytes.
  */
-export async function prove(
+export async function runSelfTest(
   address: Address,
-  settings: ProveSettings,
+  settings: SelfTestSettings,
   connect: Connect,
   signal: CancelSignal,
   trace: (text: string) => void = () => undefined,
-): Promise<Proof> {
+): Promise<SelfTestResult> {
   const prober = new Prober(address, settings, connect, signal, trace)
-  if (!(await prober.finds(leastProbeBytes))) return prober.proof(false, null)
+  if (!(await prober.finds(minProbeBytes))) return prober.selfTest(false, null)
   settings.onSeeing?.()
-  if (settings.depth === 'test file') return prober.proof(true, null)
+  if (settings.depth === 'test file') return prober.selfTest(true, null)
   await prober.tryOthers()
-  if (settings.depth === 'eicar') return prober.proof(true, null)
-  return prober.proof(true, await largestFound(prober, settings.maxBytes, settings.provenBefore))
+  if (settings.depth === 'eicar') return prober.selfTest(true, null)
+  return prober.selfTest(true, await largestFound(prober, settings.maxBytes, settings.provenBefore))
 }
 
 /** One address while it is proven: the probes that were sent there, and what came of them. */
@@ -69,11 +69,11 @@ class Prober {
   #sentBytes = 0
   #missed: string | null = null
   #alarm: Alarm | null = null
-  #tellsLimits: boolean | null = null
+  #reportsLimits: boolean | null = null
 
   constructor(
     private readonly address: Address,
-    private readonly settings: ProveSettings,
+    private readonly settings: SelfTestSettings,
     private readonly connect: Connect,
     private readonly signal: CancelSignal,
     private readonly trace: (text: string) => void,
@@ -84,7 +84,7 @@ class Prober {
     const sendTestFile = () => this.#send(`test file at the end of ${bytes} bytes`, testFileMail(bytes))
     const reply = await sendTestFile().catch((error: unknown) => {
       // Some break off where they stop reading, and the reply is lost. Once more tells it from an accident.
-      if (bytes === leastProbeBytes || !isBreak(error)) throw error
+      if (bytes === minProbeBytes || !isBreak(error)) throw error
       return sendTestFile().catch((again: unknown): Reply => {
         if (!isBreak(again)) throw again
         this.breaks++
@@ -92,7 +92,7 @@ class Prober {
       })
     })
     if (reply.kind === 'found' && /eicar/i.test(reply.name)) return true
-    if (reply.kind === 'found' && isLimitName(reply.name) && bytes === leastProbeBytes)
+    if (reply.kind === 'found' && isLimitName(reply.name) && bytes === minProbeBytes)
       throw new Inconclusive('reply', said(reply))
     this.#missed = said(reply)
     return false
@@ -100,22 +100,23 @@ class Prober {
 
   /** A harmless mail, and one that goes over a limit of every clamd. */
   async tryOthers(): Promise<void> {
-    const harmless = await this.#tryOut('a harmless mail', harmlessMail())
+    const harmless = await this.#eicarCheck('a harmless mail', harmlessMail())
     if (harmless.kind !== 'clean')
       this.#alarm = { kind: harmless.kind === 'found' ? 'found' : 'failed', text: said(harmless) }
-    const nested = await this.#tryOut('a mail with nested archives', nestedMail())
-    if (nested.kind === 'clean') this.#tellsLimits = false
-    if (nested.kind === 'found' && isLimitName(nested.name)) this.#tellsLimits = true
+    const nested = await this.#eicarCheck('a mail with nested archives', nestedMail())
+    if (nested.kind === 'clean') this.#reportsLimits = false
+    if (nested.kind === 'found' && isLimitName(nested.name)) this.#reportsLimits = true
   }
 
-  proof(findsTestFile: boolean, provenBytes: number | null): Proof {
+  selfTest(findsTestFile: boolean, maxScannableBytes: number | null): SelfTestResult {
     return {
       findsTestFile,
-      provenBytes,
-      provesMaxBytes: findsTestFile && provenBytes !== null && provenBytes >= this.settings.maxBytes,
+      maxScannableBytes,
+      coversMaxSize:
+        findsTestFile && maxScannableBytes !== null && maxScannableBytes >= this.settings.maxBytes,
       missed: this.#missed,
       alarm: this.#alarm,
-      tellsLimits: this.#tellsLimits,
+      reportsLimits: this.#reportsLimits,
       probes: this.#probes,
       sentBytes: this.#sentBytes,
       ms: Math.round(performance.now() - this.#started),
@@ -128,19 +129,19 @@ class Prober {
     this.#sentBytes += mail.bytes
     const { reply, step } = await sendProbe(address, mail, settings, connect, signal)
     this.trace(`${settings.protocol}: ${what}: ${said(reply)}`)
-    if (reply.kind === 'unknown_command') throw new Failure('command', reply.text)
+    if (reply.kind === 'unknown_command') throw new ClamdError('command', reply.text)
     if (reply.kind === 'error') throw new Inconclusive(step, reply.text)
     return reply
   }
 
   /** What goes wrong here says nothing about what it finds. */
-  async #tryOut(what: string, mail: Probe): Promise<Reply> {
+  async #eicarCheck(what: string, mail: Probe): Promise<Reply> {
     try {
       return await this.#send(what, mail)
     } catch (error) {
-      if (this.signal.aborted || !(error instanceof Failure)) throw error
-      this.trace(`${this.settings.protocol}: ${what}: ${failureText(error)}`)
-      return { kind: 'error', text: failureText(error) }
+      if (this.signal.aborted || !(error instanceof ClamdError)) throw error
+      this.trace(`${this.settings.protocol}: ${what}: ${errorText(error)}`)
+      return { kind: 'error', text: errorText(error) }
     }
   }
 }
@@ -151,19 +152,19 @@ async function largestFound(
   maxBytes: number,
   provenBefore: number | null = null,
 ): Promise<number> {
-  if (maxBytes <= leastProbeBytes || (await prober.finds(maxBytes))) return maxBytes
-  let [proven, unproven] = [leastProbeBytes, maxBytes]
-  if (provenBefore !== null && provenBefore < unproven) {
+  if (maxBytes <= minProbeBytes || (await prober.finds(maxBytes))) return maxBytes
+  let [proven, notVerified] = [minProbeBytes, maxBytes]
+  if (provenBefore !== null && provenBefore < notVerified) {
     if (await prober.finds(provenBefore)) return provenBefore
-    unproven = provenBefore
+    notVerified = provenBefore
   }
-  for (let i = 0; i < halvings && unproven - proven > 1; i++) {
-    const middle = Math.floor((proven + unproven) / 2)
+  for (let i = 0; i < maxBisections && notVerified - proven > 1; i++) {
+    const middle = Math.floor((proven + notVerified) / 2)
     if (await prober.finds(middle)) proven = middle
-    else unproven = middle
+    else notVerified = middle
   }
   // Where it broke off it may have been gone for a while, and behind a proxy that looks the same.
-  if (prober.breaks > 0 && (!(await prober.finds(proven)) || (await prober.finds(unproven))))
+  if (prober.breaks > 0 && (!(await prober.finds(proven)) || (await prober.finds(notVerified))))
     throw new Inconclusive(
       'reply',
       `the test file is found in ${proven} bytes at one time and not at another`,
@@ -171,11 +172,11 @@ async function largestFound(
   return proven
 }
 
-export interface ProvenAsMail {
-  readonly proof: Proof
+export interface MailTest {
+  readonly selfTest: SelfTestResult
   readonly protocol: Protocol
   /** Why it is not STREAM, which the daemon may have; null: it is, or need not be. */
-  readonly streamFailure: Failure | null
+  readonly streamFailure: ClamdError | null
 }
 
 /**
@@ -183,52 +184,53 @@ export interface ProvenAsMail {
  * time, or a harmless mail is clean by INSTREAM only. Rejects as `prove` does.
  * @param offered what the daemon says it has; null: it does not say
  */
-export async function proveAsMail(
+export async function selfTestAsMail(
   address: Address,
-  settings: Omit<ProveSettings, 'protocol'> & { readonly protocol: Protocol | 'auto' },
+  settings: Omit<SelfTestSettings, 'protocol'> & { readonly protocol: Protocol | 'auto' },
   offered: Protocol | null,
   ...rest: [connect: Connect, signal: CancelSignal, trace?: (text: string) => void]
-): Promise<ProvenAsMail> {
+): Promise<MailTest> {
   const usual = settings.protocol === 'auto' ? (offered ?? 'stream') : settings.protocol
-  const by = async (protocol: Protocol, streamFailure: Failure | null): Promise<ProvenAsMail> => ({
-    proof: await prove(address, { ...settings, protocol }, ...rest),
+  const by = async (protocol: Protocol, streamFailure: ClamdError | null): Promise<MailTest> => ({
+    selfTest: await runSelfTest(address, { ...settings, protocol }, ...rest),
     protocol,
     streamFailure,
   })
   const hasChoice = settings.protocol === 'auto' && usual === 'stream'
-  let proven: ProvenAsMail
+  let proven: MailTest
   try {
     proven = await by(usual, null)
   } catch (error) {
-    if (settings.protocol !== 'auto' || !(error instanceof Failure)) throw error
+    if (settings.protocol !== 'auto' || !(error instanceof ClamdError)) throw error
     const isInVain = beforeReading.includes(error.step) || error instanceof TooLong
     if (usual === 'stream' && isInVain)
       return by('instream', error).catch((other: unknown) => {
         // It has STREAM alone, and that is what there is to be told.
-        throw other instanceof Failure && other.step === 'command' ? error : other
+        throw other instanceof ClamdError && other.step === 'command' ? error : other
       })
     if (usual === 'instream' && error.step === 'command') return by('stream', null)
     throw error
   }
-  const { alarm } = proven.proof
+  const { alarm } = proven.selfTest
   if (!hasChoice || alarm?.kind !== 'failed') return proven
-  const other = await by('instream', new Failure('reply', `a harmless mail comes to: ${alarm.text}`)).catch(
-    () => null,
-  )
-  return other?.proof.alarm === null ? other : proven
+  const other = await by(
+    'instream',
+    new ClamdError('reply', `a harmless mail comes to: ${alarm.text}`),
+  ).catch(() => null)
+  return other?.selfTest.alarm === null ? other : proven
 }
 
 /** For a scanner: the test file alone, when an address is to show that it finds it before it gets a message. */
-export function tryOutWith(
-  settings: Omit<Parameters<typeof proveAsMail>[1], 'depth' | 'scanMs'>,
+export function eicarCheckWith(
+  settings: Omit<Parameters<typeof selfTestAsMail>[1], 'depth' | 'scanMs'>,
   connect: Connect,
-): TryOut {
+): EicarCheck {
   return async (address, known, limitMs, signal) => {
     const alone = { ...settings, depth: 'test file', scanMs: limitMs } as const
     const limit = limited(signal, limitMs)
     try {
-      const { proof, protocol } = await proveAsMail(address, alone, known, connect, limit)
-      return { ...proof, protocol }
+      const { selfTest, protocol } = await selfTestAsMail(address, alone, known, connect, limit)
+      return { ...selfTest, protocol }
     } finally {
       limit.end()
     }
@@ -238,7 +240,7 @@ export function tryOutWith(
 async function sendProbe(
   address: Address,
   mail: Probe,
-  settings: ProveSettings,
+  settings: SelfTestSettings,
   connect: Connect,
   signal: CancelSignal,
 ) {
@@ -269,13 +271,13 @@ function limited(signal: CancelSignal, limitMs: number): Deadline {
 }
 
 /** The daemon is busy or in trouble, which says nothing about a size. */
-class Inconclusive extends Failure {}
+class Inconclusive extends ClamdError {}
 
 /** There was no verdict in time. */
 class TooLong extends Inconclusive {}
 
-function isBreak(error: unknown): error is Failure {
-  return error instanceof Failure && afterSending.includes(error.step) && !(error instanceof Inconclusive)
+function isBreak(error: unknown): error is ClamdError {
+  return error instanceof ClamdError && afterSending.includes(error.step) && !(error instanceof Inconclusive)
 }
 
 function said(reply: Reply): string {

@@ -5,11 +5,11 @@
 
 import pRetry from 'p-retry'
 import { type Address, addressText } from '../clamd/address'
-import { inquire } from '../clamd/capabilities'
+import { queryCapabilities } from '../clamd/capabilities'
 import type { Connect } from '../clamd/connection'
-import { Failure, failureText, ofThisMachine } from '../clamd/errors'
-import { hasSessions, type Offer, type Protocol, protocolOf } from '../clamd/protocol'
-import type { Hosts } from '../hosts/host-pool'
+import { ClamdError, errorText, isLocalShortage } from '../clamd/errors'
+import { hasSessions, type Capabilities, type Protocol, protocolOf } from '../clamd/protocol'
+import type { HostPool } from '../hosts/host-pool'
 
 export interface StartupSettings {
   /** Tries per address; 0: no check. */
@@ -32,11 +32,11 @@ export interface StartupLog {
  */
 export async function checkAtStart(
   settings: StartupSettings,
-  hosts: Hosts,
+  hosts: HostPool,
   connect: Connect,
   log: StartupLog,
   signal: AbortSignal,
-  answered: (address: Address, offer: Offer) => void = () => undefined,
+  answered: (address: Address, offer: Capabilities) => void = () => undefined,
 ): Promise<void> {
   if (settings.maxPings === 0) return
   const patiently = <T>(what: string, attempt: () => Promise<T>): Promise<T> =>
@@ -48,10 +48,10 @@ export async function checkAtStart(
       signal,
       shouldRetry: () => !signal.aborted,
       onFailedAttempt: ({ error, attemptNumber }) =>
-        log.trace(`${what}, try ${attemptNumber} of ${settings.maxPings}: ${failureText(error)}`),
+        log.trace(`${what}, try ${attemptNumber} of ${settings.maxPings}: ${errorText(error)}`),
     })
   const giveUp = (what: string, error: unknown) => {
-    if (!signal.aborted) log.error(`${what} after ${settings.maxPings} tries: ${failureText(error)}`)
+    if (!signal.aborted) log.error(`${what} after ${settings.maxPings} tries: ${errorText(error)}`)
   }
 
   try {
@@ -78,36 +78,36 @@ export async function checkAtStart(
   }
 }
 
-async function known(hosts: Hosts, signal: AbortSignal): Promise<readonly Address[]> {
+async function known(hosts: HostPool, signal: AbortSignal): Promise<readonly Address[]> {
   const addresses = await hosts.addresses(signal)
-  if (addresses.length === 0) throw new Failure('resolve', 'no host resolves to an address')
+  if (addresses.length === 0) throw new ClamdError('resolve', 'no host resolves to an address')
   return addresses
 }
 
-/** Asks, and tells the hosts how that went. Rejects with a Failure. */
+/** Asks, and tells the hosts how that went. Rejects with a ClamdError. */
 async function ask(
   address: Address,
   settings: StartupSettings,
-  hosts: Hosts,
+  hosts: HostPool,
   connect: Connect,
   log: StartupLog,
   signal: AbortSignal,
-): Promise<Offer> {
+): Promise<Capabilities> {
   try {
     const trace = (text: string) => log.trace(`${addressText(address)} ${text}`)
-    const offer = await inquire(address, { connect, connectMs: settings.connectMs, signal, trace })
+    const offer = await queryCapabilities(address, { connect, connectMs: settings.connectMs, signal, trace })
     hosts.report(address, 'worked', protocolOf(offer))
     if (!offer.isLate) hosts.learn(address, { hasSessions: hasSessions(offer) })
     return offer
   } catch (error) {
     // Without a file descriptor nobody was asked.
-    const isOurs = error instanceof Failure && ofThisMachine(error.cause)
+    const isOurs = error instanceof ClamdError && isLocalShortage(error.cause)
     if (!signal.aborted && !isOurs) hosts.report(address, 'failed', null)
     throw error
   }
 }
 
-function describe(offer: Offer, configured: Protocol | 'auto', isMissing: boolean): string {
+function describe(offer: Capabilities, configured: Protocol | 'auto', isMissing: boolean): string {
   const version = offer.version ?? 'version unknown'
   if (isMissing) return `${version}, but it does not have ${configured.toUpperCase()}: set protocol=auto`
   const protocol = configured === 'auto' ? protocolOf(offer) : configured

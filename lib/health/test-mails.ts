@@ -5,7 +5,7 @@
 
 import { randomBytes } from 'node:crypto'
 import { gzipSync } from 'node:zlib'
-import { headLine } from '../clamd/protocol'
+import { receivedLine } from '../clamd/protocol'
 import { Probe, type Stretch } from './padded-mail'
 
 /** The 68 bytes of the EICAR test file, put together here so that no scanner takes this file for one. */
@@ -61,9 +61,9 @@ function framework(id: string): Readonly<Record<'top' | 'between' | 'last', Buff
 }
 
 /** Bytes of a test file mail without padding, our Received line included. */
-export const leastProbeBytes = Object.values(framework('0'.repeat(2 * idBytes))).reduce(
+export const minProbeBytes = Object.values(framework('0'.repeat(2 * idBytes))).reduce(
   (sum, { length }, index) => (index === 1 ? sum : sum + length),
-  headLine.length,
+  receivedLine.length,
 )
 
 /** Sizes of parts that fill so many bytes, each half of what is left; the last two are equal. */
@@ -88,12 +88,12 @@ function halves(bytes: number, headerBytes: number): number[] {
  * then one whose attachments are scanned whatever their number and encoding.
  *
  * @param bytes of the whole as it is sent, our Received line included
- * @throws RangeError below `leastProbeBytes`
+ * @throws RangeError below `minProbeBytes`
  */
 export function testFileMail(bytes: number): Probe {
   const id = newId()
   const { top, between, last } = framework(id)
-  let left = bytes - headLine.length - top.length - last.length
+  let left = bytes - receivedLine.length - top.length - last.length
   if (left < 0) throw new RangeError(`no probe has ${bytes} bytes`)
   const stretches: Stretch[] = [top]
   for (const [part, size] of halves(left, between.length).entries()) {

@@ -4,16 +4,16 @@
  */
 
 import type { CancelSignal } from '../base/cancellation'
-import { Waiting, within } from '../base/wait-queue'
+import { WaitQueue, within } from '../base/wait-queue'
 import { type Address, addressText } from '../clamd/address'
 import type { Protocol } from '../clamd/protocol'
-import type { Engine } from '../clamd/version'
-import { type AddressFacts, apply, fits, inherited, type KnownAddress, unknownAddress } from './host-state'
+import type { ClamdVersion } from '../clamd/version'
+import { type AddressFacts, apply, fits, inherited, type HostState, newHostState } from './host-state'
 import { type AddressOutcome, Lease, type LeaseListener, type Others } from './lease'
-import { Names, type NameSettings } from './resolver'
-import type { World } from './system'
+import { HostResolver, type ResolverSettings } from './resolver'
+import type { System } from './system'
 
-export interface HostSettings extends NameSettings {
+export interface HostSettings extends ResolverSettings {
   /** Milliseconds for which a failed address is asked last. */
   readonly restMs: number
   /** Milliseconds that anybody waits for a name. */
@@ -30,15 +30,15 @@ export interface AddressState {
   readonly state: 'up' | 'resting' | 'untrusted'
   readonly inFlight: number
   readonly protocol: Protocol | null
-  readonly engine: Engine | null
+  readonly engine: ClamdVersion | null
   /** Largest message it was proven to scan, in bytes; null: not proven. */
-  readonly provenBytes: number | null
+  readonly maxScannableBytes: number | null
 }
 
 /** The addresses that a message of some size is kept from, and why. */
 export interface PassedOver {
   readonly untrusted: readonly string[]
-  readonly tooSmall: readonly { readonly text: string; readonly provenBytes: number }[]
+  readonly tooSmall: readonly { readonly text: string; readonly maxScannableBytes: number }[]
 }
 
 /**
@@ -57,20 +57,20 @@ const slowMs = 100
 const stillMs = 2000
 
 /** Most addresses outside the list of which something is kept; names may stand for ever new ones. */
-const mostOthers = 1000
+const maxOthers = 1000
 
-export class Hosts {
-  readonly #names: Names
-  #list: KnownAddress[] = []
+export class HostPool {
+  readonly #resolver: HostResolver
+  #list: HostState[] = []
   /**
    * Addresses that are not in the list, or not at the moment: some name servers tell of a few at a time, and one that
    * comes back must not get what it is known not to scan.
    */
-  readonly #others = new Map<string, KnownAddress>()
+  readonly #others = new Map<string, HostState>()
   #next: number
-  readonly #waiting = new Waiting()
+  readonly #waiting = new WaitQueue()
   /** Until then proofs are waited for. */
-  #proofsDueAt: number
+  #checksDueAt: number
 
   /**
    * @param proofMs milliseconds from now for which a message waits rather than goes to an address that nobody has
@@ -79,31 +79,31 @@ export class Hosts {
    */
   constructor(
     private readonly settings: HostSettings,
-    private readonly world: World,
+    private readonly system: System,
     proofMs = 0,
     private readonly tell: (address: Address, news: AddressNews) => void = () => undefined,
   ) {
-    this.#names = new Names(settings, world, () => this.#relist())
-    this.#next = Math.floor(world.random() * 2 ** 31)
-    this.#proofsDueAt = world.now() + proofMs
+    this.#resolver = new HostResolver(settings, system, () => this.#relist())
+    this.#next = Math.floor(system.random() * 2 ** 31)
+    this.#checksDueAt = system.now() + proofMs
   }
 
   /** Every address now known, looking nothing up. */
   states(): readonly AddressState[] {
-    const now = this.world.now()
-    return this.#list.map(({ text, trust, restsUntil, inFlight, protocol, engine, provenBytes }) => ({
+    const now = this.system.now()
+    return this.#list.map(({ text, trust, restsUntil, inFlight, protocol, engine, maxScannableBytes }) => ({
       text,
       state: trust === 'untrusted' ? 'untrusted' : restsUntil > now ? 'resting' : 'up',
       inFlight,
       protocol,
       engine,
-      provenBytes,
+      maxScannableBytes,
     }))
   }
 
   /** Whether every name stands for addresses. */
   get areAllKnown(): boolean {
-    return this.#names.areAllKnown
+    return this.#resolver.areAllKnown
   }
 
   /** Whether an address has room for so many scans only. */
@@ -112,17 +112,23 @@ export class Hosts {
   }
 
   /** Smallest size in bytes that some address is proven to scan and no more; Infinity where none has such a limit. */
-  get leastProvenBytes(): number {
-    return this.#list.reduce((least, { provenBytes }) => Math.min(least, provenBytes ?? Infinity), Infinity)
+  get minScannableBytes(): number {
+    return this.#list.reduce(
+      (least, { maxScannableBytes }) => Math.min(least, maxScannableBytes ?? Infinity),
+      Infinity,
+    )
   }
 
   /** The addresses that get no message of so many bytes. */
   passedOver(bytes: number): PassedOver {
     const untrusted = this.#list.filter(({ trust }) => trust === 'untrusted')
-    const tooSmall = this.#list.filter((known) => !untrusted.includes(known) && !fits(known, bytes))
+    const tooSmall = this.#list.filter((host) => !untrusted.includes(host) && !fits(host, bytes))
     return {
       untrusted: untrusted.map(({ text }) => text),
-      tooSmall: tooSmall.map(({ text, provenBytes }) => ({ text, provenBytes: provenBytes ?? Infinity })),
+      tooSmall: tooSmall.map(({ text, maxScannableBytes }) => ({
+        text,
+        maxScannableBytes: maxScannableBytes ?? Infinity,
+      })),
     }
   }
 
@@ -148,8 +154,8 @@ export class Hosts {
         (one) => !tried.has(one.text) && one.trust !== 'untrusted' && fits(one, bytes),
       )
       if (left.length === 0) {
-        this.#names.resolveAfterFailure()
-        if (!this.#names.resolving || hasLookedAgain) return null
+        this.#resolver.resolveAfterFailure()
+        if (!this.#resolver.resolving || hasLookedAgain) return null
         hasLookedAgain = true
         await this.#resolving(signal)
         continue
@@ -167,36 +173,36 @@ export class Hosts {
   }
 
   /** Takes over what the old ones found out about their addresses, by settings under which it is as true. */
-  inherit(old: Hosts): void {
-    for (const known of [...old.#others.values(), ...old.#list]) this.#keep(inherited(known))
+  inherit(old: HostPool): void {
+    for (const host of [...old.#others.values(), ...old.#list]) this.#keep(inherited(host))
   }
 
   /** No more proofs will come. */
-  awaitNoProofs(): void {
-    this.#proofsDueAt = this.world.now()
+  stopWaitingForChecks(): void {
+    this.#checksDueAt = this.system.now()
     this.#waiting.wakeAll()
   }
 
   /** Takes in what somebody found out about an address, also before the address is known here. */
   learn(address: Address, facts: AddressFacts): void {
     const text = addressText(address)
-    const known = this.#list.find((one) => one.text === text)
-    if (known) {
-      apply(known, facts)
+    const host = this.#list.find((one) => one.text === text)
+    if (host) {
+      apply(host, facts)
       this.#waiting.wakeAll()
       return
     }
-    const other = this.#others.get(text) ?? unknownAddress(address)
+    const other = this.#others.get(text) ?? newHostState(address)
     apply(other, facts)
     this.#keep(other)
   }
 
   /** Tells what somebody else's attempt came to. */
   report(address: Address, outcome: 'worked' | 'failed', protocol: Protocol | null): void {
-    const known = this.#list.find(({ text }) => text === addressText(address))
-    if (!known) return
-    this.#judge(known, outcome)
-    if (outcome === 'worked') known.protocol = known.provenProtocol ?? protocol
+    const host = this.#list.find(({ text }) => text === addressText(address))
+    if (!host) return
+    this.#judge(host, outcome)
+    if (outcome === 'worked') host.protocol = host.verifiedProtocol ?? protocol
     this.#waiting.wakeAll()
   }
 
@@ -204,12 +210,12 @@ export class Hosts {
    * Those of which something is known; all, when no more is to be waited for.
    * @returns null when all that do not rest are still to be proven, and it is worth while to wait for that
    */
-  #candidates(left: readonly KnownAddress[]): readonly KnownAddress[] | null {
-    const now = this.world.now()
-    if (now >= this.#proofsDueAt) return left
-    const awake = left.filter((known) => known.restsUntil <= now)
-    const known = awake.filter(({ trust }) => trust !== 'awaited')
-    if (known.length > 0) return known
+  #candidates(left: readonly HostState[]): readonly HostState[] | null {
+    const now = this.system.now()
+    if (now >= this.#checksDueAt) return left
+    const awake = left.filter((host) => host.restsUntil <= now)
+    const host = awake.filter(({ trust }) => trust !== 'awaited')
+    if (host.length > 0) return host
     return awake.length > 0 ? null : left
   }
 
@@ -217,22 +223,22 @@ export class Hosts {
    * The next in turn of those with room; the ones that rest only when all do, the longest at rest first.
    * @param hasFailed the message has met one that failed, and is spared others that may
    */
-  #choose(left: readonly KnownAddress[], hasFailed: boolean): KnownAddress | undefined {
-    const now = this.world.now()
-    const awake = left.filter((known) => known.restsUntil <= now)
+  #choose(left: readonly HostState[], hasFailed: boolean): HostState | undefined {
+    const now = this.system.now()
+    const awake = left.filter((host) => host.restsUntil <= now)
     const { maxConcurrent } = this.settings
-    const room = (known: KnownAddress) => maxConcurrent === 0 || known.inFlight < maxConcurrent
+    const room = (host: HostState) => maxConcurrent === 0 || host.inFlight < maxConcurrent
     if (awake.length === 0) return [...left].sort((a, b) => a.restsUntil - b.restsUntil).find(room)
 
     const first = this.#next % this.#list.length
     const inTurn = [...this.#list.slice(first), ...this.#list.slice(0, first)]
-    const withRoom = inTurn.filter((known) => awake.includes(known) && room(known))
+    const withRoom = inTurn.filter((host) => awake.includes(host) && room(host))
     const well = withRoom.filter(({ failed }) => !failed)
     const open = hasFailed && well.length > 0 ? well : withRoom
-    const moving = open.filter((known) => !this.#standsStill(known))
+    const moving = open.filter((host) => !this.#standsStill(host))
     const best = moving.length > 0 ? moving : open
     // Where a connection is still being made, it may never be: one message waits for that, not all that come meanwhile.
-    const inTime = best.filter((known) => !this.#isSlow(known))
+    const inTime = best.filter((host) => !this.#isSlow(host))
     return (
       best.find(({ dialling }) => dialling === 0) ??
       inTime.find(({ wasReached }) => wasReached) ??
@@ -241,79 +247,77 @@ export class Hosts {
     )
   }
 
-  #standsStill({ inFlight, quietSince }: KnownAddress): boolean {
-    return inFlight > 1 && this.world.now() - quietSince >= stillMs
+  #standsStill({ inFlight, quietSince }: HostState): boolean {
+    return inFlight > 1 && this.system.now() - quietSince >= stillMs
   }
 
-  #isSlow({ dialling, diallingSince }: KnownAddress): boolean {
-    return dialling > 0 && this.world.now() - diallingSince >= slowMs
+  #isSlow({ dialling, diallingSince }: HostState): boolean {
+    return dialling > 0 && this.system.now() - diallingSince >= slowMs
   }
 
   /**
    * Somebody finds out at this moment whether one of them is to be reached at all. It is known in an instant as a rule,
    * and if not, one message that waits for it is enough.
    */
-  #areBeingMet(list: readonly KnownAddress[]): boolean {
+  #areBeingMet(list: readonly HostState[]): boolean {
     if (list.length < 2) return false
-    return list.some(
-      (known) => known.dialling > 0 && !known.wasReached && !known.failed && !this.#isSlow(known),
-    )
+    return list.some((host) => host.dialling > 0 && !host.wasReached && !host.failed && !this.#isSlow(host))
   }
 
-  #lease(known: KnownAddress, others: Others): Lease {
-    const now = this.world.now()
+  #lease(host: HostState, others: Others): Lease {
+    const now = this.system.now()
     // Nobody could tell that one at work on a single message is not: it has to be sent another one.
-    if (known.inFlight === 1 && now - known.quietSince >= stillMs) known.quietSince = now
-    this.#next = this.#list.indexOf(known) + 1
+    if (host.inFlight === 1 && now - host.quietSince >= stillMs) host.quietSince = now
+    this.#next = this.#list.indexOf(host) + 1
     // After its rest one scan finds out whether the address is back; the others go on without it meanwhile.
-    if (known.failed) known.restsUntil = now + this.settings.restMs
-    return new Lease(known, now, others, this.#listener)
+    if (host.failed) host.restsUntil = now + this.settings.restMs
+    return new Lease(host, now, others, this.#listener)
   }
 
   readonly #listener: LeaseListener = {
     reached: () => this.#waiting.wakeAll(),
-    doubted: (known) => {
-      known.doubts++
-      this.tell(known.address, 'doubted')
+    doubted: (host) => {
+      host.failureEpoch++
+      this.tell(host.address, 'doubted')
     },
-    ended: (known, outcome) => {
-      if (outcome) this.#judge(known, outcome)
+    ended: (host, outcome) => {
+      if (outcome) this.#judge(host, outcome)
       this.#waiting.wakeAll()
     },
   }
 
-  #judge(known: KnownAddress, outcome: AddressOutcome): void {
-    const isBack = known.failed && outcome === 'worked'
-    known.failed = outcome === 'failed'
-    if (known.failed) known.doubts++
-    known.wasReached = !known.failed
-    if (!known.failed) {
-      known.finished++
-      known.quietSince = this.world.now()
+  #judge(host: HostState, outcome: AddressOutcome): void {
+    const isBack = host.failed && outcome === 'worked'
+    host.failed = outcome === 'failed'
+    if (host.failed) host.failureEpoch++
+    host.wasReached = !host.failed
+    if (!host.failed) {
+      host.finished++
+      host.quietSince = this.system.now()
     }
-    known.restsUntil = known.failed ? this.world.now() + this.settings.restMs : 0
-    if (known.trust === 'untrusted') this.tell(known.address, 'untrusted')
-    else if (isBack) this.tell(known.address, 'back')
-    else if (known.failed) this.tell(known.address, 'failed')
-    if (!known.failed) return
+    host.restsUntil = host.failed ? this.system.now() + this.settings.restMs : 0
+    if (host.trust === 'untrusted') this.tell(host.address, 'untrusted')
+    else if (isBack) this.tell(host.address, 'back')
+    else if (host.failed) this.tell(host.address, 'failed')
+    if (!host.failed) return
     // What comes back may be another release.
-    known.protocol = known.provenProtocol
-    known.hasSessions = false
-    this.#names.resolveAfterFailure()
+    host.protocol = host.verifiedProtocol
+    host.hasSessions = false
+    this.#resolver.resolveAfterFailure()
   }
 
   /** Milliseconds until something is different for these by itself: a rest is over, or the time for proofs. */
-  #changeMs(left: readonly KnownAddress[]): number | null {
-    const now = this.world.now()
-    const times = [this.#proofsDueAt, ...left.map(({ restsUntil }) => restsUntil)].filter(
+  #changeMs(left: readonly HostState[]): number | null {
+    const now = this.system.now()
+    const times = [this.#checksDueAt, ...left.map(({ restsUntil }) => restsUntil)].filter(
       (time) => time > now,
     )
     return times.length === 0 ? null : Math.min(...times) - now
   }
 
   async #resolved(signal: CancelSignal): Promise<void> {
-    if (this.#list.length > 0 && this.#names.areFresh) return
-    const resolving = this.#names.resolve()
+    if (this.#list.length > 0 && this.#resolver.areFresh) return
+    const resolving = this.#resolver.resolve()
     if (this.#list.length > 0) return
     const first = new AbortController()
     const found = this.#waiting.wait(first.signal)
@@ -326,33 +330,35 @@ export class Hosts {
 
   /** When the look-up that is under way has ended, or has taken too long. */
   async #resolving(signal: CancelSignal): Promise<void> {
-    const { resolving } = this.#names
+    const { resolving } = this.#resolver
     if (resolving) await within(resolving, this.settings.connectMs, signal)
   }
 
   /** The list as the names now stand, with what was known of each address. */
   #relist(): void {
     const before = new Map(this.#list.map((one) => [one.text, one]))
-    const list = this.#names.addresses().map((address) => {
+    const list = this.#resolver.addresses().map((address) => {
       const text = addressText(address)
-      const known = before.get(text) ?? this.#others.get(text) ?? unknownAddress(address)
+      const host = before.get(text) ?? this.#others.get(text) ?? newHostState(address)
       this.#others.delete(text)
-      return known
+      return host
     })
     for (const one of this.#list) if (!list.includes(one)) this.#keep(one)
     this.#list = list
     if (list.length > 0) this.#waiting.wakeAll()
   }
 
-  #keep(one: KnownAddress): void {
-    const [oldest = ''] = this.#others.size < mostOthers ? [] : this.#others.keys()
+  #keep(one: HostState): void {
+    const [oldest = ''] = this.#others.size < maxOthers ? [] : this.#others.keys()
     this.#others.delete(oldest)
     this.#others.set(one.text, one)
   }
 }
 
-function othersOf(left: readonly KnownAddress[], chosen: KnownAddress): Others {
+function othersOf(left: readonly HostState[], chosen: HostState): Others {
   const others = left.filter((one) => one !== chosen)
   if (others.length === 0) return 'none'
-  return others.some(({ failed, doubts, dispelled }) => !failed && dispelled >= doubts) ? 'well' : 'doubtful'
+  return others.some(({ failed, failureEpoch, verifiedEpoch }) => !failed && verifiedEpoch >= failureEpoch)
+    ? 'well'
+    : 'doubtful'
 }

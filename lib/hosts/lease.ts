@@ -4,8 +4,8 @@
 
 import type { Address } from '../clamd/address'
 import type { Protocol } from '../clamd/protocol'
-import type { Engine } from '../clamd/version'
-import { distrust, type KnownAddress, trust } from './host-state'
+import type { ClamdVersion } from '../clamd/version'
+import { markBlind, type HostState, trust } from './host-state'
 
 /** What a scan came to, as far as it says something about the address. */
 export type AddressOutcome = 'worked' | 'failed'
@@ -20,11 +20,11 @@ export type LeaseOutcome = AddressOutcome | 'late' | 'neither'
 /** Who is told of a lease. */
 export interface LeaseListener {
   /** Once, when the scan has left the address. null: that says nothing about it. */
-  ended(known: KnownAddress, outcome: AddressOutcome | null): void
+  ended(host: HostState, outcome: AddressOutcome | null): void
   /** When there is a connection, the first to the address, or the first since it failed. */
   reached(): void
   /** There may be another daemon by now. */
-  doubted(known: KnownAddress): void
+  doubted(host: HostState): void
 }
 
 /**
@@ -35,7 +35,7 @@ export type Others = 'well' | 'doubtful' | 'none'
 
 /** Ends with exactly one call of `done`. */
 export class Lease {
-  readonly #known: KnownAddress
+  readonly #host: HostState
   readonly #finishedBefore: number
   /** Until when the address was to rest for this scan to find out whether it is back. */
   readonly #restsUntil: number
@@ -43,94 +43,94 @@ export class Lease {
   #isDialling = true
 
   constructor(
-    known: KnownAddress,
+    host: HostState,
     nowMs: number,
     readonly others: Others,
     private readonly listener: LeaseListener,
   ) {
-    this.#known = known
-    this.#finishedBefore = known.finished
-    this.#restsUntil = known.restsUntil
-    if (known.inFlight++ === 0) known.quietSince = nowMs
-    if (known.dialling++ === 0) known.diallingSince = nowMs
+    this.#host = host
+    this.#finishedBefore = host.finished
+    this.#restsUntil = host.restsUntil
+    if (host.inFlight++ === 0) host.quietSince = nowMs
+    if (host.dialling++ === 0) host.diallingSince = nowMs
   }
 
   get address(): Address {
-    return this.#known.address
+    return this.#host.address
   }
 
   get text(): string {
-    return this.#known.text
+    return this.#host.text
   }
 
   /** What the daemon was last seen to be. */
-  get engine(): Engine | null {
-    return this.#known.engine
+  get engine(): ClamdVersion | null {
+    return this.#host.engine
   }
 
   /** What the daemon there was last seen to speak; set it when that is learnt. */
   get protocol(): Protocol | null {
-    return this.#known.protocol
+    return this.#host.protocol
   }
 
   set protocol(protocol: Protocol | null) {
-    this.#known.protocol = protocol
+    this.#host.protocol = protocol
   }
 
   /** It takes several messages on one connection; to be cleared where that may be wrong. */
   get hasSessions(): boolean {
-    return this.#known.hasSessions
+    return this.#host.hasSessions
   }
 
   set hasSessions(hasSessions: boolean) {
-    this.#known.hasSessions = hasSessions
+    this.#host.hasSessions = hasSessions
   }
 
   /** To be called when it does what it would not have done before: another daemon may have taken its place. */
   doubt(): void {
-    this.listener.doubted(this.#known)
+    this.listener.doubted(this.#host)
   }
 
   /** How often it has been doubted so far. */
-  get doubts(): number {
-    return this.#known.doubts
+  get failureEpoch(): number {
+    return this.#host.failureEpoch
   }
 
   /** To be called when a message came through on a connection of its own, and not in a session. */
   giveUpSessions(): void {
-    this.#known.refusesSessions = true
+    this.#host.refusesSessions = true
   }
 
   /** It has found the test file, and has not failed since. */
-  get isVouchedFor(): boolean {
-    return this.#known.trust === 'proven' && this.#known.dispelled >= this.#known.doubts
+  get isVerified(): boolean {
+    return this.#host.trust === 'proven' && this.#host.verifiedEpoch >= this.#host.failureEpoch
   }
 
   /** It does not find the test file, as far as is known. */
   get isUntrusted(): boolean {
-    return this.#known.trust === 'untrusted'
+    return this.#host.trust === 'untrusted'
   }
 
   /** It has failed, and nothing is known since. */
   get hasFailed(): boolean {
-    return this.#known.failed
+    return this.#host.failed
   }
 
   /**
    * To be called with what it made of the test file. What is known of sizes stays.
    * @param doubts as they were before that was sent: those that came meanwhile may be about another daemon
    */
-  vouch(findsTestFile: boolean, doubts: number): void {
-    if (findsTestFile) trust(this.#known, doubts)
-    else distrust(this.#known)
+  recordCheck(findsTestFile: boolean, failureEpoch: number): void {
+    if (findsTestFile) trust(this.#host, failureEpoch)
+    else markBlind(this.#host)
   }
 
   /** To be called when there is a connection. Until then other scans prefer other addresses. */
   reached(): void {
     if (!this.#isDialling) return
     this.#endDialling()
-    if (this.#known.wasReached) return
-    this.#known.wasReached = true
+    if (this.#host.wasReached) return
+    this.#host.wasReached = true
     this.listener.reached()
   }
 
@@ -138,17 +138,17 @@ export class Lease {
     if (!this.#isOpen) return
     this.#isOpen = false
     this.#endDialling()
-    const known = this.#known
-    known.inFlight--
+    const host = this.#host
+    host.inFlight--
     const saysNothing =
-      outcome === 'neither' || (outcome === 'late' && known.finished !== this.#finishedBefore)
+      outcome === 'neither' || (outcome === 'late' && host.finished !== this.#finishedBefore)
     // It has not found out; the next one may.
-    if (saysNothing && known.failed && known.restsUntil === this.#restsUntil) known.restsUntil = 0
-    this.listener.ended(known, saysNothing ? null : outcome === 'worked' ? 'worked' : 'failed')
+    if (saysNothing && host.failed && host.restsUntil === this.#restsUntil) host.restsUntil = 0
+    this.listener.ended(host, saysNothing ? null : outcome === 'worked' ? 'worked' : 'failed')
   }
 
   #endDialling(): void {
-    if (this.#isDialling) this.#known.dialling--
+    if (this.#isDialling) this.#host.dialling--
     this.#isDialling = false
   }
 }

@@ -4,9 +4,9 @@
  */
 
 import { type Address, addressText, type Host } from '../clamd/address'
-import type { World } from './system'
+import type { System } from './system'
 
-export interface NameSettings {
+export interface ResolverSettings {
   readonly hosts: readonly Host[]
   /** Milliseconds after which names are looked up again. */
   readonly resolveMs: number
@@ -15,15 +15,15 @@ export interface NameSettings {
 /** Least milliseconds between two look-ups that failures ask for. */
 const failurePauseMs = 1000
 
-export class Names {
+export class HostResolver {
   #byName = new Map<string, readonly string[]>()
   #resolvedAt = -Infinity
   #resolving: Promise<void> | null = null
 
   /** @param changed told whenever there may be other addresses */
   constructor(
-    private readonly settings: NameSettings,
-    private readonly world: Pick<World, 'lookup' | 'now' | 'warn'>,
+    private readonly settings: ResolverSettings,
+    private readonly system: Pick<System, 'lookup' | 'now' | 'warn'>,
     private readonly changed: () => void,
   ) {}
 
@@ -65,28 +65,28 @@ export class Names {
   }
 
   get #ageMs(): number {
-    return this.world.now() - this.#resolvedAt
+    return this.system.now() - this.#resolvedAt
   }
 
   /** What is found is used at once, so that a silent name server holds up nobody who can do without it. */
   async #lookUpAll(): Promise<void> {
     this.changed()
-    const names = new Set(this.settings.hosts.flatMap((host) => ('name' in host ? [host.name] : [])))
+    const resolver = new Set(this.settings.hosts.flatMap((host) => ('name' in host ? [host.name] : [])))
     await Promise.all(
-      [...names].map(async (name) => {
+      [...resolver].map(async (name) => {
         await this.#lookUp(name)
         this.changed()
       }),
     )
-    this.#resolvedAt = this.world.now()
+    this.#resolvedAt = this.system.now()
   }
 
   /** A name that cannot be looked up keeps the addresses it had. */
   async #lookUp(name: string): Promise<void> {
     try {
-      this.#byName.set(name, await this.world.lookup(name))
+      this.#byName.set(name, await this.system.lookup(name))
     } catch (error) {
-      this.world.warn(`cannot look up ${name}: ${(error as Error).message}`)
+      this.system.warn(`cannot look up ${name}: ${(error as Error).message}`)
     }
   }
 

@@ -4,7 +4,7 @@
 
 import { lookup } from 'node:dns/promises'
 
-export interface World {
+export interface System {
   /** Every address of a name as the system resolves it, /etc/hosts included. */
   readonly lookup: (name: string) => Promise<readonly string[]>
   /** Milliseconds that never go backwards. */
@@ -14,7 +14,7 @@ export interface World {
   readonly warn: (text: string) => void
 }
 
-export function world(warn: (text: string) => void): World {
+export function system(warn: (text: string) => void): System {
   return {
     lookup: async (name) => (await lookup(name, { all: true, verbatim: true })).map(({ address }) => address),
     now: () => performance.now(),

@@ -8,9 +8,9 @@ const [carriageReturn, newline] = [0x0d, 0x0a]
 /** Bytes of a delimiter and the headers behind it that are looked at together. */
 const lookahead = 16 * 1024
 /** Bytes of a delimiter. */
-const longestDelimiter = 1024
+const maxDelimiterBytes = 1024
 
-export class LoneDelimiters {
+export class BareCrDelimiters {
   /** The last bytes seen, in which one may begin. */
   #tail = Buffer.alloc(0)
   #isDone = false
@@ -41,7 +41,7 @@ export class LoneDelimiters {
         return
       }
       const from = at + mark.length
-      const lineEnd = endOfLine(bytes, from, from + longestDelimiter)
+      const lineEnd = endOfLine(bytes, from, from + maxDelimiterBytes)
       if (!this.boundaries.has(bytes.toString('latin1', from, lineEnd).trimEnd())) continue
       this.#isDone = !this.onSection(sectionAt(bytes, lineEnd, at + lookahead))
       if (this.#isDone) return

@@ -30,7 +30,7 @@ export function decodeCharset(bytes: Buffer, charset: string): string {
   return isKnown(charset) ? decodeKnown(bytes, charset) : bytes.toString('utf8')
 }
 
-const mostRemembered = 256
+const maxRemembered = 256
 const known = new Map<string, boolean>()
 
 /** Asked first, and remembered: libmime takes ten times as long over a charset that does not exist. */
@@ -39,7 +39,7 @@ function isKnown(charset: string): boolean {
   if (remembered !== undefined) return remembered
   const name = normalizeCharset(charset)
   const exists = /^(?:jis|iso-?2022-?jp)/i.test(name) || iconv.encodingExists(name)
-  if (known.size === mostRemembered) known.clear()
+  if (known.size === maxRemembered) known.clear()
   known.set(charset, exists)
   return exists
 }

@@ -4,7 +4,7 @@
  * program is reported as well: for names, a part too many does no harm and a part too few does.
  */
 
-import { LoneDelimiters } from './bare-cr-delimiters'
+import { BareCrDelimiters } from './bare-cr-delimiters'
 import { parameters, withoutComments } from './parameters'
 import { type ContentHeader, contentHeaders } from './part-headers'
 import { continuedValues, extendedValues } from './rfc2231'
@@ -41,9 +41,9 @@ interface Multipart {
 }
 
 /** Most bytes of Content- headers of one part that are kept. */
-const longestSection = 256 * 1024
+const maxSectionBytes = 256 * 1024
 /** Bytes of a line that are looked at together. A delimiter has 70 characters in RFC 2046. */
-const longestLine = 16 * 1024
+const maxLineBytes = 16 * 1024
 
 const newline = 0x0a
 const dash = 0x2d
@@ -75,16 +75,16 @@ export class MimeReader {
   #stray: string[] | null = null
   #parts = 0
 
-  readonly #loneDelimiters = new LoneDelimiters(this.#known, (section) => {
+  readonly #loneDelimiters = new BareCrDelimiters(this.#known, (section) => {
     this.handler.trouble('a delimiter stands behind a carriage return by itself')
     this.#foundStray(section)
-    return this.#parts <= this.mostParts
+    return this.#parts <= this.maxParts
   })
 
   /** @param mostParts header sections that are read, strays included; what follows is trouble, and ignored */
   constructor(
     private readonly handler: MimeHandler,
-    private readonly mostParts: number,
+    private readonly maxParts: number,
   ) {}
 
   write(chunk: Buffer): void {
@@ -110,7 +110,7 @@ export class MimeReader {
   /** @returns how many bytes are done with */
   #read(bytes: Buffer, last: boolean): number {
     let at = 0
-    while (at < bytes.length && this.#parts <= this.mostParts) {
+    while (at < bytes.length && this.#parts <= this.maxParts) {
       const next = this.#wantsLine(bytes, at)
         ? this.#readLine(bytes, at, last)
         : this.#readBlock(bytes, at, last)
@@ -132,8 +132,8 @@ export class MimeReader {
    */
   #readLine(bytes: Buffer, at: number, last: boolean): number {
     const found = bytes.indexOf(newline, at)
-    if (found < 0 && !last && bytes.length - at < longestLine) return -1
-    const end = Math.min(found < 0 ? bytes.length : found + 1, at + longestLine)
+    if (found < 0 && !last && bytes.length - at < maxLineBytes) return -1
+    const end = Math.min(found < 0 ? bytes.length : found + 1, at + maxLineBytes)
     this.#line(bytes.subarray(at, end), bytes.toString('latin1', at, end))
     this.#atLineStart = bytes[end - 1] === newline
     return end
@@ -254,7 +254,7 @@ export class MimeReader {
     if (this.#atLineStart && !/^[ \t]/.test(text)) this.#keeping = contentLine.test(text)
     if (!this.#keeping) return
     this.#sectionBytes += bytes.length
-    if (this.#sectionBytes <= longestSection) this.#section?.push(text)
+    if (this.#sectionBytes <= maxSectionBytes) this.#section?.push(text)
     else this.handler.trouble('the headers of a part are too long')
   }
 
@@ -312,9 +312,9 @@ export class MimeReader {
   }
 
   #counted(): boolean {
-    if (++this.#parts <= this.mostParts) return true
+    if (++this.#parts <= this.maxParts) return true
     this.#endBody()
-    this.handler.trouble(`more than ${this.mostParts} parts`)
+    this.handler.trouble(`more than ${this.maxParts} parts`)
     return false
   }
 }

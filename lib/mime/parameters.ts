@@ -25,11 +25,11 @@ export interface Parameter {
 }
 
 /** So many parameters of one name in one header are looked at; real messages have a few dozen at most. */
-const mostParameters = 256
+const maxParameters = 256
 /** Characters of one value. */
-const longestValue = 4096
+const maxValueBytes = 4096
 /** Characters of all readings of all values: where quotes do not close, one character is in many of them. */
-const mostCharacters = 16_384
+const maxCharacters = 16_384
 
 /** What RFC 2231 puts behind a name, and what some programs take for it: `*1*`, `**`, `*-1`, `*0x0`. */
 const suffix = '(?:\\s*\\*[ \\t]?[^\\s=;"*]{0,100}){0,3}'
@@ -42,14 +42,14 @@ const suffix = '(?:\\s*\\*[ \\t]?[^\\s=;"*]{0,100}){0,3}'
 export function parameters(value: string, names: string): Parameters {
   const found: Parameter[] = []
   let complete = true
-  let room = mostCharacters
+  let room = maxCharacters
   const start = new RegExp(`(?<![\\w.-])(${names})(${suffix})"?\\s*=\\s*`, 'gi')
   for (const match of value.matchAll(start)) {
-    if (found.length === mostParameters || room < 0) return { found, complete: false }
+    if (found.length === maxParameters || room < 0) return { found, complete: false }
     const [all, spelled = '', stars = ''] = match
     const from = match.index + all.length
-    const text = value.substring(from, from + longestValue)
-    if (text.length === longestValue && !text.includes(';')) complete = false
+    const text = value.substring(from, from + maxValueBytes)
+    if (text.length === maxValueBytes && !text.includes(';')) complete = false
     const { index, extended, odd } = starsOf(stars)
     const parameter = {
       name: spelled.toLowerCase(),

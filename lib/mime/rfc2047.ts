@@ -17,13 +17,13 @@ interface Run {
 }
 
 /** More than any mail has in one header; each may name a charset of its own. */
-const mostWords = 500
+const maxWords = 500
 
 /** False where decoding them all would take long. */
 export function hasFewWords(text: string): boolean {
   let count = 0
   for (let at = text.indexOf('=?'); at !== -1; at = text.indexOf('=?', at + 2))
-    if (++count > mostWords) return false
+    if (++count > maxWords) return false
   return true
 }
 

@@ -16,14 +16,14 @@ interface Decoder {
 }
 
 /** So many fields, and characters of each, are read in every way there is; a mail has one of a few letters. */
-const mostFields = 8
-const longestValue = 256
+const maxFields = 8
+const maxValueBytes = 256
 
 /** Every encoding that the headers name, also in an encoded word or around a comment; identity when they name none known. */
 export function encodingsOf(headers: readonly ContentHeader[]): Encoding[] {
   const named = headers
     .filter(({ field }) => field === 'encoding')
-    .flatMap(({ value }, field) => [value, ...(field < mostFields ? otherReadings(value) : [])])
+    .flatMap(({ value }, field) => [value, ...(field < maxFields ? otherReadings(value) : [])])
     .map((text): Encoding => {
       if (/base64/i.test(text)) return 'base64'
       return /quoted-printable/i.test(text) ? 'quoted-printable' : 'identity'
@@ -32,7 +32,7 @@ export function encodingsOf(headers: readonly ContentHeader[]): Encoding[] {
 }
 
 function otherReadings(value: string): readonly string[] {
-  const text = value.slice(0, longestValue)
+  const text = value.slice(0, maxValueBytes)
   return [withoutComments(text), ...wordReadings(text)]
 }
 
@@ -123,7 +123,7 @@ for (let value = 0; value < 16; value++) {
 
 const equalsSign = 0x3d
 /** Longest white space between `=` and the end of its line that is waited for. */
-const mostBlanks = 100
+const maxBlanks = 100
 const softBreak = /^=[ \t]*\r?\n/
 const undecided = /^=(?:[0-9a-f]?|[ \t]*\r?)$/i
 
@@ -155,8 +155,8 @@ class QuotedPrintable implements Decoder {
         from += 3
         continue
       }
-      const follows = bytes.toString('latin1', from, from + mostBlanks)
-      if (!last && from + mostBlanks > bytes.length && undecided.test(follows)) {
+      const follows = bytes.toString('latin1', from, from + maxBlanks)
+      if (!last && from + maxBlanks > bytes.length && undecided.test(follows)) {
         this.#held = Buffer.from(bytes.subarray(from))
         break
       }

@@ -6,7 +6,7 @@
 import type { BodySink } from './mime-reader'
 
 /** Characters of a line that are looked at. */
-const longestLine = 1024
+const maxLineBytes = 1024
 const newline = 0x0a
 /** What the lines that tell of a file begin with. */
 const [letterB, equalsSign] = [0x62, 0x3d]
@@ -42,7 +42,7 @@ export class UuencodedFiles implements BodySink {
         from = to + 1
         continue
       }
-      const room = longestLine - this.#line.length
+      const room = maxLineBytes - this.#line.length
       if (room > 0) this.#line += bytes.toString('latin1', from, Math.min(to, from + room))
       if (found >= 0) this.#endLine()
       from = to + 1

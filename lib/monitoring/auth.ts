@@ -8,18 +8,21 @@ import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
 const cookieName = 'clamav_stream'
 
 /** @param headers of the request */
-export function mayProgram(token: string, headers: { readonly authorization?: string | undefined }): boolean {
+export function isProgramAllowed(
+  token: string,
+  headers: { readonly authorization?: string | undefined },
+): boolean {
   if (token === '') return true
   const given = /^bearer +(\S+) *$/i.exec(headers.authorization ?? '')?.[1]
   return given !== undefined && isSame(given, token)
 }
 
 /** With the cookie, or as a program. */
-export function mayBrowser(
+export function isBrowserAllowed(
   token: string,
   headers: { readonly authorization?: string | undefined; readonly cookie?: string | undefined },
 ): boolean {
-  if (mayProgram(token, headers)) return true
+  if (isProgramAllowed(token, headers)) return true
   const given = (headers.cookie ?? '')
     .split(';')
     .map((pair) => pair.trim().split('='))
@@ -31,7 +34,7 @@ export function mayBrowser(
  * The Set-Cookie of whoever has shown the token. Without a path of its own the browser takes that of the request
  * (RFC 6265, 5.1.4), which is right behind a proxy, too. It lasts as long as the browser runs, or the token.
  */
-export function cookieFor(token: string, isSecure: boolean): string {
+export function sessionCookie(token: string, isSecure: boolean): string {
   return `${cookieName}=${passOf(token)}; HttpOnly; SameSite=Strict${isSecure ? '; Secure' : ''}`
 }
 

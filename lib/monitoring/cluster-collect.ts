@@ -14,7 +14,7 @@ export type SnapshotKind = (typeof kinds)[number]
 export type TakeSnapshot = (part: SnapshotKind) => Promise<unknown>
 
 /** The answer of every process. Rejects when they cannot be had in time. */
-export type Gather = (part: SnapshotKind) => Promise<readonly unknown[]>
+export type Collect = (part: SnapshotKind) => Promise<readonly unknown[]>
 
 /** A worker asks; the master has it tell; it has told; the master gives it all. */
 type Words =
@@ -27,7 +27,7 @@ const tellMs = 1000
 const allMs = 3000
 
 /** For Haraka in one process. */
-export function alone(answer: TakeSnapshot): Gather {
+export function alone(answer: TakeSnapshot): Collect {
   return async (part) => [await answer(part)]
 }
 
@@ -37,12 +37,12 @@ export class Worker {
   readonly #waiting = new Map<number, (answers: readonly unknown[]) => void>()
 
   constructor(
-    private readonly master: Pick<ToMaster, 'say'>,
+    private readonly master: Pick<ToMaster, 'send'>,
     private readonly answer: TakeSnapshot,
     private readonly limitMs = allMs,
   ) {}
 
-  readonly gather: Gather = (part) =>
+  readonly collect: Collect = (part) =>
     new Promise((resolve, reject) => {
       const id = ++this.#asked
       const timer = setTimeout(() => {
@@ -54,28 +54,28 @@ export class Worker {
         this.#waiting.delete(id)
         resolve(answers)
       })
-      this.#say({ kind: 'ask', id, part })
+      this.#send({ kind: 'ask', id, part })
     })
 
   /** To be called with whatever the master says. */
-  hear(said: object): void {
-    const words = said as Words
-    if (words.kind === 'all') this.#waiting.get(words.id)?.(words.answers)
-    if (words.kind !== 'tell' || !kinds.includes(words.part)) return
-    this.answer(words.part).then(
-      (answer) => this.#say({ kind: 'told', id: words.id, answer }),
+  receive(said: object): void {
+    const payload = said as Words
+    if (payload.kind === 'all') this.#waiting.get(payload.id)?.(payload.answers)
+    if (payload.kind !== 'tell' || !kinds.includes(payload.part)) return
+    this.answer(payload.part).then(
+      (answer) => this.#send({ kind: 'told', id: payload.id, answer }),
       // The master goes on without it when the time is up.
       () => undefined,
     )
   }
 
-  #say(words: Words): void {
-    this.master.say(words)
+  #send(payload: Words): void {
+    this.master.send(payload)
   }
 }
 
 /** Makes one answer of those of processes that have ended. */
-export type Fold = (answers: readonly unknown[]) => unknown
+export type Merge = (answers: readonly unknown[]) => unknown
 
 interface Round {
   readonly part: SnapshotKind
@@ -88,45 +88,45 @@ export class Master {
   #rounds = 0
   readonly #open = new Map<number, Round>()
   readonly #last: Record<SnapshotKind, Map<number, unknown>> = { metrics: new Map(), page: new Map() }
-  readonly #remains: Partial<Record<SnapshotKind, unknown>> = {}
-  readonly #folds: Partial<Record<SnapshotKind, Fold>> = {}
+  readonly #deadWorkersSnapshot: Partial<Record<SnapshotKind, unknown>> = {}
+  readonly #folds: Partial<Record<SnapshotKind, Merge>> = {}
 
   constructor(
-    private readonly workers: Pick<ToWorkers, 'ids' | 'say'>,
-    private readonly foldOf: (part: SnapshotKind) => Promise<Fold>,
+    private readonly workers: Pick<ToWorkers, 'ids' | 'send'>,
+    private readonly mergerFor: (part: SnapshotKind) => Promise<Merge>,
     private readonly limitMs = tellMs,
   ) {}
 
   /** To be called with whatever a worker says. */
-  hear(said: object, from: number): void {
-    const words = said as Words
-    if (words.kind === 'ask' && kinds.includes(words.part)) {
-      this.#gather(words.part).then(
-        (answers) => this.#say(from, { kind: 'all', id: words.id, answers }),
+  receive(said: object, from: number): void {
+    const payload = said as Words
+    if (payload.kind === 'ask' && kinds.includes(payload.part)) {
+      this.#collect(payload.part).then(
+        (answers) => this.#send(from, { kind: 'all', id: payload.id, answers }),
         // The worker has its own limit.
         () => undefined,
       )
     }
-    if (words.kind === 'told') this.#told(from, words.id, words.answer)
+    if (payload.kind === 'told') this.#told(from, payload.id, payload.answer)
   }
 
   /** To be called when a worker's channel has closed. @throws whatever is thrown where its answers are folded */
-  lost(worker: number): void {
+  onExit(worker: number): void {
     for (const round of this.#open.values()) {
       if (round.pending.delete(worker) && round.pending.size === 0) round.end()
     }
     const lasts = kinds.map((part) => [part, this.#last[part].get(worker)] as const)
     for (const part of kinds) this.#last[part].delete(worker)
     for (const [part, last] of lasts) {
-      const fold = this.#folds[part]
-      if (last === undefined || !fold) continue
-      const before = this.#remains[part]
-      this.#remains[part] = fold(before === undefined ? [last] : [before, last])
+      const merge = this.#folds[part]
+      if (last === undefined || !merge) continue
+      const before = this.#deadWorkersSnapshot[part]
+      this.#deadWorkersSnapshot[part] = merge(before === undefined ? [last] : [before, last])
     }
   }
 
-  async #gather(part: SnapshotKind): Promise<unknown[]> {
-    this.#folds[part] ??= await this.foldOf(part)
+  async #collect(part: SnapshotKind): Promise<unknown[]> {
+    this.#folds[part] ??= await this.mergerFor(part)
     const id = ++this.#rounds
     const workers = this.workers.ids()
     await new Promise<void>((resolve) => {
@@ -137,12 +137,12 @@ export class Master {
       }
       this.#open.set(id, { part, pending: new Set(workers), end })
       if (workers.length === 0) end()
-      for (const worker of workers) this.#say(worker, { kind: 'tell', id, part })
+      for (const worker of workers) this.#send(worker, { kind: 'tell', id, part })
     })
     this.#open.delete(id)
-    const remains = this.#remains[part]
+    const deadWorkersSnapshot = this.#deadWorkersSnapshot[part]
     // Of a worker that has not answered in time this is what it said before: late, but nothing goes backwards.
-    return [...(remains === undefined ? [] : [remains]), ...this.#last[part].values()]
+    return [...(deadWorkersSnapshot === undefined ? [] : [deadWorkersSnapshot]), ...this.#last[part].values()]
   }
 
   #told(worker: number, id: number, answer: unknown): void {
@@ -153,7 +153,7 @@ export class Master {
     if (round.pending.size === 0) round.end()
   }
 
-  #say(to: number, words: Words): void {
-    this.workers.say(to, words)
+  #send(to: number, payload: Words): void {
+    this.workers.send(to, payload)
   }
 }

@@ -7,9 +7,9 @@ import { readFileSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import path from 'node:path'
 import type { HttpSettings } from '../config/settings'
-import { cookieFor, isSame, mayBrowser, mayProgram } from './auth'
-import type { Gather } from './cluster-collect'
-import { Feed } from './dashboard/event-stream'
+import { sessionCookie, isSame, isBrowserAllowed, isProgramAllowed } from './auth'
+import type { Collect } from './cluster-collect'
+import { EventStream } from './dashboard/event-stream'
 import type { Quarantine } from './dashboard/quarantine-summary'
 import { viewOf } from './dashboard/view'
 import { exposition, type MetricsSnapshot, type Prom } from './metrics'
@@ -17,7 +17,7 @@ import type { PageSnapshot } from './recorder'
 
 interface HandlerParts {
   readonly settings: () => HttpSettings
-  readonly gather: Gather
+  readonly collect: Collect
   readonly prom: () => Promise<Prom>
   readonly quarantine: Pick<Quarantine, 'look'>
   readonly warn: (text: string) => void
@@ -27,7 +27,7 @@ interface HandlerParts {
 export type HandlerRequest = IncomingMessage & { readonly originalUrl?: string }
 
 const files = path.join(__dirname, 'dashboard', 'page')
-const mostFormBytes = 4096
+const maxFormBytes = 4096
 
 /** Everything comes from here, and nothing in a string can become a script. */
 const policy = [
@@ -56,14 +56,14 @@ const headers = {
 type Reply = (request: HandlerRequest, response: ServerResponse) => void | Promise<void>
 
 export class Handler {
-  readonly #feed: Feed
+  readonly #eventStream: EventStream
   readonly #texts = new Map<string, string>()
   /** By where, below the site's own place. */
   readonly #replies: ReadonlyMap<string, Reply>
 
   constructor(private readonly parts: HandlerParts) {
-    this.#feed = new Feed(async () => {
-      const [pages, kept] = await Promise.all([this.parts.gather('page'), this.parts.quarantine.look()])
+    this.#eventStream = new EventStream(async () => {
+      const [pages, kept] = await Promise.all([this.parts.collect('page'), this.parts.quarantine.look()])
       return viewOf(pages as readonly PageSnapshot[], kept, Date.now())
     })
     this.#replies = new Map([
@@ -96,7 +96,7 @@ export class Handler {
   }
 
   end(): void {
-    this.#feed.end()
+    this.#eventStream.end()
   }
 
   #replyTo(request: HandlerRequest): Reply | undefined {
@@ -107,11 +107,11 @@ export class Handler {
 
   readonly #metrics: Reply = async (request, response) => {
     const { token } = this.parts.settings()
-    if (!mayProgram(token, request.headers)) {
+    if (!isProgramAllowed(token, request.headers)) {
       refuse(response, 'text/plain', 'A token is needed\n')
       return
     }
-    const [prom, snapshots] = await Promise.all([this.parts.prom(), this.parts.gather('metrics')])
+    const [prom, snapshots] = await Promise.all([this.parts.prom(), this.parts.collect('metrics')])
     const { type, text } = await exposition(prom, snapshots as readonly MetricsSnapshot[])
     answer(response, 200, type, text)
   }
@@ -124,7 +124,7 @@ export class Handler {
       redirect(response, '../clamav-stream')
       return
     }
-    if (mayBrowser(token, request.headers)) answer(response, 200, 'text/html', this.#text('page.html'))
+    if (isBrowserAllowed(token, request.headers)) answer(response, 200, 'text/html', this.#text('page.html'))
     else
       refuse(
         response,
@@ -139,9 +139,9 @@ export class Handler {
       const { page, token: current } = this.parts.settings()
       return page && current === token
     }
-    if (!mayBrowser(token, request.headers)) refuse(response, 'text/plain', 'A token is needed\n')
-    else if (!this.#feed.hasRoom) answer(response, 503, 'text/plain', 'Too many are watching\n')
-    else this.#feed.add(response, mayWatch)
+    if (!isBrowserAllowed(token, request.headers)) refuse(response, 'text/plain', 'A token is needed\n')
+    else if (!this.#eventStream.hasRoom) answer(response, 503, 'text/plain', 'Too many are watching\n')
+    else this.#eventStream.add(response, mayWatch)
   }
 
   readonly #session: Reply = async (request, response) => {
@@ -157,7 +157,7 @@ export class Handler {
       return
     }
     const isSecure = 'encrypted' in request.socket || request.headers['x-forwarded-proto'] === 'https'
-    response.setHeader('Set-Cookie', cookieFor(token, isSecure))
+    response.setHeader('Set-Cookie', sessionCookie(token, isSecure))
     redirect(response, '../clamav-stream')
   }
 
@@ -212,7 +212,7 @@ async function bodyOf(request: IncomingMessage): Promise<string | null> {
   let bytes = 0
   for await (const chunk of request as AsyncIterable<Buffer>) {
     bytes += chunk.length
-    if (bytes > mostFormBytes) return null
+    if (bytes > maxFormBytes) return null
     chunks.push(chunk)
   }
   return Buffer.concat(chunks).toString('utf8')

@@ -21,13 +21,13 @@ export type MetricsSnapshot = readonly MetricSnapshot[]
 type MetricSnapshot = Omit<MetricObject, 'collect'> & { readonly values: MetricValue<string>[] }
 
 /** What is done besides answering, and how it may come out. */
-export interface Deeds {
+export interface ActionResults {
   readonly copy: 'kept' | 'failed'
   readonly report: 'sent' | 'failed' | 'withheld'
 }
 
 /** More addresses than this share the label `other`. */
-const mostAddresses = 32
+const maxAddresses = 32
 
 const prefix = 'clamav_stream_'
 const messageLabels = ['outcome', 'reason', 'action', 'address', 'protocol'] as const
@@ -36,7 +36,7 @@ export class Metrics {
   readonly #registry: Registry
   readonly #messages: Counter<(typeof messageLabels)[number]>
   readonly #findings: Counter<'finding'>
-  readonly #deeds: Readonly<Record<keyof Deeds, Counter<'result'>>>
+  readonly #actionResults: Readonly<Record<keyof ActionResults, Counter<'result'>>>
   readonly #seconds: Histogram<'address'>
   readonly #bytes: Histogram
   readonly #labelOf = addressLabels()
@@ -54,13 +54,13 @@ export class Metrics {
       messageLabels,
     )
     this.#findings = counter('findings_total', 'Messages by what their attachments came to.', ['finding'])
-    this.#deeds = {
+    this.#actionResults = {
       copy: counter('copies_total', 'Copies for the quarantine.', ['result']),
       report: counter('reports_total', 'Reports to senders.', ['result']),
     }
     for (const finding of ['denied', 'unreadable']) this.#findings.inc({ finding }, 0)
-    for (const result of ['kept', 'failed']) this.#deeds.copy.inc({ result }, 0)
-    for (const result of ['sent', 'failed', 'withheld']) this.#deeds.report.inc({ result }, 0)
+    for (const result of ['kept', 'failed']) this.#actionResults.copy.inc({ result }, 0)
+    for (const result of ['sent', 'failed', 'withheld']) this.#actionResults.report.inc({ result }, 0)
     this.#seconds = new prom.Histogram({
       name: `${prefix}scan_seconds`,
       help: 'Time from the first step to the verdict, waiting and all tries included, by the clamd that was asked last.',
@@ -92,8 +92,8 @@ export class Metrics {
     this.#bytes.observe(verdict.bytes)
   }
 
-  did<D extends keyof Deeds>(deed: D, result: Deeds[D]): void {
-    this.#deeds[deed].inc({ result })
+  countAction<D extends keyof ActionResults>(deed: D, result: ActionResults[D]): void {
+    this.#actionResults[deed].inc({ result })
   }
 
   async snapshot(): Promise<MetricsSnapshot> {
@@ -165,7 +165,7 @@ export async function exposition(
 }
 
 /** What remains of processes that have ended: all that only ever grows, of as many addresses as one process has. */
-export function remains(prom: Prom, snapshots: readonly MetricsSnapshot[]): MetricsSnapshot {
+export function deadWorkersSnapshot(prom: Prom, snapshots: readonly MetricsSnapshot[]): MetricsSnapshot {
   const labelOf = addressLabels()
   const lasting = snapshots.map((metrics) =>
     metrics
@@ -188,7 +188,7 @@ function addressLabels(): (text: string) => string {
   const known = new Set<string>()
   return (text) => {
     if (known.has(text)) return text
-    if (known.size >= mostAddresses) return 'other'
+    if (known.size >= maxAddresses) return 'other'
     known.add(text)
     return text
   }

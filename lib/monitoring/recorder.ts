@@ -7,12 +7,12 @@ import type { HttpSettings } from '../config/settings'
 import type { AddressState } from '../hosts/host-pool'
 import type { AttachmentFinding, Verdict } from '../policy/verdict'
 import type { SnapshotKind } from './cluster-collect'
-import { type Correspondence, Tally, type TallySnapshot } from './dashboard/stats'
-import { type Deeds, Metrics, type MetricsSnapshot, type Prom } from './metrics'
+import { type MessageSummary, Stats, type StatsSnapshot } from './dashboard/stats'
+import { type ActionResults, Metrics, type MetricsSnapshot, type Prom } from './metrics'
 
 /** What the page is made of; `tally` is null in a process that has just been told that there is a page. */
 export interface PageSnapshot {
-  readonly tally: TallySnapshot | null
+  readonly stats: StatsSnapshot | null
   readonly addresses: readonly AddressState[]
   readonly processes: number
 }
@@ -43,7 +43,7 @@ export function tell(plugin: object, what: (recorder: Recorder) => void): void {
 }
 
 export class Recorder {
-  #tally: Tally | null = null
+  #stats: Stats | null = null
   #metrics: Metrics | null = null
   #loading: Promise<Metrics> | null = null
   #hasFailed = false
@@ -57,16 +57,16 @@ export class Recorder {
     verdict: Verdict,
     finding: AttachmentFinding,
     action: string,
-    correspondence: () => Correspondence,
+    correspondence: () => MessageSummary,
   ): void {
     this.#fit()
     // Counters that have begun go on also while nobody is to see them: they would jump otherwise.
     this.#metrics?.count(verdict, finding, action)
-    this.#tally?.add(verdict, finding, action, correspondence)
+    this.#stats?.add(verdict, finding, action, correspondence)
   }
 
-  did<D extends keyof Deeds>(deed: D, result: Deeds[D]): void {
-    this.#metrics?.did(deed, result)
+  countAction<D extends keyof ActionResults>(deed: D, result: ActionResults[D]): void {
+    this.#metrics?.countAction(deed, result)
   }
 
   /** Says it once: what fails for one message will fail for the next as well. */
@@ -79,7 +79,7 @@ export class Recorder {
   async snapshot(part: SnapshotKind): Promise<MetricsSnapshot | PageSnapshot> {
     this.#fit()
     if (part === 'page') {
-      return { tally: this.#tally?.snapshot() ?? null, addresses: this.surroundings.states(), processes: 1 }
+      return { stats: this.#stats?.snapshot() ?? null, addresses: this.surroundings.states(), processes: 1 }
     }
     return (await this.#load()).snapshot()
   }
@@ -87,8 +87,8 @@ export class Recorder {
   /** Settings may have changed. What is not wanted any more is forgotten. */
   #fit(): void {
     const { metrics, page } = this.surroundings.settings()
-    if (!page) this.#tally = null
-    else this.#tally ??= new Tally(Date.now)
+    if (!page) this.#stats = null
+    else this.#stats ??= new Stats(Date.now)
     if (metrics && !this.#loading) this.#load().catch((error: unknown) => this.failed(error))
   }
 

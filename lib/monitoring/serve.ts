@@ -9,20 +9,20 @@ import { type Failed, ToMaster, ToWorkers } from '../base/cluster-channel'
 import type { Settings } from '../config/settings'
 import { quarantinePlugin } from '../haraka/environment'
 import type { Plugin, Server } from '../haraka/types'
-import type { Hosts } from '../hosts/host-pool'
+import type { HostPool } from '../hosts/host-pool'
 import {
   alone,
-  type Fold,
-  type Gather,
+  type Merge,
+  type Collect,
   Master,
   type SnapshotKind,
   type TakeSnapshot,
   Worker,
 } from './cluster-collect'
 import { Quarantine } from './dashboard/quarantine-summary'
-import { remainsOfPages } from './dashboard/view'
+import { deadWorkersPage } from './dashboard/view'
 import { Handler, type HandlerRequest } from './http-handler'
-import { type MetricsSnapshot, remains } from './metrics'
+import { type MetricsSnapshot, deadWorkersSnapshot } from './metrics'
 import { loadProm, type PageSnapshot, Recorder, recordWith } from './recorder'
 
 /** What ends the plugin's part in this process. */
@@ -31,7 +31,7 @@ const ends = new WeakMap<Plugin, () => void>()
 /** What is in force at this moment. */
 export interface Running {
   readonly settings: Pick<Settings, 'http' | 'quarantineFolder'>
-  readonly hosts: Pick<Hosts, 'states'>
+  readonly hosts: Pick<HostPool, 'states'>
 }
 
 /**
@@ -51,11 +51,11 @@ export function serve(plugin: Plugin, { cluster, http }: Server, running: () => 
   })
   const answer = (part: SnapshotKind) => recorder.snapshot(part)
   const isWorker = cluster !== undefined && !cluster.isMaster
-  const { gather, stop } = isWorker
+  const { collect, stop } = isWorker
     ? follow(plugin, answer)
-    : { gather: alone(answer), stop: () => undefined }
+    : { collect: alone(answer), stop: () => undefined }
   const quarantine = new Quarantine(() => quarantineFolder(plugin, running().settings), Date.now)
-  const site = new Handler({ settings, gather, prom: loadProm, quarantine, warn })
+  const site = new Handler({ settings, collect, prom: loadProm, quarantine, warn })
   app.use('/clamav-stream', (request: HandlerRequest, response, next) => site.handle(request, response, next))
   recordWith(plugin, recorder)
   ends.set(plugin, () => {
@@ -65,13 +65,13 @@ export function serve(plugin: Plugin, { cluster, http }: Server, running: () => 
 }
 
 /** For init_master of a cluster: the workers find each other through here. */
-export function introduce(plugin: Plugin, { cluster, http }: Server): void {
+export function connectWorkers(plugin: Plugin, { cluster, http }: Server): void {
   if (!cluster?.isMaster || !http?.cfg?.listen) return
   const workers = new ToWorkers(topicOf(plugin), failedIn(plugin))
-  const master = new Master(workers, foldOf)
+  const master = new Master(workers, mergerFor)
   const stop = workers.listen(
-    (words, from) => master.hear(words, from),
-    (worker) => master.lost(worker),
+    (payload, from) => master.receive(payload, from),
+    (worker) => master.onExit(worker),
   )
   ends.set(plugin, stop)
 }
@@ -84,10 +84,10 @@ export function stopServing(plugin: Plugin): void {
 function follow(
   plugin: Plugin,
   answer: TakeSnapshot,
-): { readonly gather: Gather; readonly stop: () => void } {
+): { readonly collect: Collect; readonly stop: () => void } {
   const master = new ToMaster(topicOf(plugin), failedIn(plugin))
   const worker = new Worker(master, answer)
-  return { gather: worker.gather, stop: master.listen((words) => worker.hear(words)) }
+  return { collect: worker.collect, stop: master.listen((payload) => worker.receive(payload)) }
 }
 
 const topicOf = (plugin: Plugin) => `http ${plugin.name}`
@@ -96,10 +96,10 @@ function failedIn(plugin: Plugin): Failed {
   return (error) => plugin.logwarn(`metrics and page miss a process: ${String(error)}`)
 }
 
-async function foldOf(part: SnapshotKind): Promise<Fold> {
-  if (part === 'page') return (answers) => remainsOfPages(answers as readonly PageSnapshot[], Date.now())
+async function mergerFor(part: SnapshotKind): Promise<Merge> {
+  if (part === 'page') return (answers) => deadWorkersPage(answers as readonly PageSnapshot[], Date.now())
   const prom = await loadProm()
-  return (answers) => remains(prom, answers as readonly MetricsSnapshot[])
+  return (answers) => deadWorkersSnapshot(prom, answers as readonly MetricsSnapshot[])
 }
 
 function quarantineFolder(plugin: Plugin, settings: Running['settings']): string | null {

@@ -10,26 +10,26 @@ import type { Connection, Next, Plugin, Transaction } from '../haraka/types'
 import type { Action } from '../policy/action'
 import type { Decision } from '../policy/rules'
 import type { AttachmentFinding, Verdict } from '../policy/verdict'
-import { currentOf, type Live } from './runtime'
+import { runtimeOf, type Runtime } from './runtime'
 
 /** What the scan, the attachments and the rules came to. */
-export interface Judgement {
+export interface Evaluation {
   readonly verdict: Verdict
   readonly finding: AttachmentFinding
   readonly decision: Decision
 }
 
 /** The judgement is kept here, where nobody else can reach it; the note is a copy for others. */
-export interface Passage {
+export interface MessageContext {
   /** What was in force when the message came; a reload does not touch it. */
-  readonly live: Live
-  judgement: Judgement | null
+  readonly runtime: Runtime
+  evaluation: Evaluation | null
   /** What is done: as decided, or as another plugin overruled it; null until that is settled. */
   action: Action | null
   /** Ends all work when the message is dropped: client gone, hook timer fired, connection reset. */
   readonly dropped: Cancellation
   /** The hook that works on this message now. */
-  visit: Visit | null
+  call: HookCall | null
 }
 
 /** What the body of a hook is given. */
@@ -37,7 +37,7 @@ export interface Message {
   readonly plugin: Plugin
   readonly connection: Connection
   readonly transaction: Transaction
-  readonly passage: Passage
+  readonly context: MessageContext
 }
 
 /** What `next` is called with; nothing: continue. */
@@ -46,13 +46,13 @@ export type NextArgs = readonly [code?: number, message?: unknown]
 /** For whatever goes wrong: the client keeps the message and tries again. */
 export const deferred: NextArgs = [constants.denysoft]
 
-const passages = new WeakMap<Transaction, Passage>()
+const contexts = new WeakMap<Transaction, MessageContext>()
 
 /**
  * One hook's time with a message, which ends with exactly one call of `next`. An object and not a closure: closures that are
  * kept in a passage reach V8's old space, and collecting them there takes a third of the time of a scan.
  */
-class Visit {
+class HookCall {
   #isOpen = true
 
   constructor(
@@ -66,7 +66,7 @@ class Visit {
     this.#answer(this.connection.transaction === this.transaction ? args : deferred)
   }
 
-  giveUp(): void {
+  defer(): void {
     this.#answer(deferred)
   }
 
@@ -82,33 +82,33 @@ class Visit {
  * answers, or with DENYSOFT if it throws or the message is dropped meanwhile. So a late answer never meets
  * another message, and what goes wrong here never means "continue".
  */
-export function whileHere(
+export function runHook(
   plugin: Plugin,
   next: Next,
   connection: Connection,
   body: (message: Message) => NextArgs | Promise<NextArgs>,
 ): void {
   const { transaction } = connection
-  const visit = new Visit(next, connection, transaction)
+  const call = new HookCall(next, connection, transaction)
   if (!transaction) {
-    visit.giveUp()
+    call.defer()
     return
   }
-  let passage: Passage | null = null
+  let context: MessageContext | null = null
   const end = (args: NextArgs) => {
-    if (passage) passage.visit = null
-    visit.end(args)
+    if (context) context.call = null
+    call.end(args)
   }
   const fail = (error: unknown) => {
-    if (passage) passage.visit = null
+    if (context) context.call = null
     connection.logerror(plugin, `message deferred for a fault in this plugin: ${stackOf(error)}`)
-    visit.giveUp()
+    call.defer()
   }
   let answer: NextArgs | Promise<NextArgs>
   try {
-    passage = passageOf(plugin, transaction)
-    passage.visit = visit
-    answer = body({ plugin, connection, transaction, passage })
+    context = contextOf(plugin, transaction)
+    context.call = call
+    answer = body({ plugin, connection, transaction, context })
   } catch (error) {
     fail(error)
     return
@@ -118,34 +118,34 @@ export function whileHere(
 }
 
 /** The message's way is over: ends whatever still works on it, with its sockets, timers and reading. Synchronous. */
-export function drop({ transaction }: Connection): void {
+export function cancel({ transaction }: Connection): void {
   if (!transaction) return
-  const passage = passages.get(transaction)
+  const context = contexts.get(transaction)
   // Left to the collector, the entry would keep the whole message until old memory is swept.
-  passages.delete(transaction)
-  if (!passage?.visit) return
-  const { visit } = passage
+  contexts.delete(transaction)
+  if (!context?.call) return
+  const { call } = context
   try {
-    passage.dropped.abort(new Error('the message was dropped'))
+    context.dropped.abort(new Error('the message was dropped'))
   } finally {
-    visit.giveUp()
+    call.defer()
   }
 }
 
 /** The message's passage; at its beginning the forged headers go, whichever hook comes first. */
-function passageOf(plugin: Plugin, transaction: Transaction): Passage {
-  const known = passages.get(transaction)
+function contextOf(plugin: Plugin, transaction: Transaction): MessageContext {
+  const known = contexts.get(transaction)
   if (known) return known
   removeForged(transaction)
-  const passage: Passage = {
-    live: currentOf(plugin),
-    judgement: null,
+  const context: MessageContext = {
+    runtime: runtimeOf(plugin),
+    evaluation: null,
     action: null,
     dropped: new Cancellation(),
-    visit: null,
+    call: null,
   }
-  passages.set(transaction, passage)
-  return passage
+  contexts.set(transaction, context)
+  return context
 }
 
 export function stackOf(error: unknown): string {

@@ -3,12 +3,12 @@
  * rules go by, and those that stand in a quarantine record and in a report.
  */
 
-import type { Refused } from '../actions/bounce'
+import type { BounceContext } from '../actions/bounce'
 import type { QuarantineRecord } from '../actions/quarantine-record'
 import type { Envelope } from '../config/exemptions'
 import { isNamed } from '../haraka/headers'
 import type { Connection, Transaction } from '../haraka/types'
-import type { Correspondence } from '../monitoring/dashboard/stats'
+import type { MessageSummary } from '../monitoring/dashboard/stats'
 import type { SenderFacts } from '../policy/rules'
 import type { AttachmentFinding, Note } from '../policy/verdict'
 
@@ -20,7 +20,7 @@ export function senderOf(connection: Connection, transaction: Transaction): Send
     isRelaying: relaying,
     isPrivate: remote.is_private,
     isLocal: remote.is_local,
-    canBeTold:
+    canReceiveBounce:
       isAuthenticated &&
       isPlain(transaction.mail_from.address) &&
       !isAutomatic((name) => valuesOf(transaction, name)),
@@ -69,7 +69,7 @@ export function recordOf(
 }
 
 /** For the list of the last messages; strings as they came. */
-export function correspondenceOf(connection: Connection, transaction: Transaction): Correspondence {
+export function messageSummary(connection: Connection, transaction: Transaction): MessageSummary {
   return {
     uuid: transaction.uuid,
     from: transaction.mail_from.address,
@@ -82,7 +82,7 @@ export function correspondenceOf(connection: Connection, transaction: Transactio
 }
 
 /** What a report says of the message itself. */
-export function refusedOf(transaction: Transaction): Omit<Refused, 'me' | 'answer' | 'verdict'> {
+export function bounceContext(transaction: Transaction): Omit<BounceContext, 'me' | 'answer' | 'verdict'> {
   return {
     sender: transaction.mail_from.address,
     recipients: transaction.rcpt_to.map(({ address }) => address),

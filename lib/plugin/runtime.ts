@@ -22,40 +22,40 @@ import { parseSettings, type Settings } from '../config/settings'
 import { isListed, quarantineName, warnOfLimits } from '../haraka/environment'
 import type { Plugin } from '../haraka/types'
 import { followMaster, serveWorkers } from '../health/cluster-sync'
-import { patienceMs, Watch } from '../health/monitor'
-import { tryOutWith } from '../health/self-test'
+import { selfTestPatienceMs, HealthMonitor } from '../health/monitor'
+import { eicarCheckWith } from '../health/self-test'
 import { checkAtStart } from '../health/startup-check'
-import { type AddressNews, Hosts } from '../hosts/host-pool'
-import { world } from '../hosts/system'
+import { type AddressNews, HostPool } from '../hosts/host-pool'
+import { system } from '../hosts/system'
 import { Scanner } from '../scan/scanner'
 
 /** Everything that a reload replaces; messages in flight keep what they started with. */
-export interface Live {
+export interface Runtime {
   readonly settings: Settings
-  readonly hosts: Hosts
+  readonly hosts: HostPool
   readonly scanner: Scanner
   /** Ends the check of the addresses and the watch over them; null: none has been asked for. */
   check: AbortController | null
   /** Told what mail finds out about an address. */
-  heard: ((address: Address, news: AddressNews) => void) | null
+  onAddressNews: ((address: Address, news: AddressNews) => void) | null
 }
 
 /** A process of a Haraka: the only one, or one of a cluster. The master takes no mail. */
 export type Role = 'alone' | 'master' | 'worker'
 
 /** Milliseconds for looking at the attachments; the work itself has a tighter limit of its own. */
-export const lookMs = 15_000
+export const attachmentTimeoutMs = 15_000
 
 /** Milliseconds for what a hook does besides scanning and waiting for a neighbour: attachments, a copy, a report. */
-const aroundMs = lookMs + copyMs + reportMs + 5000
+const hookOverheadMs = attachmentTimeoutMs + copyMs + reportMs + 5000
 
-const lives = new WeakMap<Plugin, Live>()
+const runtimes = new WeakMap<Plugin, Runtime>()
 const roles = new WeakMap<Plugin, Role>()
 
-export function currentOf(plugin: Plugin): Live {
-  const live = lives.get(plugin)
-  if (!live) throw new Error('the plugin is not registered')
-  return live
+export function runtimeOf(plugin: Plugin): Runtime {
+  const runtime = runtimes.get(plugin)
+  if (!runtime) throw new Error('the plugin is not registered')
+  return runtime
 }
 
 /** Reads the settings and watches their files. @throws ConfigError */
@@ -63,17 +63,17 @@ export function load(plugin: Plugin): void {
   const hookSeconds = plugin.timeout
   /** @param isAsked to look at the clamds again, whose own settings may have changed */
   const use = (settings: Settings, isAsked: boolean) => {
-    const old = lives.get(plugin)
-    const live = liveOf(plugin, settings, old)
-    lives.set(plugin, live)
+    const old = runtimes.get(plugin)
+    const runtime = buildRuntime(plugin, settings, old)
+    runtimes.set(plugin, runtime)
     warnOfLimits(plugin, settings.scan)
     // 0 is an administrator's "no timer".
-    const needed = Math.ceil((settings.scan.scanMs + settings.scan.connectMs + aroundMs) / 1000)
+    const needed = Math.ceil((settings.scan.scanMs + settings.scan.connectMs + hookOverheadMs) / 1000)
     plugin.timeout = hookSeconds === 0 ? 0 : Math.max(hookSeconds, needed)
     const role = roles.get(plugin)
-    if (role && (isAsked || old?.hosts !== live.hosts)) {
+    if (role && (isAsked || old?.hosts !== runtime.hosts)) {
       old?.check?.abort()
-      startCheck(plugin, role)
+      startHealthCheck(plugin, role)
     }
   }
   let files = readSettingsFiles(plugin.config)
@@ -105,53 +105,53 @@ function mustNotVanish(before: SettingsFile, now: SettingsFile): void {
 }
 
 /** What is known of the addresses survives a reload that does not concern them. */
-function liveOf(plugin: Plugin, settings: Settings, old: Live | undefined): Live {
+function buildRuntime(plugin: Plugin, settings: Settings, old: Runtime | undefined): Runtime {
   if (old && topicOf(plugin, old.settings) === topicOf(plugin, settings)) return { ...old, settings }
-  const hasSelfTest = settings.startup.maxPings > 0 && settings.proof.selfTest !== 'off'
-  const hosts: Hosts = new Hosts(
+  const hasSelfTest = settings.startup.maxPings > 0 && settings.health.selfTest !== 'off'
+  const hosts: HostPool = new HostPool(
     settings.hosts,
-    world((text) => plugin.logwarn(text)),
-    hasSelfTest ? patienceMs : 0,
+    system((text) => plugin.logwarn(text)),
+    hasSelfTest ? selfTestPatienceMs : 0,
     (address, news) => {
-      const live = lives.get(plugin)
+      const runtime = runtimes.get(plugin)
       // A message that began before a reload may still use what is no longer in force.
-      if (live?.hosts === hosts) live.heard?.(address, news)
-      else if (news !== 'back') live?.hosts.learn(address, { isDoubted: true })
+      if (runtime?.hosts === hosts) runtime.onAddressNews?.(address, news)
+      else if (news !== 'back') runtime?.hosts.learn(address, { hasFailedElsewhere: true })
     },
   )
   const scanner = new Scanner(
     settings.scan,
     hosts,
     connect,
-    hasSelfTest ? tryOutWith(settings.scan, connect) : null,
+    hasSelfTest ? eicarCheckWith(settings.scan, connect) : null,
   )
   if (old && provesAlike(old.settings, settings)) hosts.inherit(old.hosts)
-  old?.hosts.awaitNoProofs()
-  return { settings, hosts, scanner, check: null, heard: null }
+  old?.hosts.stopWaitingForChecks()
+  return { settings, hosts, scanner, check: null, onAddressNews: null }
 }
 
 /** What an address was proven to scan by the one is as true by the other. */
 function provesAlike(one: Settings, other: Settings): boolean {
-  const what = ({ scan, proof, startup }: Settings) =>
-    JSON.stringify([scan.protocol, scan.maxBytes, scan.bufferBytes, proof.selfTest, startup.maxPings > 0])
+  const what = ({ scan, health, startup }: Settings) =>
+    JSON.stringify([scan.protocol, scan.maxBytes, scan.bufferBytes, health.selfTest, startup.maxPings > 0])
   return what(one) === what(other)
 }
 
 /** What is found out about addresses holds for one plugin and these settings. */
-function topicOf({ name }: Plugin, { hosts, scan, startup, proof }: Settings): string {
-  return JSON.stringify({ name, hosts, scan, startup, proof })
+function topicOf({ name }: Plugin, { hosts, scan, startup, health }: Settings): string {
+  return JSON.stringify({ name, hosts, scan, startup, health })
 }
 
 /**
  * Begins, in the background, the check of every address and the watch over them. In a cluster each worker checks what
  * it can reach; the watch, with the self test, is the master's, who tells the workers.
  */
-export function startCheck(plugin: Plugin, role: Role): void {
+export function startHealthCheck(plugin: Plugin, role: Role): void {
   roles.set(plugin, role)
-  const live = currentOf(plugin)
-  const { startup, scan, proof, debug } = live.settings
+  const runtime = runtimeOf(plugin)
+  const { startup, scan, health, debug } = runtime.settings
   if (startup.maxPings === 0) return
-  const { signal } = (live.check = new AbortController())
+  const { signal } = (runtime.check = new AbortController())
   // Each address has something that ends with it.
   setMaxListeners(0, signal)
   const log = {
@@ -161,36 +161,37 @@ export function startCheck(plugin: Plugin, role: Role): void {
     error: (text: string) => plugin.logerror(text),
   }
   // During a reload master and workers may have different settings.
-  const topic = topicOf(plugin, live.settings)
+  const topic = topicOf(plugin, runtime.settings)
   const failed = (error: unknown) => log.error(`what another process says comes to nothing: ${String(error)}`)
-  const learn: Hosts['learn'] = (address, facts) => live.hosts.learn(address, facts)
-  const check = (answered?: Watch['answered']) => {
+  const learn: HostPool['learn'] = (address, facts) => runtime.hosts.learn(address, facts)
+  const check = (answered?: HealthMonitor['answered']) => {
     const settings = { ...startup, connectMs: scan.connectMs, protocol: scan.protocol }
-    checkAtStart(settings, live.hosts, connect, log, signal, answered).catch((error: unknown) =>
+    checkAtStart(settings, runtime.hosts, connect, log, signal, answered).catch((error: unknown) =>
       plugin.logerror(`start-up check failed: ${String(error)}`),
     )
   }
   if (role === 'worker') {
-    live.heard = followMaster(new ToMaster(topic, failed), learn, signal)
+    runtime.onAddressNews = followMaster(new ToMaster(topic, failed), learn, signal)
     check()
     return
   }
   let tell = learn
-  const watch = new Watch(
-    { ...scan, ...proof, pingIntervalMs: startup.pingIntervalMs },
+  const watch = new HealthMonitor(
+    { ...scan, ...health, pingIntervalMs: startup.pingIntervalMs },
     {
       connect,
       now: () => performance.now(),
       date: Date.now,
       log,
-      addresses: (ends) => live.hosts.addresses(ends),
+      addresses: (ends) => runtime.hosts.addresses(ends),
       tell: (address, facts) => tell(address, facts),
     },
     signal,
   )
-  const heard = (live.heard = (address: Address, news: AddressNews) => watch.heard(address, news))
+  const onAddressNews = (runtime.onAddressNews = (address: Address, news: AddressNews) =>
+    watch.onAddressNews(address, news))
   if (role === 'master') {
-    tell = serveWorkers(new ToWorkers(topic, failed), () => watch.known(), heard, signal)
+    tell = serveWorkers(new ToWorkers(topic, failed), () => watch.known(), onAddressNews, signal)
     watch.run('at once')
   } else {
     watch.run('after a pause')
@@ -199,5 +200,5 @@ export function startCheck(plugin: Plugin, role: Role): void {
 }
 
 export function stop(plugin: Plugin): void {
-  lives.get(plugin)?.check?.abort()
+  runtimes.get(plugin)?.check?.abort()
 }

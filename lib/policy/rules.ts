@@ -33,7 +33,7 @@ export interface SenderFacts {
   /** Loopback or an address of this machine. */
   readonly isLocal: boolean
   /** A report may go to this sender: authenticated, no null sender, and the message is not automatic. */
-  readonly canBeTold: boolean
+  readonly canReceiveBounce: boolean
 }
 
 /** `[check]`: whose messages are scanned. */
@@ -63,20 +63,20 @@ export function decide(
   sender: SenderFacts,
 ): Decision {
   const scanned = possible(byScan(rules, verdict, sender), sender)
-  if (finding === null || isSettledByScan(rules, verdict, sender)) return { action: scanned, finding: null }
+  if (finding === null || isDecidedByScan(rules, verdict, sender)) return { action: scanned, finding: null }
   const { denied, unreadable } = rules.attachments
   const named = possible('denied' in finding ? denied : unreadable, sender)
   return delivers(named) ? { action: scanned, finding: null } : { action: named, finding }
 }
 
 /** An infection for which the message is not delivered: whatever its attachments are, they change nothing. */
-export function isSettledByScan(rules: Rules, verdict: Verdict, sender: SenderFacts): boolean {
+export function isDecidedByScan(rules: Rules, verdict: Verdict, sender: SenderFacts): boolean {
   return verdict.outcome === 'infected' && !delivers(byScan(rules, verdict, sender))
 }
 
 /** The action for this sender: who cannot be sent a report is rejected instead. */
 export function possible(action: Action, sender: SenderFacts): Action {
-  return action.bounce && !sender.canBeTold ? withoutReport(action) : action
+  return action.bounce && !sender.canReceiveBounce ? withoutReport(action) : action
 }
 
 function byScan(rules: Rules, verdict: Verdict, sender: SenderFacts): Action {

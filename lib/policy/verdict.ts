@@ -4,7 +4,7 @@
  */
 
 import type { Protocol } from '../clamd/protocol'
-import { type Engine, engineText } from '../clamd/version'
+import { type ClamdVersion, versionText } from '../clamd/version'
 import type { ActionText, Note, Reason } from './note'
 
 export type { Note, Reason } from './note'
@@ -17,7 +17,7 @@ interface Scan {
   /** Address that gave the verdict, or that was asked last; null when none was. */
   readonly clamd: string | null
   /** What that address was last seen to be. */
-  readonly engine: Engine | null
+  readonly engine: ClamdVersion | null
   readonly protocol: Protocol | null
   /** Bytes sent to clamd, our own Received line included; of a message that is too large, its size. */
   readonly bytes: number
@@ -66,7 +66,7 @@ export function failedVerdict(text: string): Verdict {
 
 export function noteOf(verdict: Verdict, action: ActionText): Note {
   const { clamd, protocol, bytes, ms } = verdict
-  const scan = { clamd, engine: engineText(verdict.engine), protocol, bytes, ms, action }
+  const scan = { clamd, engine: versionText(verdict.engine), protocol, bytes, ms, action }
   switch (verdict.outcome) {
     case 'clean':
       return { outcome: 'clean', infected: false, virus: null, reason: null, ...scan }

@@ -8,18 +8,18 @@ import type { Address } from '../clamd/address'
 import { ping } from '../clamd/capabilities'
 import type { Connect } from '../clamd/connection'
 import { dialogue } from '../clamd/dialogue'
-import { Failure, NoReply, ofThisMachine, SessionOver, type Step } from '../clamd/errors'
+import { ClamdError, NoReply, isLocalShortage, SessionEnded, type Step } from '../clamd/errors'
 import { noFreePort, type Protocol, type Reply } from '../clamd/protocol'
-import type { Sessions } from '../clamd/session-pool'
+import type { SessionPool } from '../clamd/session-pool'
 import type { Lease, LeaseOutcome } from '../hosts/lease'
 import type { ScanSettings } from './scan-state'
-import { beginAt, type Course, TimedOut } from './scan-state'
+import { startAttempt, type ScanState, TimedOut } from './scan-state'
 
 /**
- * Sends an address the EICAR test file, over the protocol it was last seen to speak. Rejects with a Failure.
+ * Sends an address the EICAR test file, over the protocol it was last seen to speak. Rejects with a ClamdError.
  * @returns whether it was found, what was said in place of that, and by which protocol
  */
-export type TryOut = (
+export type EicarCheck = (
   address: Address,
   protocol: Protocol | null,
   limitMs: number,
@@ -31,7 +31,7 @@ export type TryOut = (
 }>
 
 /** What one address came to; what went wrong there is a reply of the kind `error`. */
-export interface Attempt {
+export interface AttemptResult {
   /**
    * `replied`: clamd itself. `hung up`: the connection ended without a word. `failed`: for another reason there was no
    * reply.
@@ -45,27 +45,28 @@ export interface Attempt {
 }
 
 /** Sent ahead of one message, where the address fails others all the while; if all are found the message goes there. */
-const mostTestFiles = 2
+const maxTestFiles = 2
 
-export class Asking {
+export class Attempt {
   constructor(
     private readonly settings: ScanSettings,
     private readonly connect: Connect,
-    private readonly tryOut: TryOut | null,
-    private readonly sessions: Sessions,
+    private readonly eicarCheck: EicarCheck | null,
+    private readonly sessions: SessionPool,
   ) {}
 
   /**
    * Resolves with a verdict or a reason to ask the next address; rejects when there is to be no next. The lease is done
    * by then.
    */
-  async ask(course: Course, lease: Lease): Promise<Attempt> {
-    beginAt(course, lease)
+  async run(state: ScanState, lease: Lease): Promise<AttemptResult> {
+    startAttempt(state, lease)
     const began = performance.now()
     let outcome: LeaseOutcome = 'neither'
     try {
-      const attempt = (await this.#proveFirst(course, lease)) ?? (await this.#inSomeProtocol(course, lease))
-      if (!isShortOfPorts(attempt)) outcome = hasVerdict(attempt) ? 'worked' : 'failed'
+      const attempt =
+        (await this.#checkHost(state, lease)) ?? (await this.#withProtocolFallback(state, lease))
+      if (!isOutOfPorts(attempt)) outcome = hasVerdict(attempt) ? 'worked' : 'failed'
       return attempt
     } catch (error) {
       // A scan time-out is not retried: the next daemon would be as long over it. But this one rests, if it was the
@@ -83,58 +84,59 @@ export class Asking {
    * Where there are others, one that hangs costs the message no more than a part of its budget.
    * @returns null when it did
    */
-  async #proveFirst(course: Course, lease: Lease): Promise<Attempt | null> {
-    const { tryOut } = this
+  async #checkHost(state: ScanState, lease: Lease): Promise<AttemptResult | null> {
+    const { eicarCheck } = this
     // Where there is no other, the message itself is the best question.
-    if (tryOut ? lease.isVouchedFor : lease.others === 'none' || !lease.hasFailed) return null
-    const what = tryOut ? 'test file' : 'PING'
+    if (eicarCheck ? lease.isVerified : lease.others === 'none' || !lease.hasFailed) return null
+    const what = eicarCheck ? 'test file' : 'PING'
     try {
-      if (tryOut) return await this.#sendTestFile(course, lease, tryOut)
+      if (eicarCheck) return await this.#sendTestFile(state, lease, eicarCheck)
       const { connectMs } = this.settings
-      course.log.trace(`${lease.text}: PING`)
-      await ping(lease.address, { connect: this.connect, connectMs, signal: course.signal })
+      state.log.trace(`${lease.text}: PING`)
+      await ping(lease.address, { connect: this.connect, connectMs, signal: state.signal })
       return null
     } catch (error) {
-      if (course.signal.aborted) throw course.signal.reason
-      if (!(error instanceof Failure) || ofThisMachine(error.cause)) throw error
-      return unproven(course, 'failed', error.step, `${what}: ${error.text}`)
+      if (state.signal.aborted) throw state.signal.reason
+      if (!(error instanceof ClamdError) || isLocalShortage(error.cause)) throw error
+      return notVerified(state, 'failed', error.step, `${what}: ${error.text}`)
     }
   }
 
   /** @returns null when it was found, and the address has not failed since or goes on failing all the while */
-  async #sendTestFile(course: Course, lease: Lease, tryOut: TryOut): Promise<Attempt | null> {
+  async #sendTestFile(state: ScanState, lease: Lease, eicarCheck: EicarCheck): Promise<AttemptResult | null> {
     const { connectMs, scanMs } = this.settings
     const limitMs = { well: connectMs, doubtful: Math.max(connectMs, scanMs / 2), none: scanMs }[lease.others]
-    for (let tries = 0; tries < mostTestFiles && !lease.isVouchedFor; tries++) {
-      const { doubts } = lease
-      const shown = await tryOut(lease.address, lease.protocol, limitMs, course.signal)
+    for (let tries = 0; tries < maxTestFiles && !lease.isVerified; tries++) {
+      const { failureEpoch } = lease
+      const shown = await eicarCheck(lease.address, lease.protocol, limitMs, state.signal)
       const { findsTestFile, missed, protocol } = shown
-      lease.vouch(findsTestFile, doubts)
+      lease.recordCheck(findsTestFile, failureEpoch)
       const found = findsTestFile ? 'found' : `not found: ${missed ?? ''}`
-      course.log.trace(`${lease.text}: test file ${found}`)
-      if (!findsTestFile) return unproven(course, 'replied', 'reply', `test file: not found, ${missed ?? ''}`)
-      course.provenBy = protocol
+      state.log.trace(`${lease.text}: test file ${found}`)
+      if (!findsTestFile)
+        return notVerified(state, 'replied', 'reply', `test file: not found, ${missed ?? ''}`)
+      state.verifiedProtocol = protocol
     }
     // Somebody else was shown otherwise while the last one was under way.
-    return lease.isUntrusted ? unproven(course, 'replied', 'reply', 'test file: not found meanwhile') : null
+    return lease.isUntrusted ? notVerified(state, 'replied', 'reply', 'test file: not found meanwhile') : null
   }
 
   /** What it has just done, it would not have done before: there may be another daemon by now. */
-  #proveAnew(course: Course, lease: Lease): Promise<Attempt | null> {
+  #recheckHost(state: ScanState, lease: Lease): Promise<AttemptResult | null> {
     lease.doubt()
-    return this.#proveFirst(course, lease)
+    return this.#checkHost(state, lease)
   }
 
   /**
    * The configured protocol; with `auto` the one last seen to work there, else STREAM, and the other one when
    * the daemon does not have it, or when STREAM fails before any byte of the message has been sent.
    */
-  async #inSomeProtocol(course: Course, lease: Lease): Promise<Attempt> {
+  async #withProtocolFallback(state: ScanState, lease: Lease): Promise<AttemptResult> {
     const { protocol } = this.settings
-    if (protocol !== 'auto') return this.#attempt(course, lease, protocol)
+    if (protocol !== 'auto') return this.#attempt(state, lease, protocol)
 
     const usual = lease.protocol ?? 'stream'
-    const first = await this.#attempt(course, lease, usual)
+    const first = await this.#attempt(state, lease, usual)
     const isMissing = first.reply.kind === 'unknown_command'
     const isUnsent = usual === 'stream' && (first.step === 'port' || first.step === 'data connect')
     // Who has no INSTREAM says so and closes on the message it has not read: a reset, and the answer may go with it.
@@ -144,22 +146,22 @@ export class Asking {
       return first
     }
     const other = usual === 'stream' ? 'instream' : 'stream'
-    course.log.trace(
+    state.log.trace(
       `${lease.text}: ${usual} came to nothing (${first.step}: ${textOf(first.reply)}), ${other} is next`,
     )
     const wasKnown = lease.protocol === usual
     if (first.end === 'hung up' || (isMissing && wasKnown)) {
-      const unproven = await this.#proveAnew(course, lease)
-      if (unproven) return unproven
+      const notVerified = await this.#recheckHost(state, lease)
+      if (notVerified) return notVerified
       // It has INSTREAM after all.
-      if (mayBeMissing && course.provenBy === usual) return first
+      if (mayBeMissing && state.verifiedProtocol === usual) return first
     }
-    const second = await this.#attempt(course, lease, other)
+    const second = await this.#attempt(state, lease, other)
     // An error in place of the port may be gone next time; a missing command or port will not.
     if (hasVerdict(second) && (isMissing || first.end !== 'replied')) lease.protocol = other
     const { kind } = second.reply
     if (kind !== 'unknown_command' && !(mayBeMissing && kind === 'error')) return second
-    course.protocol = usual
+    state.protocol = usual
     return {
       ...first,
       reply: { kind: 'error', text: `${textOf(first.reply)}; ${other}: ${textOf(second.reply)}` },
@@ -167,12 +169,17 @@ export class Asking {
   }
 
   /** One dialogue. Rejects when its end concerns the message or the budget and not the address. */
-  async #attempt(course: Course, lease: Lease, protocol: Protocol, mayBeKept = true): Promise<Attempt> {
+  async #attempt(
+    state: ScanState,
+    lease: Lease,
+    protocol: Protocol,
+    mayBeKept = true,
+  ): Promise<AttemptResult> {
     const { connectMs, bufferBytes, maxBytes } = this.settings
-    const { signal, log, message } = course
-    course.protocol = protocol
+    const { signal, log, message } = state
+    state.protocol = protocol
     const at = (step: Step, detail?: string) => {
-      course.step = step
+      state.step = step
       if (step !== 'connect') lease.reached()
       log.trace(`${lease.text} ${protocol}: ${step}${detail ? `: ${detail}` : ''}`)
     }
@@ -190,12 +197,12 @@ export class Asking {
     try {
       const answer = await dialogue[protocol](exchange, message)
       if (exchange.sessions && answer.reply.kind === 'unknown_command')
-        throw new SessionOver('refused', { step: 'reply', text: answer.reply.text })
+        throw new SessionEnded('refused', { step: 'reply', text: answer.reply.text })
       return { end: 'replied', ...answer }
     } catch (error) {
       if (signal.aborted) throw signal.reason
-      if (error instanceof SessionOver) return this.#afterSession(course, lease, protocol, error)
-      if (!(error instanceof Failure) || error.step === 'read message' || ofThisMachine(error.cause))
+      if (error instanceof SessionEnded) return this.#afterSession(state, lease, protocol, error)
+      if (!(error instanceof ClamdError) || error.step === 'read message' || isLocalShortage(error.cause))
         throw error
       const end = error instanceof NoReply ? 'hung up' : 'failed'
       return { end, reply: { kind: 'error', text: error.text }, step: error.step, bytes: 0 }
@@ -203,33 +210,38 @@ export class Asking {
   }
 
   /** Once more, from the first byte. */
-  async #afterSession(course: Course, lease: Lease, protocol: Protocol, end: SessionOver): Promise<Attempt> {
-    course.log.trace(`${lease.text} ${protocol}: once more: ${end.text}`)
+  async #afterSession(
+    state: ScanState,
+    lease: Lease,
+    protocol: Protocol,
+    end: SessionEnded,
+  ): Promise<AttemptResult> {
+    state.log.trace(`${lease.text} ${protocol}: once more: ${end.text}`)
     if (end.why === 'late') {
       lease.hasSessions = false
-      return this.#attempt(course, lease, protocol)
+      return this.#attempt(state, lease, protocol)
     }
-    const unproven = await this.#proveAnew(course, lease)
-    if (unproven) return unproven
-    if (end.why === 'stale') return this.#attempt(course, lease, protocol, false)
+    const notVerified = await this.#recheckHost(state, lease)
+    if (notVerified) return notVerified
+    if (end.why === 'stale') return this.#attempt(state, lease, protocol, false)
     lease.hasSessions = false
-    const attempt = await this.#attempt(course, lease, protocol)
+    const attempt = await this.#attempt(state, lease, protocol)
     if (hasVerdict(attempt)) lease.giveUpSessions()
     return attempt
   }
 }
 
-function unproven(course: Course, end: Attempt['end'], step: Step, text: string): Attempt {
-  course.step = step
+function notVerified(state: ScanState, end: AttemptResult['end'], step: Step, text: string): AttemptResult {
+  state.step = step
   return { end, reply: { kind: 'error', text }, step, bytes: 0 }
 }
 
 /** Every port of clamd's range was taken: nothing was sent, and one is free when another scan ends. */
-export function isShortOfPorts({ reply, step }: Attempt): boolean {
+export function isOutOfPorts({ reply, step }: AttemptResult): boolean {
   return step === 'port' && reply.kind === 'error' && reply.text.includes(noFreePort)
 }
 
-function hasVerdict({ reply }: Attempt): boolean {
+function hasVerdict({ reply }: AttemptResult): boolean {
   return reply.kind === 'clean' || reply.kind === 'found' || reply.kind === 'limit'
 }
 

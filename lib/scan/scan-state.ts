@@ -7,7 +7,7 @@ import type { CancelSignal } from '../base/cancellation'
 import type { MessageSource } from '../base/message-source'
 import type { Step } from '../clamd/errors'
 import type { Protocol } from '../clamd/protocol'
-import type { Engine } from '../clamd/version'
+import type { ClamdVersion } from '../clamd/version'
 import type { Lease } from '../hosts/lease'
 
 export interface ScanSettings {
@@ -25,7 +25,7 @@ export interface ScanLog {
   warn(text: string): void
 }
 
-export interface Course {
+export interface ScanState {
   message: MessageSource
   readonly signal: CancelSignal
   readonly log: ScanLog
@@ -34,22 +34,22 @@ export interface Course {
   /** For an address that has room. */
   isWaiting: boolean
   clamd: string | null
-  engine: Engine | null
+  engine: ClamdVersion | null
   protocol: Protocol | null
   /** By which it has found the test file for this message; null: it was not sent. */
-  provenBy: Protocol | null
+  verifiedProtocol: Protocol | null
   step: Step | null
   bytes: number
 }
 
 /** From now on it is about this address alone. */
-export function beginAt(course: Course, { text, engine }: Pick<Lease, 'text' | 'engine'>): void {
-  course.clamd = text
-  course.engine = engine
-  course.protocol = null
-  course.provenBy = null
-  course.step = null
-  course.bytes = 0
+export function startAttempt(state: ScanState, { text, engine }: Pick<Lease, 'text' | 'engine'>): void {
+  state.clamd = text
+  state.engine = engine
+  state.protocol = null
+  state.verifiedProtocol = null
+  state.step = null
+  state.bytes = 0
 }
 
 /** The budget is spent. */
@@ -58,6 +58,6 @@ export class TimedOut extends Error {
 }
 
 /** The address, and the protocol if one has been chosen: the test file that goes ahead has its own. */
-export function whereOf({ clamd, protocol }: Course): string {
+export function attemptLabel({ clamd, protocol }: ScanState): string {
   return [clamd, protocol].filter((word) => word !== null).join(' ')
 }

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
-import { headLine } from '../../lib/clamd/protocol'
+import { receivedLine } from '../../lib/clamd/protocol'
 import { type Protocol, startFakeClamd } from '../support/clamd/fake-clamd'
 import { startHaraka } from '../support/haraka/haraka'
 import * as mails from '../support/smtp/mails'
@@ -97,8 +97,8 @@ for (const { protocol, bufferBytes, spoolAfter } of sites) {
         assert.ok(scan?.complete)
         const sent = scan.bytes
 
-        assertSame(sent.subarray(0, headLine.length), headLine, 'the line in front')
-        assertSame(sent.subarray(headLine.length), withoutVerdict(message), 'sent and delivered')
+        assertSame(sent.subarray(0, receivedLine.length), receivedLine, 'the line in front')
+        assertSame(sent.subarray(receivedLine.length), withoutVerdict(message), 'sent and delivered')
         assert.notEqual(withoutVerdict(message).length, message.length, 'the verdict is in the message')
         assert.equal(told.note?.bytes, sent.length)
 
@@ -142,7 +142,7 @@ test(
       assert.equal(reply.code, 250, reply.text)
       const got = sound.scans.at(-1)?.bytes ?? Buffer.alloc(0)
       assertSame(
-        got.subarray(headLine.length),
+        got.subarray(receivedLine.length),
         withoutVerdict(delivered[0]?.message ?? Buffer.alloc(0)),
         'sent',
       )

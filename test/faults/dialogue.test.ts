@@ -56,7 +56,7 @@ class Lab {
       }
       assert.equal(fate.seen.note?.outcome, content, JSON.stringify(fate.seen))
     }
-    await this.site.settle()
+    await this.site.resolveAction()
   }
 
   /** Until the faulty address is the first in turn; the messages before that are scanned by the others. */

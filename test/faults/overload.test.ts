@@ -62,7 +62,7 @@ async function flood(
   meanwhile?: () => unknown,
 ): Promise<Fate[]> {
   await site.send('clean', bytes)
-  await site.settle()
+  await site.resolveAction()
   const sent = Array.from({ length: messages }, (_, number) => site.send(contentOf(number), bytes))
   const [fates] = await Promise.all([Promise.all(sent), meanwhile?.()])
   for (const { content, seen } of fates) {
@@ -117,11 +117,11 @@ describe('overload', { concurrency: 2, skip: skipWithoutClamd() }, () => {
     const front = await slowFront(t, await realClamd(t), 400)
     const settings = { host: addressText(front.address), protocol: 'instream' as const, scanMs: 4000 }
     const site = await start(t, { ...settings, maxConcurrent: 2 })
-    let most = 0
+    let maxBytes = 0
     const ended = new AbortController()
     const watch = async () => {
       while (!ended.signal.aborted) {
-        most = Math.max(most, front.open)
+        maxBytes = Math.max(maxBytes, front.open)
         await delay(5)
       }
     }
@@ -137,7 +137,7 @@ describe('overload', { concurrency: 2, skip: skipWithoutClamd() }, () => {
     const begun = front.scans.length
     const wanted = fates.length - deferred.length + 3
     assert.ok(begun <= wanted + 2, `${begun} scans were begun, ${wanted} were wanted`)
-    assert.ok(most <= 2, `${most} at a time`)
+    assert.ok(maxBytes <= 2, `${maxBytes} at a time`)
   })
 
   test('one address of three stands still: with max_concurrent it holds up as many messages as it has places', async (t) => {

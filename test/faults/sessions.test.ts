@@ -53,7 +53,7 @@ describe('faults of a kept connection in a real Haraka', { concurrency: 1, skip:
     })
     const host = addressText(faulty.address)
     site = await FaultSite.start({ host, protocol: 'auto', scanMs: 20_000, connectMs: 2000, sessions: true })
-    await site.settle()
+    await site.resolveAction()
   })
   after(async () => {
     await site.stop()

@@ -6,8 +6,8 @@ import { Duplex } from 'node:stream'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { CommandConnection } from '../../lib/clamd/connection'
-import { Failure } from '../../lib/clamd/errors'
-import { maxReplyBytes, parseOffer, parsePort, parseReply, type Reply } from '../../lib/clamd/protocol'
+import { ClamdError } from '../../lib/clamd/errors'
+import { maxReplyBytes, parseCapabilities, parsePort, parseReply, type Reply } from '../../lib/clamd/protocol'
 import { cuts, fuzz } from './chance'
 
 const words = [
@@ -84,7 +84,7 @@ fuzz(
       const port = parsePort(line)
       if (port !== null)
         assert.ok(Number.isInteger(port) && port > 0 && port < 65_536 && line === `PORT ${port}`)
-      parseOffer(line)
+      parseCapabilities(line)
     },
   ),
 )
@@ -125,7 +125,7 @@ async function heard({ said, at, end, complete }: Spoken): Promise<Reply | Error
     if (to % 3 === 0) await new Promise((resolve) => setImmediate(resolve))
   }
   if (at.length > 0) await new Promise((resolve) => setImmediate(resolve))
-  if (end === 'abort') abort.abort(new Failure('reply', 'aborted'))
+  if (end === 'abort') abort.abort(new ClamdError('reply', 'aborted'))
   else if (end === 'reset') wire.destroy(Object.assign(new Error('reset'), { code: 'ECONNRESET' }))
   else if (!wire.destroyed) wire.push(null)
   const outcome = await reply
@@ -147,7 +147,7 @@ fuzz(
       const outcome = await heard(spoken)
       const isAlone = /^stream: OK[\0\n]$/.test(spoken.said)
       if (!(outcome instanceof Error)) assertFit(outcome)
-      else assert.ok(outcome instanceof Failure, String(outcome.stack))
+      else assert.ok(outcome instanceof ClamdError, String(outcome.stack))
       const isClean = !(outcome instanceof Error) && outcome.kind === 'clean'
       if (isClean) assert.ok(isAlone && spoken.complete && spoken.end === 'end')
       if (isAlone && spoken.complete && spoken.end === 'end') assert.ok(isClean)
@@ -157,7 +157,7 @@ fuzz(
 
 test('an OK whose orderly end we did not wait for is not clean', async () => {
   const outcome = await heard({ said: 'stream: OK\n', at: [0], end: 'abort', complete: true })
-  assert.ok(outcome instanceof Failure && outcome.text === 'aborted')
+  assert.ok(outcome instanceof ClamdError && outcome.text === 'aborted')
 })
 
 fuzz(

@@ -5,12 +5,12 @@ import { EventEmitter, once } from 'node:events'
 import type { Socket } from 'node:net'
 import { setImmediate as turn } from 'node:timers/promises'
 import * as fc from 'fast-check'
-import { command, headLine } from '../../lib/clamd/protocol'
+import { command, receivedLine } from '../../lib/clamd/protocol'
 import { Upload } from '../../lib/clamd/upload'
 import { cuts, fuzz } from './chance'
 
 /** As a clamd reads INSTREAM, and no more lenient: throws at whatever is not to the letter. */
-function decoded(bytes: Buffer, mostPerChunk: number): { content: Buffer; isComplete: boolean } {
+function decoded(bytes: Buffer, maxPerChunk: number): { content: Buffer; isComplete: boolean } {
   const content: Buffer[] = []
   for (let at = 0; ;) {
     if (at + 4 > bytes.length) return { content: Buffer.concat(content), isComplete: false }
@@ -20,7 +20,7 @@ function decoded(bytes: Buffer, mostPerChunk: number): { content: Buffer; isComp
       assert.equal(at, bytes.length, 'something follows the end')
       return { content: Buffer.concat(content), isComplete: true }
     }
-    assert.ok(length <= mostPerChunk, `a chunk of ${length} bytes`)
+    assert.ok(length <= maxPerChunk, `a chunk of ${length} bytes`)
     content.push(bytes.subarray(at, at + length))
     at += length
   }
@@ -174,13 +174,13 @@ fuzz(
   0.2,
   fc.asyncProperty(sending, async (how) => {
     const message = pattern.subarray(0, how.bytes)
-    const whole = Buffer.concat([headLine, message])
-    const maxBytes = how.room === null ? Infinity : Math.max(headLine.length, whole.length + how.room)
+    const whole = Buffer.concat([receivedLine, message])
+    const maxBytes = how.room === null ? Infinity : Math.max(receivedLine.length, whole.length + how.room)
     const result = await sent(how, message, maxBytes)
 
-    const prologue = how.isFramed ? command.instream : Buffer.alloc(0)
-    const arrived = result.bytes.subarray(prologue.length)
-    if (result.bytes.length > 0) assert.ok(result.bytes.subarray(0, prologue.length).equals(prologue))
+    const preamble = how.isFramed ? command.instream : Buffer.alloc(0)
+    const arrived = result.bytes.subarray(preamble.length)
+    if (result.bytes.length > 0) assert.ok(result.bytes.subarray(0, preamble.length).equals(preamble))
     const { content, isComplete } = how.isFramed
       ? decoded(arrived, how.bufferBytes)
       : { content: arrived, isComplete: result.ended }

@@ -71,14 +71,14 @@ test('a limit below max_size, signatures that are old, EICAR that is not found',
   })
   const ran = await check(directory, '--json')
   const { addresses, findings, code } = JSON.parse(ran.text) as {
-    addresses: { provenBytes: number; findsTestFile: boolean; protocols: string[] }[]
+    addresses: { maxScannableBytes: number; findsTestFile: boolean; protocols: string[] }[]
     findings: { level: string; text: string; remedy?: string }[]
     code: number
   }
   assert.equal(addresses[0]?.findsTestFile, true)
   assert.deepEqual(addresses[0].protocols, ['INSTREAM'])
   const mega = 1024 * 1024
-  assert.ok(addresses[0].provenBytes > 20 * mega && addresses[0].provenBytes <= 40 * mega)
+  assert.ok(addresses[0].maxScannableBytes > 20 * mega && addresses[0].maxScannableBytes <= 40 * mega)
   const warning = findings.find(({ level }) => level === 'warning')
   assert.match(warning?.text ?? '', /only, max_size is 60MB$/)
   assert.match(warning?.remedy ?? '', /StreamMaxLength and MaxFileSize in clamd\.conf to 62914560 or more/)

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Page } from 'playwright-core'
-import { Tally } from '../../lib/monitoring/dashboard/stats'
+import { Stats } from '../../lib/monitoring/dashboard/stats'
 import { chromiumOrSkip, openPage, violations } from '../support/chromium'
 import {
   clean,
@@ -25,7 +25,7 @@ test('the page shows what there is, and goes on by itself', async (t) => {
   if (!browser) return
   const site = await startSite()
   t.after(() => site.stop())
-  const tally = new Tally(Date.now)
+  const tally = new Stats(Date.now)
   tally.add(clean, null, 'accept', () => somebody)
   tally.add(infected('Win.Test.A'), null, 'reject', () => somebody)
   site.pages = [pageOf(tally, someAddress), pageOf(null, { ...someAddress, state: 'resting', inFlight: 2 })]
@@ -92,7 +92,7 @@ test('whatever strangers write stays text, in its place', async (t) => {
   if (!browser) return
   const site = await startSite()
   t.after(() => site.stop())
-  const tally = new Tally(Date.now)
+  const tally = new Stats(Date.now)
   for (const text of evil) {
     const mail = {
       ...somebody,
@@ -133,7 +133,7 @@ test('axe has nothing to say about it, in light and dark, wide and narrow; nor a
   if (!browser) return
   const site = await startSite()
   t.after(() => site.stop())
-  const tally = new Tally(Date.now)
+  const tally = new Stats(Date.now)
   tally.add(clean, null, 'accept', () => somebody)
   tally.add(infected('Win.Test.A'), { denied: '*.exe', name: 'a.exe' }, 'reject', () => somebody)
   tally.add(unscanned('broken off'), null, 'defer', () => somebody)
@@ -142,7 +142,7 @@ test('axe has nothing to say about it, in light and dark, wide and narrow; nor a
       tally,
       someAddress,
       { ...someAddress, text: '[2001:db8::10]:3310', state: 'resting' },
-      { ...someAddress, text: '/run/clamav/clamd.sock', state: 'untrusted', provenBytes: 26_214_400 },
+      { ...someAddress, text: '/run/clamav/clamd.sock', state: 'untrusted', maxScannableBytes: 26_214_400 },
     ),
   ]
   for (const colorScheme of ['light', 'dark'] as const) {

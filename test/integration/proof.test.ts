@@ -5,9 +5,9 @@ import { connect } from 'node:net'
 import path from 'node:path'
 import { after, test } from 'node:test'
 import { measure } from '../../lib/base/measure'
-import { headLine } from '../../lib/clamd/protocol'
-import { prove } from '../../lib/health/self-test'
-import { leastProbeBytes, testFileMail } from '../../lib/health/test-mails'
+import { receivedLine } from '../../lib/clamd/protocol'
+import { runSelfTest } from '../../lib/health/self-test'
+import { minProbeBytes, testFileMail } from '../../lib/health/test-mails'
 import { clamdOrSkip } from '../support/clamd/clamd'
 import type { Script } from '../support/clamd/fake-clamd'
 import { runningTimers, Scanning, until } from '../support/clamd/scanning'
@@ -27,11 +27,11 @@ const timersBefore = runningTimers()
 after(() => assert.equal(runningTimers(), timersBefore, 'a timer was left running'))
 
 test('a probe has the size that was asked for, to the byte, and each is another one', async () => {
-  const sizes = [leastProbeBytes, 1, 2, 70, 100, 131, 1000, 5000, 65_536, 100_001]
-  for (const size of sizes.map((more, index) => (index === 0 ? more : leastProbeBytes + more))) {
-    assert.equal((await measure(testFileMail(size), never)) + headLine.length, size)
+  const sizes = [minProbeBytes, 1, 2, 70, 100, 131, 1000, 5000, 65_536, 100_001]
+  for (const size of sizes.map((more, index) => (index === 0 ? more : minProbeBytes + more))) {
+    assert.equal((await measure(testFileMail(size), never)) + receivedLine.length, size)
   }
-  assert.throws(() => testFileMail(leastProbeBytes - 1), RangeError)
+  assert.throws(() => testFileMail(minProbeBytes - 1), RangeError)
 })
 
 /** clamd.conf, what max_size is, and the largest message that such a clamd scans to the end. */
@@ -53,14 +53,17 @@ for (const [name, config, limit] of lowered) {
       ['instream', address],
       ['stream', old.address],
     ] as const) {
-      const proof = await prove(where, { ...usual, protocol }, connect, never)
-      assert.equal(proof.findsTestFile, true)
-      assert.equal(proof.provesMaxBytes, limit === usual.maxBytes)
-      const found = proof.provenBytes ?? 0
+      const selfTest = await runSelfTest(where, { ...usual, protocol }, connect, never)
+      assert.equal(selfTest.findsTestFile, true)
+      assert.equal(selfTest.coversMaxSize, limit === usual.maxBytes)
+      const found = selfTest.maxScannableBytes ?? 0
       // Ten halvings of what lies between, and the headers of the parts.
       assert.ok(found <= limit * 1.02 && found >= limit - usual.maxBytes / 1024 - 1, `${protocol}: ${found}`)
-      assert.ok(proof.probes <= 4 + 20 && proof.sentBytes <= 12 * usual.maxBytes, JSON.stringify(proof))
-      if (proof.provesMaxBytes) assert.deepEqual([proof.probes, proof.missed], [4, null])
+      assert.ok(
+        selfTest.probes <= 4 + 20 && selfTest.sentBytes <= 12 * usual.maxBytes,
+        JSON.stringify(selfTest),
+      )
+      if (selfTest.coversMaxSize) assert.deepEqual([selfTest.probes, selfTest.missed], [4, null])
     }
     await old.idle()
   })
@@ -72,7 +75,7 @@ test(
   async (t) => {
     if (!clamdOrSkip(t)) return
     const { address } = await real(t, { MaxScanSize: '2M' })
-    const { provenBytes } = await prove(address, usual, connect, never)
+    const { maxScannableBytes } = await runSelfTest(address, usual, connect, never)
     const scanning = new Scanning([address])
     // The virus is in a part that is as large as the rest of the mail, and clamd says OK.
     const mail = (bytes: number) =>
@@ -90,7 +93,7 @@ test(
         ),
         Buffer.from('\r\n--b--\r\n'),
       ])
-    const inside = await scanning.scan(mail((provenBytes ?? 0) * 0.95))
+    const inside = await scanning.scan(mail((maxScannableBytes ?? 0) * 0.95))
     assert.equal(inside.outcome, 'infected')
     const beyond = await scanning.scan(mail(1.5 * M))
     assert.equal(beyond.outcome, 'clean', 'then MaxScanSize counts otherwise by now: see docs/operations.md')
@@ -102,10 +105,10 @@ test('without a signature for EICAR, or with ScanMail off, there is no trust', b
   const empty = await real(t, {}, harmlessSignatures(t).path)
   const blind = await real(t, { ScanMail: 'no' })
   for (const { address } of [empty, blind]) {
-    const proof = await prove(address, usual, connect, never)
-    const { findsTestFile, provenBytes, provesMaxBytes, missed, probes } = proof
+    const selfTest = await runSelfTest(address, usual, connect, never)
+    const { findsTestFile, maxScannableBytes, coversMaxSize, missed, probes } = selfTest
     assert.deepEqual(
-      [findsTestFile, provenBytes, provesMaxBytes, missed, probes],
+      [findsTestFile, maxScannableBytes, coversMaxSize, missed, probes],
       [false, null, false, 'stream: OK', 1],
     )
   }
@@ -121,9 +124,9 @@ test('whether clamd says so when it stops at a limit of its own', bounded, async
     const { address } = await real(t, config)
     const { watch, told, lines } = watching(t, [address], { selfTest: 'eicar' })
     watch.run('at once')
-    await until(() => told.some(({ proof }) => proof))
-    const proof = told.at(-1)?.proof
-    assert.deepEqual([proof?.findsTestFile, proof?.tellsLimits, proof?.alarm], [true, tells, null])
+    await until(() => told.some(({ selfTest }) => selfTest))
+    const selfTest = told.at(-1)?.selfTest
+    assert.deepEqual([selfTest?.findsTestFile, selfTest?.reportsLimits, selfTest?.alarm], [true, tells, null])
     const warned = lines.filter((line) =>
       /^warn clamd \S+ says OK where it stops .*AlertExceedsMax yes/.test(line),
     )
@@ -135,11 +138,11 @@ test('a clamd that finds something in everything is told of', bounded, async (t)
   const daemon = await fake(t, [{ at: 'reply', do: 'answer', text: 'stream: Eicar-and-all FOUND' }])
   const { watch, told, lines } = watching(t, [daemon.address], { selfTest: 'eicar' })
   watch.run('at once')
-  await until(() => told.some(({ proof }) => proof))
-  const proof = told.at(-1)?.proof
-  assert.deepEqual(proof?.alarm, { kind: 'found', text: 'Eicar-and-all FOUND' })
-  assert.equal(proof.tellsLimits, null)
-  assert.equal(proof.probes, 3, 'and not again by the other protocol')
+  await until(() => told.some(({ selfTest }) => selfTest))
+  const selfTest = told.at(-1)?.selfTest
+  assert.deepEqual(selfTest?.alarm, { kind: 'found', text: 'Eicar-and-all FOUND' })
+  assert.equal(selfTest.reportsLimits, null)
+  assert.equal(selfTest.probes, 3, 'and not again by the other protocol')
   assert.match(lines.join(), /error clamd \S+ finds something in a harmless mail: Eicar-and-all FOUND\./)
 })
 
@@ -150,8 +153,8 @@ test('STREAM by which no harmless mail is clean gives way to INSTREAM', bounded,
     scan === 0 || scan > 2 ? [] : [{ at: 'reply', do: 'answer', text: 'stream: OK\nstream: OK' }],
   )
   watch.run('at once')
-  await until(() => told.some(({ proof }) => proof))
-  assert.deepEqual([told.at(-1)?.proof?.alarm, told.at(-1)?.provenProtocol], [null, 'instream'])
+  await until(() => told.some(({ selfTest }) => selfTest))
+  assert.deepEqual([told.at(-1)?.selfTest?.alarm, told.at(-1)?.verifiedProtocol], [null, 'instream'])
   assert.match(
     lines.join(),
     /info clamd \S+ gets mail by INSTREAM, STREAM came to nothing: reply: a harmless mail comes to: /,
@@ -163,8 +166,8 @@ test('STREAM by which no harmless mail is clean gives way to INSTREAM', bounded,
   )
   const other = watching(t, [broken.address], { selfTest: 'eicar' })
   other.watch.run('at once')
-  await until(() => other.told.some(({ proof }) => proof))
-  assert.equal(other.told.at(-1)?.proof?.alarm?.kind, 'failed')
+  await until(() => other.told.some(({ selfTest }) => selfTest))
+  assert.equal(other.told.at(-1)?.selfTest?.alarm?.kind, 'failed')
   assert.match(
     other.lines.join(),
     /error clamd \S+ comes to no verdict on a harmless mail: reply: stream: Can't open/,
@@ -174,15 +177,15 @@ test('STREAM by which no harmless mail is clean gives way to INSTREAM', bounded,
 test('self_test=eicar sends three small probes; a limit known before needs two more', bounded, async (t) => {
   if (!clamdOrSkip(t)) return
   const { address } = await real(t, { MaxFileSize: '1M' })
-  const small = await prove(address, { ...usual, depth: 'eicar' }, connect, never)
-  assert.deepEqual([small.findsTestFile, small.provenBytes, small.probes], [true, null, 3])
+  const small = await runSelfTest(address, { ...usual, depth: 'eicar' }, connect, never)
+  assert.deepEqual([small.findsTestFile, small.maxScannableBytes, small.probes], [true, null, 3])
   assert.ok(small.sentBytes < 8192, String(small.sentBytes))
-  const tiny = await prove(address, { ...usual, maxBytes: 100 }, connect, never)
-  assert.deepEqual([tiny.provesMaxBytes, tiny.provenBytes, tiny.probes], [true, 100, 3])
-  const again = await prove(address, { ...usual, provenBefore: 1_000_000 }, connect, never)
-  assert.deepEqual([again.provenBytes, again.probes], [1_000_000, 5])
-  const worse = await prove(address, { ...usual, provenBefore: 2 * M }, connect, never)
-  assert.ok((worse.provenBytes ?? 0) <= M && worse.probes === 15, JSON.stringify(worse))
+  const tiny = await runSelfTest(address, { ...usual, maxBytes: 100 }, connect, never)
+  assert.deepEqual([tiny.coversMaxSize, tiny.maxScannableBytes, tiny.probes], [true, 100, 3])
+  const again = await runSelfTest(address, { ...usual, provenBefore: 1_000_000 }, connect, never)
+  assert.deepEqual([again.maxScannableBytes, again.probes], [1_000_000, 5])
+  const worse = await runSelfTest(address, { ...usual, provenBefore: 2 * M }, connect, never)
+  assert.ok((worse.maxScannableBytes ?? 0) <= M && worse.probes === 15, JSON.stringify(worse))
 })
 
 test(
@@ -193,10 +196,10 @@ test(
     const small = 3
     // All breaks off from the largest probe on: what is found in nothing has no limit.
     await daemon.play((scan) => (scan < small ? [] : [{ at: 'first', do: 'close' }]))
-    await assert.rejects(prove(daemon.address, usual, connect, never), { name: 'Failure' })
+    await assert.rejects(runSelfTest(daemon.address, usual, connect, never), { name: 'Failure' })
     // It is back while the limit is looked for: another time all of it is found.
     await daemon.play((scan) => (scan < small || scan >= small + 6 ? [] : [{ at: 'first', do: 'close' }]))
-    await assert.rejects(prove(daemon.address, usual, connect, never), /at one time and not at another/)
+    await assert.rejects(runSelfTest(daemon.address, usual, connect, never), /at one time and not at another/)
   },
 )
 
@@ -213,7 +216,7 @@ for (const [name, script] of Object.entries(troubles)) {
     if (script.length === 0) await daemon.play([{ at: 'connect', do: 'refuse' }] as never)
     for (const protocol of ['stream', 'instream'] as const) {
       const settings = { ...usual, protocol, scanMs: 300 }
-      await assert.rejects(prove(daemon.address, settings, connect, never), { name: 'Failure' })
+      await assert.rejects(runSelfTest(daemon.address, settings, connect, never), { name: 'Failure' })
     }
   })
 }

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import { addressText, type Host } from '../../lib/clamd/address'
-import { headLine } from '../../lib/clamd/protocol'
+import { receivedLine } from '../../lib/clamd/protocol'
 import type { Verdict } from '../../lib/policy/verdict'
 import type { ConnectDeadEnd, Step } from '../support/clamd/clamd-script'
 import { type FakeClamd, startFakeClamd } from '../support/clamd/fake-clamd'
@@ -44,10 +44,10 @@ async function checkInvariants(
   if (verdict.outcome === 'clean') {
     const scan = by?.scans.at(-1)
     assert.ok(scan, 'clean, and nobody has scanned')
-    assert.ok(scan.bytes.equals(Buffer.concat([headLine, sent])), 'clean, but not all of it was sent')
+    assert.ok(scan.bytes.equals(Buffer.concat([receivedLine, sent])), 'clean, but not all of it was sent')
     const end = talksOn ? '' : '$'
     assert.match(scan.reply.toString('latin1'), new RegExp(`^(PORT \\d+\n|1: )?stream: OK[\\0\n]${end}`))
-    assert.equal(verdict.bytes, sent.length + headLine.length)
+    assert.equal(verdict.bytes, sent.length + receivedLine.length)
   }
   for (const daemon of daemons) {
     await daemon.idle()

@@ -9,7 +9,7 @@ import { after, test, type TestContext } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { addressText } from '../../lib/clamd/address'
 import { dial } from '../../lib/clamd/connection'
-import { Failure } from '../../lib/clamd/errors'
+import { ClamdError } from '../../lib/clamd/errors'
 import { noFreePort } from '../../lib/clamd/protocol'
 import type { Verdict } from '../../lib/policy/verdict'
 import { type FakeClamd, type FakeClamdOptions, startFakeClamd } from '../support/clamd/fake-clamd'
@@ -428,8 +428,8 @@ test('a message dropped while connecting, waiting for room, or before it all beg
 test('a message dropped before its size was known', { timeout: 10_000 }, async (t) => {
   const list = await daemons(t, {})
   class Unmeasured extends BufferMessage {
-    override readonly least = 0
-    override readonly most = Infinity
+    override readonly minBytes = 0
+    override readonly maxBytes = Infinity
     override open(): Promise<void> {
       this.readings++
       return new Promise(() => undefined)
@@ -450,7 +450,7 @@ test('a message dropped before its size was known', { timeout: 10_000 }, async (
 test("a message that cannot be read is nobody's fault, and nobody else is asked", async (t) => {
   class Unreadable extends BufferMessage {
     override open(): Promise<void> {
-      return Promise.reject(new Failure('read message', 'another plugin keeps the message open'))
+      return Promise.reject(new ClamdError('read message', 'another plugin keeps the message open'))
     }
   }
   for (const protocol of ['stream', 'instream'] as const) {
@@ -537,9 +537,15 @@ test('what is too large for those that are known is deferred while a name stands
   assert.ok(daemon)
   const scanning = new Scanning([daemon.address, { name: 'large.example', port: 3310 }])
   await scanning.hosts.addresses(new AbortController().signal)
-  const proof = { findsTestFile: true, provenBytes: 1000, provesMaxBytes: false, missed: null, alarm: null }
+  const selfTest = {
+    findsTestFile: true,
+    maxScannableBytes: 1000,
+    coversMaxSize: false,
+    missed: null,
+    alarm: null,
+  }
   scanning.hosts.learn(daemon.address, {
-    proof: { ...proof, tellsLimits: null, probes: 1, sentBytes: 1, ms: 1 },
+    selfTest: { ...selfTest, reportsLimits: null, probes: 1, sentBytes: 1, ms: 1 },
   })
   const verdict = await scanning.scan(big(5000))
   assert.ok(verdict.outcome === 'unscanned' && verdict.reason === 'error', JSON.stringify(verdict))

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, test, type TestContext } from 'node:test'
 import { type Address, addressText } from '../../lib/clamd/address'
-import { headLine } from '../../lib/clamd/protocol'
+import { receivedLine } from '../../lib/clamd/protocol'
 import type { Verdict } from '../../lib/policy/verdict'
 import { type ClamdOptions, clamdOrSkip, type RealClamd, startClamd } from '../support/clamd/clamd'
 import { startFakeClamd } from '../support/clamd/fake-clamd'
@@ -90,7 +90,7 @@ function reasonOf(verdict: Verdict): string {
 const textOf = (verdict: Verdict) => (verdict.outcome === 'unscanned' ? verdict.text : '')
 
 function withHead(message: Buffer): Buffer {
-  return Buffer.concat([headLine, message])
+  return Buffer.concat([receivedLine, message])
 }
 
 const harmless: Record<string, () => Buffer> = {
@@ -134,7 +134,7 @@ for (const protocol of protocols) {
       const verdict = await scan(daemon.address, message, { protocol })
       assert.equal(reasonOf(verdict), 'clean', `${name}: ${textOf(verdict)}`)
       assert.ok(daemon.lastMessage.equals(withHead(message)), name)
-      assert.equal(verdict.bytes, headLine.length + message.length)
+      assert.equal(verdict.bytes, receivedLine.length + message.length)
       assert.equal(verdict.protocol, protocol)
       assert.equal(verdict.clamd, addressText(daemon.address))
     }
@@ -212,7 +212,7 @@ for (const bufferBytes of [1, 7, 1000, 8192, 65_536, 100_000, 10 * megabyte]) {
     const size = bufferBytes < 100 ? 3000 : 3 * 100_000
     // Such that the last frame is full, short by one, and of one byte.
     for (const rest of [0, bufferBytes - 1, 1]) {
-      const length = Math.ceil(size / bufferBytes) * bufferBytes + (rest % bufferBytes) - headLine.length
+      const length = Math.ceil(size / bufferBytes) * bufferBytes + (rest % bufferBytes) - receivedLine.length
       const message = Buffer.alloc(length, 'frame\r\n')
       const verdict = await scan(daemon.address, message, { protocol: 'instream', bufferBytes })
       assert.equal(verdict.outcome, 'clean', textOf(verdict))
@@ -439,7 +439,7 @@ for (const protocol of protocols) {
     const filled = (bytes: number) => {
       const head = mails.clean()
       const end = Buffer.from(eicar())
-      const padding = Buffer.alloc(bytes - headLine.length - head.length - end.length, '.\r\n')
+      const padding = Buffer.alloc(bytes - receivedLine.length - head.length - end.length, '.\r\n')
       return Buffer.concat([head, padding, end])
     }
     const scanning = new Scanning([address], { protocol, maxBytes: megabyte })

@@ -13,10 +13,10 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import type { Address } from '../../lib/clamd/address'
 import { CommandConnection } from '../../lib/clamd/connection'
-import { Failure } from '../../lib/clamd/errors'
-import { headLine } from '../../lib/clamd/protocol'
-import { Sessions, usualTimes } from '../../lib/clamd/session-pool'
-import { parseEngine } from '../../lib/clamd/version'
+import { ClamdError } from '../../lib/clamd/errors'
+import { receivedLine } from '../../lib/clamd/protocol'
+import { SessionPool, defaultSessionTimes } from '../../lib/clamd/session-pool'
+import { parseVersion } from '../../lib/clamd/version'
 import type { Verdict } from '../../lib/policy/verdict'
 import { type ClamdOptions, clamdOrSkip, type RealClamd, startClamd } from '../support/clamd/clamd'
 import type { Act, Moment, Script, Step } from '../support/clamd/clamd-script'
@@ -72,7 +72,7 @@ async function assertVerdict(scanning: Scanning, content: Content, bytes?: numbe
   const source = new BufferMessage(letter(content, bytes))
   const verdict = await scanning.scan(source)
   assert.equal(verdict.outcome, content, textOf(verdict))
-  assert.equal(verdict.bytes, headLine.length + source.bytes.length)
+  assert.equal(verdict.bytes, receivedLine.length + source.bytes.length)
   return source
 }
 
@@ -109,7 +109,7 @@ async function startNarrowDoor(t: TestContext, to: Address): Promise<Address> {
 test('a connection that is kept does not hold up those that wait for its place, whatever comes meanwhile', async (t) => {
   const { daemon } = await site(t)
   const door = await startNarrowDoor(t, daemon.address)
-  const scanning = scanningOf(t, [door], { scanMs: 10_000, sessionTimes: usualTimes })
+  const scanning = scanningOf(t, [door], { scanMs: 10_000, sessionTimes: defaultSessionTimes })
   let waiting = 6
   const burst = Array.from({ length: waiting }, () =>
     assertVerdict(scanning, 'clean').finally(() => waiting--),
@@ -163,7 +163,7 @@ describe('one connection', () => {
       sent.map((_, index) => index + 1),
     )
     for (const [index, bytes] of sent.entries()) {
-      assert.ok(daemon.scans[index]?.bytes.equals(Buffer.concat([headLine, bytes])))
+      assert.ok(daemon.scans[index]?.bytes.equals(Buffer.concat([receivedLine, bytes])))
     }
     assertWell(scanning, daemon)
   })
@@ -230,7 +230,7 @@ describe('one connection', () => {
 
 describe('while nothing is to be scanned', () => {
   test('a connection is kept for a quarter of a second', async (t) => {
-    const { scanning } = await site(t, { sessionTimes: usualTimes })
+    const { scanning } = await site(t, { sessionTimes: defaultSessionTimes })
     await assertVerdict(scanning, 'clean')
     const socket = onlySocket(scanning)
     assert.equal(socket.timeout, 250)
@@ -392,7 +392,7 @@ describe('a kept connection that is no good any more', { concurrency: 4 }, () =>
             daemon.scans.map(({ inSession }) => inSession),
             [1, 2, 1],
           )
-          assert.ok(daemon.scans[2]?.bytes.equals(Buffer.concat([headLine, bytes])))
+          assert.ok(daemon.scans[2]?.bytes.equals(Buffer.concat([receivedLine, bytes])))
           assert.equal(scanning.open, 1)
           assertWell(scanning, daemon)
         })
@@ -403,7 +403,7 @@ describe('a kept connection that is no good any more', { concurrency: 4 }, () =>
   test('who hangs up on sessions only gets a connection for each message, until it is another release', async (t) => {
     const { daemon, scanning } = await site(t)
     const looked = (release: string) =>
-      scanning.hosts.learn(daemon.address, { engine: parseEngine(release), hasSessions: true })
+      scanning.hosts.learn(daemon.address, { engine: parseVersion(release), hasSessions: true })
     looked('ClamAV 1.4.6')
     await daemon.play(onlyAt(0, { at: 'command', do: 'close' }))
     assert.equal((await assertVerdict(scanning, 'infected')).readings, 2)
@@ -639,7 +639,7 @@ describe('a message that ends otherwise', () => {
     await assertVerdict(scanning, 'clean')
     const source = new BufferMessage(letter('clean', 200_000))
     // As of a message of which one cannot know it beforehand.
-    Object.assign(source, { least: 0, most: 100 })
+    Object.assign(source, { minBytes: 0, maxBytes: 100 })
     assert.equal(wordOf(await scanning.scan(source)), 'too_large')
     assert.equal(source.readings, 1)
     assert.deepEqual(scanning.leftovers(), [])
@@ -653,7 +653,7 @@ describe('a message that ends otherwise', () => {
     class Unreadable extends BufferMessage {
       override open(): Promise<void> {
         this.readings++
-        return Promise.reject(new Failure('read message', 'another plugin keeps the message open'))
+        return Promise.reject(new ClamdError('read message', 'another plugin keeps the message open'))
       }
     }
     const source = new Unreadable(letter('clean'))
@@ -666,7 +666,7 @@ describe('a message that ends otherwise', () => {
 
   test('a signal that was given before anybody listened is obeyed', async (t) => {
     const { address } = (await site(t)).daemon
-    const reason = new Failure('reply', 'too late')
+    const reason = new ClamdError('reply', 'too late')
     const how = { connect, connectMs: 10_000, address }
     // Given after the connection is there, and before whoever awaits it goes on.
     const abort = new AbortController()
@@ -684,7 +684,7 @@ describe('a message that ends otherwise', () => {
       reason,
     )
 
-    const sessions = new Sessions(longTimes)
+    const sessions = new SessionPool(longTimes)
     const session = await sessions.open({ ...how, signal: new AbortController().signal })
     sessions.keep(address, session)
     const taken = sessions.take(address, AbortSignal.abort(reason))

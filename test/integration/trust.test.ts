@@ -4,9 +4,9 @@ import { connect } from 'node:net'
 import { after, test } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
 import { noFreePort } from '../../lib/clamd/protocol'
-import { prove } from '../../lib/health/self-test'
-import { Hosts } from '../../lib/hosts/host-pool'
-import { world } from '../../lib/hosts/system'
+import { runSelfTest } from '../../lib/health/self-test'
+import { HostPool } from '../../lib/hosts/host-pool'
+import { system } from '../../lib/hosts/system'
 import { Scanner } from '../../lib/scan/scanner'
 import { clamdOrSkip, freePort } from '../support/clamd/clamd'
 import type { FakeClamdOptions } from '../support/clamd/fake-clamd'
@@ -35,7 +35,7 @@ test(
     const large = await real(t)
     const scanning = new Scanning([small.address, large.address], { maxBytes: 4 * M })
     for (const { address } of [small, large]) {
-      scanning.hosts.learn(address, { proof: await prove(address, usual, connect, never) })
+      scanning.hosts.learn(address, { selfTest: await runSelfTest(address, usual, connect, never) })
     }
     for (let i = 0; i < 4; i++) {
       const verdict = await scanning.scan(big(2 * M))
@@ -48,7 +48,7 @@ test(
     assert.equal(used.size, 2, 'smaller ones go to both')
 
     const alone = new Scanning([small.address], { maxBytes: 4 * M })
-    alone.hosts.learn(small.address, { proof: await prove(small.address, usual, connect, never) })
+    alone.hosts.learn(small.address, { selfTest: await runSelfTest(small.address, usual, connect, never) })
     const refused = await alone.scan(big(2 * M))
     assert.ok(refused.outcome === 'unscanned' && refused.reason === 'too_large')
     assert.match(refused.text, /proven to scan: 127\.0\.0\.1:\d+ scans \d+ bytes, this has \d+$/)
@@ -117,7 +117,7 @@ test('with none to trust mail is an error, not clean, and the text says why', bo
   if (!clamdOrSkip(t)) return
   const { address } = await real(t, {}, harmlessSignatures(t).path)
   const scanning = new Scanning([address])
-  scanning.hosts.learn(address, { proof: await prove(address, usual, connect, never) })
+  scanning.hosts.learn(address, { selfTest: await runSelfTest(address, usual, connect, never) })
   const verdict = await scanning.scan(clean())
   assert.ok(verdict.outcome === 'unscanned' && verdict.reason === 'error')
   assert.match(verdict.text, /127\.0\.0\.1:\d+ gets no mail, for it does not find the EICAR test file/)
@@ -143,7 +143,10 @@ for (const [where, script] of [
     t.after(() => scanning.destroy())
     // The test file goes ahead of the first message, and from then on the address is vouched for.
     if (where !== 'a new session') assert.equal((await scanning.scan(clean())).outcome, 'clean')
-    else scanning.hosts.learn(daemon.address, { proof: await prove(daemon.address, usual, connect, never) })
+    else
+      scanning.hosts.learn(daemon.address, {
+        selfTest: await runSelfTest(daemon.address, usual, connect, never),
+      })
     daemon.queue(script)
     isBlind = true
     const verdict = await scanning.scan(eicarBody())
@@ -205,7 +208,7 @@ test('where others are no better, the test file may take longer than a connectio
     selfTest: true,
     connectMs: 300,
   })
-  scanning.hosts.learn(dead, { isDoubted: true })
+  scanning.hosts.learn(dead, { hasFailedElsewhere: true })
   const verdict = await scanning.scan(clean())
   assert.equal(verdict.outcome, 'clean', JSON.stringify(verdict))
 })
@@ -238,7 +241,7 @@ for (const isBlind of [false, true]) {
     daemon.queue([{ at: 'reply', do: 'wait', ms: 200 }])
     const scanned = scanning.scan(eicarBody())
     await daemon.seen('INSTREAM')
-    scanning.hosts.learn(daemon.address, { isDoubted: true })
+    scanning.hosts.learn(daemon.address, { hasFailedElsewhere: true })
     assert.equal((await scanned).outcome, isBlind ? 'unscanned' : 'infected')
     assert.equal(daemon.scans.length, isBlind ? 2 : 3)
   })
@@ -247,11 +250,11 @@ for (const isBlind of [false, true]) {
 test('an address that is found blind while its last test file is under way does not get the message', async (t) => {
   const daemon = await fake(t, [])
   const scanning = new Scanning([daemon.address], { protocol: 'instream', selfTest: true })
-  const blind = { ...(await prove(daemon.address, usual, connect, never)), findsTestFile: false }
+  const blind = { ...(await runSelfTest(daemon.address, usual, connect, never)), findsTestFile: false }
   const before = daemon.scans.length
   await daemon.play([{ at: 'reply', do: 'wait', ms: 50 }])
   const scanned = scanning.scan(eicarBody())
-  for (const facts of [{ isDoubted: true }, { proof: blind }] as const) {
+  for (const facts of [{ hasFailedElsewhere: true }, { selfTest: blind }] as const) {
     const asked = daemon.scans.length
     await until(() => daemon.scans.length > asked)
     scanning.hosts.learn(daemon.address, facts)
@@ -277,7 +280,7 @@ test('an address that fails others all the while gets the message after its seco
   const scanned = scanning.scan(clean())
   for (let n = 0; n < 2; n++) {
     await until(() => daemon.scans.length > n)
-    scanning.hosts.learn(daemon.address, { isDoubted: true })
+    scanning.hosts.learn(daemon.address, { hasFailedElsewhere: true })
   }
   assert.equal((await scanned).outcome, 'clean')
   assert.equal(daemon.scans.length, 3)
@@ -289,9 +292,9 @@ test('an address that fails others all the while gets the message after its seco
 test('whose time is up while an address is still to be checked is told that', bounded, async () => {
   const host = { host: '127.0.0.1', port: 1 }
   const settings = { hosts: [host], restMs: 1000, resolveMs: 60_000, connectMs: 1000, maxConcurrent: 0 }
-  const hosts = new Hosts(
+  const hosts = new HostPool(
     settings,
-    world((text) => assert.fail(text)),
+    system((text) => assert.fail(text)),
     60_000,
   )
   const scanner = new Scanner({ ...usual, protocol: 'auto', maxBytes: M, scanMs: 100 }, hosts, connect)

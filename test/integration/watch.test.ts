@@ -1,8 +1,8 @@
 // That what is known of an address is kept true while daemons change.
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import { Hosts } from '../../lib/hosts/host-pool'
-import { world } from '../../lib/hosts/system'
+import { HostPool } from '../../lib/hosts/host-pool'
+import { system } from '../../lib/hosts/system'
 import { clamdOrSkip } from '../support/clamd/clamd'
 import { runningTimers, settled, until } from '../support/clamd/scanning'
 import {
@@ -27,11 +27,11 @@ test('an address without signatures is tried again until they come', bounded, as
   const { clamd, address } = await real(t, {}, directory.path)
   const { watch, told, lines } = watching(t, [address])
   watch.run('at once')
-  await until(() => told.some(({ proof }) => proof?.findsTestFile === false))
+  await until(() => told.some(({ selfTest }) => selfTest?.findsTestFile === false))
   assert.match(lines.join(), /^error clamd 127\.0\.0\.1:\d+ gets no mail: .*EICAR.*self_test=off/)
   testSignatures(directory.path)
   await clamd.restart()
-  await until(() => told.some(({ proof }) => proof?.provesMaxBytes === true), 30_000)
+  await until(() => told.some(({ selfTest }) => selfTest?.coversMaxSize === true), 30_000)
   assert.match(
     lines.join('\n'),
     /^info clamd 127\.0\.0\.1:\d+ scans to the end: EICAR found in 1MB \(4 probes/m,
@@ -47,12 +47,12 @@ test(
     if (!clamdOrSkip(t)) return
     const { address } = await real(t)
     const daemon = await front(t, { clamd: address, engine: '0.103.12/27500/Sun Nov 22 08:00:00 2020' })
-    const { watch, told, lines, world } = watching(t, [daemon.address], { maxSignatureAgeMs: 86_400_000 }, 1)
+    const { watch, told, lines, system } = watching(t, [daemon.address], { maxSignatureAgeMs: 86_400_000 }, 1)
     const warnings = () => lines.filter((line) => /^warn .*days old/.test(line))
     const asked = (count: number) =>
       until(() => daemon.commands.filter((name) => name === 'VERSIONCOMMANDS').length >= count)
     watch.run('at once')
-    const proofs = () => new Set(told.flatMap(({ proof }) => proof ?? [])).size
+    const proofs = () => new Set(told.flatMap(({ selfTest }) => selfTest ?? [])).size
     await asked(3)
     await until(() => daemon.scans >= 4 + 2)
     assert.equal(proofs(), 1, 'the test file alone is sent again')
@@ -60,7 +60,7 @@ test(
     assert.equal(warnings().length, 1)
     assert.match(warnings()[0] ?? '', /signatures 27500 are \d+ days old .*freshclam/)
 
-    world.dateMs += 86_400_000
+    system.dateMs += 86_400_000
     await until(() => warnings().length === 2)
     daemon.become({ engine: '0.103.12/27501/Mon Nov 23 08:00:00 2020' })
     await until(() => told.some(({ engine }) => engine?.signatures?.number === 27501))
@@ -77,38 +77,38 @@ test(
     const daemon = await front(t, { clamd: address })
     const { watch, told } = watching(t, [daemon.address])
     watch.run('at once')
-    await until(() => told.some(({ proof }) => proof?.provesMaxBytes === true))
+    await until(() => told.some(({ selfTest }) => selfTest?.coversMaxSize === true))
     daemon.become({ engine: '0.103.13' })
-    watch.heard(daemon.address, 'back')
+    watch.onAddressNews(daemon.address, 'back')
     await until(() => daemon.scans === 8)
 
     const gone = watching(t, [{ host: '127.0.0.1', port: 1 }])
     gone.watch.run('at once')
     await until(() => gone.told.length > 0)
-    assert.deepEqual(gone.told[0], { proof: null })
+    assert.deepEqual(gone.told[0], { selfTest: null })
   },
 )
 
 test('a daemon that mail found blind is looked at at once, and every ping_interval while it cannot be asked', async (t) => {
   const daemon = await fake(t, [])
-  const { watch, told, world } = watching(t, [daemon.address])
+  const { watch, told, system } = watching(t, [daemon.address])
   watch.run('at once')
-  await until(() => told.some(({ proof }) => proof?.findsTestFile === true))
-  assert.equal(watch.known()[0]?.[1].isDoubted, undefined)
+  await until(() => told.some(({ selfTest }) => selfTest?.findsTestFile === true))
+  assert.equal(watch.known()[0]?.[1].hasFailedElsewhere, undefined)
   await daemon.play([{ at: 'connect', do: 'refuse' }])
   let time = performance.now()
-  world.now = () => time
-  let seen = world.sockets.length
-  watch.heard(daemon.address, 'untrusted')
-  for (let look = 0; look < 5; look++) {
-    await until(() => world.sockets.length > seen)
-    const [socket] = world.sockets.slice(seen)
+  system.now = () => time
+  let seen = system.sockets.length
+  watch.onAddressNews(daemon.address, 'untrusted')
+  for (let check = 0; check < 5; check++) {
+    await until(() => system.sockets.length > seen)
+    const [socket] = system.sockets.slice(seen)
     if (socket && !socket.closed) await new Promise((resolve) => socket.once('close', resolve))
     await settled()
-    seen = world.sockets.length
+    seen = system.sockets.length
     time += 1000
   }
-  assert.equal(watch.known()[0]?.[1].isDoubted, true, 'who comes later is told')
+  assert.equal(watch.known()[0]?.[1].hasFailedElsewhere, true, 'who comes later is told')
 })
 
 test('what mail hears during a look has the address looked at again, before its hour', async (t) => {
@@ -118,7 +118,7 @@ test('what mail hears during a look has the address looked at again, before its 
   watch.run('at once')
   await daemon.seen('INSTREAM')
   daemon.version = 'ClamAV 1.5.0/27501/Sun Nov 23 09:00:00 2025'
-  watch.heard(daemon.address, 'back')
+  watch.onAddressNews(daemon.address, 'back')
   await until(() => told.some(({ engine }) => engine?.line.startsWith('ClamAV 1.5.0')))
 })
 
@@ -127,9 +127,9 @@ for (const news of ['doubted', 'back'] as const) {
     const daemon = await fake(t, [])
     const { watch, told } = watching(t, [daemon.address], { selfTest: 'eicar' })
     watch.run('at once')
-    await until(() => told.some(({ proof }) => proof?.findsTestFile === true))
+    await until(() => told.some(({ selfTest }) => selfTest?.findsTestFile === true))
     const before = told.length
-    watch.heard(daemon.address, news)
+    watch.onAddressNews(daemon.address, news)
     await until(() => told.length > before)
   })
 }
@@ -142,9 +142,9 @@ test('an address that finds the test file again gets mail, though its size canno
       return Promise.resolve(isBlind ? 'stream: OK' : verdictOn(mail))
     },
   })
-  const hosts = new Hosts(
+  const hosts = new HostPool(
     { hosts: [daemon.address], restMs: 1, resolveMs: 60_000, connectMs: 5000, maxConcurrent: 0 },
-    world(() => undefined),
+    system(() => undefined),
   )
   await hosts.addresses(never)
   const { watch, told } = watching(t, [daemon.address])
@@ -168,7 +168,7 @@ test('what a daemon did not tell in time is not taken from it, and asked again',
   await until(() => told.some(({ hasSessions }) => hasSessions === true))
   daemon.answers.VERSIONCOMMANDS = [{ do: 'stall' }]
   const before = told.length
-  watch.heard(daemon.address, 'back')
+  watch.onAddressNews(daemon.address, 'back')
   await until(() => told.length > before)
   assert.ok(told.slice(before).every(({ hasSessions }) => hasSessions !== false))
 })
@@ -179,8 +179,8 @@ test('STREAM with closed data ports is proven by INSTREAM, as mail is scanned', 
   const daemon = await front(t, { clamd: address, instream: true, dataPort: 'refuse' })
   const { watch, told } = watching(t, [daemon.address])
   watch.run('at once')
-  await until(() => told.some(({ proof }) => proof?.provesMaxBytes === true))
-  assert.equal(told.at(-1)?.provenProtocol, 'instream')
+  await until(() => told.some(({ selfTest }) => selfTest?.coversMaxSize === true))
+  assert.equal(told.at(-1)?.verifiedProtocol, 'instream')
 })
 
 test('STREAM whose data port something else answers at is proven by INSTREAM', bounded, async (t) => {
@@ -191,8 +191,8 @@ test('STREAM whose data port something else answers at is proven by INSTREAM', b
       await daemon.play([{ at: 'port', do: 'say', text: `PORT ${port}` }])
       const { watch, told } = watching(t, [daemon.address], { connectMs: 200 })
       watch.run('at once')
-      await until(() => told.some(({ proof }) => proof?.provesMaxBytes === true))
-      assert.equal(told.at(-1)?.provenProtocol, 'instream')
+      await until(() => told.some(({ selfTest }) => selfTest?.coversMaxSize === true))
+      assert.equal(told.at(-1)?.verifiedProtocol, 'instream')
     },
   )
 })
@@ -209,8 +209,8 @@ test(
         : [{ at: 'reply', do: 'answer', text: 'stream: Eicar FOUND' }],
     )
     watch.run('at once')
-    await until(() => told.some(({ proof }) => proof?.findsTestFile === true))
-    assert.equal(told.at(-1)?.provenProtocol, 'instream')
+    await until(() => told.some(({ selfTest }) => selfTest?.findsTestFile === true))
+    assert.equal(told.at(-1)?.verifiedProtocol, 'instream')
   },
 )
 
@@ -222,5 +222,5 @@ test('an end in the middle of a probe leaves nothing behind', bounded, async (t)
   stop.abort()
   await daemon.idle()
   assert.deepEqual(lines, [])
-  assert.ok(told.every(({ proof }) => proof === undefined))
+  assert.ok(told.every(({ selfTest }) => selfTest === undefined))
 })

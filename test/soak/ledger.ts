@@ -1,6 +1,6 @@
 // The account of a soak: every letter that was sent, the answer to it, and how often it arrived. Says what does not
 // add up.
-import type { Arrived, Kind, Letter } from './messages'
+import type { Arrived, Kind, OutgoingMail } from './messages'
 
 interface Entry {
   readonly kind: Kind
@@ -22,11 +22,11 @@ export class Ledger {
     return this.#entries.size
   }
 
-  sent({ id, kind }: Letter): void {
+  sent({ id, kind }: OutgoingMail): void {
     this.#entries.set(id, { kind, code: null, text: '', arrivals: [] })
   }
 
-  answered({ id }: Letter, code: number, text: string): void {
+  answered({ id }: OutgoingMail, code: number, text: string): void {
     const entry = this.#entries.get(id)
     if (!entry) throw new Error(`${id} was not sent`)
     Object.assign(entry, { code, text })

@@ -7,7 +7,7 @@ import type { Random } from '../support/random'
 /** `abandoned`: clean, and the client hangs up in the middle of it. */
 export type Kind = 'clean' | 'infected' | 'eight_bit' | 'large' | 'large_infected' | 'oversized' | 'abandoned'
 
-export interface Letter {
+export interface OutgoingMail {
   readonly id: string
   readonly kind: Kind
   readonly bytes: Buffer
@@ -37,7 +37,7 @@ export function anyKind(random: Random): Kind {
   return kinds.find((kind) => (at -= mix[kind]) < 0) ?? 'clean'
 }
 
-export function letterOf(kind: Kind): Letter {
+export function letterOf(kind: Kind): OutgoingMail {
   const id = randomUUID()
   const { headers, body } = contentOf(kind, id)
   const lines = [

@@ -2,7 +2,7 @@
 import type { Random } from '../support/random'
 import { connect, dotStuffed, type SmtpClient } from '../support/smtp/smtp'
 import type { Ledger } from './ledger'
-import type { Letter } from './messages'
+import type { OutgoingMail } from './messages'
 
 export const login = { user: 'sender', password: 'secret' }
 
@@ -13,10 +13,10 @@ export interface Sender {
   readonly random: Random
   readonly ledger: Ledger
   /** Null when there is nothing more to send. */
-  readonly next: () => Letter | null
+  readonly next: () => OutgoingMail | null
 }
 
-const mostPerSession = 6
+const maxPerSession = 6
 /** Far above the plugin's own limits: whoever waits so long has been forgotten. */
 const timeoutMs = 120_000
 
@@ -25,7 +25,7 @@ export async function send(sender: Sender): Promise<void> {
   for (let letter = sender.next(); letter;) {
     const client = await opened(sender)
     try {
-      for (let left = 1 + sender.random(mostPerSession); letter && left > 0 && !client.closed; left--) {
+      for (let left = 1 + sender.random(maxPerSession); letter && left > 0 && !client.closed; left--) {
         await post(client, letter, sender.ledger)
         letter = sender.next()
       }
@@ -43,7 +43,7 @@ async function opened({ port, isAuthenticated }: Sender): Promise<SmtpClient> {
   return client
 }
 
-async function post(client: SmtpClient, letter: Letter, ledger: Ledger): Promise<void> {
+async function post(client: SmtpClient, letter: OutgoingMail, ledger: Ledger): Promise<void> {
   ledger.sent(letter)
   const begun = await client.transaction()
   if (begun.code !== 354) {

@@ -8,7 +8,7 @@ import { startSink } from '../support/smtp/sink'
 import { Daemons, type Misfortune } from './chaos'
 import { type Gauge, gaugePlugin, Gauges } from './gauge'
 import { Ledger } from './ledger'
-import { anyKind, arrivedOf, kinds, type Letter, letterOf, maxSize } from './messages'
+import { anyKind, arrivedOf, kinds, type OutgoingMail, letterOf, maxSize } from './messages'
 import { login, send } from './senders'
 
 export interface SoakOptions {
@@ -66,7 +66,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
     const gauges = await Gauges.of(haraka, workers)
     const random = seeded(options.seed)
 
-    const post = (next: () => Letter | null) =>
+    const post = (next: () => OutgoingMail | null) =>
       Promise.all(
         Array.from({ length: senders }, (_, i) =>
           send({ port: haraka.port, isAuthenticated: i % 2 === 1, random, ledger, next }),

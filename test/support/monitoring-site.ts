@@ -7,7 +7,7 @@ import express from 'express'
 import type { HttpSettings } from '../../lib/config/settings'
 import type { AddressState } from '../../lib/hosts/host-pool'
 import { Quarantine } from '../../lib/monitoring/dashboard/quarantine-summary'
-import { type Correspondence, Tally } from '../../lib/monitoring/dashboard/stats'
+import { type MessageSummary, Stats } from '../../lib/monitoring/dashboard/stats'
 import { Handler } from '../../lib/monitoring/http-handler'
 import { loadProm, type PageSnapshot } from '../../lib/monitoring/recorder'
 import type { Verdict } from '../../lib/policy/verdict'
@@ -27,7 +27,7 @@ export async function startSite(settings: Partial<HttpSettings> = {}): Promise<T
   const warnings: string[] = []
   const site = new Handler({
     settings: () => test.settings,
-    gather: (part) => Promise.resolve(part === 'page' ? test.pages : []),
+    collect: (part) => Promise.resolve(part === 'page' ? test.pages : []),
     prom: loadProm,
     quarantine: { look: () => test.quarantine.look() },
     warn: (text) => warnings.push(text),
@@ -57,10 +57,10 @@ export const someAddress: AddressState = {
   inFlight: 0,
   protocol: 'instream',
   engine: null,
-  provenBytes: null,
+  maxScannableBytes: null,
 }
 
-export const somebody: Correspondence = {
+export const somebody: MessageSummary = {
   uuid: '2F1C6A44-9E0B-4D55-8A7C-0D7E4C1B9A55.1',
   from: 'sender@example.net',
   to: ['recipient@example.com'],
@@ -89,6 +89,6 @@ export const unscanned = (text: string): Verdict => ({
 })
 
 /** One process that has seen nothing yet. */
-export function pageOf(tally: Tally | null, ...addresses: AddressState[]): PageSnapshot {
-  return { tally: tally?.snapshot() ?? null, addresses, processes: 1 }
+export function pageOf(stats: Stats | null, ...addresses: AddressState[]): PageSnapshot {
+  return { stats: stats?.snapshot() ?? null, addresses, processes: 1 }
 }

@@ -4,13 +4,13 @@
 
 import type { CancelSignal } from '../../base/cancellation'
 
-export class Slots {
+export class Semaphore {
   #free: number
   /** In the order of asking. */
   readonly #waiting = new Set<() => void>()
 
-  constructor(most: number) {
-    this.#free = most
+  constructor(maxBytes: number) {
+    this.#free = maxBytes
   }
 
   /** Rejects with the signal's reason when that comes first; work that has begun is left to end by itself. */
@@ -53,4 +53,4 @@ export class Slots {
 }
 
 /** For archives of all messages: each may inflate to as much as its message's budget has. */
-export const archiveSlots = new Slots(2)
+export const archiveSemaphore = new Semaphore(2)

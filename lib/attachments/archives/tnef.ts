@@ -15,7 +15,7 @@ const properties = 0x00069005
 const nameProperties = new Set([0x3704, 0x3707, 0x3001, 0x370c])
 const text8 = 0x001e
 const text16 = 0x001f
-const mostNameBytes = 2048
+const maxNameBytes = 2048
 
 export function startsAsTnef(content: Buffer): boolean {
   return content.length >= 4 && content.readUInt32LE(0) === magic
@@ -28,7 +28,7 @@ export function* tnefNames(content: Buffer): Generator<Name> {
     const id = content.readUInt32LE(at + 1)
     const from = at + attributeHeaderBytes
     const value = content.subarray(from, from + content.readUInt32LE(at + 5))
-    if (id === title) yield* text(value.subarray(0, mostNameBytes), text8)
+    if (id === title) yield* text(value.subarray(0, maxNameBytes), text8)
     if (id === properties) yield* longNames(value)
     at = from + value.length + checksumBytes
   }
@@ -41,7 +41,7 @@ function* longNames(value: Buffer): Generator<Name> {
     if ((type !== text8 && type !== text16) || !nameProperties.has(value.readUInt16LE(at + 2))) continue
     if (value.readUInt32LE(at + 4) !== 1) continue
     const bytes = value.readUInt32LE(at + 8)
-    yield* text(value.subarray(at + 12, at + 12 + Math.min(bytes, mostNameBytes)), type)
+    yield* text(value.subarray(at + 12, at + 12 + Math.min(bytes, maxNameBytes)), type)
   }
 }
 

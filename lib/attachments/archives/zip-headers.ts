@@ -41,7 +41,7 @@ const centralBytes = 46
 /** Where a header has the length of its name. */
 const [localNameAt, centralNameAt] = [26, 28]
 /** Bytes of a name that are looked at, from either end; file systems stop far below. */
-const longestName = 1024
+const maxNameBytes = 1024
 const endBytes = 22
 const unknownCount = 0xffff
 
@@ -181,10 +181,10 @@ function isStrongVersion(version: number): boolean {
 
 /** A name, or of one that is too long both ends, and the end of what stands before its first NUL. */
 function piecesOf(name: Buffer): Buffer[] {
-  if (name.length <= longestName) return name.length > 0 ? [name] : []
+  if (name.length <= maxNameBytes) return name.length > 0 ? [name] : []
   const nul = name.indexOf(0)
-  const cut = nul < 0 ? [] : [name.subarray(Math.max(0, nul - longestName), nul)]
-  return [name.subarray(-longestName), name.subarray(0, longestName), ...cut]
+  const cut = nul < 0 ? [] : [name.subarray(Math.max(0, nul - maxNameBytes), nul)]
+  return [name.subarray(-maxNameBytes), name.subarray(0, maxNameBytes), ...cut]
 }
 
 /** The flag decides what is likelier, no more: not everybody sets it, and not everybody reads it. */

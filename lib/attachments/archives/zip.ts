@@ -131,21 +131,21 @@ function beginning(content: Buffer): Buffer | 'not deflated' | 'unclear' {
 
 /** Inflated content, whole or as far as it goes, or why not. */
 async function unpacked(content: Buffer, budget: Budget): Promise<Buffer | string> {
-  const most = budget.inflatable
-  if (most === 0) throw new OverBudget(`more than ${budget.limits.inflatedBytes} bytes when unpacked`)
-  const options = { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: most, info: true }
+  const maxBytes = budget.inflatable
+  if (maxBytes === 0) throw new OverBudget(`more than ${budget.limits.inflatedBytes} bytes when unpacked`)
+  const options = { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: maxBytes, info: true }
   try {
     const inflated = await budget.offTheClock(() => inflate(content, options))
     const { buffer, engine } = inflated as unknown as Inflated
     // What goes in counts as well: blocks without content cost time and yield nothing.
-    budget.spendInflated(Math.min(most, Math.max(buffer.length, engine.bytesWritten)))
+    budget.spendInflated(Math.min(maxBytes, Math.max(buffer.length, engine.bytesWritten)))
     return buffer
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ERR_BUFFER_TOO_LARGE') {
-      budget.spendInflated(Math.min(most, content.length))
+      budget.spendInflated(Math.min(maxBytes, content.length))
       return 'it is damaged'
     }
-    budget.spendInflated(most)
+    budget.spendInflated(maxBytes)
     throw new OverBudget(`more than ${budget.limits.inflatedBytes} bytes when unpacked`)
   }
 }

@@ -5,17 +5,17 @@
  */
 
 import { type Address, addressText } from '../../clamd/address'
-import { inquire } from '../../clamd/capabilities'
+import { queryCapabilities } from '../../clamd/capabilities'
 import { dial } from '../../clamd/connection'
-import { Failure, failureText } from '../../clamd/errors'
+import { ClamdError, errorText } from '../../clamd/errors'
 import { type Protocol, protocolOf } from '../../clamd/protocol'
-import { ageMs, ageText, type Engine, parseEngine, tooOld } from '../../clamd/version'
+import { ageMs, ageText, type ClamdVersion, parseVersion, staleSignatures } from '../../clamd/version'
 import type { Settings } from '../../config/settings'
-import { type Kind, oddities, sightOf } from '../../health/diagnosis'
-import { proveAsMail } from '../../health/self-test'
-import { Hosts } from '../../hosts/host-pool'
-import type { Proof } from '../../hosts/host-state'
-import { world } from '../../hosts/system'
+import { type Kind, warnings, detectionOf } from '../../health/diagnosis'
+import { selfTestAsMail } from '../../health/self-test'
+import { HostPool } from '../../hosts/host-pool'
+import type { SelfTestResult } from '../../hosts/host-state'
+import { system } from '../../hosts/system'
 import type { AsHaraka } from './as-haraka'
 import type { Finding, Level } from './results'
 
@@ -23,7 +23,7 @@ import type { Finding, Level } from './results'
 export interface Examined {
   readonly address: string
   readonly connectMs: number | null
-  readonly engine: Engine | null
+  readonly engine: ClamdVersion | null
   readonly signatureAgeHours: number | null
   /** Of STREAM and INSTREAM, what the daemon says it has. */
   readonly protocols: readonly string[] | null
@@ -34,18 +34,18 @@ export interface Examined {
   /** Why mail does not go by STREAM, which the daemon says it has; null: it does, or need not. */
   readonly streamFailure: string | null
   readonly findsTestFile: boolean | null
-  readonly provenBytes: number | null
+  readonly maxScannableBytes: number | null
   /** What came of a harmless mail in place of OK; null: it was OK, or was not sent. */
   readonly alarm: string | null
   /** AlertExceedsMax is set. */
-  readonly tellsLimits: boolean | null
+  readonly reportsLimits: boolean | null
   readonly error: string | null
 }
 
 /** An address, and by what it is judged; null: it was not proven. */
 interface Look {
   readonly examined: Examined
-  readonly proof: Proof | null
+  readonly selfTest: SelfTestResult | null
 }
 
 /** @param isQuick leave out the search for the largest size, which sends some times max_size */
@@ -57,17 +57,17 @@ export async function examineAll(
 ): Promise<{ examined: Examined[]; findings: Finding[] }> {
   const findings: Finding[] = []
   const warn = (text: string) => void findings.push({ level: 'warning', about: 'host', text })
-  const hosts = new Hosts(settings.hosts, world(warn))
+  const hosts = new HostPool(settings.hosts, system(warn))
   const addresses = await hosts.addresses(signal)
   const looks = await Promise.all(
-    addresses.map((address) => examine(address, settings, isQuick, dialler, signal)),
+    addresses.map((address) => evaluate(address, settings, isQuick, dialler, signal)),
   )
-  const examined = looks.map((look) => look.examined)
+  const examined = looks.map((check) => check.examined)
   if (addresses.length === 0)
     findings.push({ level: 'failure', about: 'host', text: 'no host resolves to an address' })
   // While one works, another one that does not is no reason to fear for mail.
   const isLost = !examined.some(works)
-  for (const look of looks) findings.push(...findingsOf(look, settings, isLost))
+  for (const check of looks) findings.push(...findingsOf(check, settings, isLost))
   return { examined, findings }
 }
 
@@ -75,7 +75,7 @@ function works({ error, findsTestFile }: Examined): boolean {
   return error === null && findsTestFile === true
 }
 
-async function examine(
+async function evaluate(
   address: Address,
   settings: Settings,
   isQuick: boolean,
@@ -93,9 +93,9 @@ async function examine(
     dataPort: null,
     streamFailure: null,
     findsTestFile: null,
-    provenBytes: null,
+    maxScannableBytes: null,
     alarm: null,
-    tellsLimits: null,
+    reportsLimits: null,
     error: null,
   }
   let known = nothing
@@ -104,8 +104,8 @@ async function examine(
     const socket = await dial({ connect, connectMs: scan.connectMs, signal }, address, 'connect')
     socket.destroy()
     known = { ...known, connectMs: Math.round((performance.now() - began) * 10) / 10 }
-    const offer = await inquire(address, { connect, connectMs: scan.connectMs, signal })
-    const engine = parseEngine(offer.version)
+    const offer = await queryCapabilities(address, { connect, connectMs: scan.connectMs, signal })
+    const engine = parseVersion(offer.version)
     const age = ageMs(engine, Date.now())
     const spoken = scan.protocol === 'auto' ? (protocolOf(offer) ?? 'stream') : scan.protocol
     known = {
@@ -116,25 +116,25 @@ async function examine(
       protocol: spoken,
     }
     const depth = isQuick ? 'eicar' : 'full'
-    const proven = await proveAsMail(address, { ...scan, depth }, protocolOf(offer), connect, signal)
-    const { proof, protocol, streamFailure } = proven
+    const proven = await selfTestAsMail(address, { ...scan, depth }, protocolOf(offer), connect, signal)
+    const { selfTest, protocol, streamFailure } = proven
     const examined: Examined = {
       ...known,
       protocol,
       dataPort: protocol === 'stream' ? true : streamFailure?.step === 'data connect' ? false : null,
-      streamFailure: offer.commands?.includes('STREAM') && streamFailure ? failureText(streamFailure) : null,
-      findsTestFile: proof.findsTestFile,
-      provenBytes: proof.provenBytes,
-      alarm: proof.alarm?.text ?? null,
-      tellsLimits: proof.tellsLimits,
+      streamFailure: offer.commands?.includes('STREAM') && streamFailure ? errorText(streamFailure) : null,
+      findsTestFile: selfTest.findsTestFile,
+      maxScannableBytes: selfTest.maxScannableBytes,
+      alarm: selfTest.alarm?.text ?? null,
+      reportsLimits: selfTest.reportsLimits,
     }
-    return { examined, proof }
+    return { examined, selfTest }
   } catch (error) {
-    const isClosed = error instanceof Failure && error.step === 'data connect'
+    const isClosed = error instanceof ClamdError && error.step === 'data connect'
     const asWhom =
       user !== null && 'path' in address ? `, as ${user}, whom Haraka becomes (user in smtp.ini)` : ''
-    const text = `${failureText(error)}${asWhom}`
-    return { examined: { ...known, ...(isClosed && { dataPort: false }), error: text }, proof: null }
+    const text = `${errorText(error)}${asWhom}`
+    return { examined: { ...known, ...(isClosed && { dataPort: false }), error: text }, selfTest: null }
   }
 }
 
@@ -142,7 +142,7 @@ async function examine(
 const socketRemedy =
   "clamd.conf: LocalSocketGroup and LocalSocketMode that let Haraka in; with `user` in smtp.ini, `group` there, for Haraka has none of that user's other groups"
 
-function findingsOf({ examined, proof }: Look, settings: Settings, isLost: boolean): Finding[] {
+function findingsOf({ examined, selfTest }: Look, settings: Settings, isLost: boolean): Finding[] {
   const { address: about, error, connectMs, engine } = examined
   const bad = isLost ? 'failure' : 'warning'
   const facts = factsOf(examined)
@@ -155,15 +155,17 @@ function findingsOf({ examined, proof }: Look, settings: Settings, isLost: boole
         ...(error.includes('(EACCES)') && { remedy: socketRemedy }),
       },
     ]
-  const old = tooOld(engine, Date.now(), settings.proof.maxSignatureAgeMs)
+  const old = staleSignatures(engine, Date.now(), settings.health.maxSignatureAgeMs)
   return [
     { level: 'ok', about, text: facts },
-    ...(proof ? [sightOf(proof, settings.scan.maxBytes), ...oddities(proof)] : []).map((one) => ({
-      level: levels[one.kind] ?? bad,
-      about,
-      text: one.text,
-      ...(one.remedy !== null && { remedy: one.remedy }),
-    })),
+    ...(selfTest ? [detectionOf(selfTest, settings.scan.maxBytes), ...warnings(selfTest)] : []).map(
+      (one) => ({
+        level: levels[one.kind] ?? bad,
+        about,
+        text: one.text,
+        ...(one.remedy !== null && { remedy: one.remedy }),
+      }),
+    ),
     ...(old === null
       ? []
       : [
@@ -219,7 +221,7 @@ function ofStream({ address: about, dataPort, streamFailure }: Examined): Findin
       level: 'warning',
       about,
       text: `STREAM comes to nothing (${streamFailure}); INSTREAM is used instead`,
-      remedy: "look into clamd's log, or set protocol=instream",
+      remedy: "check into clamd's log, or set protocol=instream",
     },
   ]
 }

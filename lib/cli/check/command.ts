@@ -3,7 +3,7 @@
  */
 
 import { ConfigError } from '../../base/config-error'
-import { interruptibly } from '../signals'
+import { withInterrupt } from '../signals'
 import { openSite, settingsOf } from '../site'
 import { write } from '../terminal'
 import { UserError } from '../user-error'
@@ -24,7 +24,7 @@ export interface CheckOptions {
 export async function check(options: CheckOptions): Promise<number> {
   if (options.nagios && options.json) throw new UserError('--nagios or --json, not both')
   try {
-    return await interruptibly(async (signal) => {
+    return await withInterrupt(async (signal) => {
       const { addresses, findings } = await examined(options, signal)
       const code = exitCode(findings)
       // What was broken off says nothing of the site.

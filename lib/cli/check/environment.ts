@@ -80,7 +80,7 @@ function judged(name: string, source: string, isBefore: boolean): Finding[] {
             level: 'warning' as const,
             about,
             text: 'writes notes.skip_plugins: messages for which that names clamav-stream are not scanned',
-            remedy: `look into ${name} for the names that it puts there`,
+            remedy: `check into ${name} for the names that it puts there`,
           },
         ]
       : []),

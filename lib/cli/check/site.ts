@@ -7,7 +7,7 @@ import ms from 'ms'
 import { keyOf } from '../../config/reader'
 import { actionsOf, type ConfiguredAction, type Settings } from '../../config/settings'
 import { ownNames } from '../../haraka/environment'
-import { bytesLimit, inactivityLimit, misfits, sizeText, usualMaxScanMs } from '../../haraka/limits'
+import { bytesLimit, inactivityLimit, limitConflicts, sizeText, usualMaxScanMs } from '../../haraka/limits'
 import { delivers } from '../../policy/action'
 import { shippedSettings, type Site } from '../site'
 import { examineNeighbours } from './environment'
@@ -51,8 +51,8 @@ function limits(site: Site, { scan, rules }: Settings): Finding[] {
   const max = site.haraka.get('connection.ini').max?.bytes ?? site.haraka.get('databytes', 'value')
   const bytes = bytesLimit(max) ?? usualBytes
   const inactivityMs = inactivityLimit(site.haraka.get('smtp.ini').main?.inactivity_timeout)
-  const { takesLarger, mayBeUnfinished, mayBreakOff } = misfits(scan, { bytes, inactivityMs })
-  const most = sizeText(scan.maxBytes)
+  const { takesLarger, mayBeUnfinished, mayBreakOff } = limitConflicts(scan, { bytes, inactivityMs })
+  const maxBytes = sizeText(scan.maxBytes)
   const budget = ms(scan.scanMs)
   const inactivity = `inactivity_timeout is ${inactivityMs / 1000} s`
   return [
@@ -60,10 +60,14 @@ function limits(site: Site, { scan, rules }: Settings): Finding[] {
       ? {
           level: 'warning',
           about: 'size',
-          text: `Haraka takes ${bytes === 0 ? 'messages of any size' : `up to ${sizeText(bytes)}`}, max_size is ${most}: larger ones are not scanned (too_large=${rules.unscanned.too_large.text})`,
+          text: `Haraka takes ${bytes === 0 ? 'messages of any size' : `up to ${sizeText(bytes)}`}, max_size is ${maxBytes}: larger ones are not scanned (too_large=${rules.unscanned.too_large.text})`,
           remedy: `connection.ini: [max] bytes=${scan.maxBytes}, or a larger max_size`,
         }
-      : { level: 'ok', about: 'size', text: `Haraka takes up to ${sizeText(bytes)}, max_size is ${most}` },
+      : {
+          level: 'ok',
+          about: 'size',
+          text: `Haraka takes up to ${sizeText(bytes)}, max_size is ${maxBytes}`,
+        },
     hookTimer(site, budget),
     ...(mayBeUnfinished
       ? [
@@ -112,7 +116,7 @@ function number(value: unknown): number | null {
 }
 
 /** What is let by on purpose is no fault, but who looks should see it. */
-function letBy({ check, exemptions, proof, startup }: Settings): Finding[] {
+function letBy({ check, exemptions, health, startup }: Settings): Finding[] {
   const exempt = Object.entries(check).flatMap(([name, isChecked]) => (isChecked ? [] : [keyOf(name)]))
   const everybody = exemptions.filter(({ text }) =>
     /\/0\b|^(?:user|sender|recipient) \*(?:@\*)?$/i.test(text),
@@ -121,7 +125,7 @@ function letBy({ check, exemptions, proof, startup }: Settings): Finding[] {
     ...(exempt.length > 0 ? [`[check] leaves out whoever is ${exempt.join(', ')}`] : []),
     ...(exemptions.length > 0 ? [`clamav-stream.exempt has ${exemptions.length} of them`] : []),
     ...everybody.map(({ text }) => `clamav-stream.exempt: "${text}" holds for everybody`),
-    ...(startup.maxPings === 0 || proof.selfTest === 'off'
+    ...(startup.maxPings === 0 || health.selfTest === 'off'
       ? ['no clamd has to show that it finds anything (self_test, max_pings)']
       : []),
   ]

@@ -15,8 +15,8 @@ export class FileMessage implements MessageSource {
    */
   constructor(
     private readonly from: () => Readable,
-    readonly least: number,
-    readonly most: number,
+    readonly minBytes: number,
+    readonly maxBytes: number,
     private readonly onError: (error: Error) => void,
   ) {}
 

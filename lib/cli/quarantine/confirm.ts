@@ -14,12 +14,12 @@ export interface ChangeOptions extends CommonOptions {
 }
 
 /** What is changed for good is named, or asked for in so many words. */
-export function mustChoose(ids: readonly string[], options: ChangeOptions): void {
+export function requireChoice(ids: readonly string[], options: ChangeOptions): void {
   if (ids.length === 0 && !hasFilters(options) && !options.all)
     throw new UserError('which messages? Give ids, filters, or --all')
 }
 
-export async function mustAgree(question: string, { yes }: ChangeOptions): Promise<void> {
+export async function requireConsent(question: string, { yes }: ChangeOptions): Promise<void> {
   if (yes) return
   if (!process.stdin.isTTY) throw new UserError('nobody is there to be asked: --yes does it without asking')
   if (!(await confirm(question))) throw new UserError('nothing was done')

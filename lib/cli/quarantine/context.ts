@@ -8,7 +8,7 @@ import path from 'node:path'
 import { openSite, settingsOf, type Site } from '../site'
 import { escaped } from '../terminal'
 import { UserError } from '../user-error'
-import { Journal, type JournalLine, type Share } from './release-log'
+import { ReleaseLog, type ReleaseLogLine, type DeliveryStatus } from './release-log'
 import { accessError, chosen, type Filters, type KeptMessage, openStore, quarantineOf } from './store'
 
 export interface CommonOptions extends Filters {
@@ -24,31 +24,31 @@ interface SceneOptions extends CommonOptions {
 }
 
 /** What a command works on. */
-export interface Scene {
+export interface Context {
   /** null: there is none, `--dir` says where the messages are. */
   readonly site: Site | null
   /** For what cannot be done without. @throws UserError with why there is none */
   readonly mustHaveSite: () => Site
   readonly directory: string
   readonly messages: readonly KeptMessage[]
-  readonly journal: Journal
-  readonly entries: readonly JournalLine[]
+  readonly releaseLog: ReleaseLog
+  readonly entries: readonly ReleaseLogLine[]
 }
 
-export async function sceneOf(ids: readonly string[], options: SceneOptions): Promise<Scene> {
+export async function openContext(ids: readonly string[], options: SceneOptions): Promise<Context> {
   const { site, mustHaveSite } = siteFor(options)
   const directory =
     options.dir === undefined ? directoryOf(mustHaveSite(), options) : path.resolve(options.dir)
   const store = await openStore(directory, options.dir === undefined)
   for (const text of store.odd) process.stderr.write(`${escaped(text)}\n`)
-  const journal = new Journal(directory)
+  const releaseLog = new ReleaseLog(directory)
   return {
     site,
     mustHaveSite,
     directory,
     messages: chosen(store, ids, options, Date.now()),
-    journal,
-    entries: await journal.entries(),
+    releaseLog,
+    entries: await releaseLog.entries(),
   }
 }
 
@@ -57,7 +57,7 @@ function directoryOf(site: Site, { host }: SceneOptions): string {
 }
 
 /** With `--dir` a site is welcome, and not needed. */
-function siteFor({ config, dir }: CommonOptions): Pick<Scene, 'site' | 'mustHaveSite'> {
+function siteFor({ config, dir }: CommonOptions): Pick<Context, 'site' | 'mustHaveSite'> {
   try {
     const site = openSite(config)
     return { site, mustHaveSite: () => site }
@@ -73,15 +73,18 @@ function siteFor({ config, dir }: CommonOptions): Pick<Scene, 'site' | 'mustHave
 }
 
 /** What can be said of a message in one object, the same for all commands. */
-export function asJson({ id, file, record, bytes }: KeptMessage, shares: Map<string, Share>): object {
-  return { id, file, bytes, ...record, released: Object.fromEntries(shares) }
+export function asJson(
+  { id, file, record, bytes }: KeptMessage,
+  deliveries: Map<string, DeliveryStatus>,
+): object {
+  return { id, file, bytes, ...record, released: Object.fromEntries(deliveries) }
 }
 
 /** How far a message is on its way back. */
-export function stateOf({ record, bytes }: KeptMessage, shares: Map<string, Share>): string {
+export function stateOf({ record, bytes }: KeptMessage, deliveries: Map<string, DeliveryStatus>): string {
   if (bytes === null) return 'no message'
   const recipients = [...new Set(record.envelope.rcpt_to)]
-  const states = recipients.map((one) => shares.get(one)?.state)
+  const states = recipients.map((one) => deliveries.get(one)?.state)
   const delivered = states.filter((one) => one === 'delivered').length
   if (states.includes('in_doubt')) return 'in doubt'
   if (delivered === 0) return 'kept'
@@ -89,7 +92,7 @@ export function stateOf({ record, bytes }: KeptMessage, shares: Map<string, Shar
 }
 
 /** @throws UserError when the message may not be read, or is gone */
-export async function mustBeReadable(one: KeptMessage): Promise<void> {
+export async function requireReadable(one: KeptMessage): Promise<void> {
   try {
     await (await open(one.file, 'r')).close()
   } catch (error) {

@@ -5,27 +5,29 @@
 import { rm } from 'node:fs/promises'
 import { whyKept } from '../../actions/quarantine-record'
 import { write, writeJson } from '../terminal'
-import { type ChangeOptions, counted, describe, mustAgree, mustChoose, say } from './confirm'
-import { sceneOf, stateOf } from './context'
-import { type Attempt, sharesOf } from './release-log'
+import { type ChangeOptions, counted, describe, requireConsent, requireChoice, say } from './confirm'
+import { openContext, stateOf } from './context'
+import { type Attempt, deliveriesOf } from './release-log'
 import { accessError, type KeptMessage } from './store'
 
 export async function remove(ids: readonly string[], options: ChangeOptions): Promise<number> {
-  mustChoose(ids, options)
-  const { messages, journal, entries, directory } = await sceneOf(ids, options)
+  requireChoice(ids, options)
+  const { messages, releaseLog, entries, directory } = await openContext(ids, options)
   if (messages.length === 0) {
     say(options, null, 'nothing to delete')
     return 0
   }
   describe(messages)
-  const unreleased = messages.filter((one) => stateOf(one, sharesOf(entries, one.record.uuid)) !== 'released')
-  await mustAgree(
+  const unreleased = messages.filter(
+    (one) => stateOf(one, deliveriesOf(entries, one.record.uuid)) !== 'released',
+  )
+  await requireConsent(
     `Delete ${counted(messages.length, 'message')} from ${directory}` +
       `${unreleased.length > 0 ? `, ${unreleased.length} of which nobody has` : ''}?`,
     options,
   )
   for (const one of messages) {
-    const attempt = await journal.begin(one.record.uuid, 'delete')
+    const attempt = await releaseLog.begin(one.record.uuid, 'delete')
     try {
       await removeFiles(one, attempt)
     } finally {

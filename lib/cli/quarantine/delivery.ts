@@ -12,7 +12,7 @@ import { UserError } from '../user-error'
 import { type Hop, loopText } from './next-hop'
 import type { Delivery } from './release-log'
 
-export interface Letter {
+export interface OutgoingMail {
   readonly file: string
   readonly from: string
   readonly to: readonly string[]
@@ -29,7 +29,7 @@ const limits = { connectionTimeout: 30_000, greetingTimeout: 60_000, socketTimeo
  */
 export async function deliver(
   hop: Hop,
-  letter: Letter,
+  mail: OutgoingMail,
   me: string,
   onSending: () => Promise<void>,
 ): Promise<Delivery> {
@@ -58,10 +58,10 @@ export async function deliver(
         ),
       )
     await onSending()
-    return await send(connection, letter)
+    return await send(connection, mail)
   } catch (error) {
     if (error instanceof UserError) throw error
-    return refusedAll(letter.to, `${hostPort(hop)}: ${answerIn(error)}`)
+    return refusedAll(mail.to, `${hostPort(hop)}: ${answerIn(error)}`)
   } finally {
     connection.close()
   }
@@ -74,7 +74,7 @@ function connected(connection: SMTPConnection): Promise<void> {
   })
 }
 
-async function send(connection: SMTPConnection, { file, from, to }: Letter): Promise<Delivery> {
+async function send(connection: SMTPConnection, { file, from, to }: OutgoingMail): Promise<Delivery> {
   const { bytes, isEightBit } = await measured(file)
   const message = through(createReadStream(file), new SmtpLines(false))
   let isSent = false

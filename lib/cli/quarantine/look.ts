@@ -8,14 +8,14 @@ import libmime from 'libmime'
 import { whyKept } from '../../actions/quarantine-record'
 import { ago, escaped, table, widthOf, write, writeJson } from '../terminal'
 import { UserError } from '../user-error'
-import { asJson, type CommonOptions, mustBeReadable, type Scene, sceneOf, stateOf } from './context'
-import { nameOf, type Share, sharesOf } from './release-log'
+import { asJson, type CommonOptions, requireReadable, type Context, openContext, stateOf } from './context'
+import { nameOf, type DeliveryStatus, deliveriesOf } from './release-log'
 import { hasFilters, type KeptMessage } from './store'
 
 export async function list(options: CommonOptions): Promise<number> {
-  const { messages, entries, directory } = await sceneOf([], options)
+  const { messages, entries, directory } = await openContext([], options)
   if (options.json) {
-    for (const one of messages) writeJson(asJson(one, sharesOf(entries, one.record.uuid)))
+    for (const one of messages) writeJson(asJson(one, deliveriesOf(entries, one.record.uuid)))
     return 0
   }
   if (messages.length === 0) {
@@ -28,7 +28,7 @@ export async function list(options: CommonOptions): Promise<number> {
     return [
       one.id,
       localTime(one.keptMs),
-      stateOf(one, sharesOf(entries, one.record.uuid)),
+      stateOf(one, deliveriesOf(entries, one.record.uuid)),
       escaped(whyKept(one.record)),
       escaped(envelope.mail_from) || '<>',
       escaped(first) + (others.length > 0 ? ` +${others.length}` : ''),
@@ -49,19 +49,19 @@ function localTime(ms: number): string {
 const headersBytes = 64 * 1024
 
 export async function show(id: string, options: CommonOptions & { raw: boolean }): Promise<number> {
-  const scene = await sceneOf([id], options)
-  const one = theOne(scene)
-  const shares = sharesOf(scene.entries, one.record.uuid)
+  const context = await openContext([id], options)
+  const one = theOne(context)
+  const deliveries = deliveriesOf(context.entries, one.record.uuid)
   if (options.raw) {
     if (process.stdout.isTTY)
       throw new UserError('--raw writes the message as it is, virus and all: send it to a file or a program')
-    await mustBeReadable(one)
+    await requireReadable(one)
     await pipeline(createReadStream(one.file), process.stdout, { end: false })
     return 0
   }
   const headers = one.bytes === null ? [] : await headersOf(one)
   if (options.json) {
-    writeJson({ ...asJson(one, shares), headers })
+    writeJson({ ...asJson(one, deliveries), headers })
     return 0
   }
   const { record } = one
@@ -82,7 +82,10 @@ export async function show(id: string, options: CommonOptions & { raw: boolean }
       ['user', escaped(record.user ?? '-')],
       ['message-id', escaped(record.message_id ?? '-')],
       ['from', escaped(record.envelope.mail_from) || '<>'],
-      ...recipients.map((to, index) => [index === 0 ? 'to' : '', escaped(to) + shareText(shares.get(to))]),
+      ...recipients.map((to, index) => [
+        index === 0 ? 'to' : '',
+        escaped(to) + shareText(deliveries.get(to)),
+      ]),
       ...(subject === undefined ? [] : [['subject', escaped(decoded(subject))]]),
     ]),
   )
@@ -97,16 +100,16 @@ function linesOf(header: string): string[] {
     .map((line) => escaped(line.replace(/^\t+/, (tabs) => '    '.repeat(tabs.length))))
 }
 
-function theOne({ messages }: Scene): KeptMessage {
+function theOne({ messages }: Context): KeptMessage {
   const [one] = messages
   if (one === undefined) throw new UserError('no message passes these filters')
   return one
 }
 
-function shareText(share: Share | undefined): string {
-  if (!share) return ''
+function shareText(delivery: DeliveryStatus | undefined): string {
+  if (!delivery) return ''
   const words = { delivered: 'released', refused: 'refused', in_doubt: 'in doubt' }
-  return `  (${words[share.state]} ${share.time} by ${escaped(nameOf(share.by))}: ${escaped(share.response)})`
+  return `  (${words[delivery.state]} ${delivery.time} by ${escaped(nameOf(delivery.by))}: ${escaped(delivery.response)})`
 }
 
 function decoded(line: string): string {
@@ -120,7 +123,7 @@ function decoded(line: string): string {
 
 /** Raw header lines, each with its continuations. */
 async function headersOf(one: KeptMessage): Promise<string[]> {
-  await mustBeReadable(one)
+  await requireReadable(one)
   const parts: Buffer[] = []
   for await (const chunk of createReadStream(one.file, { end: headersBytes - 1 })) parts.push(chunk as Buffer)
   const [head = ''] = Buffer.concat(parts)

@@ -7,7 +7,7 @@ import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import type { QuarantineRecord } from '../../actions/quarantine-record'
-import { Wrong } from '../../base/invalid'
+import { Invalid } from '../../base/invalid'
 import { hostPort, parseHost } from '../../clamd/address'
 import type { Site } from '../site'
 import { UserError } from '../user-error'
@@ -23,7 +23,7 @@ export interface Hop {
 /** `host`, `host:port`, `[v6]:port`. @throws UserError */
 export function parseHop(text: string): Hop {
   const host = parseHost(text, 25)
-  if (host instanceof Wrong || 'path' in host)
+  if (host instanceof Invalid || 'path' in host)
     throw new UserError(`--to ${text}: it has to be host:port, such as mail.example.com:25 or [::1]:2525`)
   return { host: 'name' in host ? host.name : host.host, port: host.port, tls: 'offered', login: null }
 }
@@ -106,7 +106,7 @@ function text(value: unknown): string {
 }
 
 /** @throws UserError when somebody listens there who is this site's Haraka */
-export async function mustLeadAway(site: Site | null, hop: Hop): Promise<void> {
+export async function requireOtherServer(site: Site | null, hop: Hop): Promise<void> {
   if (site === null) return
   const addresses = isIP(hop.host)
     ? [hop.host]

@@ -12,10 +12,10 @@ import path from 'node:path'
 import { UserError } from '../user-error'
 import { accessError } from './store'
 
-export const journalName = 'releases.log'
+export const releaseLogName = 'releases.log'
 
 /** Whom a line is by. */
-export interface By {
+export interface Actor {
   readonly user: string
   readonly uid: number
   /** Who became that user with sudo. */
@@ -28,11 +28,11 @@ interface Line {
   readonly uuid: string
   /** The same in all lines from an attempt's `begin` to its `end`. */
   readonly attempt: string
-  readonly by: By
+  readonly by: Actor
 }
 
 /** What can stand in a line. */
-export type JournalLine = Line &
+export type ReleaseLogLine = Line &
   (
     | { readonly event: 'begin'; readonly action: ActionName; readonly process: Process }
     /** From here on the message may arrive. */
@@ -65,21 +65,21 @@ interface Process {
 const elsewhereMs = 60 * 60 * 1000
 
 /** A recipient's share in what was done so far. */
-export interface Share {
+export interface DeliveryStatus {
   readonly state: 'delivered' | 'refused' | 'in_doubt'
   readonly time: string
-  readonly by: By
+  readonly by: Actor
   readonly response: string
 }
 
-export class Journal {
+export class ReleaseLog {
   readonly #file: string
 
   constructor(private readonly directory: string) {
-    this.#file = path.join(directory, journalName)
+    this.#file = path.join(directory, releaseLogName)
   }
 
-  async entries(): Promise<JournalLine[]> {
+  async entries(): Promise<ReleaseLogLine[]> {
     try {
       return parse(await readFile(this.#file, 'utf8'))
     } catch (error) {
@@ -110,7 +110,7 @@ export class Journal {
   }
 
   /** On disk when it resolves. */
-  async append(entry: JournalLine): Promise<void> {
+  async append(entry: ReleaseLogLine): Promise<void> {
     let file: FileHandle
     try {
       file = await open(this.#file, 'a+', 0o600)
@@ -155,7 +155,7 @@ type Event<T> = T extends unknown ? Omit<T, keyof Line> : never
 /** To do something with one message. */
 export class Attempt {
   constructor(
-    private readonly journal: Journal,
+    private readonly releaseLog: ReleaseLog,
     private readonly line: Omit<Line, 'time'>,
   ) {}
 
@@ -163,8 +163,8 @@ export class Attempt {
     return this.line.attempt
   }
 
-  write(event: Event<JournalLine>): Promise<void> {
-    return this.journal.append({ time: new Date().toISOString(), ...this.line, ...event })
+  write(event: Event<ReleaseLogLine>): Promise<void> {
+    return this.releaseLog.append({ time: new Date().toISOString(), ...this.line, ...event })
   }
 
   end(): Promise<void> {
@@ -173,21 +173,23 @@ export class Attempt {
 }
 
 /** Lines that are none, such as the last one of a process that was killed, are passed over. */
-function parse(text: string): JournalLine[] {
+function parse(text: string): ReleaseLogLine[] {
   return text.split('\n').flatMap((line) => {
     try {
-      const value = JSON.parse(line) as Partial<JournalLine> | null
-      return typeof value?.event === 'string' && typeof value.uuid === 'string' ? [value as JournalLine] : []
+      const value = JSON.parse(line) as Partial<ReleaseLogLine> | null
+      return typeof value?.event === 'string' && typeof value.uuid === 'string'
+        ? [value as ReleaseLogLine]
+        : []
     } catch {
       return []
     }
   })
 }
 
-type Begin = JournalLine & { event: 'begin' }
+type Begin = ReleaseLogLine & { event: 'begin' }
 
 /** Attempts at a message that have begun, have not ended, and whose process lives. */
-function unfinished(entries: readonly JournalLine[], uuid: string): Begin[] {
+function unfinished(entries: readonly ReleaseLogLine[], uuid: string): Begin[] {
   const ended = new Set(entries.filter(({ event }) => event === 'end').map(({ attempt }) => attempt))
   return entries.filter(
     (entry): entry is Begin =>
@@ -196,7 +198,7 @@ function unfinished(entries: readonly JournalLine[], uuid: string): Begin[] {
 }
 
 /** @throws UserError when somebody is at work on the message */
-export function mustBeFree(entries: readonly JournalLine[], uuid: string): void {
+export function requireUnlocked(entries: readonly ReleaseLogLine[], uuid: string): void {
   const [other] = unfinished(entries, uuid)
   if (other) throw new UserError(underWayText(other))
 }
@@ -231,15 +233,15 @@ function startOf(pid: number): string | null {
 }
 
 /** What is known of each recipient of a message. */
-export function sharesOf(entries: readonly JournalLine[], uuid: string): Map<string, Share> {
-  const shares = new Map<string, Share>()
+export function deliveriesOf(entries: readonly ReleaseLogLine[], uuid: string): Map<string, DeliveryStatus> {
+  const deliveries = new Map<string, DeliveryStatus>()
   const own = entries.filter((entry) => entry.uuid === uuid)
   /** Who has it has it, whatever comes of sending it again. */
-  const set = (recipient: string, share: Share) => {
-    if (shares.get(recipient)?.state !== 'delivered') shares.set(recipient, share)
+  const set = (recipient: string, delivery: DeliveryStatus) => {
+    if (deliveries.get(recipient)?.state !== 'delivered') deliveries.set(recipient, delivery)
   }
   for (const entry of own) {
-    const share = (state: Share['state'], response: string): Share => ({
+    const delivery = (state: DeliveryStatus['state'], response: string): DeliveryStatus => ({
       state,
       time: entry.time,
       by: entry.by,
@@ -247,21 +249,21 @@ export function sharesOf(entries: readonly JournalLine[], uuid: string): Map<str
     })
     if (entry.event === 'sending') {
       for (const one of entry.recipients)
-        shares.set(one, share('in_doubt', 'the outcome was not written down'))
+        deliveries.set(one, delivery('in_doubt', 'the outcome was not written down'))
     } else if (entry.event === 'sent') {
-      for (const one of entry.delivered) set(one, share('delivered', entry.response))
-      for (const { recipient, response } of entry.refused) set(recipient, share('refused', response))
-      for (const one of entry.in_doubt) set(one, share('in_doubt', entry.response))
+      for (const one of entry.delivered) set(one, delivery('delivered', entry.response))
+      for (const { recipient, response } of entry.refused) set(recipient, delivery('refused', response))
+      for (const one of entry.in_doubt) set(one, delivery('in_doubt', entry.response))
     }
   }
-  return shares
+  return deliveries
 }
 
-export function nameOf({ user, sudo_user: sudo }: By): string {
+export function nameOf({ user, sudo_user: sudo }: Actor): string {
   return sudo === null ? user : `${sudo} (as ${user})`
 }
 
-function whoAmI(): By {
+function whoAmI(): Actor {
   const uid = process.getuid?.() ?? -1
   let user = String(uid)
   try {

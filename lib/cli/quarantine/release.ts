@@ -5,13 +5,13 @@
 
 import { hostPort } from '../../clamd/address'
 import { serverName } from '../../haraka/environment'
-import { interruptibly } from '../signals'
+import { withInterrupt } from '../signals'
 import { escaped, write, writeJson } from '../terminal'
-import { type ChangeOptions, counted, describe, mustAgree, mustChoose, say } from './confirm'
-import { type CommonOptions, mustBeReadable, type Scene, sceneOf } from './context'
+import { type ChangeOptions, counted, describe, requireConsent, requireChoice, say } from './confirm'
+import { type CommonOptions, requireReadable, type Context, openContext } from './context'
 import { deliver } from './delivery'
-import { type Hop, mustLeadAway, parseHop, routesOf } from './next-hop'
-import { type Delivery, mustBeFree, sharesOf } from './release-log'
+import { type Hop, requireOtherServer, parseHop, routesOf } from './next-hop'
+import { type Delivery, requireUnlocked, deliveriesOf } from './release-log'
 import type { KeptMessage } from './store'
 
 export interface ReleaseOptions extends ChangeOptions {
@@ -27,11 +27,11 @@ interface Plan {
 }
 
 export async function release(ids: readonly string[], options: ReleaseOptions): Promise<number> {
-  mustChoose(ids, options)
-  const scene = await sceneOf(ids, options)
+  requireChoice(ids, options)
+  const context = await openContext(ids, options)
   const named = options.to === undefined ? null : parseHop(options.to)
-  for (const { record } of scene.messages) mustBeFree(scene.entries, record.uuid)
-  const plans = scene.messages.map((one) => planFor(scene, one, named, options.again))
+  for (const { record } of context.messages) requireUnlocked(context.entries, record.uuid)
+  const plans = context.messages.map((one) => planFor(context, one, named, options.again))
   const due = plans.filter(({ routes }) => routes.size > 0)
   for (const { one, left } of plans) for (const text of left) say(options, one, text)
   const hasLeft = plans.some(({ left }) => left.length > 0)
@@ -40,20 +40,20 @@ export async function release(ids: readonly string[], options: ReleaseOptions): 
     return hasLeft ? 1 : 0
   }
   const hops = new Map(due.flatMap(({ routes }) => [...routes.keys()]).map((hop) => [hostPort(hop), hop]))
-  for (const hop of hops.values()) await mustLeadAway(scene.site, hop)
-  for (const { one } of due) await mustBeReadable(one)
+  for (const hop of hops.values()) await requireOtherServer(context.site, hop)
+  for (const { one } of due) await requireReadable(one)
 
   const recipients = due.flatMap(({ routes }) => [...routes.values()].flat())
   describe(due.map(({ one }) => one))
   const count = `${counted(due.length, 'message')} to ${counted(recipients.length, 'recipient')}`
-  await mustAgree(`Release ${count} through ${[...hops.keys()].join(', ')}?`, options)
+  await requireConsent(`Release ${count} through ${[...hops.keys()].join(', ')}?`, options)
 
-  return interruptibly(async (signal) => {
+  return withInterrupt(async (signal) => {
     let isComplete = !hasLeft
     for (const { one } of due) {
       // Ctrl-C lets the message under way come to its end.
       if (signal.aborted) break
-      const outcome = await releaseOne(scene, one, named, options)
+      const outcome = await releaseOne(context, one, named, options)
       if (outcome.some(({ refused, in_doubt }) => refused.length > 0 || in_doubt.length > 0))
         isComplete = false
     }
@@ -63,19 +63,19 @@ export async function release(ids: readonly string[], options: ReleaseOptions): 
 
 /** Who does not have it yet, and where that goes; those of whom it is not known are left, unless `again`. */
 function planFor(
-  { mustHaveSite, entries }: Pick<Scene, 'mustHaveSite' | 'entries'>,
+  { mustHaveSite, entries }: Pick<Context, 'mustHaveSite' | 'entries'>,
   one: KeptMessage,
   named: Hop | null,
   again: boolean,
 ): Plan {
-  const shares = sharesOf(entries, one.record.uuid)
+  const deliveries = deliveriesOf(entries, one.record.uuid)
   const all = [...new Set(one.record.envelope.rcpt_to)]
-  const due = all.filter((to) => again || (shares.get(to)?.state ?? 'refused') === 'refused')
+  const due = all.filter((to) => again || (deliveries.get(to)?.state ?? 'refused') === 'refused')
   const left = all
-    .filter((to) => !again && shares.get(to)?.state === 'in_doubt')
+    .filter((to) => !again && deliveries.get(to)?.state === 'in_doubt')
     .map(
       (to) =>
-        `${to}: a release of ${shares.get(to)?.time ?? ''} may have arrived or not: look for ` +
+        `${to}: a release of ${deliveries.get(to)?.time ?? ''} may have arrived or not: look for ` +
         `${one.record.message_id ?? 'it'} in the log of the next hop; --again sends it anyway`,
     )
   if (due.length === 0) return { one, routes: new Map(), left }
@@ -84,21 +84,26 @@ function planFor(
 }
 
 async function releaseOne(
-  scene: Scene,
+  context: Context,
   one: KeptMessage,
   named: Hop | null,
   options: ReleaseOptions,
 ): Promise<Delivery[]> {
-  const { journal, site, mustHaveSite } = scene
-  const attempt = await journal.begin(one.record.uuid, 'release')
+  const { releaseLog, site, mustHaveSite } = context
+  const attempt = await releaseLog.begin(one.record.uuid, 'release')
   const outcomes: Delivery[] = []
   try {
     // Somebody else may have released it since we looked.
-    const { routes } = planFor({ mustHaveSite, entries: await journal.entries() }, one, named, options.again)
+    const { routes } = planFor(
+      { mustHaveSite, entries: await releaseLog.entries() },
+      one,
+      named,
+      options.again,
+    )
     for (const [hop, recipients] of routes) {
       const to = hostPort(hop)
-      const letter = { file: one.file, from: one.record.envelope.mail_from, to: recipients }
-      const outcome = await deliver(hop, letter, serverName(site?.haraka.get('me', 'value')), () =>
+      const mail = { file: one.file, from: one.record.envelope.mail_from, to: recipients }
+      const outcome = await deliver(hop, mail, serverName(site?.haraka.get('me', 'value')), () =>
         attempt.write({ event: 'sending', to, recipients }),
       )
       await attempt.write({ event: 'sent', to, ...outcome })

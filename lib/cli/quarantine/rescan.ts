@@ -3,15 +3,15 @@
  */
 
 import { whyKept } from '../../actions/quarantine-record'
-import { severally } from '../concurrent'
+import { concurrently } from '../concurrent'
 import { asMessage } from '../mail-file/content'
 import { ProvingScanner } from '../proving-scanner'
 import { resultOf, wordsFor } from '../scan/command'
-import { interruptibly } from '../signals'
+import { withInterrupt } from '../signals'
 import { settingsOf } from '../site'
 import { escaped, write, writeJson } from '../terminal'
-import { asJson, type CommonOptions, sceneOf } from './context'
-import { sharesOf } from './release-log'
+import { asJson, type CommonOptions, openContext } from './context'
+import { deliveriesOf } from './release-log'
 import type { KeptMessage } from './store'
 
 export interface RescanOptions extends CommonOptions {
@@ -21,18 +21,18 @@ export interface RescanOptions extends CommonOptions {
 }
 
 export async function rescan(ids: readonly string[], options: RescanOptions): Promise<number> {
-  const { messages, mustHaveSite, entries } = await sceneOf(ids, options)
+  const { messages, mustHaveSite, entries } = await openContext(ids, options)
   const scanner = new ProvingScanner(settingsOf(mustHaveSite(), options.host), options.verbose)
   let found = 0
   let failed = 0
   const tell = (one: KeptMessage, verdict: Parameters<typeof wordsFor>[0]) => {
     const was = whyKept(one.record)
     if (options.json)
-      writeJson({ ...asJson(one, sharesOf(entries, one.record.uuid)), rescan: resultOf(verdict) })
+      writeJson({ ...asJson(one, deliveriesOf(entries, one.record.uuid)), rescan: resultOf(verdict) })
     else write(`${one.id}: ${wordsFor(verdict)} (was ${escaped(was)})\n`)
   }
-  return interruptibly(async (signal) => {
-    await severally(each(messages), options.jobs, signal, async (one) => {
+  return withInterrupt(async (signal) => {
+    await concurrently(each(messages), options.jobs, signal, async (one) => {
       if (one.bytes === null) {
         failed++
         tell(one, { outcome: 'failed', text: 'the message is gone' })

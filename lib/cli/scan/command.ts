@@ -3,11 +3,11 @@
  */
 
 import type { Verdict } from '../../policy/verdict'
-import { severally } from '../concurrent'
+import { concurrently } from '../concurrent'
 import { type Content, contentsOf } from '../mail-file/content'
 import { type Found, type Path, spool, systemText, walk } from '../mail-file/walk'
 import { ProvingScanner } from '../proving-scanner'
-import { interruptibly } from '../signals'
+import { withInterrupt } from '../signals'
 import { openSite, settingsOf, shippedSettings } from '../site'
 import { escaped, Progress, write, writeJson } from '../terminal'
 
@@ -41,7 +41,7 @@ export async function scan(paths: readonly string[], options: ScanOptions): Prom
   const settings =
     host !== undefined && config === undefined ? shippedSettings(host) : settingsOf(openSite(config), host)
   const scanner = new ProvingScanner(settings, options.verbose)
-  return interruptibly(async (signal) => {
+  return withInterrupt(async (signal) => {
     const began = new Date()
     const standardInput = paths.includes('-') ? await spool(process.stdin, signal) : null
     try {
@@ -79,7 +79,7 @@ async function scanAll(
       `${counts.scanned} scanned, ${counts.infected} infected, ${counts.errors} errors`,
     )
   }
-  await severally(messagesBelow(named), options.jobs, signal, async (one) => {
+  await concurrently(messagesBelow(named), options.jobs, signal, async (one) => {
     if (!('content' in one)) {
       report(one)
       return

@@ -6,10 +6,10 @@ import type { ServerResponse } from 'node:http'
 
 const everyMs = 2000
 /** A browser with more than this unread is passed over until it has caught up. */
-const mostUnreadBytes = 1024 * 1024
+const maxUnreadBytes = 1024 * 1024
 /** One that has not after so many rounds is cut off: it is stopped or gone, and places are few. */
-const mostPassedOver = 30
-const mostWatchers = 32
+const maxPassedOver = 30
+const maxWatchers = 32
 
 interface Watcher {
   readonly response: ServerResponse
@@ -19,7 +19,7 @@ interface Watcher {
   passedOver: number
 }
 
-export class Feed {
+export class EventStream {
   readonly #watchers = new Set<Watcher>()
   #timer: NodeJS.Timeout | null = null
   #isLooking = false
@@ -35,7 +35,7 @@ export class Feed {
   ) {}
 
   get hasRoom(): boolean {
-    return !this.#isOver && this.#watchers.size < mostWatchers
+    return !this.#isOver && this.#watchers.size < maxWatchers
   }
 
   /** Sends until the browser goes, or `mayWatch` says no. */
@@ -85,8 +85,8 @@ export class Feed {
 function serve(watcher: Watcher, text: string): void {
   const { response, mayWatch } = watcher
   if (!mayWatch()) response.end()
-  else if (response.writableLength <= mostUnreadBytes) send(watcher, text)
-  else if (++watcher.passedOver > mostPassedOver) response.destroy()
+  else if (response.writableLength <= maxUnreadBytes) send(watcher, text)
+  else if (++watcher.passedOver > maxPassedOver) response.destroy()
 }
 
 function send(watcher: Watcher, text: string): void {

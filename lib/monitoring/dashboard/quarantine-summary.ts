@@ -38,10 +38,10 @@ interface Day {
   readonly newest: readonly Found[]
 }
 
-const mostNewest = 5
+const maxNewest = 5
 /** Beyond it the count is partial: the page is no reason to read a disk for minutes. */
-const mostCopies = 20_000
-const mostRecordBytes = 64 * 1024
+const maxCopies = 20_000
+const maxRecordBytes = 64 * 1024
 const freshMs = 15_000
 
 export class Quarantine {
@@ -70,8 +70,8 @@ export class Quarantine {
     const days = new Map<string, Day>()
     let count = 0
     for (const name of names.reverse()) {
-      if (count >= mostCopies) break
-      const day = await this.#day(path.join(folder, name), mostCopies - count)
+      if (count >= maxCopies) break
+      const day = await this.#day(path.join(folder, name), maxCopies - count)
       if (!day) continue
       days.set(path.join(folder, name), day)
       count += day.count
@@ -83,7 +83,7 @@ export class Quarantine {
       count,
       bytes: all.reduce((sum, { bytes }) => sum + bytes, 0),
       newest: await Promise.all(newest.map(copyOf)),
-      isPartial: count >= mostCopies,
+      isPartial: count >= maxCopies,
     }
   }
 
@@ -119,7 +119,7 @@ async function entries(directory: string): Promise<string[]> {
 }
 
 function latest(found: readonly Found[]): Found[] {
-  return [...found].sort((a, b) => b.time - a.time).slice(0, mostNewest)
+  return [...found].sort((a, b) => b.time - a.time).slice(0, maxNewest)
 }
 
 async function copyOf({ record: file, time }: Found): Promise<CopySummary> {
@@ -137,7 +137,7 @@ async function copyOf({ record: file, time }: Found): Promise<CopySummary> {
 async function textOf(file: string): Promise<string> {
   const handle = await open(file)
   try {
-    const { bytesRead, buffer } = await handle.read(Buffer.alloc(mostRecordBytes), 0, mostRecordBytes, 0)
+    const { bytesRead, buffer } = await handle.read(Buffer.alloc(maxRecordBytes), 0, maxRecordBytes, 0)
     return buffer.toString('utf8', 0, bytesRead)
   } finally {
     await handle.close()

@@ -5,7 +5,7 @@
 
 import { displayText } from '../../base/text'
 import type { AttachmentFinding, Verdict } from '../../policy/verdict'
-import { type Bucket, joinBuckets, Ring } from './time-window'
+import { type Bucket, mergeBuckets, TimeWindow } from './time-window'
 
 export interface Counts {
   clean: number
@@ -24,7 +24,7 @@ interface Work {
 }
 
 /** Who sent a message to whom, as an administrator needs it to find that message again. */
-export interface Correspondence {
+export interface MessageSummary {
   readonly uuid: string
   readonly from: string
   /** The first few. */
@@ -36,7 +36,7 @@ export interface Correspondence {
 }
 
 /** One message in the list of the last ones. Every string is bounded and fit to be shown. */
-export interface Sighting extends Correspondence {
+export interface RecentMessage extends MessageSummary {
   /** Milliseconds since the epoch. */
   readonly time: number
   /** Signature name, or why there was no scan. */
@@ -50,14 +50,14 @@ export interface Sighting extends Correspondence {
 export type Names = readonly (readonly [name: string, count: number])[]
 
 /** Plain JSON, for it travels between processes. */
-export interface TallySnapshot {
+export interface StatsSnapshot {
   readonly minutes: readonly Bucket<Counts>[]
   readonly quarters: readonly Bucket<Counts>[]
   readonly addresses: readonly (readonly [text: string, work: readonly Bucket<Work>[]])[]
   readonly signatures: readonly Bucket<Names>[]
   /** Newest first, as is the next. */
-  readonly infected: readonly Sighting[]
-  readonly unscanned: readonly Sighting[]
+  readonly infected: readonly RecentMessage[]
+  readonly unscanned: readonly RecentMessage[]
 }
 
 const minuteMs = 60_000
@@ -71,22 +71,22 @@ export const windows = {
 } as const
 
 /** Most that is kept of each. */
-export const most = { messages: 50, addresses: 32, names: 30, recipients: 3 } as const
+export const bounds = { messages: 50, addresses: 32, names: 30, recipients: 3 } as const
 
 const noCounts = (): Counts => ({ clean: 0, infected: 0, unscanned: 0, exempt: 0, denied: 0 })
 const noWork = (): Work => ({ scans: 0, ms: 0, slowestMs: 0 })
 
-export class Tally {
-  readonly #minutes = new Ring(windows.minutes.widthMs, windows.minutes.count, noCounts)
-  readonly #quarters = new Ring(windows.quarters.widthMs, windows.quarters.count, noCounts)
-  readonly #signatures = new Ring(
+export class Stats {
+  readonly #minutes = new TimeWindow(windows.minutes.widthMs, windows.minutes.count, noCounts)
+  readonly #quarters = new TimeWindow(windows.quarters.widthMs, windows.quarters.count, noCounts)
+  readonly #signatures = new TimeWindow(
     windows.signatures.widthMs,
     windows.signatures.count,
     () => new Map<string, number>(),
   )
-  readonly #addresses = new Map<string, Ring<Work>>()
-  readonly #infected: Sighting[] = []
-  readonly #unscanned: Sighting[] = []
+  readonly #addresses = new Map<string, TimeWindow<Work>>()
+  readonly #infected: RecentMessage[] = []
+  readonly #unscanned: RecentMessage[] = []
 
   /** @param now milliseconds since the epoch */
   constructor(private readonly now: () => number) {}
@@ -96,7 +96,7 @@ export class Tally {
     verdict: Verdict,
     finding: AttachmentFinding,
     action: string,
-    correspondence: () => Correspondence,
+    correspondence: () => MessageSummary,
   ): void {
     const now = this.now()
     const isExempt = verdict.outcome === 'unscanned' && verdict.reason === 'exempt'
@@ -105,7 +105,7 @@ export class Tally {
       if (finding !== null && 'denied' in finding) counts.denied++
     }
     if (verdict.clamd !== null) this.#worked(verdict.clamd, verdict.ms, now)
-    const list = (messages: Sighting[], what: string, why: string) =>
+    const list = (messages: RecentMessage[], what: string, why: string) =>
       keep(messages, { ...shown(correspondence()), time: now, what, why, action, clamd: verdict.clamd })
     if (verdict.outcome === 'infected') {
       const name = displayText(verdict.virus, 128)
@@ -116,12 +116,12 @@ export class Tally {
     }
   }
 
-  snapshot(): TallySnapshot {
+  snapshot(): StatsSnapshot {
     const now = this.now()
     return {
       minutes: this.#minutes.buckets(now),
       quarters: this.#quarters.buckets(now),
-      addresses: [...this.#addresses].map(([text, ring]) => [text, ring.buckets(now)] as const),
+      addresses: [...this.#addresses].map(([text, timeWindow]) => [text, timeWindow.buckets(now)] as const),
       signatures: this.#signatures.buckets(now).map(([index, names]) => [index, [...names]] as const),
       infected: [...this.#infected],
       unscanned: [...this.#unscanned],
@@ -129,13 +129,14 @@ export class Tally {
   }
 
   #worked(text: string, ms: number, now: number): void {
-    const ring = this.#addresses.get(text) ?? new Ring(windows.work.widthMs, windows.work.count, noWork)
+    const timeWindow =
+      this.#addresses.get(text) ?? new TimeWindow(windows.work.widthMs, windows.work.count, noWork)
     // The one that was used last stands last.
     this.#addresses.delete(text)
-    this.#addresses.set(text, ring)
+    this.#addresses.set(text, timeWindow)
     const [oldest = ''] = this.#addresses.keys()
-    if (this.#addresses.size > most.addresses) this.#addresses.delete(oldest)
-    const work = ring.at(now)
+    if (this.#addresses.size > bounds.addresses) this.#addresses.delete(oldest)
+    const work = timeWindow.at(now)
     work.scans++
     work.ms += ms
     work.slowestMs = Math.max(work.slowestMs, ms)
@@ -143,16 +144,16 @@ export class Tally {
 }
 
 /** Those of several processes as one, without what is too old by now: some of them may have ended long ago. */
-export function joinTallies(all: readonly TallySnapshot[], nowMs: number): TallySnapshot {
+export function mergeStats(all: readonly StatsSnapshot[], nowMs: number): StatsSnapshot {
   const { minutes, quarters, signatures } = windows
   return {
-    minutes: joinBuckets(
+    minutes: mergeBuckets(
       all.map((one) => one.minutes),
       minutes,
       nowMs,
       sumCounts,
     ),
-    quarters: joinBuckets(
+    quarters: mergeBuckets(
       all.map((one) => one.quarters),
       quarters,
       nowMs,
@@ -162,11 +163,11 @@ export function joinTallies(all: readonly TallySnapshot[], nowMs: number): Tally
       all.flatMap(({ addresses }) => addresses),
       nowMs,
     ),
-    signatures: joinBuckets(
+    signatures: mergeBuckets(
       all.map((one) => one.signatures),
       signatures,
       nowMs,
-      (lists) => sumNames(lists).slice(0, most.names),
+      (lists) => sumNames(lists).slice(0, bounds.names),
     ),
     infected: newest(all.flatMap(({ infected }) => infected)),
     unscanned: newest(all.flatMap(({ unscanned }) => unscanned)),
@@ -174,15 +175,15 @@ export function joinTallies(all: readonly TallySnapshot[], nowMs: number): Tally
 }
 
 /** Of the addresses that had work, those that had some last, as in each of the lists. */
-function joinWork(all: TallySnapshot['addresses'], nowMs: number): TallySnapshot['addresses'] {
+function joinWork(all: StatsSnapshot['addresses'], nowMs: number): StatsSnapshot['addresses'] {
   const latestFirst = [...new Set(all.map(([text]) => text).reverse())]
   return latestFirst
     .map((text) => {
       const buckets = all.filter(([other]) => other === text).map(([, work]) => work)
-      return [text, joinBuckets(buckets, windows.work, nowMs, sumWork)] as const
+      return [text, mergeBuckets(buckets, windows.work, nowMs, sumWork)] as const
     })
     .filter(([, work]) => work.length > 0)
-    .slice(0, most.addresses)
+    .slice(0, bounds.addresses)
     .reverse()
 }
 
@@ -218,7 +219,7 @@ export function sumNames(lists: readonly Names[]): (readonly [string, number])[]
  */
 function addName(names: Map<string, number>, name: string): void {
   const count = names.get(name)
-  if (count !== undefined || names.size < most.names) {
+  if (count !== undefined || names.size < bounds.names) {
     names.set(name, (count ?? 0) + 1)
     return
   }
@@ -229,11 +230,11 @@ function addName(names: Map<string, number>, name: string): void {
 }
 
 /** Bounded, and fit to be shown. */
-function shown({ uuid, from, to, recipients, ip, user, subject }: Correspondence): Correspondence {
+function shown({ uuid, from, to, recipients, ip, user, subject }: MessageSummary): MessageSummary {
   return {
     uuid: displayText(uuid, 64),
     from: displayText(from, 160),
-    to: to.slice(0, most.recipients).map((recipient) => displayText(recipient, 160)),
+    to: to.slice(0, bounds.recipients).map((recipient) => displayText(recipient, 160)),
     recipients,
     ip: displayText(ip, 64),
     user: user === null ? null : displayText(user, 100),
@@ -241,11 +242,11 @@ function shown({ uuid, from, to, recipients, ip, user, subject }: Correspondence
   }
 }
 
-function keep(list: Sighting[], sighting: Sighting): void {
-  list.unshift(sighting)
-  if (list.length > most.messages) list.pop()
+function keep(list: RecentMessage[], recentMessage: RecentMessage): void {
+  list.unshift(recentMessage)
+  if (list.length > bounds.messages) list.pop()
 }
 
-function newest(list: readonly Sighting[]): Sighting[] {
-  return [...list].sort((a, b) => b.time - a.time).slice(0, most.messages)
+function newest(list: readonly RecentMessage[]): RecentMessage[] {
+  return [...list].sort((a, b) => b.time - a.time).slice(0, bounds.messages)
 }

@@ -12,7 +12,7 @@ export interface Window {
   readonly count: number
 }
 
-export class Ring<T> implements Window {
+export class TimeWindow<T> implements Window {
   readonly #slots: ([number, T] | undefined)[]
 
   constructor(
@@ -50,7 +50,7 @@ function inWindow<T>(buckets: readonly Bucket<T>[], { widthMs, count }: Window, 
 }
 
 /** The same buckets of several processes as one, of the window that ends now. */
-export function joinBuckets<T>(
+export function mergeBuckets<T>(
   lists: readonly (readonly Bucket<T>[])[],
   window: Window,
   nowMs: number,

@@ -7,12 +7,12 @@ import type { PageSnapshot } from '../recorder'
 import type { QuarantineSummary } from './quarantine-summary'
 import {
   type Counts,
-  joinTallies,
-  type Sighting,
+  mergeStats,
+  type RecentMessage,
   sumCounts,
   sumNames,
   sumWork,
-  type TallySnapshot,
+  type StatsSnapshot,
   windows,
 } from './stats'
 import type { Bucket, Window } from './time-window'
@@ -28,8 +28,8 @@ export interface View {
   readonly quarters: readonly Counts[]
   /** Of the last day, the most frequent first. */
   readonly signatures: readonly (readonly [name: string, count: number])[]
-  readonly infected: readonly Sighting[]
-  readonly unscanned: readonly Sighting[]
+  readonly infected: readonly RecentMessage[]
+  readonly unscanned: readonly RecentMessage[]
   readonly kept: QuarantineSummary | null
 }
 
@@ -44,7 +44,7 @@ export interface AddressView {
   readonly protocol: string | null
   readonly engine: string | null
   readonly signatures: { readonly number: number; readonly builtMs: number } | null
-  readonly provenBytes: number | null
+  readonly maxScannableBytes: number | null
   readonly scans: number
   /** Of all scans, 0 to 1. */
   readonly share: number
@@ -53,13 +53,13 @@ export interface AddressView {
   readonly slowestMs: number | null
 }
 
-const mostSignatures = 10
+const maxSignatures = 10
 
 /** Several processes as one. */
 function joinPages(pages: readonly PageSnapshot[], nowMs: number) {
   return {
-    tally: joinTallies(
-      pages.flatMap(({ tally }) => (tally ? [tally] : [])),
+    stats: mergeStats(
+      pages.flatMap(({ stats }) => (stats ? [stats] : [])),
       nowMs,
     ),
     addresses: pages.flatMap(({ addresses }) => addresses),
@@ -68,30 +68,30 @@ function joinPages(pages: readonly PageSnapshot[], nowMs: number) {
 }
 
 /** Of processes that have ended: what they counted lasts as long as it would be shown, what they saw does not. */
-export function remainsOfPages(pages: readonly PageSnapshot[], nowMs: number): PageSnapshot {
+export function deadWorkersPage(pages: readonly PageSnapshot[], nowMs: number): PageSnapshot {
   return { ...joinPages(pages, nowMs), addresses: [], processes: 0 }
 }
 
 export function viewOf(pages: readonly PageSnapshot[], kept: QuarantineSummary | null, nowMs: number): View {
-  const { tally, addresses, processes } = joinPages(pages, nowMs)
-  const minutes = series(tally.minutes, windows.minutes, nowMs)
-  const quarters = series(tally.quarters, windows.quarters, nowMs)
+  const { stats, addresses, processes } = joinPages(pages, nowMs)
+  const minutes = series(stats.minutes, windows.minutes, nowMs)
+  const quarters = series(stats.quarters, windows.quarters, nowMs)
   return {
     processes,
-    addresses: addressViews(addresses, tally.addresses),
+    addresses: addressViews(addresses, stats.addresses),
     hour: sumCounts(minutes),
     day: sumCounts(quarters),
     minutes,
     quarters,
-    signatures: sumNames(tally.signatures.map(([, names]) => names)).slice(0, mostSignatures),
-    infected: tally.infected,
-    unscanned: tally.unscanned,
+    signatures: sumNames(stats.signatures.map(([, names]) => names)).slice(0, maxSignatures),
+    infected: stats.infected,
+    unscanned: stats.unscanned,
     kept,
   }
 }
 
 /** In the order in which the processes list them, which is that of the ini. */
-function addressViews(states: readonly AddressState[], work: TallySnapshot['addresses']): AddressView[] {
+function addressViews(states: readonly AddressState[], work: StatsSnapshot['addresses']): AddressView[] {
   const scansOf = new Map(work.map(([text, buckets]) => [text, sumWork(buckets.map(([, one]) => one))]))
   const total = [...scansOf.values()].reduce((sum, { scans }) => sum + scans, 0)
   return [...new Set(states.map(({ text }) => text))].map((text) => {
@@ -108,7 +108,8 @@ function addressViews(states: readonly AddressState[], work: TallySnapshot['addr
       protocol: seen.find(({ protocol }) => protocol)?.protocol ?? null,
       engine: engine?.release ?? null,
       signatures: engine?.signatures ?? null,
-      provenBytes: seen.find(({ provenBytes }) => provenBytes !== null)?.provenBytes ?? null,
+      maxScannableBytes:
+        seen.find(({ maxScannableBytes }) => maxScannableBytes !== null)?.maxScannableBytes ?? null,
       scans,
       share: total === 0 ? 0 : scans / total,
       meanMs: scans === 0 ? null : Math.round(ms / scans),

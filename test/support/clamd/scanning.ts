@@ -5,11 +5,11 @@ import { connect, type Socket } from 'node:net'
 import type { MessageSource, Sink } from '../../../lib/base/message-source'
 import type { Host } from '../../../lib/clamd/address'
 import type { Connect } from '../../../lib/clamd/connection'
-import { Failure } from '../../../lib/clamd/errors'
-import { Sessions, type SessionTimes, usualTimes } from '../../../lib/clamd/session-pool'
-import { tryOutWith } from '../../../lib/health/self-test'
-import { Hosts, type HostSettings } from '../../../lib/hosts/host-pool'
-import type { World } from '../../../lib/hosts/system'
+import { ClamdError } from '../../../lib/clamd/errors'
+import { SessionPool, type SessionTimes, defaultSessionTimes } from '../../../lib/clamd/session-pool'
+import { eicarCheckWith } from '../../../lib/health/self-test'
+import { HostPool, type HostSettings } from '../../../lib/hosts/host-pool'
+import type { System } from '../../../lib/hosts/system'
 import type { Verdict } from '../../../lib/policy/verdict'
 import type { ScanSettings } from '../../../lib/scan/scan-state'
 import type { ScanLog } from '../../../lib/scan/scan-state'
@@ -20,8 +20,8 @@ const usualPiece = 10_007
 
 /** A message in memory that counts its readings and, like Haraka's, allows one at a time. */
 export class BufferMessage implements MessageSource {
-  readonly least: number
-  readonly most: number
+  readonly minBytes: number
+  readonly maxBytes: number
   /** Begun so far. */
   readings = 0
   #close: (() => void) | null = null
@@ -30,8 +30,8 @@ export class BufferMessage implements MessageSource {
     readonly bytes: Buffer,
     private readonly pieceBytes = usualPiece,
   ) {
-    this.least = bytes.length
-    this.most = bytes.length
+    this.minBytes = bytes.length
+    this.maxBytes = bytes.length
   }
 
   get isOpen(): boolean {
@@ -39,7 +39,7 @@ export class BufferMessage implements MessageSource {
   }
 
   open(sink: Sink): Promise<void> {
-    if (this.#close) return Promise.reject(new Failure('read message', 'it is being read already'))
+    if (this.#close) return Promise.reject(new ClamdError('read message', 'it is being read already'))
     this.readings++
     let at = 0
     const pump = () => {
@@ -81,7 +81,7 @@ export class CollectedLog implements ScanLog {
 
 export type ScanningOptions = Partial<ScanSettings> &
   Partial<Omit<HostSettings, 'hosts' | 'connectMs'>> &
-  Partial<Pick<World, 'lookup' | 'now'>> & {
+  Partial<Pick<System, 'lookup' | 'now'>> & {
     /** Has the addresses among the hosts learnt to have IDSESSION. Default false. */
     readonly sessions?: boolean
     /** Addresses have to show that they find the test file. Default false. */
@@ -94,7 +94,7 @@ export type ScanningOptions = Partial<ScanSettings> &
 
 /** One scanner with its hosts; the rotation begins with the first address. */
 export class Scanning {
-  readonly hosts: Hosts
+  readonly hosts: HostPool
   readonly scanner: Scanner
   readonly log = new CollectedLog()
   /** Every socket made so far. */
@@ -127,7 +127,7 @@ export class Scanning {
       ...scan,
     }
     this.#connect = connectBy
-    this.hosts = new Hosts(
+    this.hosts = new HostPool(
       { hosts, restMs, resolveMs, maxConcurrent, connectMs: settings.connectMs },
       {
         lookup: lookup ?? (() => Promise.reject(new Error('no names here'))),
@@ -139,9 +139,9 @@ export class Scanning {
     for (const host of sessions ? hosts : []) {
       if (!('name' in host)) this.hosts.learn(host, { hasSessions: true })
     }
-    const tryOut = selfTest ? tryOutWith(settings, this.connect) : null
-    const kept = new Sessions({ ...usualTimes, ...sessionTimes })
-    this.scanner = new Scanner(settings, this.hosts, this.connect, tryOut, kept)
+    const eicarCheck = selfTest ? eicarCheckWith(settings, this.connect) : null
+    const kept = new SessionPool({ ...defaultSessionTimes, ...sessionTimes })
+    this.scanner = new Scanner(settings, this.hosts, this.connect, eicarCheck, kept)
   }
 
   readonly connect: Connect = (options) => {

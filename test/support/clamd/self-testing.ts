@@ -4,8 +4,8 @@ import { connect, type Socket } from 'node:net'
 import path from 'node:path'
 import type { TestContext } from 'node:test'
 import type { Address } from '../../../lib/clamd/address'
-import { Watch, type WatchSettings } from '../../../lib/health/monitor'
-import type { ProveSettings } from '../../../lib/health/self-test'
+import { HealthMonitor, type MonitorSettings } from '../../../lib/health/monitor'
+import type { SelfTestSettings } from '../../../lib/health/self-test'
 import type { AddressFacts } from '../../../lib/hosts/host-state'
 import { eicar, eicarName } from '../eicar'
 import { TemporaryDirectory } from '../process'
@@ -17,7 +17,7 @@ export const M = 1024 * 1024
 export const bounded = { timeout: 60_000 }
 export const never = new AbortController().signal
 
-export const usual: ProveSettings = {
+export const usual: SelfTestSettings = {
   depth: 'full',
   protocol: 'instream',
   maxBytes: 4 * M,
@@ -67,7 +67,7 @@ export function harmlessSignatures(t: TestContext): TemporaryDirectory {
 export function watching(
   t: TestContext,
   addresses: Address[],
-  more: Partial<WatchSettings> = {},
+  more: Partial<MonitorSettings> = {},
   everyMs?: number,
 ) {
   const stop = new AbortController()
@@ -75,8 +75,8 @@ export function watching(
   const told: AddressFacts[] = []
   const lines: string[] = []
   const line = (level: string) => (text: string) => void lines.push(`${level} ${text}`)
-  const world = { dateMs: Date.now(), now: () => performance.now(), sockets: [] as Socket[] }
-  const watch = new Watch(
+  const system = { dateMs: Date.now(), now: () => performance.now(), sockets: [] as Socket[] }
+  const watch = new HealthMonitor(
     {
       ...usual,
       selfTest: 'full',
@@ -89,11 +89,11 @@ export function watching(
     {
       connect: (options) => {
         const socket = connect(options)
-        world.sockets.push(socket)
+        system.sockets.push(socket)
         return socket
       },
-      now: () => world.now(),
-      date: () => world.dateMs,
+      now: () => system.now(),
+      date: () => system.dateMs,
       log: { trace: () => undefined, info: line('info'), warn: line('warn'), error: line('error') },
       addresses: () => Promise.resolve(addresses),
       tell: (_, facts) => void told.push(facts),
@@ -101,5 +101,5 @@ export function watching(
     stop.signal,
     everyMs,
   )
-  return { watch, told, lines, world, stop }
+  return { watch, told, lines, system, stop }
 }

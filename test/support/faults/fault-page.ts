@@ -118,7 +118,7 @@ function lines(cells: readonly Cell[]): string {
   const names = [...new Set(cells.map(({ row }) => row))]
   const rows = names.map((name) => {
     const here = cells.filter(({ row }) => row === name)
-    const longest = here.reduce((most, cell) => (cell.ms > most.ms ? cell : most))
+    const longest = here.reduce((maxBytes, cell) => (cell.ms > maxBytes.ms ? cell : maxBytes))
     return [
       name.replaceAll("'", '`').replace('\r', '\\r'),
       ...columns.map(({ protocol, addresses }) =>

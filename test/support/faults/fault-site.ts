@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { headLine } from '../../../lib/clamd/protocol'
+import { receivedLine } from '../../../lib/clamd/protocol'
 import { type Haraka, startHaraka } from '../haraka/haraka'
 import { type Held, heldBy, type Testimony, testimonyOf, witness } from '../haraka/observer'
 import { connect, type Reply, type SmtpClient } from '../smtp/smtp'
@@ -82,7 +82,7 @@ export class FaultSite {
   }
 
   /** What the process holds while nothing is going on; `leftovers` compares with it. Ends all idle connections. */
-  async settle(): Promise<void> {
+  async resolveAction(): Promise<void> {
     this.#before = await this.#held()
   }
 
@@ -116,7 +116,7 @@ export class FaultSite {
     if (kept) {
       if (!lies) assert.equal(content, 'clean', `delivered: ${story}`)
       assert.equal(note?.outcome, 'clean', `delivered unscanned: ${story}`)
-      assert.equal(note.bytes, sent.length + headLine.length, story)
+      assert.equal(note.bytes, sent.length + receivedLine.length, story)
       assert.deepEqual(kept.verdicts, ['false'], story)
       const body = sent.subarray(sent.indexOf('\r\n\r\n') + 4)
       assert.equal(kept.body, createHash('sha256').update(body).digest('hex'), `altered: ${story}`)

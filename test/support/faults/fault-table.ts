@@ -2,7 +2,7 @@
 // ends. One table for the scanner alone (integration/scanner-faults.test.ts) and for a whole Haraka (faults/).
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
-import { headLine } from '../../../lib/clamd/protocol'
+import { receivedLine } from '../../../lib/clamd/protocol'
 import type { Act, ConnectDeadEnd, Moment, Step } from '../clamd/clamd-script'
 import type { FakeClamdOptions } from '../clamd/fake-clamd'
 import type { ScanningOptions } from '../clamd/scanning'
@@ -63,7 +63,7 @@ const messages = new Map<string, Buffer>()
 function compose(content: Content, bytes: number, id: string): Buffer {
   const head = `Subject: ${id}\r\n\r\n`
   const end = content === 'infected' ? `${eicar()}\r\n` : 'nothing to be found\r\n'
-  const padding = bytes - headLine.length - head.length - end.length
+  const padding = bytes - receivedLine.length - head.length - end.length
   const line = `${'x'.repeat(74)}\r\n`
   const lines = Math.floor((padding - 2) / line.length)
   const rest = `${'x'.repeat(padding - lines * line.length - 2)}\r\n`

@@ -7,11 +7,11 @@ const say = (message: object) => process.send?.(message)
 const master = new ToMaster('topic', (error) => say({ failed: String(error) }))
 
 const orders: Record<string, (words: object) => void> = {
-  say: (words) => master.say(words),
+  say: (words) => master.send(words),
   send: (words) => say(words),
   disconnect: (words) => {
     process.once('disconnect', () => {
-      master.say(words)
+      master.send(words)
       // Still here after all that Node may have put off.
       setTimeout(() => process.exit(7), 100)
     })

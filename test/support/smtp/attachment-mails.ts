@@ -43,8 +43,8 @@ export function attached(name: string, content: Buffer): PartSpec {
 }
 
 export class BufferSource implements MessageSource {
-  readonly least: number
-  readonly most: number
+  readonly minBytes: number
+  readonly maxBytes: number
   /** Bytes handed over so far. */
   read = 0
   closed = 0
@@ -54,7 +54,7 @@ export class BufferSource implements MessageSource {
     private readonly bytes: Buffer,
     private readonly chunkBytes = 65_536,
   ) {
-    this.least = this.most = bytes.length
+    this.minBytes = this.maxBytes = bytes.length
   }
 
   open(sink: Sink): Promise<void> {

@@ -6,11 +6,11 @@ import { simpleParser } from 'mailparser'
 import {
   type BounceSettings,
   composeReport,
-  type Refused,
+  type BounceContext,
   ReportLimiter,
   sendReport,
 } from '../../../lib/actions/bounce'
-import { Wrong } from '../../../lib/base/invalid'
+import { Invalid } from '../../../lib/base/invalid'
 import { mailbox } from '../../../lib/config/value-types'
 import type { Connection, Outbound, Transaction } from '../../../lib/haraka/types'
 import { isAutomatic, senderOf } from '../../../lib/plugin/message-facts'
@@ -21,7 +21,7 @@ const settings: BounceSettings = {
   include: 'headers',
   limit: { count: 2, perMs: 1000 },
 }
-const refused: Refused = {
+const refused: BounceContext = {
   me: 'mx.example.com',
   sender: 'bob@example.com',
   recipients: ['ann@example.org', 'eve@example.net'],
@@ -116,7 +116,7 @@ test('hostile subjects, recipients and message ids bring no header, part or line
 })
 
 /** The header section of a report, and its fields for each recipient. */
-async function written(refusal: Partial<Refused>): Promise<{ head: string; recipients: string[] }> {
+async function written(refusal: Partial<BounceContext>): Promise<{ head: string; recipients: string[] }> {
   const report = await composeReport(settings, { ...refused, ...refusal })
   return {
     head: report.slice(0, report.indexOf('\r\n\r\n')),
@@ -161,7 +161,7 @@ for (const [written, from] of [
 ] as const) {
   test(`[bounce] from=${written} is the From: of the report`, async () => {
     const address = mailbox.parse(written)
-    assert.ok(!(address instanceof Wrong))
+    assert.ok(!(address instanceof Invalid))
     const report = await composeReport({ ...settings, from: address }, refused)
     assert.equal(/^From: (.*)\r$/m.exec(report)?.[1], from)
   })
@@ -224,7 +224,7 @@ test('whom to tell has to be plain: what some read as another address gets no re
   const told = (address: string) => {
     const connection = { notes: { auth_user: 'jane' }, remote: {} } as unknown as Connection
     const transaction = { mail_from: { address }, header: { header_list: [] } } as unknown as Transaction
-    return senderOf(connection, transaction).canBeTold
+    return senderOf(connection, transaction).canReceiveBounce
   }
   assert.equal(told('jane@example.com'), true)
   assert.equal(told('"jane doe"@example.com'), true)

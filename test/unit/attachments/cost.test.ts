@@ -6,7 +6,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { type Archive, ArchiveWatch } from '../../../lib/attachments/archives/archive-detector'
-import { archiveSlots, Slots } from '../../../lib/attachments/archives/semaphore'
+import { archiveSemaphore, Semaphore } from '../../../lib/attachments/archives/semaphore'
 import { tnefNames } from '../../../lib/attachments/archives/tnef'
 import { zipNames, type ZipSighting } from '../../../lib/attachments/archives/zip'
 import { zipHeaders } from '../../../lib/attachments/archives/zip-headers'
@@ -232,7 +232,7 @@ describe('archives of several messages', () => {
   function takeAll() {
     let release: () => void = () => undefined
     const until = new Promise<void>((resolve) => (release = resolve))
-    const taken = Promise.all([1, 2].map(() => archiveSlots.run(() => until, never)))
+    const taken = Promise.all([1, 2].map(() => archiveSemaphore.run(() => until, never)))
     return { release, taken }
   }
 
@@ -274,14 +274,14 @@ describe('archives of several messages', () => {
 
 describe('slots', () => {
   test('are given in the order of asking, also after work that failed and waiting that was given up', async () => {
-    const slots = new Slots(2)
+    const slots = new Semaphore(2)
     const controller = new AbortController()
     const order: number[] = []
     let running = 0
-    let most = 0
+    let maxBytes = 0
     const work = (id: number) => async () => {
       order.push(id)
-      most = Math.max(most, ++running)
+      maxBytes = Math.max(maxBytes, ++running)
       await nextTurn()
       running--
       if (id === 0) throw new Error('it failed')
@@ -293,7 +293,7 @@ describe('slots', () => {
       outcomes.map(({ status }) => status === 'fulfilled'),
       [false, true, true, false, true, true],
     )
-    assert.deepEqual({ order, most }, { order: [0, 1, 2, 4, 5], most: 2 })
+    assert.deepEqual({ order, maxBytes }, { order: [0, 1, 2, 4, 5], maxBytes: 2 })
     await assert.rejects(slots.run(work(6), controller.signal), /given up/)
   })
 })

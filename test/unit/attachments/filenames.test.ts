@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { deniedBy, parseMasks } from '../../../lib/attachments/masks'
-import { nameForLog, shownForms } from '../../../lib/attachments/normalize'
+import { nameForLog, displayForms } from '../../../lib/attachments/normalize'
 import { base64, inspected, lines, mixed, raw, withHeaders } from '../../support/smtp/attachment-mails'
 
 const type = 'Content-Type: application/octet-stream'
@@ -588,7 +588,7 @@ test('a backslash in quotes escapes for some and parts a path for others', async
 })
 
 describe('masks', () => {
-  const fits = (masks: string, name: string) => deniedBy(parseMasks(masks), shownForms(name))?.text ?? null
+  const fits = (masks: string, name: string) => deniedBy(parseMasks(masks), displayForms(name))?.text ?? null
 
   test('as in James, the whole name counts and not the extension', () => {
     assert.equal(fits('*.exe *.com', 'report for example.com'), '*.com')

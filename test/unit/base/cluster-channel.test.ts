@@ -47,9 +47,9 @@ test('words get from the master to one worker and to all but one, and back', lim
   for (const { order } of [one, two]) order('listen')
   const workers = new ToWorkers('topic', nobody)
   assert.deepEqual(workers.ids().sort(), [one.worker.id, two.worker.id].sort())
-  workers.say(one.worker.id, { to: 'one' })
-  workers.sayToAll({ to: 'two' }, one.worker.id)
-  workers.sayToAll({ to: 'all' })
+  workers.send(one.worker.id, { to: 'one' })
+  workers.sendToAll({ to: 'two' }, one.worker.id)
+  workers.sendToAll({ to: 'all' })
   for (const [{ next }, first] of [
     [one, 'one'],
     [two, 'two'],
@@ -76,7 +76,7 @@ test('what others say there is left alone, on both sides', limited, async (t) =>
     t.after(workers.listen(resolve))
   })
   for (const message of foreign) order('send', message as object)
-  workers.say(worker.id, { last: true })
+  workers.send(worker.id, { last: true })
   order('say', { last: true })
   assert.deepEqual(await heard, { last: true })
   let message: unknown
@@ -94,21 +94,21 @@ test(
     order('listen')
     const failures: unknown[] = []
     const workers = new ToWorkers('topic', (error) => failures.push(error))
-    workers.say(worker.id, { fault: true })
+    workers.send(worker.id, { fault: true })
     assert.deepEqual(await next(), { failed: 'Error: fault' })
-    workers.say(worker.id, { again: true })
+    workers.send(worker.id, { again: true })
     assert.deepEqual(await next(), { heard: { again: true } })
 
     const fault = new Error('fault')
     const heard: object[] = []
-    const lost: number[] = []
+    const onExit: number[] = []
     const stop = workers.listen(
       (words) => {
         heard.push(words)
         throw fault
       },
       (id) => {
-        lost.push(id)
+        onExit.push(id)
         throw fault
       },
     )
@@ -120,7 +120,7 @@ test(
     assert.deepEqual(heard, [{ first: true }, { second: true }])
     worker.process.kill('SIGKILL')
     await once(cluster, 'disconnect')
-    assert.deepEqual(lost, [worker.id])
+    assert.deepEqual(onExit, [worker.id])
     assert.deepEqual(failures, [fault, fault, fault])
   },
 )
@@ -137,9 +137,9 @@ test('whoever has stopped listening hears nothing more', limited, async (t) => {
   )
   stop()
   assert.deepEqual(counts(), before)
-  workers.say(worker.id, { stop: true })
+  workers.send(worker.id, { stop: true })
   assert.deepEqual(await next(), { heard: { stop: true } })
-  workers.say(worker.id, { unheard: true })
+  workers.send(worker.id, { unheard: true })
   order('send', { pong: true })
   assert.deepEqual(await next(), { pong: true })
   order('say')
@@ -156,27 +156,27 @@ test(
   async (t) => {
     const failures: unknown[] = []
     const workers = new ToWorkers('topic', (error) => failures.push(error))
-    workers.say(999_999, { to: 'nobody' })
+    workers.send(999_999, { to: 'nobody' })
 
     const dying = await startWorker(t)
     dying.worker.process.kill('SIGKILL')
     // The master does not know of it yet.
-    for (let i = 0; i < 100; i++) workers.say(dying.worker.id, { text: 'x'.repeat(10_000) })
+    for (let i = 0; i < 100; i++) workers.send(dying.worker.id, { text: 'x'.repeat(10_000) })
     await once(dying.worker, 'exit')
     assert.ok(!workers.ids().includes(dying.worker.id))
-    workers.say(dying.worker.id, { to: 'nobody' })
+    workers.send(dying.worker.id, { to: 'nobody' })
 
     const stopped = await startWorker(t)
     stopped.order('listen')
     stopped.worker.process.kill('SIGSTOP')
     // More than any pipe holds.
-    for (let i = 0; i < 100; i++) workers.say(stopped.worker.id, { i, text: 'x'.repeat(10_000) })
+    for (let i = 0; i < 100; i++) workers.send(stopped.worker.id, { i, text: 'x'.repeat(10_000) })
     stopped.worker.process.kill('SIGCONT')
     assert.equal(((await stopped.next()) as { heard: { i: number } }).heard.i, 0)
 
     const loop: { self?: object } = {}
     loop.self = loop
-    workers.say(stopped.worker.id, loop)
+    workers.send(stopped.worker.id, loop)
     assert.match(String(failures), /circular/i)
     assert.equal(failures.length, 1)
   },

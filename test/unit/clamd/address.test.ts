@@ -1,7 +1,7 @@
 // Hosts as administrators write them.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Wrong } from '../../../lib/base/invalid'
+import { Invalid } from '../../../lib/base/invalid'
 import { addressText, type Host, parseHost } from '../../../lib/clamd/address'
 
 const good: [text: string, expected: Host, shown?: string][] = [
@@ -47,6 +47,6 @@ const bad = [
 for (const text of bad) {
   test(`host ${JSON.stringify(text)} is refused in words`, () => {
     const host = parseHost(text, 3310)
-    assert.ok(host instanceof Wrong && host.why !== '')
+    assert.ok(host instanceof Invalid && host.why !== '')
   })
 }

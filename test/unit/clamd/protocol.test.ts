@@ -3,9 +3,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { printable } from '../../../lib/base/text'
 import {
-  headLine,
+  receivedLine,
   isLimitName,
-  parseOffer,
+  parseCapabilities,
   parsePort,
   parseReply,
   type Reply,
@@ -92,18 +92,18 @@ test('only PORT and a port is a port', () => {
 })
 
 test('version and commands are read from VERSIONCOMMANDS, from VERSION, and from neither', () => {
-  assert.deepEqual(parseOffer('ClamAV 1.4.6/27500/Sun Nov 22 2026| COMMANDS: SCAN INSTREAM'), {
+  assert.deepEqual(parseCapabilities('ClamAV 1.4.6/27500/Sun Nov 22 2026| COMMANDS: SCAN INSTREAM'), {
     version: 'ClamAV 1.4.6/27500/Sun Nov 22 2026',
     commands: ['SCAN', 'INSTREAM'],
   })
-  assert.deepEqual(parseOffer('ClamAV 0.94.2/9999/Mon Jan 1 2009'), {
+  assert.deepEqual(parseCapabilities('ClamAV 0.94.2/9999/Mon Jan 1 2009'), {
     version: 'ClamAV 0.94.2/9999/Mon Jan 1 2009',
     commands: null,
   })
-  assert.equal(parseOffer('clamd / ClamAV version 0.60').version, 'ClamAV 0.60')
-  assert.deepEqual(parseOffer('UNKNOWN COMMAND'), { version: null, commands: null })
+  assert.equal(parseCapabilities('clamd / ClamAV version 0.60').version, 'ClamAV 0.60')
+  assert.deepEqual(parseCapabilities('UNKNOWN COMMAND'), { version: null, commands: null })
 })
 
 test('our head line is one Received line that ends in CRLF', () => {
-  assert.match(headLine.toString('latin1'), /^Received: [\x21-\x7e][\x20-\x7e]*\r\n$/)
+  assert.match(receivedLine.toString('latin1'), /^Received: [\x21-\x7e][\x20-\x7e]*\r\n$/)
 })

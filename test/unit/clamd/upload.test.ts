@@ -6,7 +6,7 @@ import { test, type TestContext } from 'node:test'
 import type { MessageSource } from '../../../lib/base/message-source'
 import type { TooLarge } from '../../../lib/clamd/errors'
 import type { Exchange } from '../../../lib/clamd/exchange'
-import { command, headLine } from '../../../lib/clamd/protocol'
+import { command, receivedLine } from '../../../lib/clamd/protocol'
 import { stream } from '../../../lib/clamd/stream'
 import { Upload } from '../../../lib/clamd/upload'
 import { FrameReader } from '../../support/clamd/frames'
@@ -43,12 +43,12 @@ async function rest(far: Socket): Promise<Buffer> {
 interface Options {
   bufferBytes?: number
   maxBytes?: number
-  prologue?: Buffer | null
+  preamble?: Buffer | null
 }
 
-function sender(socket: Socket, { bufferBytes = 8192, maxBytes = Infinity, prologue = null }: Options = {}) {
+function sender(socket: Socket, { bufferBytes = 8192, maxBytes = Infinity, preamble = null }: Options = {}) {
   const refusals: TooLarge[] = []
-  const made = new Upload(socket, { bufferBytes, maxBytes }, prologue, (reason) => refusals.push(reason))
+  const made = new Upload(socket, { bufferBytes, maxBytes }, preamble, (reason) => refusals.push(reason))
   return { made, refusals }
 }
 
@@ -70,27 +70,27 @@ function text(length: number): Buffer {
 }
 
 function withHead(message: Buffer): Buffer {
-  return Buffer.concat([headLine, message])
+  return Buffer.concat([receivedLine, message])
 }
 
 /** The sizes of a message, our line included, that end in and around a boundary of the buffer. */
 function sizesAround(bufferBytes: number): number[] {
-  const boundary = Math.max(1, Math.ceil((headLine.length + 1) / bufferBytes)) * bufferBytes
+  const boundary = Math.max(1, Math.ceil((receivedLine.length + 1) / bufferBytes)) * bufferBytes
   const sizes = [0, 1, 7].flatMap((more) => [-1, 0, 1].map((by) => boundary + more * bufferBytes + by))
-  return [headLine.length, ...sizes].filter((size) => size >= headLine.length)
+  return [receivedLine.length, ...sizes].filter((size) => size >= receivedLine.length)
 }
 
 test('very short lines leave others a turn of the event loop now and then', async (t) => {
   const { socket, far } = await line(t)
-  const { made } = sender(socket, { prologue: command.instream })
+  const { made } = sender(socket, { preamble: command.instream })
   const received = rest(far)
   const message = Buffer.alloc(400_000, '\r\n')
   let turns = 0
-  let most = 0
+  let maxBytes = 0
   for (let at = 0, lines = 0; at < message.length; at += 2) {
     lines++
     if (made.write(message.subarray(at, at + 2))) continue
-    most = Math.max(most, lines)
+    maxBytes = Math.max(maxBytes, lines)
     lines = 0
     const immediate = new Promise((resolve) => setImmediate(resolve))
     await Promise.all([once(made, 'drain'), immediate])
@@ -100,17 +100,17 @@ test('very short lines leave others a turn of the event loop now and then', asyn
   await handedOver(made)
   socket.end()
   assert.ok(turns >= 6, `${turns} turns`)
-  assert.ok(most <= 32 * 1024, `${most} lines in one go`)
+  assert.ok(maxBytes <= 32 * 1024, `${maxBytes} lines in one go`)
   assert.equal((await received).subarray(-4).readUInt32BE(), 0)
 })
 
 for (const bufferBytes of [1, 2, 41, 42, 43, 1000, 8192, 65_532, 65_536, 65_537, 200_000]) {
   test(`frames of ${bufferBytes} bytes: all full but the last, and the end mark behind them`, async (t) => {
     for (const size of sizesAround(bufferBytes)) {
-      const message = text(size - headLine.length)
+      const message = text(size - receivedLine.length)
       for (const pieceBytes of [1 + (size >> 8), 4096, Math.max(1, message.length)]) {
         const { socket, far } = await line(t)
-        const { made } = sender(socket, { bufferBytes, prologue: command.instream })
+        const { made } = sender(socket, { bufferBytes, preamble: command.instream })
         const received = rest(far)
         await feed(made, message, pieceBytes)
         await handedOver(made)
@@ -134,7 +134,7 @@ for (const bufferBytes of [1, 2, 41, 42, 43, 1000, 8192, 65_532, 65_536, 65_537,
 
   test(`bare, from a buffer of ${bufferBytes} bytes: our line, the message, the end`, async (t) => {
     for (const size of sizesAround(bufferBytes)) {
-      const message = text(size - headLine.length)
+      const message = text(size - receivedLine.length)
       const { socket, far } = await line(t)
       const { made } = sender(socket, { bufferBytes })
       const received = rest(far)
@@ -148,18 +148,18 @@ for (const bufferBytes of [1, 2, 41, 42, 43, 1000, 8192, 65_532, 65_536, 65_537,
 
 test('a source that does not wait is served all the same', async (t) => {
   const message = text(3_000_000)
-  for (const prologue of [null, command.instream]) {
+  for (const preamble of [null, command.instream]) {
     const { socket, far } = await line(t)
-    const { made } = sender(socket, { prologue })
+    const { made } = sender(socket, { preamble })
     const received = rest(far)
     for (let at = 0; at < message.length; at += 100_003) made.write(message.subarray(at, at + 100_003))
     made.end()
-    if (prologue) {
+    if (preamble) {
       await handedOver(made)
       socket.end()
     }
     const bytes = await received
-    const content = prologue ? Buffer.concat(new FrameReader().push(bytes.subarray(prologue.length))) : bytes
+    const content = preamble ? Buffer.concat(new FrameReader().push(bytes.subarray(preamble.length))) : bytes
     assert.ok(content.equals(withHead(message)))
   }
 })
@@ -183,7 +183,7 @@ test('many sides that do not read: each sender holds a few parcels, and is in th
   const made = await Promise.all(
     Array.from({ length: 20 }, async () => {
       const { socket } = await line(t)
-      return { socket, to: sender(socket, { prologue: command.instream }).made }
+      return { socket, to: sender(socket, { preamble: command.instream }).made }
     }),
   )
   t.after(() => made.forEach(({ to }) => to.stop()))
@@ -197,13 +197,13 @@ test('many sides that do not read: each sender holds a few parcels, and is in th
 
   const { socket, far } = await line(t)
   far.resume()
-  const { made: alone } = sender(socket, { prologue: command.instream })
+  const { made: alone } = sender(socket, { preamble: command.instream })
   t.after(() => alone.stop())
   for (let taken = 0; taken < 1_000_000; taken += piece.length)
     if (!alone.write(piece)) await once(alone, 'drain')
 })
 
-for (const [protocol, prologue] of [
+for (const [protocol, preamble] of [
   ['STREAM', null],
   ['INSTREAM', command.instream],
 ] as const) {
@@ -211,14 +211,14 @@ for (const [protocol, prologue] of [
     const piece = text(16_384)
     const pieces = 3000
     const { socket, far } = await line(t)
-    const { made } = sender(socket, { prologue })
+    const { made } = sender(socket, { preamble })
     let written = 0
     for (; written < pieces; written++) {
       if (!made.write(piece) && !(await drains(made))) break
     }
     assert.ok(written < pieces, '48 MB, and nobody has read any of it')
     assert.ok(socket.writableLength <= 256 * 1024, `${socket.writableLength} bytes wait in this process`)
-    const taken = made.bytes - headLine.length
+    const taken = made.bytes - receivedLine.length
     assert.equal(taken, (written + 1) * piece.length)
     const inFlight = taken - socket.bytesWritten
     assert.ok(inFlight <= 192 * 1024, `${inFlight} bytes wait in the sender`)
@@ -231,9 +231,9 @@ for (const [protocol, prologue] of [
     await handedOver(made)
     socket.end()
     const bytes = await received
-    const content = prologue ? Buffer.concat(new FrameReader().push(bytes.subarray(prologue.length))) : bytes
-    assert.equal(content.length, headLine.length + pieces * piece.length)
-    for (let at = headLine.length; at < content.length; at += piece.length) {
+    const content = preamble ? Buffer.concat(new FrameReader().push(bytes.subarray(preamble.length))) : bytes
+    assert.equal(content.length, receivedLine.length + pieces * piece.length)
+    for (let at = receivedLine.length; at < content.length; at += piece.length) {
       assert.ok(content.subarray(at, at + piece.length).equals(piece))
     }
   })
@@ -241,33 +241,36 @@ for (const [protocol, prologue] of [
   test(`${protocol}: exactly maxBytes go through`, async (t) => {
     const message = text(100_000)
     const { socket, far } = await line(t)
-    const { made, refusals } = sender(socket, { prologue, maxBytes: headLine.length + message.length })
+    const { made, refusals } = sender(socket, { preamble, maxBytes: receivedLine.length + message.length })
     const received = rest(far)
     await feed(made, message, 1001)
     await handedOver(made)
     socket.end()
     const bytes = await received
-    const content = prologue ? Buffer.concat(new FrameReader().push(bytes.subarray(prologue.length))) : bytes
+    const content = preamble ? Buffer.concat(new FrameReader().push(bytes.subarray(preamble.length))) : bytes
     assert.ok(content.equals(withHead(message)))
     assert.equal(refusals.length, 0)
   })
 
   test(`${protocol}: one byte more is told once, and neither it nor an end is sent`, async (t) => {
-    const maxBytes = headLine.length + 100_000
+    const maxBytes = receivedLine.length + 100_000
     for (const pieceBytes of [1001, 100_000, 100_001]) {
       const message = text(300_000)
       const { socket, far } = await line(t)
-      const { made, refusals } = sender(socket, { prologue, maxBytes })
+      const { made, refusals } = sender(socket, { preamble, maxBytes })
       const received = rest(far)
       await feed(made, message, pieceBytes)
       assert.equal(refusals.length, 1)
-      assert.equal(refusals[0]?.bytes, headLine.length + (Math.floor(100_000 / pieceBytes) + 1) * pieceBytes)
+      assert.equal(
+        refusals[0]?.bytes,
+        receivedLine.length + (Math.floor(100_000 / pieceBytes) + 1) * pieceBytes,
+      )
       assert.equal(made.complete, false)
       assert.equal(socket.writableEnded, false)
       socket.end()
       const bytes = await received
       const frames = new FrameReader()
-      const content = prologue ? Buffer.concat(frames.push(bytes.subarray(prologue.length))) : bytes
+      const content = preamble ? Buffer.concat(frames.push(bytes.subarray(preamble.length))) : bytes
       assert.equal(frames.state, 'open')
       assert.ok(content.length <= maxBytes)
       assert.ok(withHead(message).subarray(0, content.length).equals(content))
@@ -277,7 +280,7 @@ for (const [protocol, prologue] of [
   test(`${protocol}: after stop nothing more is sent, and the socket is left alone`, async (t) => {
     const { socket, far } = await line(t)
     const listeners = socket.listenerCount('drain')
-    const { made } = sender(socket, { prologue })
+    const { made } = sender(socket, { preamble })
     made.write(text(1_000_000))
     made.stop()
     assert.equal(socket.listenerCount('drain'), listeners)
@@ -292,7 +295,7 @@ for (const [protocol, prologue] of [
 
   test(`${protocol}: what the system did not take is not complete`, async (t) => {
     const { socket } = await line(t)
-    const { made } = sender(socket, { prologue })
+    const { made } = sender(socket, { preamble })
     made.write(text(1000))
     socket.destroy()
     made.end()
@@ -303,7 +306,7 @@ for (const [protocol, prologue] of [
 
   test(`${protocol}: a message in the socket's queue is not complete before it has left it`, async (t) => {
     const { socket, far } = await line(t)
-    const { made } = sender(socket, { prologue })
+    const { made } = sender(socket, { preamble })
     const message = text(30_000_000)
     made.write(message)
     made.end()
@@ -341,7 +344,7 @@ class NotedSocket extends EventEmitter {
 
 function noted(bufferBytes = 8192) {
   const socket = new NotedSocket()
-  const { made } = sender(socket as unknown as Socket, { bufferBytes, prologue: command.instream })
+  const { made } = sender(socket as unknown as Socket, { bufferBytes, preamble: command.instream })
   return { socket, made }
 }
 
@@ -357,7 +360,7 @@ function contentOf(writes: readonly Buffer[]): Buffer {
   const frames = new FrameReader()
   const content = Buffer.concat(frames.push(bytes.subarray(command.instream.length)))
   assert.equal(frames.state, 'done')
-  return content.subarray(headLine.length)
+  return content.subarray(receivedLine.length)
 }
 
 for (const lineBytes of [1, 76, 998]) {
@@ -508,8 +511,8 @@ test('a STREAM whose data connection is closed too early leaves its turn at once
   await once(clamd, 'listening')
   let closed = 0
   const message: MessageSource = {
-    least: 1_000_000,
-    most: 1_000_000,
+    minBytes: 1_000_000,
+    maxBytes: 1_000_000,
     open: (sink) => Promise.resolve(void sink.write(text(300_000))),
     close: () => closed++,
   }

@@ -83,7 +83,10 @@ async function messagesIn(file: string, isMail = false): Promise<string[]> {
     const text = Buffer.concat(parts).toString('latin1')
     const again = await measure(message, new AbortController().signal)
     assert.equal(again, text.length, 'it cannot be read twice')
-    assert.ok(message.least <= again && again <= message.most, `${message.least} ${again} ${message.most}`)
+    assert.ok(
+      message.minBytes <= again && again <= message.maxBytes,
+      `${message.minBytes} ${again} ${message.maxBytes}`,
+    )
     found.push(text)
   }
   return found

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import { test } from 'node:test'
-import { Wrong } from '../../../lib/base/invalid'
+import { Invalid } from '../../../lib/base/invalid'
 import {
   type Envelope,
   exemptedBy,
@@ -22,7 +22,7 @@ const mailbox = (address: string): Mailbox => new Address(`<${address}>`)
 function entries(...lines: string[]): Exemption[] {
   return lines.map((line) => {
     const entry = parseExemption(entryIn(line))
-    assert.ok(!(entry instanceof Wrong), line)
+    assert.ok(!(entry instanceof Invalid), line)
     return entry
   })
 }
@@ -203,7 +203,7 @@ const wrong: [line: string, why: RegExp][] = [
 for (const [line, why] of wrong) {
   test(`"${line}" is refused`, () => {
     const entry = parseExemption(line)
-    assert.ok(entry instanceof Wrong)
+    assert.ok(entry instanceof Invalid)
     assert.match(entry.why, why)
   })
 }

@@ -63,7 +63,7 @@ test('an empty ini gives the defaults of the contract', () => {
       maxConcurrent: 0,
     },
     startup: { maxPings: 6, pingIntervalMs: 30_000 },
-    proof: { selfTest: 'full', maxSignatureAgeMs: 3 * 86_400_000 },
+    health: { selfTest: 'full', maxSignatureAgeMs: 3 * 86_400_000 },
     rules: {
       infected: actionOf('reject'),
       authenticated: actionOf('reject'),

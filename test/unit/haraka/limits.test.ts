@@ -1,7 +1,7 @@
 // Which of Haraka's limits do not go with the settings.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { bytesLimit, inactivityLimit, misfits } from '../../../lib/haraka/limits'
+import { bytesLimit, inactivityLimit, limitConflicts } from '../../../lib/haraka/limits'
 import type { ScanSettings } from '../../../lib/scan/scan-state'
 
 const scan = { maxBytes: 1000, scanMs: 60_000 } as ScanSettings
@@ -9,14 +9,17 @@ const fits = { takesLarger: false, mayBeUnfinished: false, mayBreakOff: false }
 
 test('what fits, and each misfit by itself', () => {
   const seen = { bytes: 1000, inactivityMs: 60_001 }
-  assert.deepEqual(misfits(scan, seen), fits)
-  assert.deepEqual(misfits(scan, { bytes: null, inactivityMs: null }), fits)
+  assert.deepEqual(limitConflicts(scan, seen), fits)
+  assert.deepEqual(limitConflicts(scan, { bytes: null, inactivityMs: null }), fits)
   for (const bytes of [0, 1001]) {
-    assert.deepEqual(misfits(scan, { ...seen, bytes }), { ...fits, takesLarger: true })
+    assert.deepEqual(limitConflicts(scan, { ...seen, bytes }), { ...fits, takesLarger: true })
   }
-  assert.deepEqual(misfits(scan, { ...seen, inactivityMs: 60_000 }), { ...fits, mayBreakOff: true })
+  assert.deepEqual(limitConflicts(scan, { ...seen, inactivityMs: 60_000 }), { ...fits, mayBreakOff: true })
   const long = { ...scan, scanMs: 120_000 }
-  assert.deepEqual(misfits(long, { bytes: null, inactivityMs: null }), { ...fits, mayBeUnfinished: true })
+  assert.deepEqual(limitConflicts(long, { bytes: null, inactivityMs: null }), {
+    ...fits,
+    mayBeUnfinished: true,
+  })
 })
 
 test("limits are read from Haraka's files as Haraka takes them", () => {

@@ -85,8 +85,8 @@ for (const spoolAfter of [-1, 0]) {
       assert.ok(first.toString('latin1').startsWith('Subject: x\r\n') || name === 'nothing but dots')
       assert.ok(first.includes('X-Added: yes\r\n'))
       assert.ok(
-        message.least <= first.length && first.length <= message.most,
-        `${message.least} ${first.length} ${message.most}`,
+        message.minBytes <= first.length && first.length <= message.maxBytes,
+        `${message.minBytes} ${first.length} ${message.maxBytes}`,
       )
     })
   }
@@ -98,12 +98,12 @@ test('a line with a single dot in front has two readings, each within the bounds
     const message = new TransactionMessage(transaction, 0)
     const bodyOf = async (one: MessageSource) => {
       const bytes = await readAll(one)
-      assert.ok(one.least <= bytes.length && bytes.length <= one.most)
+      assert.ok(one.minBytes <= bytes.length && bytes.length <= one.maxBytes)
       return bytes.toString('latin1').split('\r\n\r\n')[1]
     }
-    const relayed = await bodyOf(message)
-    const other = message.otherwise()
-    return [relayed, other && (await bodyOf(other)), other?.otherwise?.() ?? null]
+    const unstuffed = await bodyOf(message)
+    const other = message.alternative()
+    return [unstuffed, other && (await bodyOf(other)), other?.alternative?.() ?? null]
   }
   assert.deepEqual(await ends(['.x', '..y', '...z', 'a.b']), [
     'x\r\n.y\r\n..z\r\na.b\r\n',

@@ -1,58 +1,63 @@
 // What is said of a proof, in the log and by the command `check`: the same judgement, and the same advice.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Failure } from '../../../lib/clamd/errors'
-import { oddities, sightOf } from '../../../lib/health/diagnosis'
-import { newsOf } from '../../../lib/health/log-lines'
-import type { Proof } from '../../../lib/hosts/host-state'
+import { ClamdError } from '../../../lib/clamd/errors'
+import { warnings, detectionOf } from '../../../lib/health/diagnosis'
+import { logLinesFor } from '../../../lib/health/log-lines'
+import type { SelfTestResult } from '../../../lib/hosts/host-state'
 
 const maxBytes = 25 * 1024 * 1024
-const well: Proof = {
+const well: SelfTestResult = {
   findsTestFile: true,
-  provenBytes: maxBytes,
-  provesMaxBytes: true,
+  maxScannableBytes: maxBytes,
+  coversMaxSize: true,
   missed: null,
   alarm: null,
-  tellsLimits: true,
+  reportsLimits: true,
   probes: 4,
   sentBytes: maxBytes,
   ms: 505,
 }
-const blind: Proof = { ...well, findsTestFile: false, provenBytes: null, missed: 'stream: OK' }
-const partly: Proof = { ...well, provenBytes: 1_000_000, provesMaxBytes: false, missed: 'stream: OK' }
-const odd: Proof = { ...well, alarm: { kind: 'found', text: 'All FOUND' }, tellsLimits: false }
-const mute: Proof = { ...well, alarm: { kind: 'failed', text: 'reply: time-out' } }
+const blind: SelfTestResult = { ...well, findsTestFile: false, maxScannableBytes: null, missed: 'stream: OK' }
+const partly: SelfTestResult = {
+  ...well,
+  maxScannableBytes: 1_000_000,
+  coversMaxSize: false,
+  missed: 'stream: OK',
+}
+const odd: SelfTestResult = { ...well, alarm: { kind: 'found', text: 'All FOUND' }, reportsLimits: false }
+const mute: SelfTestResult = { ...well, alarm: { kind: 'failed', text: 'reply: time-out' } }
 
 test('what each proof comes to', () => {
-  for (const [proof, kinds] of [
+  for (const [selfTest, kinds] of [
     [well, ['whole']],
-    [{ ...well, provenBytes: null, provesMaxBytes: false }, ['finds']],
+    [{ ...well, maxScannableBytes: null, coversMaxSize: false }, ['finds']],
     [blind, ['blind']],
     [partly, ['partly']],
     [odd, ['whole', 'alarmed', 'silent']],
     [mute, ['whole', 'mute']],
-    [{ ...well, tellsLimits: null }, ['whole']],
+    [{ ...well, reportsLimits: null }, ['whole']],
   ] as const)
     assert.deepEqual(
-      [sightOf(proof, maxBytes), ...oddities(proof)].map(({ kind }) => kind),
+      [detectionOf(selfTest, maxBytes), ...warnings(selfTest)].map(({ kind }) => kind),
       kinds,
     )
 })
 
 test('the log gives the advice that check gives', () => {
-  for (const proof of [blind, partly, odd, mute]) {
-    const log = newsOf(proof, null, null, maxBytes)
+  for (const selfTest of [blind, partly, odd, mute]) {
+    const log = logLinesFor(selfTest, null, null, maxBytes)
       .map(({ text }) => text)
       .join('\n')
-    for (const { text, remedy } of [sightOf(proof, maxBytes), ...oddities(proof)])
+    for (const { text, remedy } of [detectionOf(selfTest, maxBytes), ...warnings(selfTest)])
       if (remedy !== null)
         assert.ok(log.includes(text) && log.includes(remedy.slice(1)), `${log}\n${text}\n${remedy}`)
   }
 })
 
 test('the lines of docs/operations.md', () => {
-  const lines = (proof: Proof, before: Proof | null = null) =>
-    newsOf(proof, null, before, maxBytes).map(({ level, text }) => `${level} ${text}`)
+  const lines = (selfTest: SelfTestResult, before: SelfTestResult | null = null) =>
+    logLinesFor(selfTest, null, before, maxBytes).map(({ level, text }) => `${level} ${text}`)
   assert.deepEqual(lines(well), ['info scans to the end: EICAR found in 25MB (4 probes, 25MB, 505 ms)'])
   assert.match(
     lines(blind).join(),
@@ -66,12 +71,17 @@ test('the lines of docs/operations.md', () => {
 })
 
 test('what is as before is no news', () => {
-  const told = (proof: Proof, before: Proof) => newsOf(proof, null, before, maxBytes).length
-  for (const proof of [well, blind, partly, odd, mute]) assert.equal(told(proof, { ...proof, ms: 1 }), 0)
-  assert.equal(told({ ...partly, provenBytes: 999_999 }, partly), 1)
+  const told = (selfTest: SelfTestResult, before: SelfTestResult) =>
+    logLinesFor(selfTest, null, before, maxBytes).length
+  for (const selfTest of [well, blind, partly, odd, mute])
+    assert.equal(told(selfTest, { ...selfTest, ms: 1 }), 0)
+  assert.equal(told({ ...partly, maxScannableBytes: 999_999 }, partly), 1)
   assert.equal(told(odd, well), 2)
   assert.equal(told(well, odd), 0)
-  const failure = new Failure('port', 'none is free')
-  assert.match(newsOf(well, failure, null, maxBytes)[1]?.text ?? '', /^gets mail by INSTREAM, STREAM came /)
-  assert.deepEqual(newsOf(well, failure, well, maxBytes), [])
+  const failure = new ClamdError('port', 'none is free')
+  assert.match(
+    logLinesFor(well, failure, null, maxBytes)[1]?.text ?? '',
+    /^gets mail by INSTREAM, STREAM came /,
+  )
+  assert.deepEqual(logLinesFor(well, failure, well, maxBytes), [])
 })

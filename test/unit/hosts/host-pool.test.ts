@@ -2,35 +2,35 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Address, Host } from '../../../lib/clamd/address'
-import { parseEngine } from '../../../lib/clamd/version'
-import { Hosts, type HostSettings } from '../../../lib/hosts/host-pool'
-import type { Proof } from '../../../lib/hosts/host-state'
+import { parseVersion } from '../../../lib/clamd/version'
+import { HostPool, type HostSettings } from '../../../lib/hosts/host-pool'
+import type { SelfTestResult } from '../../../lib/hosts/host-state'
 import { Lease } from '../../../lib/hosts/lease'
 
 const never = new AbortController().signal
 
 function setUp(hosts: readonly Host[], settings: Partial<HostSettings> = {}, start = 0, proofMs = 0) {
-  const world = {
+  const system = {
     time: 0,
-    names: {} as Record<string, readonly string[] | Error>,
+    resolver: {} as Record<string, readonly string[] | Error>,
     lookups: [] as string[],
     warnings: [] as string[],
     news: [] as string[],
   }
-  const list = new Hosts(
+  const list = new HostPool(
     { hosts, restMs: 30_000, resolveMs: 60_000, connectMs: 5000, maxConcurrent: 0, ...settings },
     {
       lookup: (name) => {
-        world.lookups.push(name)
-        const found = world.names[name] ?? new Error('ENOTFOUND')
+        system.lookups.push(name)
+        const found = system.resolver[name] ?? new Error('ENOTFOUND')
         return found instanceof Error ? Promise.reject(found) : Promise.resolve(found)
       },
-      now: () => world.time,
+      now: () => system.time,
       random: () => start / 2 ** 31,
-      warn: (text) => world.warnings.push(text),
+      warn: (text) => system.warnings.push(text),
     },
     proofMs,
-    (address, news) => world.news.push(`${'host' in address ? address.host : address.path} ${news}`),
+    (address, news) => system.news.push(`${'host' in address ? address.host : address.path} ${news}`),
   )
   const take = async (tried: readonly string[] = []): Promise<Lease> => {
     const lease = await list.take(new Set(tried), never)
@@ -43,7 +43,7 @@ function setUp(hosts: readonly Host[], settings: Partial<HostSettings> = {}, sta
     lease.done(outcome)
     return lease.text.replace(/:3310$/, '')
   }
-  return { list, world, take, use }
+  return { list, system, take, use }
 }
 
 const three: Host[] = ['10.0.0.1', '10.0.0.2', '10.0.0.3'].map((host) => ({ host, port: 3310 }))
@@ -74,22 +74,22 @@ test('a message is given each address once, then none', async () => {
 })
 
 test('a failed address is asked last until its rest is over', async () => {
-  const { use, take, world } = setUp(three)
+  const { use, take, system } = setUp(three)
   assert.equal(await use('failed'), '10.0.0.1')
   const others = [await use(), await use(), await use(), await use()]
   assert.deepEqual(others.sort(), ['10.0.0.2', '10.0.0.2', '10.0.0.3', '10.0.0.3'])
   const last = await take(['10.0.0.2:3310', '10.0.0.3:3310'])
   assert.equal(last.text, '10.0.0.1:3310', 'it is still asked when nobody else is left')
   last.done('failed')
-  world.time += 30_000
+  system.time += 30_000
   const back = new Set([await use(), await use(), await use()])
   assert.ok(back.has('10.0.0.1'))
 })
 
 test('after the rest one message tries the address; the others wait for what it finds', async () => {
-  const { use, take, world } = setUp(three.slice(0, 2))
+  const { use, take, system } = setUp(three.slice(0, 2))
   assert.equal(await use('failed'), '10.0.0.1')
-  world.time += 30_000
+  system.time += 30_000
   const leases = [await take(), await take(), await take(), await take()]
   assert.equal(leases.filter(({ text }) => text === '10.0.0.1:3310').length, 1)
   leases.find(({ text }) => text === '10.0.0.1:3310')?.done('worked')
@@ -98,9 +98,9 @@ test('after the rest one message tries the address; the others wait for what it 
 })
 
 test('a message that is dropped while it tries an address leaves that to the next one', async () => {
-  const { use, take, world } = setUp(three.slice(0, 2))
+  const { use, take, system } = setUp(three.slice(0, 2))
   assert.equal(await use('failed'), '10.0.0.1')
-  world.time += 30_000
+  system.time += 30_000
   const before = [await take(), await take()]
   for (const lease of before) lease.done('neither')
   const after = [await take(), await take()]
@@ -117,10 +117,10 @@ test('a message that is dropped says nothing of a failure that came meanwhile', 
 })
 
 test('when all rest, all are tried, the one that has rested longest first', async () => {
-  const { use, take, world } = setUp(three)
+  const { use, take, system } = setUp(three)
   for (let i = 0; i < 3; i++) {
     await use('failed')
-    world.time += 1000
+    system.time += 1000
   }
   const first = await take()
   assert.equal(first.text, '10.0.0.1:3310')
@@ -154,11 +154,11 @@ test('while none has been reached yet, one message tries each, and the next ones
 })
 
 test('when it has taken a moment, it is not waited for any longer', async () => {
-  const { take, world } = setUp(three)
+  const { take, system } = setUp(three)
   for (let n = 0; n < 3; n++) await take()
   const later = take()
   await settled()
-  world.time += 101
+  system.time += 101
   assert.equal((await later).text, '10.0.0.1:3310')
 })
 
@@ -197,9 +197,9 @@ test('a scan that was too long in coming counts against an address that finished
 })
 
 test('where a connection is still being made, others go elsewhere if they can', async () => {
-  const { take, world } = setUp(three)
+  const { take, system } = setUp(three)
   const next = async () => {
-    world.time += 60
+    system.time += 60
     const lease = await take()
     return { lease, host: lease.text.replace(/:3310$/, '') }
   }
@@ -221,21 +221,21 @@ test('where a connection is still being made, others go elsewhere if they can', 
 })
 
 test('an address that has scans and finishes none is spared others for as long as there are better ones', async () => {
-  const { take, use, world } = setUp(three)
+  const { take, use, system } = setUp(three)
   const others = ['10.0.0.2:3310', '10.0.0.3:3310']
   const stuck = [await take(), await take(others)]
   for (const lease of stuck) {
     assert.equal(lease.text, '10.0.0.1:3310')
     lease.reached()
   }
-  world.time += 1999
+  system.time += 1999
   const busy = [await use(), await use(), await use()]
   assert.deepEqual(busy.sort(), ['10.0.0.1', '10.0.0.2', '10.0.0.3'])
-  world.time += 1999
+  system.time += 1999
   const stillBusy = await take(others)
   assert.equal(stillBusy.text, '10.0.0.1:3310', 'it has finished one 1999 ms ago')
   stillBusy.reached()
-  world.time += 1
+  system.time += 1
   const order = [await use(), await use(), await use(), await use()]
   assert.deepEqual(order.sort(), ['10.0.0.2', '10.0.0.2', '10.0.0.3', '10.0.0.3'])
   const last = await take(others)
@@ -247,23 +247,23 @@ test('an address that has scans and finishes none is spared others for as long a
 })
 
 test('one slow scan and a lull: the address gets another message, and two seconds to show that it moves', async () => {
-  const { take, use, world } = setUp(three.slice(0, 2))
+  const { take, use, system } = setUp(three.slice(0, 2))
   const slow = await take()
   slow.reached()
-  world.time += 5000
+  system.time += 5000
   const next = await take(['10.0.0.2:3310'])
   next.reached()
-  world.time += 1999
+  system.time += 1999
   assert.ok([await use(), await use()].includes('10.0.0.1'))
   slow.done('worked')
   next.done('worked')
 })
 
 test('an address whose scans were given up by their clients is not taken to move', async () => {
-  const { take, use, world } = setUp(three.slice(0, 2))
+  const { take, use, system } = setUp(three.slice(0, 2))
   const leases = [await take(), await take(['10.0.0.2:3310']), await take(['10.0.0.2:3310'])]
   for (const lease of leases) lease.reached()
-  world.time += 2000
+  system.time += 2000
   leases.pop()?.done('neither')
   assert.deepEqual([await use(), await use()], ['10.0.0.2', '10.0.0.2'])
   for (const lease of leases) lease.done('neither')
@@ -275,21 +275,21 @@ test('what the self test came about by is spoken first, also after a failure', a
   const { list, take } = setUp(three.slice(0, 1))
   const [address] = three as [Address]
   list.report(address, 'worked', 'stream')
-  list.learn(address, { provenProtocol: 'instream' })
+  list.learn(address, { verifiedProtocol: 'instream' })
   const lease = await take()
   assert.equal(lease.protocol, 'instream')
   lease.done('failed')
   assert.equal((await take()).protocol, 'instream')
   list.report(address, 'worked', 'stream')
   assert.equal((await take()).protocol, 'instream')
-  list.learn(address, { provenProtocol: null })
+  list.learn(address, { verifiedProtocol: null })
   list.report(address, 'worked', 'stream')
   assert.equal((await take()).protocol, 'stream')
 })
 
 test('who waits for a proof looks again when somebody else finds that there is nobody', async () => {
-  const { list, world } = setUp(three.slice(0, 2), {}, 0, 10_000)
-  world.time = 1
+  const { list, system } = setUp(three.slice(0, 2), {}, 0, 10_000)
+  system.time = 1
   const waiting = list.take(new Set(), never)
   await settled()
   for (const address of three.slice(0, 2) as Address[]) list.report(address, 'failed', null)
@@ -320,13 +320,13 @@ test('max_concurrent: the next address with room, else wait for room', async () 
 })
 
 test('who waits for room gets an address whose rest is over meanwhile', async () => {
-  const { list, world, take } = setUp(three.slice(0, 2), { maxConcurrent: 1, restMs: 20 })
+  const { list, system, take } = setUp(three.slice(0, 2), { maxConcurrent: 1, restMs: 20 })
   await list.addresses(never)
   list.report({ host: '10.0.0.1', port: 3310 }, 'failed', null)
   assert.equal((await take()).text, '10.0.0.2:3310', 'and there it stays')
   const waiting = list.take(new Set(), AbortSignal.timeout(5000))
   await settled()
-  world.time = 20
+  system.time = 20
   assert.equal((await waiting)?.text, '10.0.0.1:3310')
 })
 
@@ -355,13 +355,13 @@ test('a waiting message is not given an address that it has tried', async () => 
 
 test('a name stands for every address it resolves to, each address once', async () => {
   const name: Host = { name: 'clamd.test', port: 3310 }
-  const { list, world } = setUp([
+  const { list, system } = setUp([
     name,
     { host: '10.0.0.1', port: 3310 },
     { host: '10.0.0.1', port: 3311 },
     { path: '/s' },
   ])
-  world.names['clamd.test'] = ['10.0.0.1', '::1']
+  system.resolver['clamd.test'] = ['10.0.0.1', '::1']
   assert.deepEqual(await list.addresses(never), [
     { host: '10.0.0.1', port: 3310 },
     { host: '::1', port: 3310 },
@@ -371,44 +371,44 @@ test('a name stands for every address it resolves to, each address once', async 
 })
 
 test('names are looked up again after resolve_interval; addresses come and go', async () => {
-  const { use, world } = setUp([{ name: 'clamd.test', port: 3310 }])
-  world.names['clamd.test'] = ['10.0.0.1']
+  const { use, system } = setUp([{ name: 'clamd.test', port: 3310 }])
+  system.resolver['clamd.test'] = ['10.0.0.1']
   assert.equal(await use(), '10.0.0.1')
-  world.names['clamd.test'] = ['10.0.0.2', '10.0.0.3']
+  system.resolver['clamd.test'] = ['10.0.0.2', '10.0.0.3']
   assert.equal(await use(), '10.0.0.1')
-  assert.equal(world.lookups.length, 1)
-  world.time += 60_000
+  assert.equal(system.lookups.length, 1)
+  system.time += 60_000
   await use()
   await settled()
   assert.deepEqual([await use(), await use()].sort(), ['10.0.0.2', '10.0.0.3'])
 })
 
 test('after a failure names are looked up at once, and a new address gets the message', async () => {
-  const { list, take, world } = setUp([{ name: 'clamd.test', port: 3310 }])
-  world.names['clamd.test'] = ['10.0.0.1']
+  const { list, take, system } = setUp([{ name: 'clamd.test', port: 3310 }])
+  system.resolver['clamd.test'] = ['10.0.0.1']
   const old = await take()
-  world.names['clamd.test'] = ['10.0.0.2']
-  world.time += 1000
+  system.resolver['clamd.test'] = ['10.0.0.2']
+  system.time += 1000
   old.done('failed')
   assert.equal((await list.take(new Set([old.text]), never))?.text, '10.0.0.2:3310')
 })
 
 test('a name that cannot be looked up keeps its addresses, and the log says so', async () => {
-  const { use, world } = setUp([{ name: 'clamd.test', port: 3310 }])
-  world.names['clamd.test'] = ['10.0.0.1']
+  const { use, system } = setUp([{ name: 'clamd.test', port: 3310 }])
+  system.resolver['clamd.test'] = ['10.0.0.1']
   await use()
-  world.names['clamd.test'] = new Error('SERVFAIL')
-  world.time += 60_000
+  system.resolver['clamd.test'] = new Error('SERVFAIL')
+  system.time += 60_000
   await use()
   await settled()
   assert.equal(await use(), '10.0.0.1')
-  assert.match(world.warnings.join(), /clamd\.test.*SERVFAIL/)
+  assert.match(system.warnings.join(), /clamd\.test.*SERVFAIL/)
 })
 
 test('no address at all is null, and the next message looks again', async () => {
-  const { list, use, world } = setUp([{ name: 'clamd.test', port: 3310 }])
+  const { list, use, system } = setUp([{ name: 'clamd.test', port: 3310 }])
   assert.equal(await list.take(new Set(), never), null)
-  world.names['clamd.test'] = ['10.0.0.1']
+  system.resolver['clamd.test'] = ['10.0.0.1']
   assert.equal(await use(), '10.0.0.1')
 })
 
@@ -425,14 +425,14 @@ test('what was learnt of an address is kept while it works and forgotten when it
   assert.equal((await take()).protocol, 'stream')
 })
 
-function proofOf(provenBytes: number | null, findsTestFile = true): Proof {
+function proofOf(maxScannableBytes: number | null, findsTestFile = true): SelfTestResult {
   return {
     findsTestFile,
-    provenBytes,
-    provesMaxBytes: false,
+    maxScannableBytes,
+    coversMaxSize: false,
     missed: null,
     alarm: null,
-    tellsLimits: null,
+    reportsLimits: null,
     probes: 1,
     sentBytes: 1,
     ms: 1,
@@ -443,23 +443,23 @@ const [first, second, third] = three as [Address, Address, Address]
 test('an untrusted address gets no mail, not even when it is the last; trusted again, it does', async () => {
   const { list, use } = setUp(three.slice(0, 2))
   // What is learnt before the list is made counts as well.
-  list.learn(first, { proof: proofOf(null, false) })
+  list.learn(first, { selfTest: proofOf(null, false) })
   assert.deepEqual([await use(), await use()], ['10.0.0.2', '10.0.0.2'])
   assert.equal(list.states()[0]?.state, 'untrusted')
   assert.equal(await list.take(new Set(['10.0.0.2:3310']), never), null)
   assert.deepEqual(list.passedOver(1), { untrusted: ['10.0.0.1:3310'], tooSmall: [] })
   // Answering is not enough, and failing changes nothing.
   list.report(first, 'worked', null)
-  list.learn(first, { proof: null })
+  list.learn(first, { selfTest: null })
   assert.equal(list.states()[0]?.state, 'untrusted')
-  list.learn(first, { proof: proofOf(null) })
+  list.learn(first, { selfTest: proofOf(null) })
   assert.deepEqual([await use(), await use()].sort(), ['10.0.0.1', '10.0.0.2'])
 })
 
 test('a message goes where it is proven to be scanned, or where nothing is known', async () => {
   const { list } = setUp(three)
-  list.learn(first, { proof: proofOf(1000) })
-  list.learn(second, { proof: proofOf(2000) })
+  list.learn(first, { selfTest: proofOf(1000) })
+  list.learn(second, { selfTest: proofOf(2000) })
   const takers = async (bytes: number) => {
     const tried = new Set<string>()
     for (
@@ -473,32 +473,32 @@ test('a message goes where it is proven to be scanned, or where nothing is known
     return [...tried].map((text) => text.replace(/:3310$/, '')).sort()
   }
   assert.deepEqual(await takers(1000), ['10.0.0.1', '10.0.0.2', '10.0.0.3'])
-  assert.equal(list.leastProvenBytes, 1000)
+  assert.equal(list.minScannableBytes, 1000)
   assert.deepEqual(await takers(1001), ['10.0.0.2', '10.0.0.3'])
   assert.deepEqual(await takers(2001), ['10.0.0.3'])
-  list.learn(third, { proof: proofOf(500) })
+  list.learn(third, { selfTest: proofOf(500) })
   assert.deepEqual(await takers(2001), [])
   assert.equal(list.passedOver(2001).tooSmall.length, 3)
 })
 
 test('what was proven of an address lasts while a name server leaves it out', async () => {
-  const { list, world } = setUp([{ name: 'clamd.example', port: 3310 }], { resolveMs: 1000 })
+  const { list, system } = setUp([{ name: 'clamd.example', port: 3310 }], { resolveMs: 1000 })
   const resolveTo = async (...addresses: string[]) => {
-    world.names['clamd.example'] = addresses
-    world.time += 1000
+    system.resolver['clamd.example'] = addresses
+    system.time += 1000
     await list.take(new Set(), never)
     await settled()
   }
   await resolveTo('10.0.0.1', '10.0.0.2', '10.0.0.3')
-  list.learn(first, { proof: proofOf(1000) })
-  list.learn(second, { proof: proofOf(null, false) })
+  list.learn(first, { selfTest: proofOf(1000) })
+  list.learn(second, { selfTest: proofOf(null, false) })
   await resolveTo('10.0.0.3')
   // Another process still sees it.
-  list.learn(first, { engine: parseEngine('ClamAV 1.4.6') })
+  list.learn(first, { engine: parseVersion('ClamAV 1.4.6') })
   await resolveTo('10.0.0.1', '10.0.0.2')
   assert.equal(await list.take(new Set(), never, 1001), null)
   assert.deepEqual(
-    list.states().map(({ state, engine, provenBytes }) => [state, engine?.release, provenBytes]),
+    list.states().map(({ state, engine, maxScannableBytes }) => [state, engine?.release, maxScannableBytes]),
     [
       ['up', 'ClamAV 1.4.6', 1000],
       ['untrusted', undefined, null],
@@ -507,15 +507,15 @@ test('what was proven of an address lasts while a name server leaves it out', as
 })
 
 test('max_concurrent counts scans at an address that a name server left out for a moment', async () => {
-  const { list, world, take } = setUp([{ name: 'clamd.example', port: 3310 }], {
+  const { list, system, take } = setUp([{ name: 'clamd.example', port: 3310 }], {
     maxConcurrent: 1,
     resolveMs: 1000,
   })
-  world.names['clamd.example'] = ['10.0.0.1']
+  system.resolver['clamd.example'] = ['10.0.0.1']
   const scan = await take()
   for (const addresses of [['10.0.0.2'], ['10.0.0.1']]) {
-    world.names['clamd.example'] = addresses
-    world.time += 1000
+    system.resolver['clamd.example'] = addresses
+    system.time += 1000
     await list.take(new Set(['10.0.0.1:3310', '10.0.0.2:3310']), never)
     await settled()
   }
@@ -532,9 +532,9 @@ test('in the first moments a message waits for a proof, and no longer than that'
   const { list } = setUp(three.slice(0, 2), {}, 0, 10_000)
   const taken = list.take(new Set(), never)
   await settled()
-  list.learn(second, { proof: proofOf(null) })
+  list.learn(second, { selfTest: proofOf(null) })
   assert.equal((await taken)?.text, '10.0.0.2:3310', 'not the first in turn, but the first that is proven')
-  list.learn(first, { proof: null })
+  list.learn(first, { selfTest: null })
   assert.equal(
     (await list.take(new Set(), never))?.text,
     '10.0.0.1:3310',
@@ -550,7 +550,7 @@ test('a message that waits for a proof obeys its budget, and is sent when the ti
   await assert.rejects(impatient, /budget over/)
 
   const late = setUp(three.slice(0, 1), {}, 0, 10_000)
-  late.world.time = 10_000
+  late.system.time = 10_000
   assert.equal((await late.list.take(new Set(), never))?.text, '10.0.0.1:3310')
 })
 
@@ -562,67 +562,67 @@ test('an address that failed is not waited for', async () => {
 })
 
 test('who asks is told of an address that fails, and of one that is back, once', async () => {
-  const { use, take, world } = setUp(three.slice(0, 1))
+  const { use, take, system } = setUp(three.slice(0, 1))
   await use('failed')
   await use('failed')
   // Each time, for another process may have seen it work in between.
-  assert.deepEqual(world.news, ['10.0.0.1 failed', '10.0.0.1 failed'])
+  assert.deepEqual(system.news, ['10.0.0.1 failed', '10.0.0.1 failed'])
   await use()
   await use()
-  assert.deepEqual(world.news.slice(2), ['10.0.0.1 back'])
+  assert.deepEqual(system.news.slice(2), ['10.0.0.1 back'])
   const lease = await take()
-  lease.vouch(false, lease.doubts)
+  lease.recordCheck(false, lease.failureEpoch)
   lease.done('failed')
-  assert.equal(world.news.at(-1), '10.0.0.1 untrusted')
+  assert.equal(system.news.at(-1), '10.0.0.1 untrusted')
 })
 
 test('an address that failed is doubted until it finds the test file, whatever it finishes meanwhile', async () => {
   const { list, take, use } = setUp(three.slice(0, 1))
-  list.learn(first, { proof: proofOf(null) })
+  list.learn(first, { selfTest: proofOf(null) })
   const before = await take()
-  assert.ok(before.isVouchedFor)
+  assert.ok(before.isVerified)
   await use('failed')
   before.done('worked')
   const after = await take()
-  assert.equal(after.isVouchedFor, false, 'the scan that came to its end was that of the daemon before')
-  const { doubts } = after
+  assert.equal(after.isVerified, false, 'the scan that came to its end was that of the daemon before')
+  const { failureEpoch } = after
   await use('failed')
-  after.vouch(true, doubts)
-  assert.equal(after.isVouchedFor, false, 'it has failed since the test file was sent')
-  after.vouch(true, after.doubts)
-  assert.ok(after.isVouchedFor)
+  after.recordCheck(true, failureEpoch)
+  assert.equal(after.isVerified, false, 'it has failed since the test file was sent')
+  after.recordCheck(true, after.failureEpoch)
+  assert.ok(after.isVerified)
   after.done('worked')
-  list.learn(first, { isDoubted: true })
-  assert.equal((await take()).isVouchedFor, false, 'another process has seen it fail')
+  list.learn(first, { hasFailedElsewhere: true })
+  assert.equal((await take()).isVerified, false, 'another process has seen it fail')
 })
 
 test('a test file that was sent before an address was found blind does not make it trusted', async () => {
   const { list, take } = setUp(three.slice(0, 1))
-  list.learn(first, { proof: proofOf(null) })
-  list.learn(first, { isDoubted: true })
+  list.learn(first, { selfTest: proofOf(null) })
+  list.learn(first, { hasFailedElsewhere: true })
   const [early, later] = [await take(), await take()]
-  const { doubts } = early
-  list.learn(first, { proof: { ...proofOf(null), findsTestFile: false } })
-  early.vouch(true, doubts)
+  const { failureEpoch } = early
+  list.learn(first, { selfTest: { ...proofOf(null), findsTestFile: false } })
+  early.recordCheck(true, failureEpoch)
   assert.equal(list.states()[0]?.state, 'untrusted')
-  later.vouch(false, doubts)
-  early.vouch(true, doubts)
+  later.recordCheck(false, failureEpoch)
+  early.recordCheck(true, failureEpoch)
   assert.equal(list.states()[0]?.state, 'untrusted')
-  list.learn(first, { isSeeing: true })
+  list.learn(first, { isDetecting: true })
   assert.equal(list.states()[0]?.state, 'up')
-  assert.equal((await take()).isVouchedFor, false)
+  assert.equal((await take()).isVerified, false)
 })
 
 test('who asks is told of a doubt', async () => {
-  const { take, world } = setUp(three.slice(0, 1))
+  const { take, system } = setUp(three.slice(0, 1))
   const lease = await take()
   lease.doubt()
-  assert.deepEqual([lease.isVouchedFor, lease.doubts, world.news], [false, 1, ['10.0.0.1 doubted']])
+  assert.deepEqual([lease.isVerified, lease.failureEpoch, system.news], [false, 1, ['10.0.0.1 doubted']])
 })
 
 test('a lease says whether there is a better address left', async () => {
   const { list, take } = setUp(three.slice(0, 2))
-  list.learn(three[1] as Address, { isDoubted: true })
+  list.learn(three[1] as Address, { hasFailedElsewhere: true })
   const leases = [await take(), await take(), await take(['10.0.0.1:3310'])]
   assert.deepEqual(
     leases.map(({ text, others }) => `${text} ${others}`),
@@ -632,9 +632,9 @@ test('a lease says whether there is a better address left', async () => {
 
 test('what was proven is taken over for other settings, and shown once more before there is mail', async () => {
   const old = setUp(three.slice(0, 2))
-  old.list.learn(first, { proof: proofOf(1000), hasSessions: true })
+  old.list.learn(first, { selfTest: proofOf(1000), hasSessions: true })
   await old.use()
-  old.list.learn(second, { proof: proofOf(null, false) })
+  old.list.learn(second, { selfTest: proofOf(null, false) })
   const { list, take } = setUp(three.slice(0, 2), {}, 0, 10_000)
   list.inherit(old.list)
   const lease = await take()
@@ -643,33 +643,33 @@ test('what was proven is taken over for other settings, and shown once more befo
     '10.0.0.1:3310',
     'nobody waits for a proof, and the other one is still not trusted',
   )
-  assert.deepEqual([lease.hasSessions, lease.isVouchedFor], [true, false])
-  assert.equal(list.leastProvenBytes, 1000)
+  assert.deepEqual([lease.hasSessions, lease.isVerified], [true, false])
+  assert.equal(list.minScannableBytes, 1000)
 })
 
 test('when no more proofs will come nobody waits for them', async () => {
   const { list } = setUp(three, {}, 0, 10_000)
   const waiting = list.take(new Set(), never)
   await settled()
-  list.awaitNoProofs()
+  list.stopWaitingForChecks()
   assert.equal((await waiting)?.text, '10.0.0.1:3310')
 })
 
 test('names are looked up again when there is no address left that gets mail', async () => {
-  const { list, world } = setUp([{ name: 'clamd', port: 3310 }])
-  world.names.clamd = ['10.0.0.1']
+  const { list, system } = setUp([{ name: 'clamd', port: 3310 }])
+  system.resolver.clamd = ['10.0.0.1']
   await list.addresses(never)
-  list.learn(first, { proof: proofOf(null, false) })
-  world.names.clamd = ['10.0.0.2']
+  list.learn(first, { selfTest: proofOf(null, false) })
+  system.resolver.clamd = ['10.0.0.2']
   assert.equal(await list.take(new Set(), never), null, 'looked up less than a second ago')
-  world.time += 1000
+  system.time += 1000
   assert.equal((await list.take(new Set(), never))?.text, '10.0.0.2:3310')
 })
 
 test('the states of all addresses', async () => {
   const { list, take } = setUp(three.slice(0, 2))
   await list.addresses(never)
-  list.learn(first, { engine: parseEngine('ClamAV 1.4.6'), proof: proofOf(4000) })
+  list.learn(first, { engine: parseVersion('ClamAV 1.4.6'), selfTest: proofOf(4000) })
   list.report(second, 'failed', null)
   const lease = await take()
   lease.protocol = 'instream'
@@ -681,7 +681,7 @@ test('the states of all addresses', async () => {
       inFlight: 1,
       protocol: 'instream',
       engine: { release: 'ClamAV 1.4.6', signatures: null, line: 'ClamAV 1.4.6' },
-      provenBytes: 4000,
+      maxScannableBytes: 4000,
     },
     {
       text: '10.0.0.2:3310',
@@ -689,7 +689,7 @@ test('the states of all addresses', async () => {
       inFlight: 0,
       protocol: null,
       engine: null,
-      provenBytes: null,
+      maxScannableBytes: null,
     },
   ])
 })
@@ -711,7 +711,7 @@ test('a name server that falls silent holds up nobody who has addresses, and its
     { name: 'a.test', port: 3310 },
     { name: 'b.test', port: 3310 },
   ]
-  const list = new Hosts(
+  const list = new HostPool(
     { hosts, restMs: 1000, resolveMs: 60_000, connectMs: 60_000, maxConcurrent: 0 },
     {
       lookup: (name) => {
@@ -734,7 +734,7 @@ test('a name server that falls silent holds up nobody who has addresses, and its
 })
 
 test('who goes while a name is looked up waits no longer', async () => {
-  const list = new Hosts(
+  const list = new HostPool(
     { hosts: [{ name: 'a.test', port: 1 }], restMs: 1, resolveMs: 1, connectMs: 60_000, maxConcurrent: 0 },
     {
       lookup: () => new Promise(() => undefined),
@@ -750,9 +750,9 @@ test('who goes while a name is looked up waits no longer', async () => {
 })
 
 test('a message that has met one that failed is spared others that may', async () => {
-  const { list, use, world } = setUp(three)
+  const { list, use, system } = setUp(three)
   for (const outcome of ['failed', 'failed', 'worked'] as const) await use(outcome)
-  world.time = 30_001
+  system.time = 30_001
   const first = await list.take(new Set(), never)
   first?.done('failed')
   const next = await list.take(new Set([first?.text ?? '']), never)

@@ -16,7 +16,7 @@ class TestCrew {
     this.master = new Master(
       {
         ids: () => [...this.workers.keys()],
-        say: (to, words) => later(words, (heard) => this.workers.get(to)?.hear(heard)),
+        send: (to, payload) => later(payload, (heard) => this.workers.get(to)?.receive(heard)),
       },
       () => Promise.resolve(sum),
       limitMs,
@@ -24,32 +24,32 @@ class TestCrew {
   }
 
   add(id: number, answer: TakeSnapshot, limitMs = 5000): Worker {
-    const say = (words: object) => {
+    const send = (payload: object) => {
       const isHeard = this.workers.has(id) && !this.silent.has(id)
-      if (isHeard) later(words, (heard) => this.master.hear(heard, id))
+      if (isHeard) later(payload, (heard) => this.master.receive(heard, id))
     }
-    const worker = new Worker({ say }, answer, limitMs)
+    const worker = new Worker({ send }, answer, limitMs)
     this.workers.set(id, worker)
     return worker
   }
 
   kill(id: number): void {
     this.workers.delete(id)
-    this.master.lost(id)
+    this.master.onExit(id)
   }
 }
 
-function later(words: object, hear: (words: object) => void): void {
-  const text = JSON.stringify(words)
-  setImmediate(() => hear(JSON.parse(text) as object))
+function later(payload: object, receive: (payload: object) => void): void {
+  const text = JSON.stringify(payload)
+  setImmediate(() => receive(JSON.parse(text) as object))
 }
 
 test('whoever asks gets the answers of all', async () => {
   const crew = new TestCrew()
   const first = crew.add(1, () => Promise.resolve(10))
   const second = crew.add(2, () => Promise.resolve(5))
-  for (const worker of [first, second]) assert.equal(sum(await worker.gather('metrics')), 15)
-  const both = await Promise.all([first.gather('metrics'), second.gather('page'), first.gather('page')])
+  for (const worker of [first, second]) assert.equal(sum(await worker.collect('metrics')), 15)
+  const both = await Promise.all([first.collect('metrics'), second.collect('page'), first.collect('page')])
   assert.deepEqual(both.map(sum), [15, 15, 15])
 })
 
@@ -58,9 +58,9 @@ test('what a worker has counted outlives it, however many die', async () => {
   const asker = crew.add(1, () => Promise.resolve(1))
   for (let id = 2; id < 20; id++) {
     crew.add(id, () => Promise.resolve(10))
-    assert.equal(sum(await asker.gather('metrics')), 1 + 10 * (id - 1))
+    assert.equal(sum(await asker.collect('metrics')), 1 + 10 * (id - 1))
     crew.kill(id)
-    assert.equal(sum(await asker.gather('metrics')), 1 + 10 * (id - 1))
+    assert.equal(sum(await asker.collect('metrics')), 1 + 10 * (id - 1))
   }
 })
 
@@ -68,7 +68,7 @@ test('a worker that dies while it is asked holds nobody up', async () => {
   const crew = new TestCrew(60_000)
   const asker = crew.add(1, () => Promise.resolve(1), 60_000)
   crew.add(2, () => new Promise(() => setImmediate(() => crew.kill(2))))
-  assert.equal(sum(await asker.gather('metrics')), 1)
+  assert.equal(sum(await asker.collect('metrics')), 1)
 })
 
 test(
@@ -80,10 +80,11 @@ test(
     const master: Master = new Master(
       {
         ids: () => [...workers],
-        say: (to, words) => {
-          const { kind, id } = words as { kind: string; id: number }
-          if (kind === 'all') answered?.((words as { answers: unknown[] }).answers)
-          else if (to === 1 || !isStuck) setImmediate(() => master.hear({ kind: 'told', id, answer: to }, to))
+        send: (to, payload) => {
+          const { kind, id } = payload as { kind: string; id: number }
+          if (kind === 'all') answered?.((payload as { answers: unknown[] }).answers)
+          else if (to === 1 || !isStuck)
+            setImmediate(() => master.receive({ kind: 'told', id, answer: to }, to))
         },
       },
       () =>
@@ -93,19 +94,19 @@ test(
       60_000,
     )
     let answered: ((answers: unknown[]) => void) | undefined
-    const gather = (part: string) =>
+    const collect = (part: string) =>
       new Promise((resolve) => {
         answered = resolve
-        master.hear({ kind: 'ask', id: 1, part }, 1)
+        master.receive({ kind: 'ask', id: 1, part }, 1)
       })
-    for (const part of ['metrics', 'page']) assert.deepEqual(await gather(part), [1, 2])
+    for (const part of ['metrics', 'page']) assert.deepEqual(await collect(part), [1, 2])
     isStuck = true
-    const waiting = gather('metrics')
+    const waiting = collect('metrics')
     await new Promise((resolve) => setImmediate(resolve))
     workers.delete(2)
-    assert.throws(() => master.lost(2), /what is this/)
+    assert.throws(() => master.onExit(2), /what is this/)
     assert.deepEqual(await waiting, [1])
-    assert.deepEqual(await gather('page'), [1])
+    assert.deepEqual(await collect('page'), [1])
   },
 )
 
@@ -114,18 +115,18 @@ test('of a worker that does not answer in time, what it said before counts', asy
   const asker = crew.add(1, () => Promise.resolve(1))
   let isStuck = false
   crew.add(2, () => (isStuck ? new Promise(() => undefined) : Promise.resolve(10)))
-  assert.equal(sum(await asker.gather('metrics')), 11)
+  assert.equal(sum(await asker.collect('metrics')), 11)
   isStuck = true
-  assert.equal(sum(await asker.gather('metrics')), 11)
+  assert.equal(sum(await asker.collect('metrics')), 11)
   crew.add(3, () => Promise.reject(new Error('cannot')))
-  assert.equal(sum(await asker.gather('metrics')), 11)
+  assert.equal(sum(await asker.collect('metrics')), 11)
 })
 
 test('a master that does not answer is given up', async () => {
   const crew = new TestCrew()
   const worker = crew.add(1, () => Promise.resolve(1), 50)
   crew.silent.add(1)
-  await assert.rejects(worker.gather('metrics'), /the master has not answered within 50 ms/)
+  await assert.rejects(worker.collect('metrics'), /the master has not answered within 50 ms/)
 })
 
 test('what another release asks for, and nobody here knows, is left alone', async () => {
@@ -134,11 +135,11 @@ test('what another release asks for, and nobody here knows, is left alone', asyn
     assert.equal(part, 'page', 'asked for what is not there')
     return Promise.resolve(1)
   })
-  for (const words of [{}, [], { kind: 'x' }, { kind: 'told', id: 1 }, { kind: 'all', id: 1 }]) {
-    worker.hear(words)
-    crew.master.hear(words, 1)
+  for (const payload of [{}, [], { kind: 'x' }, { kind: 'told', id: 1 }, { kind: 'all', id: 1 }]) {
+    worker.receive(payload)
+    crew.master.receive(payload, 1)
   }
-  worker.hear({ kind: 'tell', id: 1, part: 'weather' })
-  crew.master.hear({ kind: 'ask', id: 1, part: 'weather' }, 1)
-  assert.equal(sum(await worker.gather('page')), 1)
+  worker.receive({ kind: 'tell', id: 1, part: 'weather' })
+  crew.master.receive({ kind: 'ask', id: 1, part: 'weather' }, 1)
+  assert.equal(sum(await worker.collect('page')), 1)
 })

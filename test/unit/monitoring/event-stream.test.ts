@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { test, type TestContext } from 'node:test'
-import { Feed } from '../../../lib/monitoring/dashboard/event-stream'
+import { EventStream } from '../../../lib/monitoring/dashboard/event-stream'
 
 const limited = { timeout: 30_000 }
 
@@ -12,16 +12,16 @@ const limited = { timeout: 30_000 }
 async function startFeed(t: TestContext) {
   const text = 'x'.repeat(1024 * 1024)
   let count = 0
-  const feed = new Feed(() => Promise.resolve({ count: count++, text }), 5)
+  const eventStream = new EventStream(() => Promise.resolve({ count: count++, text }), 5)
   const responses: ServerResponse[] = []
   const server = createServer((_request, response) => {
     responses.push(response)
-    feed.add(response, () => true)
+    eventStream.add(response, () => true)
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.after(() => {
-    feed.end()
+    eventStream.end()
     server.close()
     server.closeAllConnections()
   })
@@ -59,12 +59,12 @@ test('a browser that catches up keeps it', limited, async (t) => {
 })
 
 test('a browser that has gone before it is given a place takes none', limited, async (t) => {
-  const feed = new Feed(() => Promise.resolve({}))
-  t.after(() => feed.end())
+  const eventStream = new EventStream(() => Promise.resolve({}))
+  t.after(() => eventStream.end())
   const server = createServer((request, response) => {
     request.socket.destroy()
     // As behind a plugin's middleware that has waited for something.
-    response.on('close', () => setImmediate(() => feed.add(response, () => true)))
+    response.on('close', () => setImmediate(() => eventStream.add(response, () => true)))
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -76,5 +76,5 @@ test('a browser that has gone before it is given a place takes none', limited, a
     await once(socket, 'close')
     await new Promise((resolve) => setImmediate(resolve))
   }
-  assert.ok(feed.hasRoom)
+  assert.ok(eventStream.hasRoom)
 })

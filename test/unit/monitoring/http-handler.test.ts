@@ -6,9 +6,9 @@ import { connect } from 'node:net'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { HttpSettings } from '../../../lib/config/settings'
-import { cookieFor, mayBrowser, mayProgram } from '../../../lib/monitoring/auth'
+import { sessionCookie, isBrowserAllowed, isProgramAllowed } from '../../../lib/monitoring/auth'
 import { Quarantine } from '../../../lib/monitoring/dashboard/quarantine-summary'
-import { exposition, type MetricsSnapshot, remains } from '../../../lib/monitoring/metrics'
+import { exposition, type MetricsSnapshot, deadWorkersSnapshot } from '../../../lib/monitoring/metrics'
 import { loadProm, type PageSnapshot, Recorder, recordWith, tell } from '../../../lib/monitoring/recorder'
 import { clean, infected, someAddress, somebody, startSite } from '../../support/monitoring-site'
 import { TemporaryDirectory } from '../../support/process'
@@ -50,7 +50,7 @@ test('what goes wrong in recording is said once, and does not get to the message
 test('a page that is switched off is forgotten; nothing is asked of a message while it is off', async () => {
   const { recorder, current } = recorderWith({ page: true })
   recorder.judged(infected('A'), null, 'reject', () => somebody)
-  const tallied = async () => ((await recorder.snapshot('page')) as PageSnapshot).tally?.infected.length
+  const tallied = async () => ((await recorder.snapshot('page')) as PageSnapshot).stats?.infected.length
   assert.equal(await tallied(), 1)
   current.page = false
   recorder.judged(infected('A'), null, 'reject', () => assert.fail('asked'))
@@ -80,8 +80,8 @@ test('deeds, findings and signatures are told; several processes are summed up, 
   await Promise.all([one.snapshot('metrics'), two.snapshot('metrics')])
   for (const recorder of [one, two]) {
     recorder.judged(clean, { denied: '*.exe', name: 'a.exe' }, 'reject', () => somebody)
-    recorder.did('copy', 'failed')
-    recorder.did('report', 'withheld')
+    recorder.countAction('copy', 'failed')
+    recorder.countAction('report', 'withheld')
   }
   const snapshots = [await one.snapshot('metrics'), await two.snapshot('metrics')]
   // As over the channel between processes.
@@ -97,7 +97,7 @@ test('deeds, findings and signatures are told; several processes are summed up, 
   assert.match(text, /clamav_stream_build_info\{version="1\.2\.3",node="[^"]+"\} 1$/m)
 
   const [first = [], second = []] = sent
-  const gone = remains(await loadProm(), [remains(await loadProm(), [first]), second])
+  const gone = deadWorkersSnapshot(await loadProm(), [deadWorkersSnapshot(await loadProm(), [first]), second])
   const later = await textOf(JSON.parse(JSON.stringify(gone)), first)
   assert.equal(metric(later, 'clamav_stream_messages_total'), 3)
   assert.equal(metric(later, 'clamav_stream_scan_bytes_count'), 3)
@@ -112,7 +112,7 @@ test('however many processes end, and whatever addresses they had: as many label
     const { recorder } = recorderWith({ metrics: true })
     await recorder.snapshot('metrics')
     recorder.judged({ ...clean, clamd: `192.0.2.1:${i + 1}` }, null, 'accept', () => somebody)
-    gone = remains(prom, [gone, (await recorder.snapshot('metrics')) as MetricsSnapshot])
+    gone = deadWorkersSnapshot(prom, [gone, (await recorder.snapshot('metrics')) as MetricsSnapshot])
   }
   const text = await textOf(JSON.parse(JSON.stringify(gone)))
   for (const name of ['messages_total', 'scan_seconds_count']) {
@@ -125,9 +125,9 @@ test('however many processes end, and whatever addresses they had: as many label
 
 test('who may see what', () => {
   const token = 'correct-horse-battery'
-  assert.ok(mayProgram('', {}) && mayBrowser('', {}))
-  assert.ok(mayProgram(token, { authorization: `Bearer ${token}` }))
-  assert.ok(mayProgram(token, { authorization: `bearer  ${token}` }))
+  assert.ok(isProgramAllowed('', {}) && isBrowserAllowed('', {}))
+  assert.ok(isProgramAllowed(token, { authorization: `Bearer ${token}` }))
+  assert.ok(isProgramAllowed(token, { authorization: `bearer  ${token}` }))
   for (const authorization of [
     undefined,
     '',
@@ -137,14 +137,14 @@ test('who may see what', () => {
     `Bearer ${token}x`,
     token,
   ]) {
-    assert.ok(!mayProgram(token, { authorization }), authorization)
+    assert.ok(!isProgramAllowed(token, { authorization }), authorization)
   }
-  const cookie = cookieFor(token, true)
+  const cookie = sessionCookie(token, true)
   assert.match(cookie, /^clamav_stream=[\w-]{43}; HttpOnly; SameSite=Strict; Secure$/)
-  assert.doesNotMatch(cookieFor(token, false), /Secure/)
+  assert.doesNotMatch(sessionCookie(token, false), /Secure/)
   const [pair = ''] = cookie.split(';')
-  assert.ok(mayBrowser(token, { cookie: `a=b; ${pair}; c=d` }))
-  assert.ok(!mayProgram(token, { authorization: `Bearer ${pair.split('=')[1] ?? ''}` }), 'no way back')
+  assert.ok(isBrowserAllowed(token, { cookie: `a=b; ${pair}; c=d` }))
+  assert.ok(!isProgramAllowed(token, { authorization: `Bearer ${pair.split('=')[1] ?? ''}` }), 'no way back')
   for (const other of [
     '',
     'clamav_stream',
@@ -153,9 +153,9 @@ test('who may see what', () => {
     `x${pair}`,
     `clamav_stream=${token}`,
   ]) {
-    assert.ok(!mayBrowser(token, { cookie: other }), other)
+    assert.ok(!isBrowserAllowed(token, { cookie: other }), other)
   }
-  assert.ok(!mayBrowser(`${token}2`, { cookie: pair }), 'another token, another cookie')
+  assert.ok(!isBrowserAllowed(`${token}2`, { cookie: pair }), 'another token, another cookie')
 })
 
 test('requests that are none of ours go on; the others are answered as they should be', async (t) => {

@@ -2,30 +2,30 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { displayText } from '../../../lib/base/text'
-import { joinTallies, most, Tally, windows } from '../../../lib/monitoring/dashboard/stats'
-import { Ring } from '../../../lib/monitoring/dashboard/time-window'
-import { remainsOfPages, viewOf } from '../../../lib/monitoring/dashboard/view'
+import { mergeStats, bounds, Stats, windows } from '../../../lib/monitoring/dashboard/stats'
+import { TimeWindow } from '../../../lib/monitoring/dashboard/time-window'
+import { deadWorkersPage, viewOf } from '../../../lib/monitoring/dashboard/view'
 import { clean, infected, pageOf, someAddress, somebody, unscanned } from '../../support/monitoring-site'
 
 const minuteMs = 60_000
 const someDay = Date.UTC(2026, 0, 15, 12, 0, 30)
 
 /** A tally whose clock the test sets. */
-function clocked(): { tally: Tally; clock: { ms: number }; see: () => ReturnType<typeof viewOf> } {
+function clocked(): { stats: Stats; clock: { ms: number }; see: () => ReturnType<typeof viewOf> } {
   const clock = { ms: someDay }
-  const tally = new Tally(() => clock.ms)
-  return { tally, clock, see: () => viewOf([pageOf(tally, someAddress)], null, clock.ms) }
+  const stats = new Stats(() => clock.ms)
+  return { stats, clock, see: () => viewOf([pageOf(stats, someAddress)], null, clock.ms) }
 }
 
 const sender = () => somebody
 
 test('verdicts leave the last hour, and then the last day', () => {
-  const { tally, clock, see } = clocked()
-  tally.add(clean, null, 'accept', sender)
-  tally.add(infected('A'), { denied: '*.exe', name: 'a.exe' }, 'reject', sender)
+  const { stats, clock, see } = clocked()
+  stats.add(clean, null, 'accept', sender)
+  stats.add(infected('A'), { denied: '*.exe', name: 'a.exe' }, 'reject', sender)
   clock.ms += 59 * minuteMs
-  tally.add(unscanned('x'), null, 'defer', sender)
-  tally.add(
+  stats.add(unscanned('x'), null, 'defer', sender)
+  stats.add(
     { ...clean, outcome: 'unscanned', reason: 'exempt', text: '', clamd: null },
     null,
     'accept',
@@ -46,29 +46,29 @@ test('verdicts leave the last hour, and then the last day', () => {
 })
 
 test('an exempt message is counted and not listed, and its sender is not asked for', () => {
-  const { tally, see } = clocked()
+  const { stats, see } = clocked()
   const exempt = { ...clean, outcome: 'unscanned', reason: 'exempt', text: '', clamd: null } as const
-  tally.add(exempt, null, 'accept', () => assert.fail('asked'))
-  tally.add(clean, null, 'accept', () => assert.fail('asked'))
+  stats.add(exempt, null, 'accept', () => assert.fail('asked'))
+  stats.add(clean, null, 'accept', () => assert.fail('asked'))
   assert.deepEqual(see().unscanned, [])
   assert.equal(see().hour.exempt, 1)
 })
 
 test('a clock that is set back does no harm', () => {
-  const { tally, clock, see } = clocked()
-  tally.add(clean, null, 'accept', sender)
+  const { stats, clock, see } = clocked()
+  stats.add(clean, null, 'accept', sender)
   clock.ms -= 30 * minuteMs
-  tally.add(clean, null, 'accept', sender)
+  stats.add(clean, null, 'accept', sender)
   assert.equal(see().hour.clean, 1, 'what is ahead of us now is not of the last hour')
   clock.ms += 30 * minuteMs
   assert.equal(see().hour.clean, 2)
 })
 
 test('addresses: share, average and slowest of the last hour', () => {
-  const { tally, clock, see } = clocked()
-  tally.add({ ...clean, ms: 10 }, null, 'accept', sender)
-  tally.add({ ...clean, ms: 50 }, null, 'accept', sender)
-  tally.add({ ...clean, clamd: '192.0.2.11:3310', ms: 5 }, null, 'accept', sender)
+  const { stats, clock, see } = clocked()
+  stats.add({ ...clean, ms: 10 }, null, 'accept', sender)
+  stats.add({ ...clean, ms: 50 }, null, 'accept', sender)
+  stats.add({ ...clean, clamd: '192.0.2.11:3310', ms: 5 }, null, 'accept', sender)
   const [address] = see().addresses
   assert.equal(address?.scans, 2)
   assert.equal(address.meanMs, 30)
@@ -82,8 +82,8 @@ test('addresses: share, average and slowest of the last hour', () => {
 })
 
 test('a flood of everything takes no more room than a little of it', () => {
-  const { tally, clock } = clocked()
-  const size = () => JSON.stringify(tally.snapshot()).length
+  const { stats, clock } = clocked()
+  const size = () => JSON.stringify(stats.snapshot()).length
   const flood = (count: number) => {
     for (let i = 0; i < count; i++) {
       clock.ms += 7_000
@@ -96,13 +96,13 @@ test('a flood of everything takes no more room than a little of it', () => {
         uuid: text,
         ip: text,
       }
-      tally.add(
+      stats.add(
         { ...infected(text), clamd: `[2001:db8::${i.toString(16)}]:3310` },
         null,
         'reject',
         () => mail,
       )
-      tally.add({ ...unscanned(text), clamd: null }, null, 'defer', () => mail)
+      stats.add({ ...unscanned(text), clamd: null }, null, 'defer', () => mail)
     }
   }
   flood(20_000)
@@ -110,16 +110,16 @@ test('a flood of everything takes no more room than a little of it', () => {
   flood(20_000)
   assert.ok(size() < full * 1.05, `${full} and then ${size()}`)
   assert.ok(full < 600_000, `${full} characters`)
-  const { infected: list, addresses } = tally.snapshot()
-  assert.equal(list.length, most.messages)
-  assert.equal(addresses.length, most.addresses)
+  const { infected: list, addresses } = stats.snapshot()
+  assert.equal(list.length, bounds.messages)
+  assert.equal(addresses.length, bounds.addresses)
 })
 
 test('frequent signatures are not pushed out by rare ones', () => {
-  const { tally, see } = clocked()
+  const { stats, see } = clocked()
   for (let i = 0; i < 1000; i++) {
-    tally.add(infected(`Rare.${i}`), null, 'reject', sender)
-    if (i % 5 === 0) tally.add(infected('Frequent'), null, 'reject', sender)
+    stats.add(infected(`Rare.${i}`), null, 'reject', sender)
+    if (i % 5 === 0) stats.add(infected('Frequent'), null, 'reject', sender)
   }
   assert.equal(see().signatures[0]?.[0], 'Frequent')
   assert.ok((see().signatures[0]?.[1] ?? 0) >= 200)
@@ -128,13 +128,13 @@ test('frequent signatures are not pushed out by rare ones', () => {
 test('several processes are one: sums, newest first, and states counted', () => {
   const first = clocked()
   const second = clocked()
-  first.tally.add(infected('A'), null, 'reject', sender)
+  first.stats.add(infected('A'), null, 'reject', sender)
   second.clock.ms += 1000
-  second.tally.add(infected('B'), null, 'reject', sender)
-  second.tally.add(infected('A'), null, 'reject', sender)
+  second.stats.add(infected('B'), null, 'reject', sender)
+  second.stats.add(infected('A'), null, 'reject', sender)
   const pages = [
-    pageOf(first.tally, someAddress),
-    pageOf(second.tally, { ...someAddress, state: 'resting', inFlight: 3 }),
+    pageOf(first.stats, someAddress),
+    pageOf(second.stats, { ...someAddress, state: 'resting', inFlight: 3 }),
     // One that is told of the page only now.
     pageOf(null, someAddress),
   ]
@@ -152,18 +152,18 @@ test('several processes are one: sums, newest first, and states counted', () => 
   const [address] = view.addresses
   assert.equal(view.addresses.length, 1)
   assert.deepEqual([address?.up, address?.resting, address?.inFlight, address?.scans], [2, 1, 3, 3])
-  assert.deepEqual(joinTallies([], someDay).minutes, [])
+  assert.deepEqual(mergeStats([], someDay).minutes, [])
 })
 
 test('what remains of processes that have ended is shown for a day, and takes no more room than one', () => {
-  const { tally, clock, see } = clocked()
-  let remains = pageOf(null)
+  const { stats, clock, see } = clocked()
+  let deadWorkersSnapshot = pageOf(null)
   const sizes: number[] = []
   for (let day = 0; day < 60; day++) {
-    const worker = new Tally(() => clock.ms)
+    const worker = new Stats(() => clock.ms)
     for (let step = 0; step < 96; step++) {
       clock.ms += 15 * minuteMs
-      for (let i = 0; i < most.names; i++)
+      for (let i = 0; i < bounds.names; i++)
         worker.add(
           { ...infected(`${day}.${i}`), clamd: `192.0.2.${(day * 7 + i) % 250}:3310` },
           null,
@@ -171,23 +171,23 @@ test('what remains of processes that have ended is shown for a day, and takes no
           sender,
         )
     }
-    remains = remainsOfPages([remains, pageOf(worker)], clock.ms)
-    sizes.push(JSON.stringify(remains).length)
+    deadWorkersSnapshot = deadWorkersPage([deadWorkersSnapshot, pageOf(worker)], clock.ms)
+    sizes.push(JSON.stringify(deadWorkersSnapshot).length)
   }
   assert.ok((sizes[59] ?? 0) < (sizes[0] ?? 0) * 1.1, `${sizes[0]} characters, then ${sizes[59]}`)
-  assert.equal(viewOf([remains], null, clock.ms).day.infected, 96 * most.names)
+  assert.equal(viewOf([deadWorkersSnapshot], null, clock.ms).day.infected, 96 * bounds.names)
 
   clock.ms += 60 * minuteMs
-  tally.add(clean, null, 'accept', sender)
+  stats.add(clean, null, 'accept', sender)
   assert.equal(see().addresses[0]?.scans, 1)
-  const view = viewOf([remains, pageOf(tally, someAddress)], null, clock.ms)
+  const view = viewOf([deadWorkersSnapshot, pageOf(stats, someAddress)], null, clock.ms)
   assert.equal(view.addresses[0]?.scans, 1, 'not crowded out')
 })
 
 test('a ring keeps as many buckets as it has', () => {
-  const ring = new Ring(10, 3, () => ({ n: 0 }))
-  for (let ms = 0; ms < 1000; ms++) ring.at(ms).n++
-  assert.deepEqual(ring.buckets(999), [
+  const timeWindow = new TimeWindow(10, 3, () => ({ n: 0 }))
+  for (let ms = 0; ms < 1000; ms++) timeWindow.at(ms).n++
+  assert.deepEqual(timeWindow.buckets(999), [
     [99, { n: 10 }],
     [97, { n: 10 }],
     [98, { n: 10 }],

@@ -4,7 +4,7 @@ import path from 'node:path'
 import { test } from 'node:test'
 import constants from 'haraka-constants'
 import type { Connection, Plugin, Transaction } from '../../../lib/haraka/types'
-import { drop, type Message, type NextArgs, whileHere } from '../../../lib/plugin/hook'
+import { cancel, type Message, type NextArgs, runHook } from '../../../lib/plugin/hook'
 import { load } from '../../../lib/plugin/runtime'
 
 const fine: NextArgs = [constants.ok]
@@ -40,7 +40,7 @@ function scene() {
   const answers: NextArgs[] = []
   const next = (...args: unknown[]) => void answers.push(args as unknown as NextArgs)
   const run = (body: (message: Message) => NextArgs | Promise<NextArgs>) =>
-    whileHere(plugin, next, connection, body)
+    runHook(plugin, next, connection, body)
   return { plugin, connection, transaction, answers, errors, run }
 }
 
@@ -83,9 +83,9 @@ test('a message that is dropped is answered at once, and not again when the body
   const { connection, answers, run } = loaded()
   let finish: (args: NextArgs) => void = () => undefined
   run(() => new Promise<NextArgs>((resolve) => (finish = resolve)))
-  drop(connection)
+  cancel(connection)
   assert.deepEqual(answers, [[constants.denysoft, undefined]])
-  drop(connection)
+  cancel(connection)
   finish(fine)
   await later()
   assert.equal(answers.length, 1)
@@ -103,15 +103,15 @@ test('an answer that comes when the connection has another message is not given 
 
 test('a message is forgotten when it is dropped: what comes then begins anew', () => {
   const { connection, run } = loaded()
-  const passages: unknown[] = []
-  const body = ({ passage }: Message): NextArgs => {
-    passages.push(passage)
+  const contexts: unknown[] = []
+  const body = ({ context }: Message): NextArgs => {
+    contexts.push(context)
     return fine
   }
   run(body)
   run(body)
-  drop(connection)
+  cancel(connection)
   run(body)
-  assert.equal(passages[0], passages[1])
-  assert.notEqual(passages[1], passages[2])
+  assert.equal(contexts[0], contexts[1])
+  assert.notEqual(contexts[1], contexts[2])
 })

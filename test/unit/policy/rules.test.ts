@@ -15,7 +15,7 @@ const stranger: SenderFacts = {
   isRelaying: false,
   isPrivate: false,
   isLocal: false,
-  canBeTold: false,
+  canReceiveBounce: false,
 }
 const action = (text: string): Action => parseAction(text) ?? assert.fail(text)
 const rules: Rules = {
@@ -63,7 +63,7 @@ test('each [check] key exempts its senders and nobody else', () => {
       isRelaying: true,
       isPrivate: true,
       isLocal: true,
-      canBeTold: true,
+      canReceiveBounce: true,
     }),
   )
   assert.ok(exemptsSender({ ...all, authenticated: false }, { ...stranger, isAuthenticated: true }))
@@ -105,7 +105,10 @@ test('what the attachments would deliver is left to the scan', () => {
 
 test('bounce is reject for a sender who cannot be told, a copy is kept all the same', () => {
   const bouncing = { ...rules, infected: action('bounce quarantine') }
-  assert.equal(ruled(infected('X'), { ...stranger, canBeTold: true }, null, bouncing), 'quarantine bounce')
+  assert.equal(
+    ruled(infected('X'), { ...stranger, canReceiveBounce: true }, null, bouncing),
+    'quarantine bounce',
+  )
   assert.equal(ruled(infected('X'), stranger, null, bouncing), 'quarantine reject')
   assert.equal(withoutReport(action('bounce discard')).text, 'reject')
   assert.equal(withoutReport(action('bounce defer')).text, 'defer')
