@@ -1,6 +1,6 @@
 /*
  * The Haraka adapter: which hook does what, and what Haraka is answered. One message's way through the hooks is
- * lib/plugin/hook.ts and lib/plugin/pipeline.ts, and is drawn in docs/architecture.md; how settings come and go is lib/plugin/runtime.ts.
+ * lib/plugin/hook.ts and lib/plugin/pipeline.ts, and is drawn in docs/internals/architecture.md; how settings come and go is lib/plugin/runtime.ts.
  */
 
 import constants from 'haraka-constants'

@@ -18,7 +18,7 @@ export function costPlot(results: Results): Plot | undefined {
   const table = primaryTable(results)
   if (!table || table.sizes.length < 2) return undefined
   return {
-    description: 'Cost of scanning against the size of the message, as in the tables of docs/benchmarks.md',
+    description: 'Cost of scanning against the size of the message, from bench/results.json',
     panels: [
       {
         title: 'CPU added to the mail server',

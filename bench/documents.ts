@@ -1,12 +1,12 @@
-// What of a run is written down, and where: docs/benchmarks.md and its plot as a whole, and in README.md and
-// docs/operations.md what is between two marks. Nothing here reads a clock or the machine, so the same figures always
+// What of a run is written down, and where: docs/reports/benchmarks.md and its plot as a whole, and in README.md and
+// docs/guide/install.md what is between two marks. Nothing here reads a clock or the machine, so the same figures always
 // make the same documents.
 import { readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { format, resolveConfig } from 'prettier'
 import { repository } from '../test/support/haraka/haraka-install'
 import { costPlot } from './cost-plot'
-import { added, primaryTable, ratio } from './figures'
+import { added, addedLatency, primaryTable, ratio } from './figures'
 import { planningTable } from './planning'
 import { drawPlot } from './plot'
 import { pageSections, short } from './report'
@@ -27,10 +27,10 @@ export async function documents(measured: Results): Promise<Record<string, strin
   const plan = planningTable(results)
   return {
     [resultsFile]: await pretty(resultsFile, JSON.stringify(results)),
-    'docs/benchmarks.md': await pretty('docs/benchmarks.md', benchmarksPage(results)),
-    ...(plot && { 'docs/benchmarks.svg': drawPlot(plot) }),
+    'docs/reports/benchmarks.md': await pretty('docs/reports/benchmarks.md', benchmarksPage(results)),
+    ...(plot && { 'docs/reports/benchmarks.svg': drawPlot(plot) }),
     'README.md': await withFigures('README.md', summary(results)),
-    ...(plan && { 'docs/operations.md': await withFigures('docs/operations.md', asMarkdown(plan)) }),
+    ...(plan && { 'docs/guide/install.md': await withFigures('docs/guide/install.md', asMarkdown(plan)) }),
   }
 }
 
@@ -60,12 +60,40 @@ function benchmarksPage(results: Results): string {
   ])
   return [
     '# What scanning costs',
-    'This page is written by `npm run bench`. Compare the ratios, not the milliseconds: those are of one machine.',
+    ...gist(results),
     ...(costPlot(results) ? ['![What scanning adds, against the size of the message](benchmarks.svg)'] : []),
-    ...machineText(results),
-    method(results),
     ...body,
+    method(results),
+    ...machineText(results),
   ].join('\n\n')
+}
+
+/** What an administrator gets, in one paragraph. */
+function gist(results: Results): string[] {
+  const sizes = primaryTable(results)?.sizes ?? []
+  const share = (kind: 'wall' | 'server') => {
+    const shares = sizes.flatMap((size) => shareOf(size, kind) ?? []).map((value) => Math.round(value * 100))
+    return shares.length > 0 && `${Math.min(...shares)} to ${Math.max(...shares)} %`
+  }
+  const [cpu, time] = [share('server'), share('wall')]
+  const wait = results.latency && addedLatency(results.latency, 'instream')
+  return [
+    [
+      ...(cpu && time
+        ? [
+            `To the same Haraka, this plugin adds ${cpu} of the CPU and ${time} of the time that haraka-plugin-clamd adds.`,
+          ]
+        : []),
+      ...(wait
+        ? [`With one session, a message of 5 kB takes ${short(wait.p50Ms)} ms longer with it (median).`]
+        : []),
+      'Compare the ratios, not the milliseconds: those are of one machine. This page is written by `npm run bench`.',
+    ].join(' '),
+  ]
+}
+
+function shareOf(size: SizeCosts, kind: 'wall' | 'server'): number | undefined {
+  return ratio(added(size, 'instream', kind), added(size, 'clamd', kind))
 }
 
 function machineText({ date, machine, leftOut }: Results): string[] {
@@ -84,36 +112,32 @@ function method({ costs }: Results): string {
   return `
 ## How it is measured
 
+- One clamd serves all contenders, and one server of each kind runs from the beginning. Contenders take turns for
+  ${rounds} rounds, in an order that changes, after 3000 messages of 5 kB to warm up. Figures are medians.
+- A round has ${counts ?? ''}; with one session half as many. Every message has its own \`Received:\` line, Message-ID and
+  random attachment, because clamd caches clean content.
+- The client is a process of its own and makes the messages before the clock starts. _Time_ is that of a round divided
+  by its messages.
+- _CPU_ is that of all threads of all processes of the mail server, in nanoseconds from the kernel. Nothing is
+  delivered: Haraka's queue hook says OK, Postfix uses \`discard\`.
+- _Added_ is the difference to the same server without scanning, round by round.
+- STREAM goes through a front of the tests, because today's clamd has none. Its CPU is not counted, and the time it takes
+  from a bare client is subtracted.
+- Memory is the peak of a fresh Haraka process. While clamd stalls, the Haraka without scanning keeps the messages just
+  as long.
+
+Every figure of every round and contender is in \`bench/results.json\` in the repository.
+
+## How to repeat it
+
 \`\`\`sh
 npm run bench
 npm run bench -- --only cpu --sizes 1M --contenders none,clamd,instream --rounds 30
-npm run bench -- --help
+npm run bench -- --render     # writes this page again, without measuring
 \`\`\`
 
-It needs Linux, for CPU time is read from \`/proc\`, and some twenty-five minutes on a machine with nothing else to do. Postfix and
-clamav-milter take part if they are installed and the user is root.
-
-- One clamd for all, and one server of each kind, all running from the beginning. Contenders take turns, ${rounds} rounds
-  that count and one before, after 3000 messages of 5 kB to warm up; two rounds have one order, there and back, and the
-  next two another one. Figures are medians (least to most).
-- Every message has its own Received line, Message-ID and random attachment, because clamd remembers clean content, whole
-  messages and parts. In one round: ${counts ?? ''}, half as many with one session.
-- The client is a process of its own with several SMTP sessions at the same time; messages are made before the clock
-  starts. _Time_ is that of a round divided by its messages.
-- _CPU_ is that of all threads of all processes, in nanoseconds from the kernel: for Postfix every daemon of it, and
-  clamav-milter too. Nothing is delivered: Haraka's queue hook says OK, Postfix hands over to \`discard\`.
-- _Added_ is what scanning adds to the same server without it, round by round.
-- The _null sink_ reads the message from Haraka's \`message_stream\` and forgets it: what reading alone costs.
-- The _bare client_ holds the message already and sends it to clamd on a new connection: INSTREAM with one frame, or
-  STREAM.
-- STREAM goes through the tests' front for it, a process of its own, since today's clamd has none. Its CPU is not counted.
-  What it takes from a bare client's time is taken off the time that the plugin adds, but not off the time as it is.
-- With several sessions, clamd scans on several processors at once, and each scan takes longer than one alone. With one
-  session, its CPU time is what a message really needs.
-- Memory is the peak of the process since its start, of a fresh Haraka each time. While clamd stalls, the Haraka without
-  scanning keeps the messages just as long, with a hook that does not answer. With a clamd at work it is done with some
-  before the last has come; the floor there is what it takes to keep them all. What is kept of messages that are done is
-  taken after a full collection, between 3000 and 9000 messages of 5 kB.
+It needs Linux and about twenty-five minutes on an idle machine. Postfix and clamav-milter take part if they are installed
+and the user is root.
 `.trim()
 }
 
@@ -124,8 +148,6 @@ function roundsOf(rounds: Partial<Record<string, readonly unknown[]>>): number {
 /** For the README: the plot, what it comes to in a table, and how that is read. */
 function summary(results: Results): string {
   const sizes = primaryTable(results)?.sizes ?? []
-  const shareOf = (size: SizeCosts, kind: 'wall' | 'server') =>
-    ratio(added(size, 'instream', kind), added(size, 'clamd', kind))
   const row = (title: string, kind: 'wall' | 'server') => [
     title,
     ...sizes.map((size) => {
@@ -139,7 +161,7 @@ function summary(results: Results): string {
   }
   const example = sizes.map((size) => shareOf(size, 'server')).findLast((share) => share !== undefined)
   return [
-    '![What scanning adds, against the size of the message](docs/benchmarks.svg)',
+    '![What scanning adds, against the size of the message](docs/reports/benchmarks.svg)',
     asMarkdown(table),
     ...(example === undefined
       ? []

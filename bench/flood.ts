@@ -1,5 +1,5 @@
-// `npm run bench:flood`: what a flood of large messages does to Haraka's memory, with this plugin and without any
-// scanning: the most the process ever held (VmHWM), a process of its own for each. Prints the two and their ratio.
+// The peak memory of Haraka (VmHWM) during a flood of large messages, with this plugin and without any scanning, each in
+// a new process. Prints both and their ratio. Run it with `npm run build && node --import tsx bench/flood.ts`.
 import { readFileSync } from 'node:fs'
 import { startClamd } from '../test/support/clamd/clamd'
 import { keepRecord } from '../test/support/faults/fault-record'

@@ -22,8 +22,8 @@ const sizeNames = Object.keys(sizes)
 
 export const usage = `Usage: npm run bench -- [options]
 
-Measures what scanning costs, prints it, and writes docs/benchmarks.md, its plot and the figures in README.md and
-docs/operations.md. With a choice of parts, sizes or contenders it only prints.
+Measures what scanning costs, prints it, and writes docs/reports/benchmarks.md, its plot and the figures in README.md
+and docs/guide/install.md. With a choice of parts, sizes or contenders it only prints.
 
   --only PARTS        of ${partNames.join(', ')}
   --sizes SIZES       of ${sizeNames.join(', ')} (part cpu)

@@ -1,4 +1,4 @@
-// The plot of docs/benchmarks.svg: what scanning adds against the size of the message, on logarithmic axes, drawn so that
+// The plot of docs/reports/benchmarks.svg: what scanning adds against the size of the message, on logarithmic axes, drawn so that
 // it can be read on a light and on a dark page. Knows nothing of what it draws.
 
 export interface Point {

@@ -1,5 +1,5 @@
-// What the self test costs a clamd and a Haraka: `npm run bench:proof`. A clamd with the limits of Debian's file proves
-// the default max_size; one with lower limits has to be searched for the largest size.
+// What the self test costs a clamd and a Haraka. A clamd with the limits of Debian's file proves the default max_size;
+// one with lower limits has to be searched for the largest size. Run it with `node --import tsx bench/proof.ts`.
 import { connect } from 'node:net'
 import { runSelfTest } from '../lib/health/self-test'
 import { startClamd } from '../test/support/clamd/clamd'

@@ -1,7 +1,7 @@
-// The run in words and tables, for the terminal and for docs/benchmarks.md. They differ in the first section: who works on
-// the plugin sees how far it is from its targets, who reads the page sees the same ratios alone.
+// The run in words and tables. The terminal shows all of it, with targets for those who work on the plugin;
+// docs/reports/benchmarks.md shows the ratios, and what they are ratios of.
 import { contenderNames, titles } from './contenders'
-import { added, addedLatency, costSpread, middle } from './figures'
+import { added, addedLatency, costSpread, middle, primaryTable } from './figures'
 import { type Cost, type CostTable, memoryNames, type Results, type SizeCosts } from './results'
 import { type Spread, spread } from './statistics'
 import type { Table } from './table'
@@ -19,7 +19,7 @@ export function terminalSections(results: Results): Section[] {
 }
 
 export function pageSections(results: Results): Section[] {
-  return [...ratioSection(results), ...measuredSections(results)]
+  return [...ratioSection(results), ...addedSection(results)]
 }
 
 function measuredSections(results: Results): Section[] {
@@ -35,12 +35,12 @@ function measuredSections(results: Results): Section[] {
 }
 
 const onlySendsText =
-  '_Only sends_ is the same figure for a plugin of 30 lines that sends the message as one frame over a ' +
-  'connection that it keeps, and takes any reply for a yes: no limits, no second address, no header, note or gate.'
+  '_Only sends_ is a plugin of 30 lines that sends the message as one frame over a kept connection and takes any reply ' +
+  'for a yes: no limits, no second address, no header, note or gate.'
 const floorText =
-  '_Floor_ is the figure of one that does less: for CPU the null sink, which reads the message and sends nothing, ' +
-  'for time the bare client, which has it already and sends it, for memory a Haraka without scanning that lets go of ' +
-  'no message before the last has come.'
+  '_Floor_ does even less. For CPU it is the null sink, which reads the message and sends nothing; for time the bare ' +
+  'client, which already has the message and sends it; for memory a Haraka without scanning that keeps every message ' +
+  'until the last has come.'
 
 function targetSection(results: Results): Section[] {
   const all = targets(results)
@@ -82,7 +82,7 @@ function ratioSection(results: Results): Section[] {
       title: 'Ratios',
       text: [
         [
-          'This plugin by INSTREAM. Less is better, but for throughput.',
+          'This plugin by INSTREAM. Less is better, except for throughput.',
           ...others.map(({ text }) => text),
         ].join(' '),
       ],
@@ -133,6 +133,36 @@ function costSection({ sessions, sizes }: CostTable): Section[] {
 function cpu(size: SizeCosts, name: (typeof contenderNames)[number], kind: keyof Cost): string {
   const found = costSpread(size, name, kind)
   return found && found.max > 0 ? range(found) : ''
+}
+
+/** What the ratios are made of, for the page. */
+function addedSection(results: Results): Section[] {
+  const table = primaryTable(results)
+  if (!table) return []
+  const median = (size: SizeCosts, name: 'clamd' | 'instream', kind: 'wall' | 'server') =>
+    figure(added(size, name, kind)?.median)
+  return [
+    {
+      title: 'Milliseconds added to a message',
+      text: [`Medians with ${table.sessions} sessions at a time.`],
+      table: {
+        head: [
+          '',
+          'CPU, this plugin',
+          'CPU, haraka-plugin-clamd',
+          'time, this plugin',
+          'time, haraka-plugin-clamd',
+        ],
+        rows: table.sizes.map((size) => [
+          size.label,
+          median(size, 'instream', 'server'),
+          median(size, 'clamd', 'server'),
+          median(size, 'instream', 'wall'),
+          median(size, 'clamd', 'wall'),
+        ]),
+      },
+    },
+  ]
 }
 
 /** The ratios of the further tables; the targets are about the first. */

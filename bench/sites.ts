@@ -123,7 +123,7 @@ export function withHarakaPluginClamd(addresses: readonly string[], main = ''): 
 
 /**
  * With this plugin, for `host:port` of one or more; further lines of [main], and sections. Without the self test, whose
- * cost is that of a start and not of a message: npm run bench:proof.
+ * cost is that of a start and not of a message: bench/proof.ts.
  */
 export function withClamavStream(addresses: readonly string[], main = '', sections = ''): Site {
   const ini = `[main]\nhost=${addresses.join(' ')}\nmax_size=100M\nself_test=off\n${main}\n${sections}`

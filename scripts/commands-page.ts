@@ -1,4 +1,4 @@
-// docs/commands.md, made of the help of every command: `npm run docs` writes it, and a test holds the two together.
+// docs/reference/commands.md, made of the help of every command: `npm run docs` writes it, and a test holds the two together.
 import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import type { Command } from 'commander'
@@ -6,27 +6,25 @@ import { program } from '../lib/cli/program'
 
 const head = `# Commands
 
-The package brings a command, \`clamav-stream\`, for those who run it. It stays outside the path of a message: nothing
-of it is loaded by Haraka. In the folder of Haraka, where the plugin is installed:
+The package has a command, \`clamav-stream\`. Haraka loads nothing of it. Run it in Haraka's folder, where the plugin is
+installed:
 
 \`\`\`sh
 npx clamav-stream check
 \`\`\`
 
-or \`npx haraka-plugin-clamav-stream check\`, which also works where the package is not installed. What follows is what
-\`--help\` says (\`npm run docs\` writes this page).
+\`npx haraka-plugin-clamav-stream check\` also works without an installed package. The rest of this page is what \`--help\`
+says; \`npm run docs\` writes it.
 `
 
 const foot = `
-## What to know about a release
+## Notes on releases
 
-- The message is sent as it is kept, with \`X-MessageIsInfected: true\` if it was found infected. What sorts mail by
-  that header at your users will sort this one, too.
-- Lines get CRLF, as SMTP wants it; a single CR inside a line becomes a line end. Nothing else is changed.
-- The copy stays. Delete it when nobody needs it any more.
-- \`releases.log\` is the memory of who has what. It lies beside the folders of the days, so that the usual
-  housekeeping ([operations.md](operations.md#the-quarantine)) leaves it alone. Keep it for as long as there are
-  messages.
+- The message is sent as it is kept, with \`X-MessageIsInfected: true\` if it is infected. Filters of your users that sort
+  by that header apply.
+- Lines get CRLF, as SMTP requires; a lone CR in a line becomes a line end. Nothing else changes.
+- \`releases.log\` records which recipient has which message. It is beside the folders of the days, where
+  [housekeeping](../guide/operations.md#the-quarantine) does not delete it. Keep it as long as there are messages.
 `
 
 /** The help of a command as it is printed. */
@@ -51,5 +49,5 @@ export function commandsPage(): string {
 }
 
 if (require.main === module) {
-  writeFileSync(path.resolve(__dirname, '..', 'docs', 'commands.md'), commandsPage())
+  writeFileSync(path.resolve(__dirname, '..', 'docs', 'reference', 'commands.md'), commandsPage())
 }

@@ -1,4 +1,4 @@
-// `npm run licences`: writes docs/licences.md, the licences of every package that comes along with this one, from
+// `npm run licences`: writes docs/reports/licences.md, the licences of every package that comes along with this one, from
 // package-lock.json. A test tells when the page is out of date, or when a licence is not among the allowed ones.
 import { readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
@@ -23,7 +23,7 @@ export const allowed = [
 ]
 
 const repository = path.resolve(__dirname, '..')
-export const page = path.join(repository, 'docs', 'licences.md')
+export const page = path.join(repository, 'docs', 'reports', 'licences.md')
 
 interface Lockfile {
   packages: Record<string, { license?: string; dev?: boolean; dependencies?: Record<string, string> }>
@@ -55,7 +55,7 @@ export function licencesPage(packages: readonly Licensed[]): string {
   return [
     '# Licences of what comes along',
     '',
-    'haraka-plugin-clamav-stream is under the [MIT licence](../LICENSE). These packages are installed with it, unless',
+    'haraka-plugin-clamav-stream is under the [MIT licence](../../LICENSE). These packages are installed with it, unless',
     'your Haraka has them already. The page is made by `npm run licences`.',
     '',
     line(head),

@@ -1,5 +1,6 @@
-// Makes docs/page.png: the page in a real Chromium, with figures made up here. `npm run screenshot`. It travels in the
-// package, so pngquant (Debian: apt-get install pngquant) makes it a third as large; without that it stays as it is.
+// Makes docs/guide/page.png: the page in a real Chromium, with invented figures. The picture is in the package, so
+// pngquant (Debian: apt-get install pngquant) shrinks it to a third; without pngquant it stays as it is.
+// Run it with `node --import tsx scripts/screenshot.ts`.
 import { spawnSync } from 'node:child_process'
 import path from 'node:path'
 import type { AddressState } from '../lib/hosts/host-pool'
@@ -126,7 +127,7 @@ async function main() {
     await page.clock.setFixedTime(noon)
     await page.goto(`${site.origin}/clamav-stream`)
     await page.getByText('214 copies').waitFor()
-    const picture = path.join(__dirname, '..', 'docs', 'page.png')
+    const picture = path.join(__dirname, '..', 'docs', 'guide', 'page.png')
     await page.screenshot({ path: picture })
     shrink(picture)
   } finally {

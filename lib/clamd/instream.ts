@@ -1,6 +1,6 @@
 /*
  * One message through INSTREAM: command, chunks and reply on one connection, of its own or one that is kept for
- * several messages. Drawn in docs/protocol.md.
+ * several messages. Drawn in docs/reference/protocol.md.
  */
 
 import type { MessageSource } from '../base/message-source'

@@ -1,6 +1,6 @@
 /*
  * clamd's words as bytes and values: commands, replies, the STREAM port, what a daemon offers.
- * No I/O here: the dialogues are in stream.ts and instream.ts. Wire layouts are drawn in docs/protocol.md.
+ * No I/O here: the dialogues are in stream.ts and instream.ts. Wire layouts are drawn in docs/reference/protocol.md.
  */
 
 import { printable } from '../base/text'

@@ -1,6 +1,6 @@
 /*
  * Connections on which clamd takes one scan after the other (IDSESSION), kept for a moment for the next message:
- * connecting costs more than scanning a small one. One scan in flight on each. Wire layout: docs/protocol.md.
+ * connecting costs more than scanning a small one. One scan in flight on each. Wire layout: docs/reference/protocol.md.
  */
 
 import type { CancelSignal } from '../base/cancellation'

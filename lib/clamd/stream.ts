@@ -1,6 +1,6 @@
 /*
  * One message through STREAM: command and `PORT n` on one connection, the message on a second one to the
- * same address, its end marked by closing, the reply on the first. Drawn in docs/protocol.md.
+ * same address, its end marked by closing, the reply on the first. Drawn in docs/reference/protocol.md.
  */
 
 import type { Socket } from 'node:net'

@@ -1,5 +1,5 @@
 /*
- * The commands, their options and their help, which is their documentation: docs/commands.md is made of it.
+ * The commands, their options and their help, which is their documentation: docs/reference/commands.md is made of it.
  * What a command does is in a file of its own.
  */
 
@@ -20,18 +20,18 @@ import { scan, type ScanOptions } from './scan/command'
 export type Done = (code: number) => void
 
 const configOption = () =>
-  new Option('-c, --config <dir>', 'Haraka folder, or its config directory (default: where you are)')
+  new Option('-c, --config <dir>', 'Haraka folder, or its config folder (default: current directory)')
 const jsonOption = (what: string) => new Option('--json', what).default(false, '')
 
 export function program(done: Done): Command {
   const root = new Command('clamav-stream')
     .description(
-      'For those who run haraka-plugin-clamav-stream: check the way to clamd, scan files, look after the quarantine.',
+      'Checks clamd and the settings, scans files, and manages the quarantine of haraka-plugin-clamav-stream.',
     )
     .version(version(), '-V, --version', 'show the version')
     .helpOption('-h, --help', 'show this help')
     .helpCommand('help [command]', 'show the help of a command')
-    .showHelpAfterError('(--help shows what there is)')
+    .showHelpAfterError('(see --help)')
     .configureHelp({ helpWidth: 100, optionDescription })
     .exitOverride()
   addCheck(root, done)
@@ -54,27 +54,23 @@ function optionDescription({ description, defaultValue }: Option): string {
 function addCheck(root: Command, done: Done): void {
   root
     .command('check')
-    .summary('is every message scanned, and to its end?')
+    .summary('check that every message is scanned completely')
     .description(
-      paragraph(`Asks each clamd of this site what the plugin depends on: connection, PING, version, number and age of the signatures,
-protocols, the STREAM data port, the EICAR test file in an attachment, and the largest message that is scanned to its
-end. Then looks at the site: limits of Haraka that have to fit, the quarantine, plugins that might bypass the scan.`),
+      paragraph(`Tests each clamd of this site: connection, PING, version, number and age of the signatures, protocols, the STREAM
+data port, the EICAR test file in an attachment, and the largest message that is scanned completely. Then checks
+Haraka's limits, the quarantine, and plugins that might bypass the scan.`),
     )
     .addOption(configOption())
-    .option('--host <hosts>', 'ask these instead: as [main] host')
-    .option(
-      '--quick',
-      'do not look for the largest size, which sends up to eleven messages of max_size',
-      false,
-    )
+    .option('--host <hosts>', 'test these instead, written as [main] host')
+    .option('--quick', 'skip the largest size, which takes up to eleven messages of max_size', false)
     .addOption(jsonOption('one JSON object'))
-    .option('--nagios', 'one line, for Nagios and its like', false)
+    .option('--nagios', 'one line for Nagios and similar programs', false)
     .addHelpText(
       'after',
       `
-Each line is ok, note, WARN or FAIL; the last one sums up.
-  0  all is well
-  1  warnings: mail is scanned, but not as it should be
+Each line is ok, note, WARN or FAIL; the last line is the summary. Exit codes:
+  0  no warnings
+  1  warnings: mail is scanned, but something should be corrected
   2  mail would not be scanned, or the settings are wrong
 
 Examples:
@@ -89,29 +85,29 @@ function addScan(root: Command, done: Done): void {
     .command('scan')
     .summary('scan messages, folders, Maildirs and mboxes')
     .description(
-      paragraph(`Scans files through the clamd of this site, with its settings, as the plugin would scan them.
-A message is sent as SMTP would carry it. A file that is no message is sent as an attachment of one.
-Folders are searched to the bottom; links in them are not followed. First each clamd is tried as the plugin tries it
-(self_test), with a message as large as the ones to be scanned: clamd says OK to what lies beyond its limits.`),
+      paragraph(`Scans files with the clamd and the settings of this site, as the plugin scans mail. A message is sent as SMTP
+carries it, any other file as an attachment. Folders are searched recursively; links in them are not followed. First
+each clamd must pass the self test with a message as large as those to be scanned, because clamd says OK to what is
+beyond its limits.`),
     )
-    .argument('<path...>', 'messages, folders, Maildirs, mboxes or any files; - for standard input')
+    .argument('<path...>', 'messages, folders, Maildirs, mboxes or other files; - is standard input')
     .addOption(configOption())
-    .option('--host <hosts>', 'ask this clamd instead: as [main] host; needs no Haraka folder')
+    .option('--host <hosts>', 'use this clamd instead, written as [main] host; needs no Haraka folder')
     .addOption(jobsOption())
-    .option('-i, --infected', 'show what is infected and what failed only', false)
+    .option('-i, --infected', 'show only infected and failed files', false)
     .option('--no-summary', 'no summary at the end')
-    .addOption(jsonOption('a JSON object a line, the summary as the last one'))
-    .option('-v, --verbose', 'tell each step on standard error', false)
+    .addOption(jsonOption('one JSON object a line, the summary last'))
+    .option('-v, --verbose', 'log each step to standard error', false)
     .addHelpText(
       'after',
       `
 Output and exit codes are those of clamdscan:
   PATH: OK                    PATH#3 is the third message of an mbox
   PATH: NAME FOUND
-  PATH: REASON ERROR          not scanned: too_large, limits, timeout, error, or not to be read
+  PATH: REASON ERROR          not scanned: too_large, limits, timeout, error, or unreadable
   0  no virus found
   1  virus found
-  2  some error occurred, and no virus was found
+  2  an error, and no virus found
 
 Examples:
   clamav-stream scan /var/mail/ann
@@ -126,30 +122,32 @@ Examples:
 function addQuarantine(root: Command, done: Done): void {
   const quarantine = root
     .command('quarantine')
-    .summary('look after the messages that were kept')
+    .summary('manage the messages that were kept')
     .description(
-      paragraph(`Looks after the messages that the action "quarantine" has kept: below quarantine_path of quarantine.ini, in the
-folder of [quarantine] folder. Be root, or the user that Haraka runs as.`),
+      paragraph(`Manages the messages that the action "quarantine" has kept: in [quarantine] folder, below quarantine_path of
+quarantine.ini. Run it as root or as Haraka's user.`),
     )
     .addHelpText(
       'after',
       `
-A message is named by its id, by the beginning of its UUID, which also is in Haraka's log, or by its
-file. Instead of ids, release, rescan and delete take filters. Those of text find any part, or with
-* and ? the whole.
+An id is that of the list, the beginning of the UUID in Haraka's log, or the message's file.
+release, rescan and delete take filters instead of ids. A text filter matches any part; with * or ?
+it must match the whole.
 
-Every release and deletion is written to releases.log beside the messages: who, when, what, to whom,
-one JSON object a line.`,
+releases.log beside the messages records every release and deletion, one JSON object a line: who,
+when, what, to whom.`,
     )
 
   withFilters(quarantine.command('list'))
-    .summary('what is kept')
-    .description('Shows what is kept, oldest first: id, time, state, why, envelope sender and recipients.')
-    .addOption(jsonOption('a JSON object a line'))
+    .summary('list kept messages')
+    .description(
+      'Lists kept messages, oldest first: id, time, state, reason, envelope sender and recipients.',
+    )
+    .addOption(jsonOption('one JSON object a line'))
     .addHelpText(
       'after',
       `
-States: kept, released, released to 1 of 2, in doubt (a release broke off and may have arrived), no
+States: kept, released, released to 1 of 2, in doubt (an interrupted release may have arrived), no
 message (the file is gone).
 
 Examples:
@@ -161,47 +159,44 @@ Examples:
   withPlace(quarantine.command('show'))
     .summary('one message: envelope, verdict, headers')
     .description(
-      'Shows one message: envelope, verdict, what was released to whom, and its headers. Control characters are written out.',
+      'Shows one message: envelope, verdict, releases and headers. Control characters are escaped.',
     )
     .argument('<id>')
-    .option('--raw', 'the message itself, byte for byte as it is kept; not to a terminal', false)
+    .option('--raw', 'the message as it is kept, byte for byte; not to a terminal', false)
     .addOption(jsonOption('one JSON object'))
     .action(async (id: string, options: CommonOptions & { raw: boolean }) => done(await show(id, options)))
 
   withFilters(quarantine.command('rescan'))
-    .summary('scan again, with the signatures of today')
+    .summary('scan again with the current signatures')
     .description(
-      paragraph(`Scans what is kept once more, with the signatures of today, as clamav-stream scan does. Without ids and filters, all
-of it. Changes nothing.`),
+      paragraph(`Scans kept messages again with the current signatures, as clamav-stream scan does. Without ids and filters, all of
+them. Changes nothing.`),
     )
     .argument('[id...]')
-    .option('--host <hosts>', 'ask this clamd instead: as [main] host')
+    .option('--host <hosts>', 'use this clamd instead, written as [main] host')
     .addOption(jobsOption())
-    .addOption(jsonOption('a JSON object a line'))
-    .option('-v, --verbose', 'tell each step on standard error', false)
-    .addHelpText(
-      'after',
-      '\nExit codes: 0 all clean, 1 a virus was found, 2 some error occurred, and no virus was found',
-    )
+    .addOption(jsonOption('one JSON object a line'))
+    .option('-v, --verbose', 'log each step to standard error', false)
+    .addHelpText('after', '\nExit codes: 0 all clean, 1 virus found, 2 an error, and no virus found')
     .action(async (ids: string[], options: RescanOptions) => done(await rescan(ids, options)))
 
   withConsent(quarantine.command('release'))
-    .summary('send on to the original recipients')
+    .summary('deliver to the original recipients')
     .description(
-      paragraph(`Sends messages on, as they are kept, from the original sender to those of the original recipients who do not have
-them yet. Without --to to the next hop of this site: that of queue/smtp_forward or queue/smtp_proxy. The server must be
-one behind this Haraka; Haraka itself would scan the message and keep it again, and is refused.
-What is released stays in the quarantine until it is deleted.`),
+      paragraph(`Sends kept messages from the original sender to the original recipients that do not have them yet. Without --to, they
+go to the next hop of this site: that of queue/smtp_forward or queue/smtp_proxy. The server must be behind this Haraka;
+Haraka itself is refused, because it would keep the message again. Released messages stay in the quarantine until they
+are deleted.`),
     )
     .argument('[id...]')
-    .option('--to <host:port>', 'SMTP server to hand it to')
-    .option('--again', 'also to those who have it, or may have it', false)
+    .option('--to <host:port>', 'SMTP server that receives the messages')
+    .option('--again', 'also to recipients that have it, or may have it', false)
     .addHelpText(
       'after',
       `
-A release that breaks off can be repeated: it goes to those who do not have the message. Where the
-connection broke in the very moment in which the server may have taken it, the recipient is "in
-doubt" and is left out, unless --again.
+An interrupted release can be repeated: it goes to the recipients that do not have the message. If
+the connection broke while the server may have accepted it, the recipient is "in doubt" and is left
+out, unless --again.
 
 Exit codes: 0 all recipients have it, 1 some do not, 2 nothing was done
 
@@ -212,10 +207,8 @@ Examples:
     .action(async (ids: string[], options: ReleaseOptions) => done(await release(ids, options)))
 
   withConsent(quarantine.command('delete'))
-    .summary('remove for good')
-    .description(
-      'Removes messages for good, with their records. What was done with them stays in releases.log.',
-    )
+    .summary('delete messages')
+    .description('Deletes messages and their records. releases.log keeps what was done with them.')
     .argument('[id...]')
     .addHelpText('after', '\nExample:\n  clamav-stream quarantine delete --older-than 30d --yes')
     .action(async (ids: string[], options: ChangeOptions) => done(await remove(ids, options)))
@@ -224,30 +217,27 @@ Examples:
 function withPlace(command: Command): Command {
   return command
     .addOption(configOption())
-    .option(
-      '--dir <dir>',
-      "the quarantine, where it is not the site's: the folder that holds one for each day",
-    )
+    .option('--dir <dir>', "another quarantine than the site's: the folder with one folder a day")
 }
 
 function withFilters(command: Command): Command {
   return withPlace(command)
-    .addOption(new Option('--older-than <time>', 'kept for at least so long: 30m, 12h, 7d').argParser(age))
-    .addOption(new Option('--newer-than <time>', 'kept for less').argParser(age))
-    .option('--virus <pattern>', 'why it is kept: virus, attachment mask or reason', pattern)
+    .addOption(new Option('--older-than <time>', 'kept for at least this long: 30m, 12h, 7d').argParser(age))
+    .addOption(new Option('--newer-than <time>', 'kept for less than this').argParser(age))
+    .option('--virus <pattern>', 'reason: virus, attachment mask or reason of an unscanned message', pattern)
     .option('--sender <pattern>', 'envelope sender', pattern)
     .option('--recipient <pattern>', 'one of the envelope recipients', pattern)
 }
 
 function withConsent(command: Command): Command {
   return withFilters(command)
-    .option('--all', 'everything that is kept', false)
-    .option('-y, --yes', 'do not ask', false)
-    .addOption(jsonOption('a JSON object a line'))
+    .option('--all', 'all kept messages', false)
+    .option('-y, --yes', 'skip the confirmation', false)
+    .addOption(jsonOption('one JSON object a line'))
 }
 
 function jobsOption(): Option {
-  return new Option('-j, --jobs <n>', 'so many at a time').argParser(wholeNumber(1, 64)).default(4)
+  return new Option('-j, --jobs <n>', 'scans at the same time').argParser(wholeNumber(1, 64)).default(4)
 }
 
 const agesOfMail = duration(0, 3650 * 24 * 60 * 60 * 1000)

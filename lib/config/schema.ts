@@ -41,7 +41,7 @@ const key = <T>(initial: string, type: ValueType<T>): Key<T> => ({ initial, type
 
 const defaultPort = 3310
 
-/** Every section and key there is. An empty default stands for what docs/config.md says of it. */
+/** Every section and key there is. An empty default stands for what docs/reference/config.md says of it. */
 export const schema = {
   main: {
     host: key('localhost', hosts(defaultPort)),

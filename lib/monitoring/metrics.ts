@@ -1,6 +1,6 @@
 /*
  * The metrics of one process, kept with prom-client, and those of all processes as the text that Prometheus reads.
- * What each means is in docs/monitoring.md. prom-client is handed in: who wants no metrics does not load it.
+ * What each means is in docs/guide/monitoring.md. prom-client is handed in: who wants no metrics does not load it.
  */
 
 import type {

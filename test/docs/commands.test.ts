@@ -15,8 +15,8 @@ import { commandsPage } from '../../scripts/commands-page'
 
 const root = path.resolve(__dirname, '..', '..')
 
-test('docs/commands.md is what --help says (npm run docs)', () => {
-  assert.equal(readFileSync(path.join(root, 'docs/commands.md'), 'utf8'), commandsPage())
+test('docs/reference/commands.md is what --help says (npm run docs)', () => {
+  assert.equal(readFileSync(path.join(root, 'docs/reference/commands.md'), 'utf8'), commandsPage())
 })
 
 test('texts of strangers: nothing moves a cursor, hides or turns round', () => {

@@ -10,6 +10,6 @@ test('every package that comes along has a licence that asks for no more than it
   for (const { name, licence } of packages) assert.ok(allowed.includes(licence), `${name}: ${licence}`)
 })
 
-test('docs/licences.md is what npm run licences writes', () => {
+test('docs/reports/licences.md is what npm run licences writes', () => {
   assert.equal(readFileSync(page, 'utf8'), licencesPage(runtimePackages()))
 })

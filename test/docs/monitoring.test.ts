@@ -47,9 +47,9 @@ test('promtool has nothing to say about the metrics, with signatures and all', a
   )
 })
 
-test('docs/monitoring.md lists every metric with its labels, and every alert', async () => {
+test('docs/guide/monitoring.md lists every metric with its labels, and every alert', async () => {
   const { labels } = await served()
-  const rows = read('monitoring.md')
+  const rows = read('guide', 'monitoring.md')
     .split('\n')
     .filter((line) => line.startsWith('| `'))
   for (const [name, ofIt] of labels) {

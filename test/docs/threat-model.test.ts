@@ -1,11 +1,12 @@
-// Every test, or row of a table of tests, that docs/threat-model.md names is there.
+// Every test, or row of a table of tests, that docs/internals/threat-model.md names is there.
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 
 const root = path.resolve(__dirname, '..', '..')
-const page = readFileSync(path.join(root, 'docs', 'threat-model.md'), 'utf8').replace(/\s+/g, ' ')
+const file = path.join(root, 'docs', 'internals', 'threat-model.md')
+const page = readFileSync(file, 'utf8').replace(/\s+/g, ' ')
 const named = [...page.matchAll(/`(test\/[\w/.-]+\.ts)` "([^"]+)"/g)]
 
 test('the page names tests', () => assert.ok(named.length > 30, String(named.length)))

@@ -98,9 +98,9 @@ test('examples/james is a site that does what the pipeline of ClamAVScan does', 
   })
 })
 
-test('docs/james.md shows the settings of examples/james', () => {
+test('docs/guide/james.md shows the settings of examples/james', () => {
   const settings = (text: string) => text.split('\n').filter((line) => line !== '' && !line.startsWith(';'))
-  const manual = readFileSync(path.join(repository, 'docs', 'james.md'), 'utf8')
+  const manual = readFileSync(path.join(repository, 'docs', 'guide', 'james.md'), 'utf8')
   const shown = /Its settings, in\n`config\/clamav-stream\.ini`:\n\n```ini\n(.*?)```/s.exec(manual)?.[1] ?? ''
   const ini = readFileSync(path.join(examples, 'james', 'config', 'clamav-stream.ini'), 'utf8')
   assert.deepEqual(settings(shown), settings(ini))

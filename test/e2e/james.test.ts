@@ -1,4 +1,4 @@
-// The pipeline of James' ClamAVScan documentation with the settings that docs/james.md gives for it, message by message,
+// The pipeline of James' ClamAVScan documentation with the settings that docs/guide/james.md gives for it, message by message,
 // with a real clamd and a next hop for the reports.
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'

@@ -17,13 +17,17 @@ const maxBytes = 410_000
 /** Every file has to be of one of these kinds, and of each kind there has to be one. */
 const kinds: Record<string, RegExp> = {
   'the manifest': /^package\.json$/,
-  'texts for whoever opens the folder': /^(README|CHANGELOG|SECURITY)\.md$|^LICENSE$/,
+  'texts beside it': /^(README|CHANGELOG|SECURITY)\.md$|^LICENSE$/,
   'the program': /^dist\/(index|lib\/[\w/-]+)\.js$/,
   'the command': /^dist\/bin\/[\w/-]+\.js$/,
   'its types': /^dist\/lib\/note\.d\.ts$/,
   'the page': /^dist\/lib\/http\/page\/\w+\.(html|css|js)$/,
   'settings as shipped': /^config\/clamav-stream\.(ini|signatures|exempt)$/,
-  'the manual': /^docs\/(?!architecture)[\w-]+\.(md|svg|png)$/,
+  'the guide': /^docs\/guide\/[\w-]+\.md$/,
+  'the reference': /^docs\/reference\/[\w-]+\.md$/,
+  'the reports': /^docs\/reports\/[\w-]+\.md$/,
+  'the threat model': /^docs\/internals\/threat-model\.md$/,
+  'pictures beside their pages': /^docs\/(guide|reports|internals)\/[\w-]+\.(svg|png)$/,
   'alert rules and a dashboard': /^docs\/(prometheus\/[\w-]+\.rules\.yml|grafana\/[\w-]+\.json)$/,
   'an example': /^examples\/[\w/.-]+$/,
 }

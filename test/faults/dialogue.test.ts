@@ -127,10 +127,8 @@ async function runRow(row: Row, lab: Lab): Promise<void> {
     // Whether every byte had left us when the lie came, or the second reply was late, is a matter of luck.
     if (row.lies || (row.talksOn && content === 'clean')) ends.push('clean')
     assert.ok(ends.includes(got), `${content}: ${got}, not ${ends.join(' or ')}:\n${log.join('\n')}`)
-    const { name, place } = row
     seen.push({
-      row: name,
-      ...(place && { place }),
+      row: row.name,
       protocol,
       addresses,
       content,

@@ -1,8 +1,10 @@
-// `npm run test:faults`: the fault tests in their fuller form. With --write, what was seen goes into
-// docs/reliability.md, the flood of bench/flood.ts included; with --quick, it is the form that `npm test` runs.
+// `npm run test:faults`: the fault tests in their fuller form; with --quick, in the form that `npm test` runs. With --write,
+// what was seen goes into results.json and docs/reports/reliability.md, the flood of bench/flood.ts included. --render
+// measures nothing, and writes the page again from results.json.
 import { spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import path from 'node:path'
+import { collectFaultResults, readFaultResults, writeFaultResults } from '../support/faults/fault-results'
 import { writeReliability } from '../support/faults/fault-page'
 import { repository } from '../support/haraka/haraka-install'
 import { TemporaryDirectory } from '../support/process'
@@ -12,9 +14,13 @@ function runNode(args: readonly string[], env: NodeJS.ProcessEnv): boolean {
   return spawnSync(process.execPath, ['--import', 'tsx', ...args], options).status === 0
 }
 
-function main(flags: readonly string[]): void {
-  const unknown = flags.find((flag) => flag !== '--write' && flag !== '--quick')
-  if (unknown !== undefined) throw new Error(`${unknown}: only --write and --quick are known`)
+const known = ['--write', '--quick', '--render']
+
+async function main(flags: readonly string[]): Promise<void> {
+  const unknown = flags.find((flag) => !known.includes(flag))
+  if (unknown !== undefined) throw new Error(`${unknown}: allowed are ${known.join(', ')}`)
+  if (flags.includes('--quick') && flags.includes('--write')) throw new Error('--write needs the fuller form')
+  if (flags.includes('--render')) return writeReliability(readFaultResults())
   const record = new TemporaryDirectory('faults')
   const tests = readdirSync(__dirname).filter((name) => name.endsWith('.test.ts'))
   const files = tests.map((name) => path.join(__dirname, name))
@@ -30,12 +36,12 @@ function main(flags: readonly string[]): void {
   const build = spawnSync('npm', ['run', '--silent', 'build'], { cwd: repository, stdio: 'inherit' })
   if (build.status !== 0 || !runNode([path.join(repository, 'bench', 'flood.ts')], env))
     throw new Error('the flood failed')
-  writeReliability(record.path)
+  const results = collectFaultResults(record.path)
+  writeFaultResults(results)
+  await writeReliability(results)
 }
 
-try {
-  main(process.argv.slice(2))
-} catch (error) {
+main(process.argv.slice(2)).catch((error: unknown) => {
   console.error(`npm run test:faults: ${(error as Error).message}`)
   process.exitCode = 1
-}
+})

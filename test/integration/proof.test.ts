@@ -96,7 +96,11 @@ test(
     const inside = await scanning.scan(mail((maxScannableBytes ?? 0) * 0.95))
     assert.equal(inside.outcome, 'infected')
     const beyond = await scanning.scan(mail(1.5 * M))
-    assert.equal(beyond.outcome, 'clean', 'then MaxScanSize counts otherwise by now: see docs/operations.md')
+    assert.equal(
+      beyond.outcome,
+      'clean',
+      'then MaxScanSize counts otherwise by now: see docs/guide/clamd-conf.md',
+    )
   },
 )
 

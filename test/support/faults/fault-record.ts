@@ -1,12 +1,11 @@
-// What the fault tests saw, kept for docs/reliability.md when they are asked to (FAULTS_RECORD names a directory).
+// What each file of fault tests saw, kept for results.json when FAULTS_RECORD names a directory.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import type { Content, Row } from './fault-table'
+import type { Content } from './fault-table'
 
 /** One message that met a fault. */
 export interface Cell {
   row: string
-  place?: Row['place']
   protocol: 'stream' | 'instream' | 'auto'
   addresses: 1 | 3
   content: Content

@@ -20,8 +20,6 @@ type Ends = Partial<Record<Setting, End | readonly End[]>>
 
 export interface Row {
   readonly name: string
-  /** Its place in a table of faults by moments; without one it is listed by its name. */
-  readonly place?: { readonly fault: string; readonly when: When | 'connect' }
   /** Of a message of so many bytes, our own line included. */
   readonly script: (size: number, strangerPort: number) => readonly (Step | ConnectDeadEnd)[]
   /** Settings that are left out are not run: the fault cannot happen there. */
@@ -102,7 +100,6 @@ function add(
 ) {
   rows.push({
     name: `${name} at ${when}`,
-    place: { fault: name, when },
     script: (size) => acts.map((act) => step(when, act, size)),
     ends: endsAt(when, end),
     ...more,
@@ -117,7 +114,6 @@ for (const deadEnd of ['refuse', 'blackHole'] as const) {
   const more = { hasOwnHost: true, ...(deadEnd === 'refuse' ? {} : { scanner: { connectMs: patienceMs } }) }
   rows.push({
     name: `${deadEnd} at connect`,
-    place: { fault: deadEnd, when: 'connect' },
     script: () => [{ at: 'connect', do: deadEnd }],
     ends: same('error'),
     text: /: connect: no connection/,
@@ -125,7 +121,6 @@ for (const deadEnd of ['refuse', 'blackHole'] as const) {
   })
   rows.push({
     name: `${deadEnd} at dataConnect`,
-    place: { fault: deadEnd, when: 'dataConnect' },
     script: () => [{ at: 'dataConnect', do: deadEnd }],
     ends: { stream: 'error', auto: 'verdict' },
     text: /: data connect: no connection/,

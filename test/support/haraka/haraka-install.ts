@@ -33,7 +33,17 @@ export interface InstallOptions {
 export const repository = path.resolve(__dirname, '..', '..', '..')
 const lab = path.join(repository, '.lab')
 /** What is not packed and takes no part in building. */
-const leftOut = new Set(['.git', '.lab', '.ci', 'node_modules', 'dist', 'test', 'bench', 'scripts'])
+const leftOut = new Set([
+  '.git',
+  '.github',
+  '.lab',
+  '.ci',
+  'node_modules',
+  'dist',
+  'test',
+  'bench',
+  'scripts',
+])
 const tarballName = 'package.tgz'
 const keptForMs = 60 * 60 * 1000
 

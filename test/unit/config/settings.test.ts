@@ -1,4 +1,4 @@
-// The ini, docs/config.md and the code agree; every mistake is named, all of them in one message.
+// The ini, docs/reference/config.md and the code agree; every mistake is named, all of them in one message.
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
@@ -116,8 +116,8 @@ test('the shipped ini has every key, commented out at its default, with a senten
   assert.deepEqual(shipped, expected)
 })
 
-test('docs/config.md names every key with its default', () => {
-  const docs = readFileSync(path.join(root, 'docs', 'config.md'), 'utf8')
+test('docs/reference/config.md names every key with its default', () => {
+  const docs = readFileSync(path.join(root, 'docs', 'reference', 'config.md'), 'utf8')
   for (const [section, keys] of Object.entries(schema)) {
     const chapter = docs.split(/^## /m).find((text) => text.startsWith(`[${section}]`)) ?? ''
     for (const [key, { initial }] of Object.entries<{ initial: string }>(keys)) {

@@ -55,7 +55,7 @@ test('the log gives the advice that check gives', () => {
   }
 })
 
-test('the lines of docs/operations.md', () => {
+test('the log lines that docs/guide/runbook.md looks for', () => {
   const lines = (selfTest: SelfTestResult, before: SelfTestResult | null = null) =>
     logLinesFor(selfTest, null, before, maxBytes).map(({ level, text }) => `${level} ${text}`)
   assert.deepEqual(lines(well), ['info scans to the end: EICAR found in 25MB (4 probes, 25MB, 505 ms)'])

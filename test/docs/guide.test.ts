@@ -1,0 +1,61 @@
+// The pages of docs/guide agree with the code: the runbook searches for lines that are logged, and the page for users
+// of haraka-plugin-clamd has every key of it.
+import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
+import path from 'node:path'
+import { test } from 'node:test'
+import { ClamdError, errorText } from '../../lib/clamd/errors'
+import { logLine } from '../../lib/policy/verdict'
+import { repository } from '../support/haraka/haraka-install'
+import { clean } from '../support/monitoring-site'
+
+const read = (...name: string[]) => readFileSync(path.join(repository, ...name), 'utf8')
+const found = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].map(([, part = '']) => part)
+
+/** The sources, with string literals that are added up over several lines as one. */
+function sources(): string {
+  const files = readdirSync(path.join(repository, 'lib'), { recursive: true, encoding: 'utf8' })
+  const all = files.filter((name) => name.endsWith('.ts')).map((name) => read('lib', name))
+  return all.join('\n').replaceAll(/['`]\s*\+\s*['`]/g, '')
+}
+
+/** Lines that are made of parts, made here as the plugin makes them. */
+const examples = [
+  logLine({ ...clean, outcome: 'unscanned', reason: 'too_large', text: '' }, null, 'reject'),
+  errorText(new ClamdError('data connect', 'no connection')),
+  ...['ECONNREFUSED', 'ENOENT', 'EACCES'].map((code) =>
+    errorText(new ClamdError('connect', 'no connection', Object.assign(new Error(code), { code }))),
+  ),
+  // Haraka's own, about a hook that takes too long.
+  ...found(read('node_modules', 'Haraka', 'plugins.js'), /(timed out on hook)/g),
+  // Each file's name stands in front of what is wrong with it.
+  'clamav-stream.ini: ',
+]
+
+test('the runbook searches for what is logged', () => {
+  const searches = found(read('docs', 'guide', 'runbook.md'), /^grep -F ((?:-e )?'.*') haraka\.log$/gm)
+  const texts = searches.flatMap((search) => found(search, /'([^']+)'/g))
+  assert.ok(texts.length > 20)
+  const logged = [sources(), ...examples].join('\n')
+  assert.deepEqual(
+    texts.filter((text) => !logged.includes(text)),
+    [],
+  )
+})
+
+test('every key of haraka-plugin-clamd is on the page for its users', () => {
+  const code = read('node_modules', 'haraka-plugin-clamd', 'index.js')
+  const [booleans = ''] = found(code, /booleans: \[([\s\S]*?)\]/g)
+  const [defaults = ''] = found(code, /const defaults = \{([\s\S]*?)\}/g)
+  const keys = [
+    ...found(booleans, /'[+-]main\.(\w+)'/g),
+    ...found(booleans, /'[+-]((?:reject|check)\.[\w.]+)'/g).map((key) => key.replace(/^(\w+)\./, '[$1] ')),
+    ...found(defaults, /^ *(\w+):/gm),
+  ]
+  assert.ok(keys.includes('clamd_socket') && keys.includes('[reject] Broken.Executable'))
+  const page = read('docs', 'guide', 'from-haraka-plugin-clamd.md')
+  assert.deepEqual(
+    keys.filter((key) => !page.includes(`\n| \`${key}\``)),
+    [],
+  )
+})
