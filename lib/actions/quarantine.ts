@@ -3,9 +3,11 @@
  * whole and on disk. Beside it goes a .json with what the copy does not hold: envelope, verdict, time, client.
  */
 
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
 import path from 'node:path'
 import { measure } from '../base/measure'
+import { type Folder, inFolder } from '../base/safe-files'
 import { TransactionMessage } from '../haraka/transaction-message'
 import type { QuarantinePlugin } from '../haraka/types'
 import type { Connection, Transaction } from '../haraka/types'
@@ -29,12 +31,12 @@ export async function keepCopy(
 ): Promise<string> {
   if (!quarantine) throw new Error('queue/quarantine is not listed in config/plugins')
   const base = quarantine.get_base_dir?.()
-  const expected = base === undefined ? null : path.join(base, folder, today(), transaction.uuid)
-  if (base !== undefined && expected !== null) {
+  const { uuid } = transaction
+  const day = path.join(folder, today())
+  if (base !== undefined) {
     // The plugin goes on after a directory that it could not make, into an error that ends the process.
-    await mkdir(path.dirname(expected), { recursive: true, mode: 0o700 })
-    await mkdir(path.join(base, 'tmp'), { recursive: true, mode: 0o700 })
-    if (await exists(expected)) throw new Error(`${expected} exists already`)
+    await mkdir(base, { recursive: true, mode: 0o700 })
+    for (const below of ['tmp', day]) await inFolder(base, below, (one) => requireUnlocked(one, uuid), true)
   }
   const until = AbortSignal.timeout(copyMs)
   const size = await fileSize(transaction, until)
@@ -42,23 +44,50 @@ export async function keepCopy(
   let copy: string | null = null
   try {
     copy = await chain(quarantine, connection, transaction, folder, until)
-    await settleOnDisk(copy, size)
-    await writeRecord(`${copy}.json`, record)
-    await syncDirectories(path.dirname(copy), base)
+    // The plugin takes its own other name of the copy away without waiting for it.
+    if (base !== undefined) await inFolder(base, 'tmp', (tmp) => tmp.remove(uuid))
+    const { root, below, name } = placeOf(copy, base)
+    await inFolder(root, below, async (kept) => {
+      await settleOnDisk(kept, name, size)
+      await writeRecord(kept, `${name}.json`, record)
+    })
+    await syncFolders(root, below)
     return copy
   } catch (error) {
     // A plugin that is late with its note has kept a copy all the same.
     const noted = transaction.notes.quarantined
+    const expected = base === undefined ? null : path.join(base, day, uuid)
     const copies = [copy, typeof noted === 'string' ? noted : null, expected]
     const left = [
       // First, so that a plugin that is late has nothing to link any more.
-      base && path.join(base, 'tmp', transaction.uuid),
+      base === undefined ? null : path.join(base, 'tmp', uuid),
       ...copies,
       ...copies.map((file) => file && `${file}.json`),
     ]
-    for (const file of left) if (file) await rm(file, { force: true }).catch(() => undefined)
+    for (const file of left) if (file) await removeLeft(file, base)
     throw error
   }
+}
+
+interface Place {
+  /** Links on the way to it are the administrator's. */
+  readonly root: string
+  readonly below: string
+  readonly name: string
+}
+
+function placeOf(file: string, base: string | undefined): Place {
+  const directory = path.dirname(file)
+  const below = base === undefined ? '' : path.relative(base, directory)
+  const name = path.basename(file)
+  // A site's own plugin may keep its copies elsewhere; what leads there is its own business.
+  const isElsewhere = base === undefined || below === '..' || below.startsWith(`..${path.sep}`)
+  return isElsewhere ? { root: directory, below: '', name } : { root: base, below, name }
+}
+
+async function removeLeft(file: string, base: string | undefined): Promise<void> {
+  const { root, below, name } = placeOf(file, base)
+  await inFolder(root, below, (folder) => folder.remove(name)).catch(() => undefined)
 }
 
 /** Calls the plugin; resolves with the path that it noted, whatever else it answers. */
@@ -119,11 +148,22 @@ function pick(notes: Record<string, unknown>, name: string): Record<string, unkn
   return { [name]: value }
 }
 
-async function settleOnDisk(file: string, size: number): Promise<void> {
-  const handle = await open(file, 'r+')
+async function requireUnlocked(folder: Folder, name: string): Promise<void> {
+  const isThere = await folder.lstat(name).then(
+    () => true,
+    (error: unknown) => {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+      return false
+    },
+  )
+  if (isThere) throw new Error(`${folder.pathOf(name)} exists already`)
+}
+
+async function settleOnDisk(folder: Folder, name: string, size: number): Promise<void> {
+  const handle = await folder.open(name, constants.O_RDWR)
   try {
     const found = (await handle.stat()).size
-    if (found !== size) throw new Error(`${file} has ${found} bytes instead of ${size}`)
+    if (found !== size) throw new Error(`${folder.pathOf(name)} has ${found} bytes instead of ${size}`)
     await handle.chmod(0o600)
     await handle.sync()
   } finally {
@@ -132,9 +172,10 @@ async function settleOnDisk(file: string, size: number): Promise<void> {
 }
 
 /** Under its final name it is complete. */
-async function writeRecord(file: string, record: object): Promise<void> {
-  const part = `${file}.tmp`
-  const handle = await open(part, 'wx', 0o600)
+async function writeRecord(folder: Folder, name: string, record: object): Promise<void> {
+  const part = `${name}.tmp`
+  const { O_CREAT, O_EXCL, O_WRONLY } = constants
+  const handle = await folder.open(part, O_WRONLY | O_CREAT | O_EXCL)
   try {
     try {
       await handle.writeFile(`${JSON.stringify(record, null, 2)}\n`)
@@ -142,33 +183,17 @@ async function writeRecord(file: string, record: object): Promise<void> {
     } finally {
       await handle.close()
     }
-    await rename(part, file)
+    await folder.rename(part, name)
   } catch (error) {
-    await rm(part, { force: true })
+    await folder.remove(part)
     throw error
   }
 }
 
 /** A file survives a crash only if the entries that lead to it do. */
-async function syncDirectories(directory: string, base: string | undefined): Promise<void> {
-  for (let current = directory; ; current = path.dirname(current)) {
-    const handle = await open(current, 'r')
-    try {
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
-    // A site's own plugin may keep its copies elsewhere; what leads there is its own business.
-    const above = base === undefined ? '' : path.relative(base, current)
-    if (above === '' || above.startsWith('..')) return
-  }
-}
-
-async function exists(file: string): Promise<boolean> {
-  return stat(file).then(
-    () => true,
-    () => false,
-  )
+async function syncFolders(root: string, below: string): Promise<void> {
+  await inFolder(root, below, (folder) => folder.sync())
+  if (below !== '') await syncFolders(root, path.relative('.', path.dirname(below)))
 }
 
 /** As queue/quarantine names the folder of a day: YYYYMMDD in local time. */

@@ -22,3 +22,10 @@ declare module 'haraka-config/lib/reader' {
   const reader: { watch_files: boolean }
   export default reader
 }
+
+/** Node has it on POSIX systems; its types do not. */
+declare namespace NodeJS {
+  interface Process {
+    initgroups?(user: string | number, extraGroup: string | number): void
+  }
+}

@@ -1,6 +1,6 @@
 // `clamav-stream check`: what it says of real and scripted clamds, and of sites with something wrong in them.
 import assert from 'node:assert/strict'
-import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, before, test } from 'node:test'
@@ -268,7 +268,29 @@ test('the site: what is wrong, and the line to add', async (t) => {
     2,
   )
   rmSync(path.join(sites.path, 'infected'))
+  const here = { 'clamav-stream.ini': keeping, plugins, 'quarantine.ini': `quarantine_path=${sites.path}\n` }
+  for (const name of ['infected', 'tmp']) {
+    symlinkSync('.', path.join(sites.path, name))
+    const link = new RegExp(
+      `^FAIL +quarantine .*/${name} is a symbolic link: messages that are to be kept are deferred$`,
+      'm',
+    )
+    assert.equal(await told(here, link), 2)
+    rmSync(path.join(sites.path, name))
+  }
   mkdirSync(path.join(sites.path, 'infected'), { mode: 0o700 })
+  mkdirSync(path.join(sites.path, 'tmp'))
+  chmodSync(path.join(sites.path, 'tmp'), 0o777)
+  assert.equal(await told(here, /^WARN +quarantine .*everybody may write to .*\/tmp/m), 1)
+  chmodSync(path.join(sites.path, 'tmp'), 0o700)
+  if (isRoot) {
+    chownSync(path.join(sites.path, 'infected'), 65534, 65534)
+    assert.equal(
+      await told(here, /^FAIL +quarantine .*\/infected belongs to nobody: messages .* deferred$/m),
+      2,
+    )
+    chownSync(path.join(sites.path, 'infected'), 0, 0)
+  }
   const ofNobody = { 'smtp.ini': 'user=nobody\n', 'quarantine.ini': `quarantine_path=${sites.path}\n` }
   assert.equal(
     await told(

@@ -19,6 +19,8 @@ export interface RunOptions {
   input?: Buffer | string | null
   /** The program; without it that of this checkout, from its sources. */
   program?: readonly string[]
+  /** It is killed after so long. */
+  timeoutMs?: number
   onStart?: (kill: (signal: NodeJS.Signals) => void) => void
   /** Called with each piece of standard output. */
   onOutput?: (text: string, kill: (signal: NodeJS.Signals) => void) => void
@@ -37,7 +39,13 @@ export function clamavStream(args: readonly string[], options: RunOptions = {}):
   const [command = '', ...before] = options.program ?? fromSources
   return new Promise((resolve, reject) => {
     const env = { ...process.env, HARAKA: undefined, NODE_TEST_CONTEXT: undefined, ...options.env }
-    const child = spawn(command, [...before, ...args], { cwd: options.cwd, env, stdio: 'pipe' })
+    const child = spawn(command, [...before, ...args], {
+      cwd: options.cwd,
+      env,
+      stdio: 'pipe',
+      timeout: options.timeoutMs,
+      killSignal: 'SIGKILL',
+    })
     const forget = onProcessEnd(() => child.kill('SIGKILL'))
     options.onStart?.((signal) => child.kill(signal))
     const out: Buffer[] = []

@@ -2,7 +2,7 @@
  * Whether copies can be kept: is the folder there, may Haraka's user write to it, and is there room.
  */
 
-import { existsSync, statSync } from 'node:fs'
+import { existsSync, lstatSync, statSync } from 'node:fs'
 import { access, constants, stat, statfs } from 'node:fs/promises'
 import path from 'node:path'
 import { type Settings, wantingQuarantine } from '../../config/settings'
@@ -32,12 +32,18 @@ export async function examineQuarantine(site: Site, settings: Settings): Promise
     ]
   if (!statSync(directory).isDirectory())
     return [{ level: 'failure', about, text: `${directory} is no folder: ${deferred}` }]
+  const base = quarantineOf(site, '')
+  const refused = ['tmp', settings.quarantineFolder]
+    .map((name) => whyRefused(path.join(base, name), user))
+    .filter((text) => text !== null)
+  if (refused.length > 0)
+    return refused.map((text) => ({ level: 'failure', about, text: `${text}: ${deferred}` }))
   const mayWrite = await isWritable(directory, user, group)
   if (mayWrite === null)
     return [
       { level: 'note', about, text: `whether ${String(user)} may write to ${directory} is not known here` },
     ]
-  if (mayWrite) return roomAndModes(directory, settings)
+  if (mayWrite) return roomAndModes(directory, base, settings)
   return [
     {
       level: 'warning',
@@ -48,38 +54,51 @@ export async function examineQuarantine(site: Site, settings: Settings): Promise
   ]
 }
 
+/** Below quarantine_path the plugin follows no link, and uses no folder in which another user could swap what is there. */
+function whyRefused(folder: string, user: unknown): string | null {
+  const found = lstatSync(folder, { throwIfNoEntry: false })
+  if (found?.isSymbolicLink()) return `${folder} is a symbolic link`
+  const haraka = isName(user) ? accountOf(String(user))?.uid : process.geteuid?.()
+  if (!found || haraka === undefined || [0, haraka].includes(found.uid)) return null
+  return `${folder} belongs to ${accountOf(String(found.uid))?.name ?? `the user with id ${found.uid}`}`
+}
+
 /** Copies are made in `tmp` and linked to where they belong, which only one file system can do. */
-async function roomAndModes(base: string, { scan, quarantineFolder }: Settings): Promise<Finding[]> {
+async function roomAndModes(
+  directory: string,
+  base: string,
+  { scan, quarantineFolder }: Settings,
+): Promise<Finding[]> {
   const about = 'quarantine'
   const found: Finding[] = []
-  const { bavail, bsize } = await statfs(base)
+  const { bavail, bsize } = await statfs(directory)
   const free = bavail * bsize
   if (free < scan.maxBytes)
     found.push({
       level: 'warning',
       about,
-      text: `${base} has room for ${sizeText(free)}, a message may have ${sizeText(scan.maxBytes)}: what does not fit is deferred`,
+      text: `${directory} has room for ${sizeText(free)}, a message may have ${sizeText(scan.maxBytes)}: what does not fit is deferred`,
       remedy: 'clamav-stream quarantine delete --older-than 30d, or more room',
     })
-  const { dev, mode } = await stat(base)
-  for (const name of ['tmp', quarantineFolder]) {
-    const inner = statSync(path.join(base, name), { throwIfNoEntry: false })
+  const { dev } = await stat(base)
+  for (const folder of [base, path.join(base, 'tmp'), path.join(base, quarantineFolder)]) {
+    const inner = statSync(folder, { throwIfNoEntry: false })
     if (inner && inner.dev !== dev)
       found.push({
         level: 'failure',
         about,
-        text: `${path.join(base, name)} is on another file system than ${base}: messages that are to be kept are deferred`,
+        text: `${folder} is on another file system than ${base}: messages that are to be kept are deferred`,
         remedy: `one file system for all of ${base}`,
       })
+    if (inner && (inner.mode & 0o002) !== 0)
+      found.push({
+        level: 'warning',
+        about,
+        text: `everybody may write to ${folder}`,
+        remedy: `chmod 0700 ${folder}`,
+      })
   }
-  if ((mode & 0o002) !== 0)
-    found.push({
-      level: 'warning',
-      about,
-      text: `everybody may write to ${base}`,
-      remedy: `chmod 0700 ${base}`,
-    })
-  return found.length > 0 ? found : [{ level: 'ok', about, text: `${base} can be written to` }]
+  return found.length > 0 ? found : [{ level: 'ok', about, text: `${directory} can be written to` }]
 }
 
 /**

@@ -3,10 +3,10 @@
  * arrive by mail, that is, as an attachment.
  */
 
-import { createReadStream } from 'node:fs'
-import { type FileHandle, open } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import MimeNode from 'nodemailer/lib/mime-node'
+import { openRegular, reading } from '../../base/safe-files'
 import { SmtpLines } from './lines'
 import { isMbox, messagesOf, type Range } from './mbox'
 import { FileMessage, through } from './message'
@@ -25,35 +25,39 @@ export interface Content {
 /**
  * The messages in a file, none in an empty one. Rejects when it cannot be read.
  * @param isMail by its place or name it is a message, whatever it looks like
+ * @param isNamed by the user, so that a link is followed
  */
-export async function* contentsOf(file: string | Buffer, isMail: boolean): AsyncGenerator<Content> {
-  const handle = await open(file, 'r')
+export async function* contentsOf(
+  file: string | Buffer,
+  isMail: boolean,
+  isNamed = true,
+): AsyncGenerator<Content> {
+  const opening = () => openRegular(file, isNamed)
+  const handle = await opening()
   try {
     const { size } = await handle.stat()
     const head = await headOf(handle)
     if (head.length === 0) return
     if (isMbox(head)) {
       let number = 0
-      for await (const range of messagesOf(handle)) yield asMessage(file, range, ++number)
+      for await (const range of messagesOf(handle)) yield asMessage(opening, range, ++number)
     } else if (isMail || looksLikeMail(head)) {
-      yield asMessage(file, { start: 0, end: size }, null)
+      yield asMessage(opening, { start: 0, end: size }, null)
     } else {
-      yield asAttachment(file, size)
+      yield asAttachment(opening, size)
     }
   } finally {
     await handle.close()
   }
 }
 
+/** Opens a file; asked for each reading of it. */
+type Opening = () => Promise<FileHandle>
+
 /** A message that is known to be one. */
-export function asMessage(file: string | Buffer, { start, end }: Range, number: number | null): Content {
+export function asMessage(opening: Opening, { start, end }: Range, number: number | null): Content {
   const bytes = end - start
-  const read = () => {
-    const lines = new SmtpLines(number !== null)
-    // createReadStream cannot be asked for nothing.
-    if (bytes === 0) return lines.end()
-    return through(createReadStream(file, { start, end: end - 1 }), lines)
-  }
+  const read = () => through(reading(opening, start, end), new SmtpLines(number !== null))
   return {
     number,
     bytes,
@@ -63,7 +67,7 @@ export function asMessage(file: string | Buffer, { start, end }: Range, number: 
   }
 }
 
-function asAttachment(file: string | Buffer, bytes: number): Content {
+function asAttachment(opening: Opening, bytes: number): Content {
   const read = (): Readable => {
     const mail = new MimeNode('multipart/mixed')
     mail.setHeader({
@@ -72,8 +76,12 @@ function asAttachment(file: string | Buffer, bytes: number): Content {
       subject: 'A file',
       date: new Date(0).toUTCString(),
     })
-    mail.createChild('application/octet-stream', { filename: 'file' }).setContent(createReadStream(file))
-    return mail.createReadStream()
+    const content = reading(opening)
+    mail.createChild('application/octet-stream', { filename: 'file' }).setContent(content)
+    const whole: Readable = mail.createReadStream()
+    // MimeNode leaves it open when its own stream is destroyed.
+    whole.once('close', () => content.destroy())
+    return whole
   }
   const encoded = Math.ceil(bytes / 3) * 4
   return {

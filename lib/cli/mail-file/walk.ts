@@ -13,18 +13,25 @@ import { pipeline } from 'node:stream/promises'
 export type Path = string | Buffer
 
 export type Found =
-  | { readonly path: Path; readonly kind: 'file'; readonly bytes: number; readonly isMail: boolean }
+  | {
+      readonly path: Path
+      readonly kind: 'file'
+      readonly bytes: number
+      readonly isMail: boolean
+      /** By the user; else it was found in a folder. */
+      readonly isNamed: boolean
+    }
   | { readonly path: Path; readonly kind: 'skipped'; readonly why: string }
   | { readonly path: Path; readonly kind: 'error'; readonly why: string }
 
 export async function* walk(paths: readonly string[]): AsyncGenerator<Found> {
-  for (const one of paths) yield* look(one, stat)
+  for (const one of paths) yield* look(one, true)
 }
 
-async function* look(file: Path, status: (file: Path) => Promise<Stats>): AsyncGenerator<Found> {
+async function* look(file: Path, isNamed: boolean): AsyncGenerator<Found> {
   let found: Stats
   try {
-    found = await status(file)
+    found = await (isNamed ? stat : lstat)(file)
   } catch (error) {
     yield { path: file, kind: 'error', why: systemText(error) }
     return
@@ -33,7 +40,7 @@ async function* look(file: Path, status: (file: Path) => Promise<Stats>): AsyncG
   else if (found.isSymbolicLink()) yield { path: file, kind: 'skipped', why: 'Symbolic link' }
   else if (!found.isFile()) yield { path: file, kind: 'skipped', why: 'Not supported file type' }
   else if (found.size === 0) yield { path: file, kind: 'skipped', why: 'Empty file' }
-  else yield { path: file, kind: 'file', bytes: found.size, isMail: isMailByName(file) }
+  else yield { path: file, kind: 'file', bytes: found.size, isMail: isMailByName(file), isNamed }
 }
 
 async function* inside(directory: Path): AsyncGenerator<Found> {
@@ -45,7 +52,7 @@ async function* inside(directory: Path): AsyncGenerator<Found> {
   } catch (error) {
     yield { path: directory, kind: 'error', why: systemText(error) }
   }
-  for (const name of names.sort((a, b) => a.compare(b))) yield* look(joined(directory, name), lstat)
+  for (const name of names.sort((a, b) => a.compare(b))) yield* look(joined(directory, name), false)
 }
 
 /** `NAME.eml`, and what lies where a Maildir keeps its messages. */

@@ -3,13 +3,12 @@
  * far; and the words that they share.
  */
 
-import { open } from 'node:fs/promises'
 import path from 'node:path'
 import { openSite, settingsOf, type Site } from '../site'
 import { escaped } from '../terminal'
-import { UserError } from '../user-error'
-import { ReleaseLog, type ReleaseLogLine, type DeliveryStatus } from './release-log'
-import { accessError, chosen, type Filters, type KeptMessage, openStore, quarantineOf } from './store'
+import { giveUpRoot } from './privileges'
+import { type DeliveryStatus, ReleaseLog, type ReleaseLogLine, whoAmI } from './release-log'
+import { chosen, type Filters, type KeptMessage, openStore, quarantineOf } from './store'
 
 export interface CommonOptions extends Filters {
   readonly config?: string
@@ -18,33 +17,47 @@ export interface CommonOptions extends Filters {
   readonly json: boolean
 }
 
-interface SceneOptions extends CommonOptions {
+interface PlaceOptions extends CommonOptions {
   /** In place of `[main] host`, which need not be right then. */
   readonly host?: string
 }
 
-/** What a command works on. */
-export interface Context {
+/** Where a command works. Known before root gives up its rights, since the site's files may be for root alone. */
+export interface Place {
   /** null: there is none, `--dir` says where the messages are. */
   readonly site: Site | null
   /** For what cannot be done without. @throws UserError with why there is none */
   readonly mustHaveSite: () => Site
+  readonly directory: string
+}
+
+/** What a command works on. */
+export interface Context {
   readonly directory: string
   readonly messages: readonly KeptMessage[]
   readonly releaseLog: ReleaseLog
   readonly entries: readonly ReleaseLogLine[]
 }
 
-export async function openContext(ids: readonly string[], options: SceneOptions): Promise<Context> {
-  const { site, mustHaveSite } = siteFor(options)
-  const directory =
-    options.dir === undefined ? directoryOf(mustHaveSite(), options) : path.resolve(options.dir)
+export function placeOf(options: PlaceOptions): Place {
+  const found = siteFor(options)
+  const { dir } = options
+  const directory = dir === undefined ? directoryOf(found.mustHaveSite(), options) : path.resolve(dir)
+  return { ...found, directory }
+}
+
+/** From here on root is the owner of the quarantine: whatever only root may read has been read. */
+export async function openContext(
+  { directory }: Place,
+  ids: readonly string[],
+  options: CommonOptions,
+): Promise<Context> {
+  const by = whoAmI()
+  giveUpRoot(directory)
   const store = await openStore(directory, options.dir === undefined)
   for (const text of store.odd) process.stderr.write(`${escaped(text)}\n`)
-  const releaseLog = new ReleaseLog(directory)
+  const releaseLog = new ReleaseLog(directory, by)
   return {
-    site,
-    mustHaveSite,
     directory,
     messages: chosen(store, ids, options, Date.now()),
     releaseLog,
@@ -52,12 +65,12 @@ export async function openContext(ids: readonly string[], options: SceneOptions)
   }
 }
 
-function directoryOf(site: Site, { host }: SceneOptions): string {
+function directoryOf(site: Site, { host }: PlaceOptions): string {
   return quarantineOf(site, settingsOf(site, host).quarantineFolder)
 }
 
 /** With `--dir` a site is welcome, and not needed. */
-function siteFor({ config, dir }: CommonOptions): Pick<Context, 'site' | 'mustHaveSite'> {
+function siteFor({ config, dir }: CommonOptions): Pick<Place, 'site' | 'mustHaveSite'> {
   try {
     const site = openSite(config)
     return { site, mustHaveSite: () => site }
@@ -89,15 +102,4 @@ export function stateOf({ record, bytes }: KeptMessage, deliveries: Map<string, 
   if (states.includes('in_doubt')) return 'in doubt'
   if (delivered === 0) return 'kept'
   return delivered === recipients.length ? 'released' : `released to ${delivered} of ${recipients.length}`
-}
-
-/** @throws UserError when the message may not be read, or is gone */
-export async function requireReadable(one: KeptMessage): Promise<void> {
-  try {
-    await (await open(one.file, 'r')).close()
-  } catch (error) {
-    throw one.bytes === null
-      ? new UserError(`${one.file}: the message is gone`)
-      : await accessError(error, one.file)
-  }
 }

@@ -3,8 +3,9 @@
  * where they are needed, each recipient answered for by itself. The copy is sent as it is; its lines get CRLF.
  */
 
-import { createReadStream } from 'node:fs'
+import type { FileHandle } from 'node:fs/promises'
 import SMTPConnection from 'nodemailer/lib/smtp-connection'
+import { reading } from '../../base/safe-files'
 import { hostPort } from '../../clamd/address'
 import { SmtpLines } from '../mail-file/lines'
 import { through } from '../mail-file/message'
@@ -13,7 +14,8 @@ import { type Hop, loopText } from './next-hop'
 import type { Delivery } from './release-log'
 
 export interface OutgoingMail {
-  readonly file: string
+  /** Opens the copy; asked for each reading of it. */
+  readonly open: () => Promise<FileHandle>
   readonly from: string
   readonly to: readonly string[]
 }
@@ -74,9 +76,9 @@ function connected(connection: SMTPConnection): Promise<void> {
   })
 }
 
-async function send(connection: SMTPConnection, { file, from, to }: OutgoingMail): Promise<Delivery> {
-  const { bytes, isEightBit } = await measured(file)
-  const message = through(createReadStream(file), new SmtpLines(false))
+async function send(connection: SMTPConnection, { open, from, to }: OutgoingMail): Promise<Delivery> {
+  const { bytes, isEightBit } = await measured(open)
+  const message = through(reading(open), new SmtpLines(false))
   let isSent = false
   message.once('end', () => (isSent = true))
   return new Promise((resolve) => {
@@ -139,10 +141,10 @@ function nameIn(answer: string): string {
   return /^250[- ](\S+)/.exec(answer)?.[1]?.toLowerCase() ?? ''
 }
 
-async function measured(file: string): Promise<{ bytes: number; isEightBit: boolean }> {
+async function measured(open: OutgoingMail['open']): Promise<{ bytes: number; isEightBit: boolean }> {
   let bytes = 0
   let isEightBit = false
-  for await (const chunk of through(createReadStream(file), new SmtpLines(false))) {
+  for await (const chunk of through(reading(open), new SmtpLines(false))) {
     const piece = chunk as Buffer
     bytes += piece.length
     isEightBit ||= piece.some((byte) => byte > 0x7f)

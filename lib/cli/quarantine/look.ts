@@ -2,18 +2,18 @@
  * `clamav-stream quarantine list` and `show`: what is kept, told so that no stranger's text plays with a terminal.
  */
 
-import { createReadStream } from 'node:fs'
 import { pipeline } from 'node:stream/promises'
 import libmime from 'libmime'
 import { whyKept } from '../../actions/quarantine-record'
+import { reading } from '../../base/safe-files'
 import { ago, escaped, table, widthOf, write, writeJson } from '../terminal'
 import { UserError } from '../user-error'
-import { asJson, type CommonOptions, requireReadable, type Context, openContext, stateOf } from './context'
-import { nameOf, type DeliveryStatus, deliveriesOf } from './release-log'
-import { hasFilters, type KeptMessage } from './store'
+import { asJson, type CommonOptions, type Context, openContext, placeOf, stateOf } from './context'
+import { deliveriesOf, type DeliveryStatus, nameOf } from './release-log'
+import { hasFilters, type KeptMessage, openCopy } from './store'
 
 export async function list(options: CommonOptions): Promise<number> {
-  const { messages, entries, directory } = await openContext([], options)
+  const { messages, entries, directory } = await openContext(placeOf(options), [], options)
   if (options.json) {
     for (const one of messages) writeJson(asJson(one, deliveriesOf(entries, one.record.uuid)))
     return 0
@@ -49,14 +49,17 @@ function localTime(ms: number): string {
 const headersBytes = 64 * 1024
 
 export async function show(id: string, options: CommonOptions & { raw: boolean }): Promise<number> {
-  const context = await openContext([id], options)
+  const context = await openContext(placeOf(options), [id], options)
   const one = theOne(context)
   const deliveries = deliveriesOf(context.entries, one.record.uuid)
   if (options.raw) {
     if (process.stdout.isTTY)
       throw new UserError('--raw writes the message as it is, virus and all: send it to a file or a program')
-    await requireReadable(one)
-    await pipeline(createReadStream(one.file), process.stdout, { end: false })
+    await pipeline(
+      reading(() => openCopy(one)),
+      process.stdout,
+      { end: false },
+    )
     return 0
   }
   const headers = one.bytes === null ? [] : await headersOf(one)
@@ -123,9 +126,8 @@ function decoded(line: string): string {
 
 /** Raw header lines, each with its continuations. */
 async function headersOf(one: KeptMessage): Promise<string[]> {
-  await requireReadable(one)
   const parts: Buffer[] = []
-  for await (const chunk of createReadStream(one.file, { end: headersBytes - 1 })) parts.push(chunk as Buffer)
+  for await (const chunk of reading(() => openCopy(one), 0, headersBytes)) parts.push(chunk as Buffer)
   const [head = ''] = Buffer.concat(parts)
     .toString()
     .split(/\r?\n\r?\n/, 1)

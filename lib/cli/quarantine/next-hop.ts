@@ -9,6 +9,7 @@ import { networkInterfaces } from 'node:os'
 import type { QuarantineRecord } from '../../actions/quarantine-record'
 import { Invalid } from '../../base/invalid'
 import { hostPort, parseHost } from '../../clamd/address'
+import { serverName } from '../../haraka/environment'
 import type { Site } from '../site'
 import { UserError } from '../user-error'
 
@@ -40,22 +41,47 @@ const forwarders: Record<string, string> = {
 
 const booleans = ['-main.enable_tls', '-main.enable_outbound', '*.enable_tls', '*.enable_outbound']
 
+/** What the site's files say of where mail goes and where it comes in. */
+export interface Routing {
+  /** null: config/plugins lists none of the forwarders. */
+  readonly forwarder: { readonly file: string; readonly ini: Ini } | null
+  readonly listeners: readonly Listener[]
+  /** The name of this server. */
+  readonly me: string
+  /** False: Haraka was not found, so what its own files say is missing here. */
+  readonly isComplete: boolean
+}
+
+interface Listener {
+  readonly host: string
+  readonly port: number
+}
+
+/** Reads all of it at once, since the files may be for root alone. */
+export function routingOf(site: Site): Routing {
+  const file = forwarders[site.plugins.find((name) => name in forwarders) ?? '']
+  return {
+    forwarder: file === undefined ? null : { file, ini: site.haraka.get(file, { booleans }) },
+    listeners: listenersOf(site),
+    me: serverName(site.haraka.get('me', 'value')),
+    isComplete: site.harakaPackage !== null,
+  }
+}
+
 /**
  * Which recipients of a message go where, without `--to`.
  * @throws UserError when the site's files do not tell
  */
 export function routesOf(
-  site: Site,
+  { forwarder, isComplete }: Routing,
   record: QuarantineRecord,
   recipients: readonly string[],
 ): Map<Hop, string[]> {
-  const plugin = site.plugins.find((name) => name in forwarders)
-  const file = forwarders[plugin ?? '']
-  if (plugin === undefined || file === undefined)
+  if (forwarder === null)
     throw new UserError(
       'config/plugins lists neither queue/smtp_forward nor queue/smtp_proxy: say where with --to host:port',
     )
-  const ini: Ini = site.haraka.get(file, { booleans })
+  const { file, ini } = forwarder
   const routes = new Map<string, { hop: Hop; recipients: string[] }>()
   for (const recipient of recipients) {
     const section = sectionFor(ini, record, recipient)
@@ -64,7 +90,7 @@ export function routesOf(
         `${recipient}: ${record.user} sent this message out, and ${file} is for what comes in: say where with --to host:port`,
       )
     }
-    const hop = hopOf(section, file, site)
+    const hop = hopOf(section, file, isComplete)
     const known = routes.get(JSON.stringify(hop))
     if (known) known.recipients.push(recipient)
     else routes.set(JSON.stringify(hop), { hop, recipients: [recipient] })
@@ -81,11 +107,11 @@ function sectionFor(ini: Ini, { envelope }: QuarantineRecord, recipient: string)
   return (isBySender ? ini[address] : undefined) ?? ini[domain] ?? main
 }
 
-function hopOf(section: Record<string, unknown>, file: string, site: Site): Hop {
+function hopOf(section: Record<string, unknown>, file: string, isComplete: boolean): Hop {
   const host = text(section.host)
   if (host === '')
     throw new UserError(
-      section.forwarding_host_pool === undefined && site.harakaPackage !== null
+      section.forwarding_host_pool === undefined && isComplete
         ? `${file} names no host: say where with --to host:port`
         : `${file} names no single host: say where with --to host:port`,
     )
@@ -106,12 +132,11 @@ function text(value: unknown): string {
 }
 
 /** @throws UserError when somebody listens there who is this site's Haraka */
-export async function requireOtherServer(site: Site | null, hop: Hop): Promise<void> {
-  if (site === null) return
+export async function requireOtherServer({ listeners }: Routing, hop: Hop): Promise<void> {
   const addresses = isIP(hop.host)
     ? [hop.host]
     : (await lookup(hop.host, { all: true }).catch(() => [])).map((one) => one.address)
-  const own = listensAt(site).filter(({ port }) => port === hop.port)
+  const own = listeners.filter(({ port }) => port === hop.port)
   const isOurs = addresses.some(
     (address) => isLocal(address) && own.some(({ host }) => isAny(host) || host === address),
   )
@@ -123,7 +148,7 @@ export function loopText(hop: Hop): string {
 }
 
 /** As Haraka reads smtp.ini. */
-function listensAt(site: Site): { host: string; port: number }[] {
+function listenersOf(site: Site): Listener[] {
   const main = site.haraka.get('smtp.ini').main ?? {}
   const listeners = text(main.listen)
     .split(/\s*,\s*/)

@@ -5,10 +5,10 @@
  */
 
 import { randomUUID } from 'node:crypto'
-import { readFileSync } from 'node:fs'
-import { type FileHandle, open, readFile, stat } from 'node:fs/promises'
+import { constants, readFileSync } from 'node:fs'
 import { hostname, userInfo } from 'node:os'
 import path from 'node:path'
+import { type Folder, inFolder } from '../../base/safe-files'
 import { UserError } from '../user-error'
 import { accessError } from './store'
 
@@ -75,16 +75,20 @@ export interface DeliveryStatus {
 export class ReleaseLog {
   readonly #file: string
 
-  constructor(private readonly directory: string) {
+  /** @param by whom its lines are by */
+  constructor(
+    private readonly directory: string,
+    private readonly by: Actor,
+  ) {
     this.#file = path.join(directory, releaseLogName)
   }
 
   async entries(): Promise<ReleaseLogLine[]> {
     try {
-      return parse(await readFile(this.#file, 'utf8'))
+      return parse(await inFolder(this.directory, '', (folder) => folder.text(releaseLogName)))
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
-      throw await accessError(error, this.#file)
+      throw accessError(error, this.#file)
     }
   }
 
@@ -93,7 +97,7 @@ export class ReleaseLog {
    * @throws UserError when somebody does
    */
   async begin(uuid: string, action: ActionName): Promise<Attempt> {
-    const attempt = new Attempt(this, { uuid, attempt: randomUUID(), by: whoAmI() })
+    const attempt = new Attempt(this, { uuid, attempt: randomUUID(), by: this.by })
     await attempt.write({ event: 'begin', action, process: thisProcess() })
     const other = unfinished(await this.entries(), uuid).find(({ attempt: id }) => id !== attempt.id)
     // Of two that began at the same time, the first in the file goes on.
@@ -111,42 +115,29 @@ export class ReleaseLog {
 
   /** On disk when it resolves. */
   async append(entry: ReleaseLogLine): Promise<void> {
-    let file: FileHandle
     try {
-      file = await open(this.#file, 'a+', 0o600)
+      await inFolder(this.directory, '', (folder) => appendTo(folder, `${JSON.stringify(entry)}\n`))
     } catch (error) {
-      throw await accessError(error, this.#file)
+      throw accessError(error, this.#file)
     }
-    try {
-      await this.#giveToOwner(file)
-      // Whoever died in the middle of a line shall not spoil this one.
-      const { size } = await file.stat()
-      const last = Buffer.alloc(1)
-      if (size > 0) await file.read(last, 0, 1, size - 1)
-      const isTorn = size > 0 && last[0] !== 0x0a
-      // In one write, so that lines of two processes do not mix.
-      await file.appendFile(`${isTorn ? '\n' : ''}${JSON.stringify(entry)}\n`)
-      await file.sync()
-      if (size === 0) await syncDirectory(this.directory)
-    } finally {
-      await file.close()
-    }
-  }
-
-  /** Root's log would keep Haraka's own user out. */
-  async #giveToOwner(file: FileHandle): Promise<void> {
-    if (process.getuid?.() !== 0) return
-    const { uid, gid } = await stat(this.directory)
-    await file.chown(uid, gid)
   }
 }
 
-async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, 'r')
+async function appendTo(folder: Folder, line: string): Promise<void> {
+  const { O_APPEND, O_CREAT, O_RDWR } = constants
+  const file = await folder.open(releaseLogName, O_RDWR | O_APPEND | O_CREAT)
   try {
-    await handle.sync()
+    // Whoever died in the middle of a line shall not spoil this one.
+    const { size } = await file.stat()
+    const last = Buffer.alloc(1)
+    if (size > 0) await file.read(last, 0, 1, size - 1)
+    const isTorn = size > 0 && last[0] !== 0x0a
+    // In one write, so that lines of two processes do not mix.
+    await file.appendFile(`${isTorn ? '\n' : ''}${line}`)
+    await file.sync()
+    if (size === 0) await folder.sync()
   } finally {
-    await handle.close()
+    await file.close()
   }
 }
 
@@ -263,7 +254,8 @@ export function nameOf({ user, sudo_user: sudo }: Actor): string {
   return sudo === null ? user : `${sudo} (as ${user})`
 }
 
-function whoAmI(): Actor {
+/** To be asked before root gives up its rights. */
+export function whoAmI(): Actor {
   const uid = process.getuid?.() ?? -1
   let user = String(uid)
   try {

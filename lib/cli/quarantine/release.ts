@@ -7,31 +7,40 @@ import { hostPort } from '../../clamd/address'
 import { serverName } from '../../haraka/environment'
 import { withInterrupt } from '../signals'
 import { escaped, write, writeJson } from '../terminal'
-import { type ChangeOptions, counted, describe, requireConsent, requireChoice, say } from './confirm'
-import { type CommonOptions, requireReadable, type Context, openContext } from './context'
+import { type ChangeOptions, counted, describe, requireChoice, requireConsent, say } from './confirm'
+import { type CommonOptions, type Context, openContext, placeOf } from './context'
 import { deliver } from './delivery'
-import { type Hop, requireOtherServer, parseHop, routesOf } from './next-hop'
-import { type Delivery, requireUnlocked, deliveriesOf } from './release-log'
-import type { KeptMessage } from './store'
+import { type Hop, parseHop, requireOtherServer, routesOf, routingOf } from './next-hop'
+import { deliveriesOf, type Delivery, requireUnlocked } from './release-log'
+import { type KeptMessage, openCopy } from './store'
 
 export interface ReleaseOptions extends ChangeOptions {
   readonly to?: string
   readonly again: boolean
 }
 
+/** Where recipients of a message go. @throws UserError when that is not known */
+type Route = (one: KeptMessage, to: readonly string[]) => Map<Hop, readonly string[]>
+
 /** What is to be sent of one message. */
 interface Plan {
   readonly one: KeptMessage
-  readonly routes: Map<Hop, string[]>
+  readonly routes: Map<Hop, readonly string[]>
   readonly left: readonly string[]
 }
 
 export async function release(ids: readonly string[], options: ReleaseOptions): Promise<number> {
   requireChoice(ids, options)
-  const context = await openContext(ids, options)
+  const place = placeOf(options)
+  const routing = place.site && routingOf(place.site)
+  const context = await openContext(place, ids, options)
   const named = options.to === undefined ? null : parseHop(options.to)
   for (const { record } of context.messages) requireUnlocked(context.entries, record.uuid)
-  const plans = context.messages.map((one) => planFor(context, one, named, options.again))
+  // Without a site there is no routing, and mustHaveSite says why.
+  const route: Route = ({ record }, to) =>
+    named ? new Map([[named, to]]) : routesOf(routing ?? routingOf(place.mustHaveSite()), record, to)
+  const me = routing?.me ?? serverName(null)
+  const plans = context.messages.map((one) => planFor(context.entries, one, route, options.again))
   const due = plans.filter(({ routes }) => routes.size > 0)
   for (const { one, left } of plans) for (const text of left) say(options, one, text)
   const hasLeft = plans.some(({ left }) => left.length > 0)
@@ -40,8 +49,8 @@ export async function release(ids: readonly string[], options: ReleaseOptions): 
     return hasLeft ? 1 : 0
   }
   const hops = new Map(due.flatMap(({ routes }) => [...routes.keys()]).map((hop) => [hostPort(hop), hop]))
-  for (const hop of hops.values()) await requireOtherServer(context.site, hop)
-  for (const { one } of due) await requireReadable(one)
+  if (routing) for (const hop of hops.values()) await requireOtherServer(routing, hop)
+  for (const { one } of due) await (await openCopy(one)).close()
 
   const recipients = due.flatMap(({ routes }) => [...routes.values()].flat())
   describe(due.map(({ one }) => one))
@@ -53,7 +62,7 @@ export async function release(ids: readonly string[], options: ReleaseOptions): 
     for (const { one } of due) {
       // Ctrl-C lets the message under way come to its end.
       if (signal.aborted) break
-      const outcome = await releaseOne(context, one, named, options)
+      const outcome = await releaseOne(context, one, route, me, options)
       if (outcome.some(({ refused, in_doubt }) => refused.length > 0 || in_doubt.length > 0))
         isComplete = false
     }
@@ -62,12 +71,7 @@ export async function release(ids: readonly string[], options: ReleaseOptions): 
 }
 
 /** Who does not have it yet, and where that goes; those of whom it is not known are left, unless `again`. */
-function planFor(
-  { mustHaveSite, entries }: Pick<Context, 'mustHaveSite' | 'entries'>,
-  one: KeptMessage,
-  named: Hop | null,
-  again: boolean,
-): Plan {
+function planFor(entries: Context['entries'], one: KeptMessage, route: Route, again: boolean): Plan {
   const deliveries = deliveriesOf(entries, one.record.uuid)
   const all = [...new Set(one.record.envelope.rcpt_to)]
   const due = all.filter((to) => again || (deliveries.get(to)?.state ?? 'refused') === 'refused')
@@ -79,33 +83,25 @@ function planFor(
         `${one.record.message_id ?? 'it'} in the log of the next hop; --again sends it anyway`,
     )
   if (due.length === 0) return { one, routes: new Map(), left }
-  const routes = named ? new Map([[named, due]]) : routesOf(mustHaveSite(), one.record, due)
-  return { one, routes, left }
+  return { one, routes: route(one, due), left }
 }
 
 async function releaseOne(
-  context: Context,
+  { releaseLog }: Context,
   one: KeptMessage,
-  named: Hop | null,
+  route: Route,
+  me: string,
   options: ReleaseOptions,
 ): Promise<Delivery[]> {
-  const { releaseLog, site, mustHaveSite } = context
   const attempt = await releaseLog.begin(one.record.uuid, 'release')
   const outcomes: Delivery[] = []
   try {
     // Somebody else may have released it since we looked.
-    const { routes } = planFor(
-      { mustHaveSite, entries: await releaseLog.entries() },
-      one,
-      named,
-      options.again,
-    )
+    const { routes } = planFor(await releaseLog.entries(), one, route, options.again)
     for (const [hop, recipients] of routes) {
       const to = hostPort(hop)
-      const mail = { file: one.file, from: one.record.envelope.mail_from, to: recipients }
-      const outcome = await deliver(hop, mail, serverName(site?.haraka.get('me', 'value')), () =>
-        attempt.write({ event: 'sending', to, recipients }),
-      )
+      const mail = { open: () => openCopy(one), from: one.record.envelope.mail_from, to: recipients }
+      const outcome = await deliver(hop, mail, me, () => attempt.write({ event: 'sending', to, recipients }))
       await attempt.write({ event: 'sent', to, ...outcome })
       tellOutcome(one, to, outcome, options)
       outcomes.push(outcome)

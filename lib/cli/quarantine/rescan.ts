@@ -10,9 +10,9 @@ import { resultOf, wordsFor } from '../scan/command'
 import { withInterrupt } from '../signals'
 import { settingsOf } from '../site'
 import { escaped, write, writeJson } from '../terminal'
-import { asJson, type CommonOptions, openContext } from './context'
+import { asJson, type CommonOptions, openContext, placeOf } from './context'
 import { deliveriesOf } from './release-log'
-import type { KeptMessage } from './store'
+import { type KeptMessage, openCopy } from './store'
 
 export interface RescanOptions extends CommonOptions {
   readonly host?: string
@@ -21,8 +21,10 @@ export interface RescanOptions extends CommonOptions {
 }
 
 export async function rescan(ids: readonly string[], options: RescanOptions): Promise<number> {
-  const { messages, mustHaveSite, entries } = await openContext(ids, options)
-  const scanner = new ProvingScanner(settingsOf(mustHaveSite(), options.host), options.verbose)
+  const place = placeOf(options)
+  const settings = settingsOf(place.mustHaveSite(), options.host)
+  const { messages, entries } = await openContext(place, ids, options)
+  const scanner = new ProvingScanner(settings, options.verbose)
   let found = 0
   let failed = 0
   const tell = (one: KeptMessage, verdict: Parameters<typeof wordsFor>[0]) => {
@@ -38,7 +40,8 @@ export async function rescan(ids: readonly string[], options: RescanOptions): Pr
         tell(one, { outcome: 'failed', text: 'the message is gone' })
         return
       }
-      const verdict = await scanner.scan(asMessage(one.file, { start: 0, end: one.bytes }, null), signal)
+      const content = asMessage(() => openCopy(one), { start: 0, end: one.bytes }, null)
+      const verdict = await scanner.scan(content, signal)
       if (signal.aborted) return
       if (verdict.outcome === 'infected') found++
       if (verdict.outcome === 'unscanned') failed++

@@ -3,23 +3,28 @@
  * message does not say, and releases.log of what people did with it. Reads only; nothing here changes a file.
  */
 
-import { existsSync } from 'node:fs'
-import { readdir, readFile, stat } from 'node:fs/promises'
+import { type Dirent, lstatSync } from 'node:fs'
+import type { FileHandle } from 'node:fs/promises'
 import path from 'node:path'
 import { parseRecord, type QuarantineRecord, whyKept } from '../../actions/quarantine-record'
+import { type Folder, inFolder, UnsafePath } from '../../base/safe-files'
 import { fitsWildcards } from '../../base/wildcards'
 import { accountOf } from '../accounts'
 import type { Site } from '../site'
+import { escaped } from '../terminal'
 import { UserError } from '../user-error'
+import { rootGivenUp } from './privileges'
 
 /** A message that is kept. */
 export interface KeptMessage {
   /** Short, and the same for as long as the message is kept. */
   readonly id: string
   readonly file: string
+  /** Of the store that it is in. */
+  readonly directory: string
   readonly record: QuarantineRecord
   readonly keptMs: number
-  /** null: the message itself is gone. */
+  /** null: the message itself is gone, or what has its name is no file of the quarantine's owner. */
   readonly bytes: number | null
 }
 
@@ -45,37 +50,97 @@ export function quarantineOf(site: Site, folder: string): string {
   )
 }
 
+/** Folders inside folders; the plugin makes one level. */
+const maxDepth = 8
+/** A record of a message to a hundred thousand recipients is smaller. */
+const maxRecordBytes = 16 * 1024 ** 2
+
 /**
  * @param mayBeMissing it is the site's own, where a directory is made with the first copy
  * @throws UserError where there is nothing, or nothing that may be read
  */
 export async function openStore(directory: string, mayBeMissing: boolean): Promise<Store> {
-  let names: string[]
+  const kept: KeptMessage[] = []
+  const odd: string[] = []
+  const collect = async (folder: Folder, depth: number): Promise<void> => {
+    for (const entry of await folder.entries()) {
+      try {
+        await add(folder, entry, depth)
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') continue
+        if (!(error instanceof UnsafePath)) throw accessError(error, folder.pathOf(entry.name))
+        odd.push(error.message)
+      }
+    }
+  }
+  const add = async (folder: Folder, entry: Dirent, depth: number): Promise<void> => {
+    const { name } = entry
+    const file = folder.pathOf(name)
+    const isRecord = name.endsWith('.json')
+    if (escaped(name) !== name) throw new UnsafePath(`${file}: has a name that the quarantine does not give`)
+    if (entry.isDirectory() && !isRecord) {
+      if (depth === maxDepth) throw new UnsafePath(`${file}: is too deep inside the quarantine`)
+      await folder.inside(name, (inner) => collect(inner, depth + 1))
+    } else if (entry.isSymbolicLink()) throw new UnsafePath(`${file}: is a symbolic link`)
+    else if (isRecord) {
+      const record = parseRecord(await folder.text(name, maxRecordBytes))
+      if (record === null) throw new UnsafePath(`${file}: not a record of the quarantine`)
+      const copy = name.slice(0, -'.json'.length)
+      const bytes = (await folder.ownFile(copy))?.size ?? null
+      kept.push({
+        id: '',
+        file: folder.pathOf(copy),
+        directory,
+        record,
+        keptMs: Date.parse(record.time),
+        bytes,
+      })
+    }
+  }
   try {
-    names = await readdir(directory, { recursive: true })
+    await inFolder(directory, '', (folder) => collect(folder, 0))
   } catch (error) {
     const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT'
     if (isMissing && mayBeMissing) return { directory, kept: [], odd: [] }
-    throw await accessError(error, directory)
-  }
-  const kept: KeptMessage[] = []
-  const odd: string[] = []
-  const files = names.filter((name) => name.endsWith('.json')).map((name) => path.join(directory, name))
-  for (const json of files) {
-    const file = json.slice(0, -'.json'.length)
-    let text: string
-    try {
-      text = await readFile(json, 'utf8')
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') continue
-      throw await accessError(error, json)
-    }
-    const record = parseRecord(text)
-    if (record === null) odd.push(`${json}: not a record of the quarantine`)
-    else kept.push({ id: '', file, record, keptMs: Date.parse(record.time), bytes: await bytesOf(file) })
+    throw error instanceof UserError ? error : accessError(error, directory)
   }
   kept.sort((a, b) => a.keptMs - b.keptMs || (a.file < b.file ? -1 : 1))
   return { directory, kept: named(kept), odd }
+}
+
+/**
+ * Opens the message as it is kept.
+ * @throws UserError when it is gone, may not be read, or is no file of the quarantine's owner
+ */
+export async function openCopy(one: KeptMessage): Promise<FileHandle> {
+  try {
+    return await inTheFolderOf(one, (folder, name) => folder.open(name))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT')
+      throw new UserError(`${one.file}: the message is gone`)
+    throw accessError(error, one.file)
+  }
+}
+
+/** Removes the message first: what is left of a deletion that was cut short is still listed, and can be deleted. */
+export async function removeFiles(one: KeptMessage): Promise<void> {
+  try {
+    await inTheFolderOf(one, async (folder, name) => {
+      await folder.remove(name)
+      await folder.remove(`${name}.json`)
+    })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
+    throw accessError(error, one.file)
+  }
+}
+
+function inTheFolderOf<T>(
+  { directory, file }: KeptMessage,
+  work: (folder: Folder, name: string) => Promise<T>,
+): Promise<T> {
+  const below = path.relative(directory, path.dirname(file))
+  return inFolder(directory, below, (folder) => work(folder, path.basename(file)))
 }
 
 /** Eight characters of the UUID with the number behind it; all of it where that is not enough. */
@@ -88,13 +153,6 @@ function named(kept: readonly KeptMessage[]): KeptMessage[] {
     ...one,
     id: count.get(short(one)) === 1 ? short(one) : path.basename(one.file),
   }))
-}
-
-async function bytesOf(file: string): Promise<number | null> {
-  return stat(file).then(
-    (found) => (found.isFile() ? found.size : null),
-    () => null,
-  )
 }
 
 export interface Filters {
@@ -161,19 +219,32 @@ function isCalled({ id, file }: KeptMessage, given: string): boolean {
   return id.toLowerCase() === wanted || name.startsWith(wanted) || path.resolve(given) === file
 }
 
-/** A refusal of the system, with whose files they are, since that is whom to be. */
-export async function accessError(error: unknown, file: string): Promise<UserError> {
+/**
+ * A refusal of the system, or of ours, in words.
+ * @param file what was to be opened
+ */
+export function accessError(error: unknown, file: string): UserError {
+  if (error instanceof UnsafePath) return new UserError(error.message)
   const { code, message } = error as NodeJS.ErrnoException
   if (code === 'ENOENT') return new UserError(`${file}: there is no quarantine here`)
   if (code !== 'EACCES' && code !== 'EPERM') return new UserError(message)
-  const owner = await ownerOf(file)
+  const owner = ownerOf(file)
+  const given = rootGivenUp()
+  if (given !== null)
+    return new UserError(
+      `${file}: permission denied: it belongs to ${owner}, and here root works as ${given.name}, who owns ${given.folder}`,
+    )
   const whom = owner === 'root' ? 'root' : `root, or ${owner}, whose quarantine it is`
   return new UserError(`${file}: permission denied: be ${whom}`)
 }
 
-async function ownerOf(file: string): Promise<string> {
-  let place = file
-  while (place !== path.dirname(place) && !existsSync(place)) place = path.dirname(place)
-  const { uid } = await stat(place)
-  return accountOf(String(uid))?.name ?? `the user with id ${uid}`
+function ownerOf(file: string): string {
+  try {
+    const { uid } = lstatSync(file)
+    return accountOf(String(uid))?.name ?? `the user with id ${uid}`
+  } catch {
+    // What is in a folder that may not be entered cannot be looked at either.
+    const above = path.dirname(file)
+    return above === file ? 'another user' : ownerOf(above)
+  }
 }

@@ -118,9 +118,10 @@ async function* messagesBelow(
 async function* messagesIn({
   path,
   isMail,
+  isNamed,
 }: Found & { kind: 'file' }): AsyncGenerator<{ path: Path; content: Content } | Report> {
   try {
-    for await (const content of contentsOf(path, isMail)) yield { path, content }
+    for await (const content of contentsOf(path, isMail, isNamed)) yield { path, content }
   } catch (error) {
     yield { path, number: null, verdict: { outcome: 'failed', text: systemText(error) } }
   }

@@ -3,9 +3,8 @@
  * days that actions/quarantine.ts fills, seldom, one file at a time, and never twice what has not changed.
  */
 
-import { open, readdir, stat } from 'node:fs/promises'
-import path from 'node:path'
 import { parseRecord, whyKept } from '../../actions/quarantine-record'
+import { type Folder, inFolder } from '../../base/safe-files'
 import { displayText } from '../../base/text'
 
 export interface QuarantineSummary {
@@ -26,7 +25,8 @@ interface CopySummary {
 }
 
 interface Found {
-  readonly record: string
+  readonly day: string
+  readonly uuid: string
   readonly time: number
 }
 
@@ -66,14 +66,24 @@ export class Quarantine {
   async #read(): Promise<QuarantineSummary | null> {
     const folder = this.folder()
     if (folder === null) return null
-    const names = (await entries(folder)).filter((name) => /^\d{8}$/.test(name)).sort()
+    try {
+      return await inFolder(folder, '', (quarantine) => this.#readIn(quarantine))
+    } catch (error) {
+      // Made with the first copy.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+      return { count: 0, bytes: 0, newest: [], isPartial: false }
+    }
+  }
+
+  async #readIn(quarantine: Folder): Promise<QuarantineSummary> {
+    const names = (await namesIn(quarantine)).filter((name) => /^\d{8}$/.test(name)).sort()
     const days = new Map<string, Day>()
     let count = 0
     for (const name of names.reverse()) {
       if (count >= maxCopies) break
-      const day = await this.#day(path.join(folder, name), maxCopies - count)
+      const day = await this.#day(quarantine, name, maxCopies - count)
       if (!day) continue
-      days.set(path.join(folder, name), day)
+      days.set(quarantine.pathOf(name), day)
       count += day.count
     }
     this.#days = days
@@ -82,64 +92,51 @@ export class Quarantine {
     return {
       count,
       bytes: all.reduce((sum, { bytes }) => sum + bytes, 0),
-      newest: await Promise.all(newest.map(copyOf)),
+      newest: await Promise.all(newest.map((found) => copyOf(quarantine, found))),
       isPartial: count >= maxCopies,
     }
   }
 
-  async #day(directory: string, room: number): Promise<Day | null> {
-    try {
-      const changedMs = (await stat(directory)).mtimeMs
-      const known = this.#days.get(directory)
+  /** Null: it cannot be read, or is no folder of ours. */
+  #day(quarantine: Folder, name: string, room: number): Promise<Day | null> {
+    const reading = quarantine.inside(name, async (folder) => {
+      const changedMs = (await folder.stat()).mtimeMs
+      const known = this.#days.get(folder.path)
       if (known?.changedMs === changedMs && known.count <= room) return known
       let bytes = 0
       const found: Found[] = []
-      const records = (await entries(directory)).filter((name) => name.endsWith('.json')).slice(0, room)
-      for (const name of records) {
-        const record = path.join(directory, name)
+      const records = (await namesIn(folder)).filter((one) => one.endsWith('.json')).slice(0, room)
+      for (const record of records) {
+        const uuid = record.slice(0, -'.json'.length)
         // The copy itself is written before its record; it may have been taken away since.
-        const copy = await stat(record.slice(0, -'.json'.length)).catch(() => null)
+        const copy = await folder.ownFile(uuid)
         if (!copy) continue
         bytes += copy.size
-        found.push({ record, time: copy.mtimeMs })
+        found.push({ day: name, uuid, time: copy.mtimeMs })
       }
       return { changedMs, count: found.length, bytes, newest: latest(found) }
-    } catch {
-      return null
-    }
+    })
+    return reading.catch(() => null)
   }
 }
 
-async function entries(directory: string): Promise<string[]> {
-  return readdir(directory).catch((error: unknown) => {
-    // Made with the first copy.
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
-    throw error
-  })
+async function namesIn(folder: Folder): Promise<string[]> {
+  return (await folder.entries()).map(({ name }) => name)
 }
 
 function latest(found: readonly Found[]): Found[] {
   return [...found].sort((a, b) => b.time - a.time).slice(0, maxNewest)
 }
 
-async function copyOf({ record: file, time }: Found): Promise<CopySummary> {
-  const uuid = displayText(path.basename(file, '.json'), 64)
-  const record = parseRecord(await textOf(file).catch(() => ''))
+async function copyOf(quarantine: Folder, { day, uuid: name, time }: Found): Promise<CopySummary> {
+  const uuid = displayText(name, 64)
+  const text = quarantine.inside(day, (folder) => folder.text(`${name}.json`, maxRecordBytes))
+  const record = parseRecord(await text.catch(() => ''))
   if (!record) return { time, uuid, from: '', what: 'record cannot be read' }
   return {
     time,
     uuid,
     from: displayText(record.envelope.mail_from, 160),
     what: displayText(whyKept(record), 128),
-  }
-}
-
-async function textOf(file: string): Promise<string> {
-  const handle = await open(file)
-  try {
-    const { bytesRead, buffer } = await handle.read(Buffer.alloc(maxRecordBytes), 0, maxRecordBytes, 0)
-    return buffer.toString('utf8', 0, bytesRead)
-  } finally {
-    await handle.close()
   }
 }

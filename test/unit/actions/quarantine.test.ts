@@ -1,7 +1,18 @@
 // What lies where a copy and its record are to go, put there by somebody else on the machine, is neither followed
 // nor written through.
 import assert from 'node:assert/strict'
-import { existsSync, lstatSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import {
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import { test } from 'node:test'
@@ -22,8 +33,11 @@ function today(): string {
     .join('')
 }
 
-/** A message, where its copy goes, and a plugin that puts it there as queue/quarantine does: never over anything. */
-function kept(base: string) {
+/**
+ * A message, where its copy goes, and a plugin that puts it there as queue/quarantine does: never over anything.
+ * @param spoil comes between the copy and the plugin's answer
+ */
+function kept(base: string, spoil: () => void = () => undefined) {
   const transaction = haraka.createTransaction()
   for (const line of ['Subject: one', '', 'body']) transaction.add_data(Buffer.from(`${line}\r\n`))
   transaction.end_data(() => undefined)
@@ -33,6 +47,7 @@ function kept(base: string) {
     get_base_dir: () => base,
     quarantine(next: () => void) {
       writeFileSync(copy, 'Subject: one\n\nbody\n', { flag: 'wx' })
+      spoil()
       transaction.notes.quarantined = copy
       next()
     },
@@ -85,4 +100,45 @@ test('a link in the place of the copy, dangling or not: no copy', async (t) => {
     assert.equal(readFileSync(victim, 'utf8'), 'precious')
     assert.ok(!existsSync(path.join(path.dirname(victim), 'nowhere')))
   }
+})
+
+test('a link in the place of a folder: no copy, and nothing is made behind it', async (t) => {
+  for (const place of ['infected', path.join('infected', today()), 'tmp']) {
+    const { base, victim } = directory(t)
+    const outside = path.join(path.dirname(victim), 'outside')
+    mkdirSync(outside)
+    const { keep } = kept(base)
+    rmSync(path.join(base, place), { recursive: true, force: true })
+    symlinkSync(outside, path.join(base, place))
+    await assert.rejects(keep(), /: is a symbolic link, not a folder/)
+    assert.deepEqual(readdirSync(outside), [])
+  }
+})
+
+test('a copy that is a link, a pipe or a second name by the time it is looked at: deferred, and what it leads to stays', async (t) => {
+  const precious = 'Subject: one\n\nbody\n'
+  for (const [lay, why] of [
+    [(copy: string, victim: string) => symlinkSync(victim, copy), /is a symbolic link/],
+    [(copy: string, victim: string) => linkSync(victim, copy), /has 2 names/],
+    [(copy: string) => execFileSync('mkfifo', [copy]), /is a pipe/],
+  ] as const) {
+    const { base, victim } = directory(t)
+    writeFileSync(victim, precious, { mode: 0o644 })
+    const { copy, keep } = kept(base, () => {
+      rmSync(copy)
+      lay(copy, victim)
+    })
+    await assert.rejects(keep(), why)
+    assert.equal(readFileSync(victim, 'utf8'), precious)
+    assert.equal(lstatSync(victim).mode & 0o777, 0o644)
+    assert.ok(!existsSync(copy))
+  }
+})
+
+test('the second name that queue/quarantine gives a copy is gone before the record is there', async (t) => {
+  const { base } = directory(t)
+  const { copy, keep } = kept(base, () => linkSync(copy, path.join(base, 'tmp', path.basename(copy))))
+  assert.equal(await keep(), copy)
+  assert.equal(lstatSync(copy).nlink, 1)
+  assert.deepEqual(readdirSync(path.join(base, 'tmp')), [])
 })

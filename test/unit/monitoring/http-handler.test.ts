@@ -1,17 +1,17 @@
 // Recording, access and the quarantine's figures: bounded, guarded, and off when they are to be off.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { mkdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { HttpSettings } from '../../../lib/config/settings'
-import { sessionCookie, isBrowserAllowed, isProgramAllowed } from '../../../lib/monitoring/auth'
+import { isBrowserAllowed, isProgramAllowed, sessionCookie } from '../../../lib/monitoring/auth'
 import { Quarantine } from '../../../lib/monitoring/dashboard/quarantine-summary'
-import { exposition, type MetricsSnapshot, deadWorkersSnapshot } from '../../../lib/monitoring/metrics'
+import { deadWorkersSnapshot, exposition, type MetricsSnapshot } from '../../../lib/monitoring/metrics'
 import { loadProm, type PageSnapshot, Recorder, recordWith, tell } from '../../../lib/monitoring/recorder'
 import { clean, infected, someAddress, somebody, startSite } from '../../support/monitoring-site'
-import { TemporaryDirectory } from '../../support/process'
+import { run, TemporaryDirectory } from '../../support/process'
 import { metric } from '../../support/web'
 
 function recorderWith(settings: Partial<HttpSettings>, warnings: string[] = []) {
@@ -242,6 +242,38 @@ test('a form that is too long, or broken off, is nothing to warn of', async (t) 
   await once(socket, 'data')
   socket.destroy()
   assert.equal((await fetch(where, { method: 'POST', body: 'token=', redirect: 'manual' })).status, 303)
+})
+
+test('the quarantine: links and pipes in it are neither counted nor read', async (t) => {
+  const directory = new TemporaryDirectory('kept')
+  t.after(() => directory.remove())
+  const folder = path.join(directory.path, 'infected')
+  const day = path.join(folder, '20260115')
+  const outside = path.join(directory.path, 'outside')
+  for (const one of [day, outside]) mkdirSync(one, { recursive: true })
+  for (const one of [day, outside])
+    for (const name of ['A', 'A.json']) writeFileSync(path.join(one, name), '{}')
+  symlinkSync(outside, path.join(folder, '20260116'))
+  // A copy that is a link, and records that are a link and a pipe.
+  writeFileSync(path.join(day, 'B.json'), '{}')
+  symlinkSync(path.join(outside, 'A'), path.join(day, 'B'))
+  for (const name of ['C', 'D']) writeFileSync(path.join(day, name), '{}')
+  writeFileSync(
+    path.join(outside, 'record'),
+    JSON.stringify({
+      uuid: 'C',
+      time: '2026-01-15T00:00:00Z',
+      envelope: { mail_from: 'a@example.net', rcpt_to: [] },
+      client: {},
+      verdict: { outcome: 'infected', virus: 'Followed', reason: null },
+    }),
+  )
+  symlinkSync(path.join(outside, 'record'), path.join(day, 'C.json'))
+  await run('mkfifo', [path.join(day, 'D.json')])
+  const found = await new Quarantine(() => folder, Date.now).look()
+  assert.equal(found?.count, 3)
+  assert.deepEqual(found.newest.map(({ uuid }) => uuid).sort(), ['A', 'C', 'D'])
+  for (const { what } of found.newest) assert.equal(what, 'record cannot be read')
 })
 
 test('the quarantine: count, size and newest, of what has changed only', async (t) => {
