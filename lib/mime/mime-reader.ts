@@ -284,9 +284,9 @@ export class MimeReader {
   }
 
   #pass(): void {
-    const [first, ...more] = this.#passing
+    const passing = this.#passing
     this.#passing = []
-    if (first) this.#body?.write(more.length > 0 ? Buffer.concat([first, ...more]) : first)
+    if (passing.length > 0) this.#body?.write(joined(passing))
   }
 
   #endBody(): void {
@@ -317,6 +317,18 @@ export class MimeReader {
     this.handler.trouble(`more than ${this.maxParts} parts`)
     return false
   }
+}
+
+/** Pieces of one message mostly lie one behind the other: then nothing is copied. */
+export function joined(pieces: readonly Buffer[]): Buffer {
+  const [first] = pieces
+  if (first === undefined) return Buffer.alloc(0)
+  let end = first.byteOffset
+  for (const piece of pieces) {
+    if (piece.buffer !== first.buffer || piece.byteOffset !== end) return Buffer.concat(pieces)
+    end += piece.length
+  }
+  return Buffer.from(first.buffer, first.byteOffset, end - first.byteOffset)
 }
 
 export function isMultipart(type: string): boolean {

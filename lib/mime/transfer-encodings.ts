@@ -9,7 +9,7 @@ import { wordReadings } from './rfc2047'
 
 export type Encoding = 'base64' | 'quoted-printable' | 'identity'
 
-interface Decoder {
+export interface Decoder {
   write(bytes: Buffer): Buffer
   /** What was held back. */
   end(): Buffer
@@ -122,10 +122,11 @@ for (let value = 0; value < 16; value++) {
 }
 
 const equalsSign = 0x3d
+const [carriageReturn, newline] = [0x0d, 0x0a]
 /** Longest white space between `=` and the end of its line that is waited for. */
-const maxBlanks = 100
-const softBreak = /^=[ \t]*\r?\n/
-const undecided = /^=(?:[0-9a-f]?|[ \t]*\r?)$/i
+const maxBlanks = 1000
+const softBreak = /^=[ \t]*\r*\n/
+const undecided = /^=(?:[0-9a-f]?|[ \t]*\r*)$/i
 
 class QuotedPrintable implements Decoder {
   #held = nothing
@@ -152,6 +153,10 @@ class QuotedPrintable implements Decoder {
       const second = hexDigit(bytes[from + 2])
       if (first !== skipped && second !== skipped) {
         out[length++] = first * 16 + second
+        from += 3
+        continue
+      }
+      if (bytes[from + 1] === carriageReturn && bytes[from + 2] === newline) {
         from += 3
         continue
       }

@@ -4,8 +4,8 @@
  */
 
 import { type Budget, OverBudget } from '../../mime/budget'
+import { startsAsTnef } from '../../mime/containers/tnef'
 import type { BodySink } from '../../mime/mime-reader'
-import { startsAsTnef } from './tnef'
 import { findZip, startsAsZip, zipLookahead } from './zip-headers'
 
 export interface Archive {

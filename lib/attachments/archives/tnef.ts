@@ -1,14 +1,11 @@
 /*
- * Names of the attachments in a winmail.dat (TNEF, as Outlook writes it): the title of each, and its long
- * name among the MAPI properties. Layout: [MS-OXTNEF].
+ * Names of the attachments in a winmail.dat: the title of each, and its long name among the MAPI properties.
  */
 
 import { rawReadings } from '../../mime/charsets'
+import { tnefAttributes } from '../../mime/containers/tnef'
 import type { Name } from '../filenames'
 
-const magic = 0x223e9f78
-const attributeHeaderBytes = 9
-const checksumBytes = 2
 const title = 0x00018010
 const properties = 0x00069005
 /** PidTagAttachFilename, PidTagAttachLongFilename, PidTagDisplayName, PidTagAttachTransportName. */
@@ -17,20 +14,11 @@ const text8 = 0x001e
 const text16 = 0x001f
 const maxNameBytes = 2048
 
-export function startsAsTnef(content: Buffer): boolean {
-  return content.length >= 4 && content.readUInt32LE(0) === magic
-}
-
 /** Never throws; ends where the content makes no sense. */
 export function* tnefNames(content: Buffer): Generator<Name> {
-  let at = 6
-  while (at + attributeHeaderBytes <= content.length) {
-    const id = content.readUInt32LE(at + 1)
-    const from = at + attributeHeaderBytes
-    const value = content.subarray(from, from + content.readUInt32LE(at + 5))
+  for (const { id, value } of tnefAttributes(content)) {
     if (id === title) yield* text(value.subarray(0, maxNameBytes), text8)
     if (id === properties) yield* longNames(value)
-    at = from + value.length + checksumBytes
   }
 }
 

@@ -1,0 +1,147 @@
+/*
+ * Files within text, found by the line or the words in front of them: uuencode and its base64 variant, yEnc, calendar and
+ * address book entries, data addresses. Read as leniently as any program does.
+ */
+
+import { binHexFiles } from './binhex'
+
+export interface TextFile {
+  /** For a log: `uuencoded file`. */
+  readonly kind: string
+  readonly bytes: Buffer
+}
+
+const newline = 0x0a
+
+/** Every file in the text. */
+export function* textFiles(text: Buffer): Generator<TextFile> {
+  for (const bytes of uuencodedFiles(text)) yield { kind: 'uuencoded file', bytes }
+  for (const bytes of yencFiles(text)) yield { kind: 'yEnc file', bytes }
+  for (const bytes of binHexFiles(text)) yield { kind: 'BinHex file', bytes }
+  for (const bytes of calendarFiles(text)) yield { kind: 'calendar attachment', bytes }
+  for (const bytes of dataAddresses(text)) yield { kind: 'data address', bytes }
+}
+
+const begins = ['begin', 'Begin', 'BEGIN'].map((word) => Buffer.from(word))
+const beginLine = /^begin(?:-base64)?(?![\w:])[^\r\n]*/i
+const maxBeginBytes = 1024
+const maxPrefixBytes = 16
+const endLine = /^(?:end|====)[ \t]*\r?$/i
+
+/** In front of `begin` there may be blanks or marks of quoting. */
+function* uuencodedFiles(text: Buffer): Generator<Buffer> {
+  for (const begin of begins) {
+    for (let at = text.indexOf(begin); at >= 0; at = text.indexOf(begin, at + 1)) {
+      const prefix = linePrefix(text, at)
+      if (prefix === null) continue
+      const line = beginLine.exec(text.toString('latin1', at, at + maxBeginBytes))?.[0]
+      if (line === undefined) continue
+      const from = text.indexOf(newline, at)
+      if (from < 0) continue
+      yield /^begin-base64/i.test(line) ? base64Lines(text, from + 1) : uudecoded(text, from + 1, prefix)
+    }
+  }
+}
+
+/** Length of what stands in front on the line; null: text. */
+function linePrefix(text: Buffer, at: number): number | null {
+  const before = text.toString('latin1', Math.max(0, at - maxPrefixBytes), at)
+  const prefix = before.slice(before.lastIndexOf('\n') + 1)
+  const isAtLineStart = prefix.length < before.length || before.length < maxPrefixBytes
+  return isAtLineStart && /^[\s>|]*$/.test(prefix) ? prefix.length : null
+}
+
+function base64Lines(text: Buffer, from: number): Buffer {
+  const end = text.indexOf('====', from)
+  return Buffer.from(text.toString('latin1', from, end < 0 ? text.length : end), 'base64')
+}
+
+/** Of a text that is called uuencode, there may be no line that says so. */
+export function uudecoded(text: Buffer, start: number, prefix = 0): Buffer {
+  const out: Buffer[] = []
+  for (let at = start; at < text.length;) {
+    const found = text.indexOf(newline, at)
+    const to = found < 0 ? text.length : found
+    const end = text[to - 1] === 0x0d ? to - 1 : to
+    const from = Math.min(at + prefix, end)
+    if (end - from <= 6 && endLine.test(text.toString('latin1', from, end))) break
+    // Running text, at the latest.
+    if (end - from > 100 && out.length > 0) break
+    if (end > from) out.push(uudecodedLine(text, from, end))
+    at = to + 1
+  }
+  return Buffer.concat(out)
+}
+
+/** Its first character says how many bytes follow; blanks at the end may be lost, and stand for zero. */
+export function uudecodedLine(text: Buffer, from: number, to: number): Buffer {
+  const length = ((text[from] ?? 32) - 32) & 63
+  const out = Buffer.alloc(Math.ceil(length / 3) * 3)
+  for (let at = 0, next = from + 1; at < length; at += 3, next += 4) {
+    let bits = 0
+    for (let i = next; i < next + 4; i++) bits = (bits << 6) | (i < to ? ((text[i] ?? 32) - 32) & 63 : 0)
+    out.writeUIntBE(bits & 0xffffff, at, 3)
+  }
+  return out.subarray(0, length)
+}
+
+const yBegin = Buffer.from('=ybegin ')
+const yEnd = Buffer.from('\n=yend')
+const yPart = '=ypart'
+
+function* yencFiles(text: Buffer): Generator<Buffer> {
+  for (let at = text.indexOf(yBegin); at >= 0; at = text.indexOf(yBegin, at + 1)) {
+    let from = text.indexOf(newline, at) + 1
+    if (from === 0) return
+    if (text.toString('latin1', from, from + yPart.length) === yPart) from = text.indexOf(newline, from) + 1
+    const found = text.indexOf(yEnd, from)
+    yield ydecoded(text.subarray(from, found < 0 ? text.length : found))
+  }
+}
+
+function ydecoded(bytes: Buffer): Buffer {
+  const out = Buffer.alloc(bytes.length)
+  let length = 0
+  let shift = 42
+  for (const byte of bytes) {
+    if (byte === newline || byte === 0x0d) continue
+    if (byte === 0x3d && shift === 42) {
+      shift = 42 + 64
+      continue
+    }
+    out[length++] = (byte - shift) & 255
+    shift = 42
+  }
+  return out.subarray(0, length)
+}
+
+const encodingWords = /ENCODING\s*=\s*"?B(?:ASE64)?\b[^:\n]{0,1000}:(?<data>[A-Za-z0-9+/=\s]{4,})/gi
+const dataWords = /;\s*base64\s*,(?<data>(?:[A-Za-z0-9+/_=-]|%[0-9a-f]{2}|\s)+)/gi
+const calendarMarks = ['ENCODING=', 'encoding=', 'Encoding='].map((mark) => Buffer.from(mark))
+const dataMark = Buffer.from('base64,')
+
+/** A folded line goes on behind a blank; the next entry has a name and a colon, which are no base64. */
+function* calendarFiles(text: Buffer): Generator<Buffer> {
+  const unfolded = unfold(text)
+  if (!calendarMarks.some((mark) => unfolded.includes(mark))) return
+  for (const { groups } of unfolded.toString('latin1').matchAll(encodingWords)) {
+    yield Buffer.from((groups?.data ?? '').replace(/\n\S*$/, ''), 'base64')
+  }
+}
+
+/** Only what may be a calendar is copied for it. */
+function unfold(text: Buffer): Buffer {
+  if (!/BEGIN:V|VCARD|ATTACH|PHOTO|LOGO|SOUND|KEY/i.test(text.toString('latin1', 0, 64 * 1024)))
+    return Buffer.alloc(0)
+  return Buffer.from(text.toString('latin1').replace(/\r?\n[ \t]/g, ''), 'latin1')
+}
+
+function* dataAddresses(text: Buffer): Generator<Buffer> {
+  if (!text.includes(dataMark)) return
+  for (const { groups } of text.toString('latin1').matchAll(dataWords)) {
+    const data = (groups?.data ?? '').replace(/%([0-9a-f]{2})/gi, (_, hex: string) =>
+      String.fromCharCode(parseInt(hex, 16)),
+    )
+    yield Buffer.from(data, 'base64')
+  }
+}

@@ -1,0 +1,60 @@
+/*
+ * What lies in a winmail.dat (TNEF, as Outlook writes it): its attributes, and the MAPI properties that some of them hold.
+ * Layout: [MS-OXTNEF], [MS-OXPROPS].
+ */
+
+const magic = 0x223e9f78
+const headerBytes = 6
+const attributeHeaderBytes = 9
+const checksumBytes = 2
+
+const attachmentData = 0x0006800f
+const messageBody = 0x0002800c
+const messageProperties = 0x00069003
+const attachmentProperties = 0x00069005
+/** PidTagAttachDataBinary and -Object, PidTagBody, PidTagRtfCompressed, PidTagBodyHtml, by their numbers. */
+const contentProperties = new Set([0x3701, 0x1000, 0x1009, 0x1013])
+const types = { text8: 0x001e, text16: 0x001f, object: 0x000d, binary: 0x0102 }
+/** In front of an object's bytes. */
+const interfaceIdBytes = 16
+
+export interface TnefAttribute {
+  readonly id: number
+  readonly value: Buffer
+}
+
+export function startsAsTnef(content: Buffer): boolean {
+  return content.length >= 4 && content.readUInt32LE(0) === magic
+}
+
+/** Never throws; ends where the content makes no sense. */
+export function* tnefAttributes(content: Buffer): Generator<TnefAttribute> {
+  let at = headerBytes
+  while (at + attributeHeaderBytes <= content.length) {
+    const from = at + attributeHeaderBytes
+    const value = content.subarray(from, from + content.readUInt32LE(at + 5))
+    yield { id: content.readUInt32LE(at + 1), value }
+    at = from + value.length + checksumBytes
+  }
+}
+
+/** Attachments and texts, as they are stored. */
+export function* tnefContents(content: Buffer): Generator<Buffer> {
+  for (const { id, value } of tnefAttributes(content)) {
+    if (id === attachmentData || id === messageBody) yield value
+    if (id === messageProperties || id === attachmentProperties) yield* propertyContents(value)
+  }
+}
+
+/** Found by their tags wherever they lie: properties of any kind and length come before them. */
+function* propertyContents(value: Buffer): Generator<Buffer> {
+  for (let at = 0; at + 12 <= value.length; at += 4) {
+    if (!contentProperties.has(value.readUInt16LE(at + 2))) continue
+    const type = value.readUInt16LE(at)
+    if (!Object.values(types).includes(type) || value.readUInt32LE(at + 4) !== 1) continue
+    const from = at + 12
+    const content = value.subarray(from, from + value.readUInt32LE(at + 8))
+    if (content.length === 0) continue
+    yield type === types.object ? content.subarray(interfaceIdBytes) : content
+  }
+}

@@ -1,0 +1,114 @@
+/*
+ * Every way in which programs undo a transfer encoding that is not quite in order: each is a change to the encoded text, and
+ * then the usual decoder.
+ */
+
+import type { Encoding } from './transfer-encodings'
+
+export interface Decoding {
+  readonly encoding: Encoding
+  /** For a log: `base64, behind padding`. */
+  readonly how: string
+  /** What is decoded of the body, from and to. */
+  readonly from: number
+  readonly to: number
+  /** Made of each stretch of whole lines first; null: it is decoded as it stands. */
+  readonly change: ((text: string) => string) | null
+}
+
+const equalsSign = 0x3d
+const notBase64 = /[^A-Za-z0-9+/=\s]/
+
+/** Ways to read base64, the likeliest first. */
+export function* base64Decodings(body: Buffer): Generator<Decoding> {
+  const whole = { encoding: 'base64', from: 0, to: body.length, change: null } as const
+  yield { ...whole, how: 'base64' }
+  const padding = innerPadding(body)
+  if (padding !== null) {
+    yield { ...whole, how: 'base64, up to padding', to: padding.from }
+    yield { ...whole, how: 'base64, behind padding', from: padding.to }
+    yield { ...whole, how: 'base64, without padding', change: (text) => text.replace(/=/g, '') }
+  }
+  if (body.includes('-') || body.includes('_')) {
+    yield {
+      ...whole,
+      how: 'base64 with - and _',
+      change: (text) => text.replace(/-/g, '+').replace(/_/g, '/'),
+    }
+  }
+  // To a program that decodes line by line, a line of something else is none.
+  if (notBase64.test(body.toString('latin1', 0, 64 * 1024))) {
+    yield {
+      ...whole,
+      how: 'lines of base64',
+      change: (text) => text.replace(/^.*[^A-Za-z0-9+/=\s].*$/gm, ''),
+    }
+  }
+}
+
+/** The first padding with more base64 behind it. */
+function innerPadding(body: Buffer): { from: number; to: number } | null {
+  const from = body.indexOf(equalsSign)
+  if (from < 0) return null
+  let to = from
+  while (to < body.length && isBetween(body[to] ?? 0)) to++
+  return to < body.length ? { from, to } : null
+}
+
+function isBetween(byte: number): boolean {
+  return byte === equalsSign || byte <= 0x20
+}
+
+const quotedPrintableChanges: readonly (readonly [
+  how: string,
+  applies: RegExp,
+  change: (text: string) => string,
+])[] = [
+  // A soft break with something behind it is none.
+  ['strictly', /=[ \t\r]+\n/, (text) => text.replace(/=(?=[ \t]+\r?\n|\r\r+\n)/g, '=3D')],
+  // Soft breaks go first, so that an escape may lie around one.
+  ['joined first', /=[0-9a-f]?=[ \t]*\r*\n/i, (text) => text.replace(/=[ \t]*\r*\n/g, '')],
+  [
+    'without broken escapes',
+    /=(?![0-9a-f]{2}|[ \t]*\r*\n)/i,
+    (text) => text.replace(/=(?![0-9a-f]{2}|[ \t]*\r*\n)/gi, ''),
+  ],
+  [
+    'without blanks at line ends',
+    /[ \t]\r?\n/,
+    (text) => text.replace(/(?<![ \t])[ \t]{1,998}(?=\r?\n)/g, ''),
+  ],
+]
+/** Bytes in which the oddities of quoted-printable are looked for at once. */
+const sampleBytes = 256 * 1024
+
+export function* quotedPrintableDecodings(body: Buffer): Generator<Decoding> {
+  const whole = { encoding: 'quoted-printable', from: 0, to: body.length, change: null } as const
+  yield { ...whole, how: 'quoted-printable' }
+  for (const [how, applies, change] of quotedPrintableChanges) {
+    if (isIn(body, applies)) yield { ...whole, how: `quoted-printable, ${how}`, change }
+  }
+}
+
+function isIn(body: Buffer, what: RegExp): boolean {
+  for (let at = 0; at < body.length; at += sampleBytes) {
+    if (what.test(body.toString('latin1', at, at + sampleBytes + 1024))) return true
+  }
+  return false
+}
+
+const escape = /=(?:[0-9a-f]{2}|[ \t]*\r*\n)/i
+
+/** Whether it would be anything else after that. */
+export function hasQuotedPrintable(body: Buffer): boolean {
+  return body.includes(equalsSign) && isIn(body, escape)
+}
+
+/** Of so many characters at the beginning nearly all are digits, and there are no words. */
+const lookBytes = 2048
+
+export function looksLikeBase64(body: Buffer): boolean {
+  const text = body.toString('latin1', 0, lookBytes).replace(/[\r\n>]/g, '')
+  const digits = text.replace(/[^A-Za-z0-9+/=]/g, '').length
+  return digits >= 16 && digits >= text.length * 0.95
+}

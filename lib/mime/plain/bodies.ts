@@ -1,0 +1,265 @@
+/*
+ * Bodies of parts whose encoding clamd and all mail programs undo alike: base64 in lines of one length with padding only
+ * at its end, quoted-printable without blanks behind soft breaks, text with whole line ends. Works on stretches of whole
+ * lines and leaves the bytes to native code where it can.
+ */
+
+import { FileHead, TextWatch } from './contents'
+import { type LeafContent, type LeafEncoding, maxLineBytes, NotPlain } from './grammar'
+
+export interface Body {
+  /**
+   * Takes whole lines from `from` on.
+   * @returns where it stopped: at a line that may be a delimiter, or behind the last line
+   * @throws NotPlain
+   */
+  take(bytes: Buffer, from: number): number
+  /** Takes the line that begins here: it is no delimiter. @returns the end of that line */
+  takeLine(bytes: Buffer, from: number): number
+  /** @throws NotPlain */
+  end(): void
+}
+
+/** What is found in bodies. */
+export interface Findings {
+  encrypted(what: string): void
+  container(kind: string): void
+}
+
+export function bodyOf(encoding: LeafEncoding, content: LeafContent, findings: Findings): Body {
+  if (encoding === 'base64') return new Base64Body(content, findings)
+  return new TextBody(encoding === 'quoted-printable', content, findings)
+}
+
+const [newline, carriageReturn, dash, parenthesis, equalsSign, space, tab] = [10, 13, 45, 40, 61, 32, 9]
+
+/** Where decoded content lies for a moment: everything here runs to its end without a wait. */
+const scratch = Buffer.alloc(64 * 1024)
+
+class Base64Body implements Body {
+  /** Characters of each line but the last; 0: none has come yet. */
+  #lineLength = 0
+  #hasEnded = false
+  readonly #head: FileHead
+  readonly #watch: TextWatch | null
+
+  constructor(content: LeafContent, findings: Findings) {
+    this.#head = new FileHead(content, findings)
+    this.#watch = content === 'file' ? null : new TextWatch(content, findings)
+  }
+
+  take(bytes: Buffer, from: number): number {
+    let at = from
+    while (at < bytes.length && bytes[at] !== dash) {
+      const next = this.#hasEnded ? at : this.#takeRun(bytes, at)
+      at = next > at ? next : this.takeLine(bytes, at)
+    }
+    return at
+  }
+
+  /** Lines of full length, many at once. */
+  #takeRun(bytes: Buffer, from: number): number {
+    const length = this.#lineLength
+    if (length === 0) return from
+    const stride = length + 2
+    const most = from + Math.floor(scratch.length / stride) * stride
+    let end = from
+    while (
+      end + stride <= bytes.length &&
+      end < most &&
+      bytes[end + length] === carriageReturn &&
+      bytes[end + length + 1] === newline
+    ) {
+      end += stride
+    }
+    // The last one may have padding, or be a line of something else.
+    if (bytes[end - 3] === equalsSign) end -= stride
+    if (end <= from) return from
+    this.#decode(bytes, from, end, ((end - from) / stride) * length)
+    return end
+  }
+
+  takeLine(bytes: Buffer, from: number): number {
+    const end = bytes.indexOf(newline, from) + 1
+    const length = end - 2 - from
+    if (bytes[end - 2] !== carriageReturn) throw new NotPlain('LF without CR')
+    if (length === 0) {
+      this.#hasEnded = true
+      return end
+    }
+    if (this.#hasEnded) throw new NotPlain('text behind base64')
+    if (length > maxLineBytes || length % 4 !== 0) throw new NotPlain('length of a base64 line')
+    if (this.#lineLength === 0) this.#lineLength = length
+    else if (length > this.#lineLength) throw new NotPlain('length of a base64 line')
+    const padding = bytes[end - 3] === equalsSign ? (bytes[end - 4] === equalsSign ? 2 : 1) : 0
+    this.#hasEnded = length < this.#lineLength || padding > 0
+    this.#decode(bytes, from, end - 2 - padding, length - padding)
+    return end
+  }
+
+  /** @param digits how many there have to be; what is less is something else, which the decoder skips */
+  #decode(bytes: Buffer, from: number, to: number, digits: number): void {
+    const decoded = scratch.write(bytes.toString('latin1', from, to), 'base64')
+    // Node takes these for digits as well, or stops there.
+    if (decoded !== Math.floor((digits * 3) / 4) || hasOneOf(bytes, from, to)) throw new NotPlain('no base64')
+    this.#head.write(scratch, decoded)
+    this.#watch?.write(scratch.subarray(0, decoded))
+  }
+
+  end(): void {
+    this.#head.end()
+    this.#watch?.end()
+  }
+}
+
+/** `-`, `_` and `=`. */
+function hasOneOf(bytes: Buffer, from: number, to: number): boolean {
+  const stretch = bytes.subarray(from, to)
+  return stretch.includes(dash) || stretch.includes(0x5f) || stretch.includes(equalsSign)
+}
+
+/** Text has hardly ever shorter lines on average; each costs as much as a long one. */
+const minLineBytes = 8
+const maxShortLines = 8192
+const dashes = Buffer.from('\n--')
+const comment = Buffer.from('\n(')
+
+class TextBody implements Body {
+  readonly #head: FileHead
+  readonly #watch: TextWatch
+  #endsInSoftBreak = false
+  /** Lines beyond those that so many bytes should have. */
+  #surplus = 0
+
+  constructor(
+    private readonly isQuotedPrintable: boolean,
+    content: LeafContent,
+    findings: Findings,
+  ) {
+    this.#head = new FileHead(content, findings)
+    this.#watch = new TextWatch(content, findings)
+  }
+
+  take(bytes: Buffer, from: number): number {
+    const end = endOfStretch(bytes, from)
+    if (end > from) this.#takeLines(bytes, from, end)
+    return end
+  }
+
+  takeLine(bytes: Buffer, from: number): number {
+    const end = bytes.indexOf(newline, from) + 1
+    this.#takeLines(bytes, from, end)
+    return end
+  }
+
+  #takeLines(bytes: Buffer, from: number, to: number): void {
+    this.#surplus += checkLines(bytes, from, to) - (to - from) / minLineBytes
+    if (this.#surplus > maxShortLines) throw new NotPlain('many short lines')
+    if (!this.isQuotedPrintable) {
+      this.#content(bytes.subarray(from, to))
+      return
+    }
+    this.#endsInSoftBreak = bytes[to - 3] === equalsSign
+    for (let at = from; at < to; at += scratch.length) {
+      // An escape is not cut: the decoder takes a few bytes more, and begins behind them.
+      const end = Math.min(to, at + scratch.length - 8)
+      at = this.#decode(bytes, at, end, to) - scratch.length
+    }
+  }
+
+  /** @returns where it stopped, at `end` or behind an escape that goes beyond it */
+  #decode(bytes: Buffer, from: number, end: number, limit: number): number {
+    let at = from
+    let length = 0
+    while (at < end) {
+      const byte = bytes[at++] ?? 0
+      if (byte !== equalsSign) {
+        if (byte >= 0x80) throw new NotPlain('eight-bit quoted-printable')
+        if (byte === carriageReturn && isBlank(bytes[at - 2]))
+          throw new NotPlain('blanks behind quoted-printable')
+        scratch[length++] = byte
+        continue
+      }
+      if (bytes[at] === carriageReturn) {
+        at += 2
+        continue
+      }
+      const escaped = at + 2 <= limit ? hexByte(bytes[at], bytes[at + 1]) : -1
+      if (escaped < 0) throw new NotPlain('a broken escape')
+      scratch[length++] = escaped
+      at += 2
+    }
+    this.#content(scratch.subarray(0, length))
+    return at
+  }
+
+  #content(bytes: Buffer): void {
+    this.#head.write(bytes, bytes.length)
+    this.#watch.write(bytes)
+  }
+
+  end(): void {
+    if (this.#endsInSoftBreak) throw new NotPlain('a soft break at the end')
+    this.#head.end()
+    this.#watch.end()
+  }
+}
+
+/** Up to the next line that begins with two dashes, or with a comment, which clamd strips from delimiters. */
+function endOfStretch(bytes: Buffer, from: number): number {
+  if (isMarked(bytes, from)) return from
+  const next = bytes.indexOf(dashes, from)
+  const end = next < 0 ? bytes.length : next + 1
+  const commented = bytes.subarray(from, end).indexOf(comment)
+  return commented < 0 ? end : from + commented + 1
+}
+
+function isMarked(bytes: Buffer, at: number): boolean {
+  return (bytes[at] === dash && bytes[at + 1] === dash) || bytes[at] === parenthesis
+}
+
+/** Line ends are CRLF, no line is long, and none looks like base64. @returns how many lines @throws NotPlain */
+export function checkLines(bytes: Buffer, from: number, to: number): number {
+  let lines = 0
+  for (let at = from; at < to; lines++) {
+    if (isBase64(bytes, at)) throw new NotPlain('base64 in text')
+    const end = bytes.indexOf(newline, at)
+    if (bytes[end - 1] !== carriageReturn || end === at) throw new NotPlain('LF without CR')
+    if (end - 1 - at > maxLineBytes) throw new NotPlain('a long line')
+    at = end + 1
+  }
+  for (let at = from, left = lines; left > 0; left--) {
+    at = bytes.indexOf(carriageReturn, at) + 1
+    if (bytes[at] !== newline) throw new NotPlain('CR without LF')
+  }
+  return lines
+}
+
+/** So many digits in a row at the beginning of a line are base64 that nobody has named. */
+const minDigits = 40
+
+function isBase64(bytes: Buffer, from: number): boolean {
+  let at = from
+  while (isDigit[bytes[at] ?? 0] === 1) at++
+  return at - from >= minDigits
+}
+
+const isDigit = new Uint8Array(256)
+for (const digit of Buffer.from('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'))
+  isDigit[digit] = 1
+
+function isBlank(byte: number | undefined): boolean {
+  return byte === space || byte === tab
+}
+
+const hexDigits = new Int8Array(256).fill(-1)
+for (const [value, digit] of Array.from('0123456789ABCDEF').entries()) {
+  hexDigits[digit.charCodeAt(0)] = value
+  hexDigits[digit.toLowerCase().charCodeAt(0)] = value
+}
+
+function hexByte(high = 0, low = 0): number {
+  const a = hexDigits[high] ?? -1
+  const b = hexDigits[low] ?? -1
+  return a < 0 || b < 0 ? -1 : a * 16 + b
+}

@@ -1,0 +1,200 @@
+/*
+ * Header sections that clamd and all mail programs read alike: each line `Name: value` or a fold of one, each content
+ * field once, one media type, one encoding, one boundary. What a field may say beyond that is left to the field.
+ *
+ * Some bounds are clamd's: libclamav/mbox.c cuts lines at 1000 characters, strips comments from names and delimiters, lets
+ * a header that ends in a semicolon or an odd quote run into the next one, and saves no text whose disposition it does not
+ * know.
+ */
+
+/** What a header section says of the body behind it. */
+export type Entity =
+  | { readonly kind: 'multipart'; readonly boundary: string }
+  | { readonly kind: 'message' }
+  | { readonly kind: 'leaf'; readonly encoding: LeafEncoding; readonly content: LeafContent }
+
+export type LeafEncoding = 'base64' | 'quoted-printable' | 'identity'
+
+/** `lines`: calendars and address books, whose lines may hold files. */
+export type LeafContent = 'text' | 'lines' | 'file'
+
+/** Not plain, and why: in words for a log. `encrypted` says what is closed, where it is that. */
+export class NotPlain extends Error {
+  override readonly name = 'NotPlain'
+  constructor(
+    readonly why: string,
+    readonly encrypted: string | null = null,
+  ) {
+    super(why)
+  }
+}
+
+/** Bytes of a line without its end: RFC 5322, 2.1.1. */
+export const maxLineBytes = 998
+export const maxSectionBytes = 64 * 1024
+/** clamd stops at 1024 headers. */
+const maxLines = 500
+const maxBoundaryBytes = 70
+
+const fieldLine = /^([A-Za-z0-9][A-Za-z0-9_.-]{0,75}):/
+/** Names that some program takes for one of a content field, in the letters they have. */
+const contentNames =
+  /^(?:x?content(?:type|transferencoding|encoding|disposition)|x?transferencoding|encoding)$/
+const foldLine = /^[ \t]+[^ \t]/
+
+const token = "[A-Za-z0-9!#$%&'*+.^_`{|}~-]+"
+/** Without escapes, so that all see the same end. */
+const quoted = '"[^"\\\\]*"'
+/** Not all of these may stand without quotes, but all programs end them at a blank or a semicolon. */
+const bare = "[A-Za-z0-9!#$%&'*+.^_`{|}~/:=@-]+"
+const parameter = `[ \\t]*;[ \\t]*(${token})=(${quoted}|${bare})`
+const typeValue = new RegExp(`^[ \\t]*([A-Za-z]+)/([A-Za-z0-9][A-Za-z0-9.+_-]*)((?:${parameter})*)[ \\t]*$`)
+const dispositionValue = new RegExp(`^[ \\t]*(?:attachment|inline)(?:${parameter})*[ \\t]*$`, 'i')
+const encodingValue = /^[ \t]*(7bit|8bit|binary|base64|quoted-printable)$/i
+const parameters = new RegExp(parameter, 'g')
+const bareBoundary = /^[A-Za-z0-9'+_.-]+$/
+const quotedBoundary = /^"[A-Za-z0-9'+_,./:=?-]+"$/
+
+/** Multiparts of which clamd reads every part. */
+const multiparts = new Set(['mixed', 'alternative', 'related', 'report'])
+/** Shown as text, or as a file; their body may look like headers. */
+const reports = new Set(['delivery-status', 'disposition-notification', 'feedback-report'])
+const mediaTypes = new Set(['text', 'application', 'image', 'audio', 'video'])
+/** Types that are containers, or that only some programs look into. */
+const oddTypes =
+  /^application\/(?:(?:vnd\.)?ms-tnef|(?:x-)?pkcs7-mime|mac-binhex40|(?:x-)?apple-?(?:file|double)|pgp-encrypted|mbox|(?:x-)?(?:uu|yenc|xx).*|vnd\.ms-outlook)$/
+/** Names by which a program takes a file for a message or another container. */
+const oddNames = /\.(?:eml|mht|mhtml|msg|mbo?x|dat|tnef|p7[mscz]|hqx|uue?|xxe|b64|mim)\b/i
+const charsets =
+  /^(?:us-ascii|ascii|utf-?8|iso-?8859-\d{1,2}|(?:windows|cp)-?(?:125\d|874|93[26]|949|950|437|850|866)|koi8-[ru]|gb2312|gbk|gb18030|big5|euc-(?:jp|kr|tw)|iso-2022-jp|shift_jis|sjis|ks_c_5601-1987|tis-620|macintosh)$/i
+
+/**
+ * @param section header lines with their ends, without the empty line; one character per byte
+ * @throws NotPlain
+ */
+export function entityOf(section: string): Entity {
+  const fields = contentFields(section)
+  const encoding = encodingOf(fields.get('content-transfer-encoding'))
+  const disposition = fields.get('content-disposition')
+  if (disposition !== undefined && !dispositionValue.test(disposition))
+    throw new NotPlain('Content-Disposition')
+  const type = fields.get('content-type')
+  if (type === undefined) {
+    if (encoding !== 'identity') throw new NotPlain('an encoding without a type')
+    return { kind: 'leaf', encoding, content: 'text' }
+  }
+  const [, first, second, rest = ''] = typeValue.exec(type) ?? []
+  if (first === undefined || second === undefined) throw new NotPlain('Content-Type')
+  const main = first.toLowerCase()
+  const subtype = second.toLowerCase()
+  if (main === 'multipart' || main === 'message') {
+    if (encoding !== 'identity') throw new NotPlain(`an encoded ${main}`)
+    if (main === 'message') return messageEntity(subtype)
+    return { kind: 'multipart', boundary: boundaryOf(subtype, type, rest) }
+  }
+  if (!mediaTypes.has(main)) throw new NotPlain('an unknown type')
+  const whole = `${main}/${subtype}`
+  if (oddTypes.test(whole)) throw new NotPlain(whole, encryptedType(whole, type))
+  checkLeaf(type, disposition, main === 'text' ? rest : '')
+  return { kind: 'leaf', encoding, content: contentOf(whole) }
+}
+
+/** The content fields by name in small letters, unfolded. */
+function contentFields(section: string): Map<string, string> {
+  const lines = section.split('\r\n')
+  // Behind the last line end there is nothing.
+  lines.pop()
+  if (lines.length > maxLines) throw new NotPlain('too many headers')
+  const fields = new Map<string, string>()
+  let kept: string | null = null
+  for (const [index, line] of lines.entries()) {
+    if (line.length > maxLineBytes) throw new NotPlain('a long line')
+    const first = line.charCodeAt(0)
+    if (first === 0x20 || first === 0x09) {
+      if (index === 0 || !foldLine.test(line)) throw new NotPlain('a fold without text')
+      if (kept !== null) fields.set(kept, (fields.get(kept) ?? '') + line)
+      continue
+    }
+    const name = fieldLine.exec(line)?.[1]
+    if (name === undefined) throw new NotPlain('a line that is no header')
+    kept = contentName(name)
+    if (kept === null) continue
+    if (fields.has(kept)) throw new NotPlain(`${name} twice`)
+    fields.set(kept, line.slice(name.length + 1))
+  }
+  for (const [name, value] of fields) if (value.trim() === '') throw new NotPlain(`an empty ${name}`)
+  if (/[\r\n\0]/.test(lines.join(''))) throw new NotPlain('a line end within a header line')
+  return fields
+}
+
+function contentName(name: string): string | null {
+  const first = name.charCodeAt(0) | 0x20
+  // Nearly all others: only names that begin with c, x, t or e are of interest.
+  if (first !== 0x63 && first !== 0x78 && first !== 0x74 && first !== 0x65) return null
+  const lower = name.toLowerCase()
+  if (!contentNames.test(lower.replace(/[^a-z]/g, ''))) return null
+  if (lower === 'content-type' || lower === 'content-transfer-encoding' || lower === 'content-disposition') {
+    return lower
+  }
+  throw new NotPlain('a name like that of a content header')
+}
+
+function encodingOf(value: string | undefined): LeafEncoding {
+  if (value === undefined) return 'identity'
+  const word = encodingValue.exec(value)?.[1]?.toLowerCase()
+  if (word === undefined) throw new NotPlain('Content-Transfer-Encoding')
+  return word === 'base64' || word === 'quoted-printable' ? word : 'identity'
+}
+
+function messageEntity(subtype: string): Entity {
+  if (subtype === 'rfc822') return { kind: 'message' }
+  if (reports.has(subtype)) return { kind: 'leaf', encoding: 'identity', content: 'text' }
+  throw new NotPlain(`message/${subtype.slice(0, 40)}`)
+}
+
+function boundaryOf(subtype: string, type: string, rest: string): string {
+  if (!multiparts.has(subtype)) {
+    const what = `multipart/${subtype.slice(0, 40)}`
+    throw new NotPlain(what, subtype === 'encrypted' ? what : null)
+  }
+  if (type.includes('=?') || type.toLowerCase().split('boundary').length !== 2) throw new NotPlain('boundary')
+  const names = new Set<string>()
+  let boundary = ''
+  for (const [, name = '', value = ''] of rest.matchAll(parameters)) {
+    const lower = name.toLowerCase()
+    if (lower.includes('*') || names.has(lower)) throw new NotPlain('parameters of a multipart')
+    names.add(lower)
+    if (lower !== 'boundary') continue
+    if (!bareBoundary.test(value) && !quotedBoundary.test(value)) throw new NotPlain('boundary')
+    boundary = value.startsWith('"') ? value.slice(1, -1) : value
+  }
+  if (boundary === '' || boundary.length > maxBoundaryBytes || boundary.endsWith('--'))
+    throw new NotPlain('boundary')
+  return boundary
+}
+
+function checkLeaf(type: string, disposition: string | undefined, textParameters: string): void {
+  if (/boundary/i.test(type)) throw new NotPlain('a boundary of no multipart')
+  if (oddNames.test(type) || (disposition !== undefined && oddNames.test(disposition))) {
+    throw new NotPlain('the name of a container')
+  }
+  let charset: string | null = null
+  for (const [, name = '', value = ''] of textParameters.matchAll(parameters)) {
+    // Of flowed text that some join without a blank.
+    if (/^delsp/i.test(name)) throw new NotPlain('delsp')
+    if (!name.toLowerCase().startsWith('charset')) continue
+    if (charset !== null || name.length !== 'charset'.length) throw new NotPlain('charset')
+    charset = value.startsWith('"') ? value.slice(1, -1) : value
+    if (!charsets.test(charset)) throw new NotPlain('charset')
+  }
+}
+
+function contentOf(type: string): LeafContent {
+  if (/calendar|card|\/ics$|directory/.test(type)) return 'lines'
+  return type.startsWith('text/') ? 'text' : 'file'
+}
+
+function encryptedType(type: string, value: string): string | null {
+  if (type === 'application/pgp-encrypted') return type
+  return type.endsWith('pkcs7-mime') && /enveloped-?data/i.test(value) ? 'S/MIME enveloped data' : null
+}

@@ -1,0 +1,212 @@
+/*
+ * Where bodies of parts may begin and end in a message, whatever structure a program believes in: behind the empty line, or
+ * the last line, of what looks like headers; up to a line of dashes, or one with a boundary in it. And runs of base64 that
+ * nobody has announced.
+ */
+
+import type { Budget } from './budget'
+
+export interface Stretch {
+  readonly from: number
+  readonly to: number
+  /** What stands in front, as far as it may be headers; one character per byte. */
+  readonly head: string
+}
+
+export interface Stretches {
+  readonly bodies: readonly Stretch[]
+  readonly runs: readonly Stretch[]
+}
+
+const [newline, carriageReturn, space, tab, dash, greater] = [0x0a, 0x0d, 0x20, 0x09, 0x2d, 0x3e]
+/** Bytes in front of a body that are looked at. */
+const headBytes = 8 * 1024
+const contentWords = /content|encoding|boundary/i
+const fieldLine = /^[>|\s]*[!-9;-~]{1,100}\s*[:=]/
+/** Digits of a line that make a run of base64 begin. */
+const minDigits = 16
+/** Lines between two times that others get a turn. */
+const linesPerTurn = 2048
+const boundaryWords = /boundary[^=\r\n"]{0,20}=\s*"?([^";\r\n]{1,200})/gi
+const maxBoundaries = 64
+/** In front of a boundary on its line. */
+const maxPrefix = 100
+
+/** Of every multipart that is announced anywhere, and how its lines begin where they are cut. */
+export function boundariesIn(bytes: Buffer): string[] {
+  const found = new Set<string>()
+  for (
+    let at = bytes.indexOf('oundary');
+    at >= 0 && found.size < maxBoundaries;
+    at = bytes.indexOf('oundary', at + 1)
+  ) {
+    const text = bytes.toString('latin1', at - 1, at + 300)
+    for (const [, boundary = ''] of text.matchAll(boundaryWords)) {
+      const trimmed = boundary.trim()
+      if (trimmed.length > 2) found.add(trimmed.slice(0, 60))
+    }
+  }
+  return [...found]
+}
+
+/** Places in order. */
+function* placesOf(bytes: Buffer, text: string): Generator<number> {
+  for (let at = bytes.indexOf(text); at >= 0; at = bytes.indexOf(text, at + 1)) yield at
+}
+
+/** Looks at every line once. */
+export async function stretchesOf(bytes: Buffer, budget: Budget): Promise<Stretches> {
+  const lines = new Lines(bytes)
+  for (let at = 0, count = 0; at < bytes.length; count++) {
+    at = lines.take(at)
+    if (count % linesPerTurn === 0) await budget.breathe()
+  }
+  return lines.end()
+}
+
+class Lines {
+  readonly #starts: { readonly at: number; readonly from: number }[] = []
+  readonly #ends: number[] = []
+  readonly #runs: Stretch[] = []
+  /** Where lines hold a boundary, dashes in front or not. */
+  readonly #delimiters: ReadonlySet<number>
+  /** The block of lines that are not empty. */
+  #block = 0
+  /** Whether a line of headers is in it, and no body has begun behind that. */
+  #isHead = false
+  #isBehindEnd = true
+  #run = -1
+  #runEnd = 0
+
+  constructor(private readonly bytes: Buffer) {
+    const delimiters = new Set<number>()
+    for (const boundary of boundariesIn(bytes)) {
+      for (const at of placesOf(bytes, boundary)) {
+        // Where it is announced it ends nothing.
+        const before = bytes.toString('latin1', Math.max(0, at - maxPrefix), at)
+        const prefix = before.slice(before.lastIndexOf('\n') + 1)
+        if (prefix.length < maxPrefix && !prefix.includes('oundary')) delimiters.add(at - prefix.length)
+      }
+    }
+    this.#delimiters = delimiters
+  }
+
+  /** @returns the next line */
+  take(from: number): number {
+    const { bytes } = this
+    const found = bytes.indexOf(newline, from)
+    const next = found < 0 ? bytes.length : found + 1
+    const first = this.#firstOf(from, next)
+    if (first === next) this.#empty(from, next)
+    else if (isDashes(bytes, first) || this.#delimiters.has(from)) this.#delimiter(from, next)
+    else this.#line(from, next, first)
+    return next
+  }
+
+  /** The first byte that is no blank and no mark of quoting. */
+  #firstOf(from: number, to: number): number {
+    let at = from
+    for (; at < to; at++) {
+      const byte = this.bytes[at] ?? 0
+      if (
+        byte !== space &&
+        byte !== tab &&
+        byte !== carriageReturn &&
+        byte !== newline &&
+        byte !== greater &&
+        byte !== 0
+      )
+        break
+    }
+    return at
+  }
+
+  #empty(from: number, next: number): void {
+    if (this.#isHead || this.#isBehindEnd || this.#isContentBlock(from))
+      this.#starts.push({ at: next, from: this.#block })
+    this.#isHead = this.#isBehindEnd = false
+    this.#block = next
+  }
+
+  #delimiter(from: number, next: number): void {
+    this.#endRun()
+    this.#ends.push(from)
+    this.#block = next
+    this.#isHead = false
+    this.#isBehindEnd = true
+  }
+
+  #line(from: number, next: number, first: number): void {
+    const digits = this.#digits(first, next)
+    const isRun = digits >= minDigits || (this.#run >= 0 && this.#isAllDigits(first, next))
+    if (isRun) {
+      if (this.#run < 0) this.#run = from
+      this.#runEnd = next
+    } else {
+      this.#endRun()
+    }
+    if (!this.#isBehindEnd && !this.#isHead) return
+    // Headers run into their body without an empty line.
+    const isField = !isRun && fieldLine.test(this.bytes.toString('latin1', from, Math.min(next, from + 120)))
+    if (isField) this.#isHead = true
+    else if (this.#isHead && !isBlank(this.bytes[from])) {
+      this.#starts.push({ at: from, from: this.#block })
+      this.#isHead = false
+      this.#isBehindEnd = false
+    }
+  }
+
+  #isContentBlock(to: number): boolean {
+    const from = Math.max(this.#block, to - headBytes)
+    return to > from && contentWords.test(this.bytes.toString('latin1', from, to))
+  }
+
+  /** At the beginning of a line; at most so many as make it one of base64. */
+  #digits(from: number, to: number): number {
+    const limit = Math.min(to, from + minDigits)
+    let at = from
+    while (at < limit && isDigit[this.bytes[at] ?? 0] === 1) at++
+    return at - from
+  }
+
+  #isAllDigits(from: number, to: number): boolean {
+    let at = from
+    while (at < to && isDigit[this.bytes[at] ?? 0] === 1) at++
+    return this.#firstOf(at, to) === to
+  }
+
+  #endRun(): void {
+    if (this.#run >= 0) this.#runs.push({ from: this.#run, to: this.#runEnd, head: '' })
+    this.#run = -1
+  }
+
+  end(): Stretches {
+    this.#endRun()
+    const { bytes } = this
+    const bodies: Stretch[] = []
+    let next = 0
+    for (const { at, from } of this.#starts) {
+      while (next < this.#ends.length && (this.#ends[next] ?? 0) < at) next++
+      const to = this.#ends[next] ?? bytes.length
+      if (to > at)
+        bodies.push({
+          from: at,
+          to,
+          head: bytes.toString('latin1', Math.max(0, from - 512, at - headBytes), at),
+        })
+    }
+    return { bodies, runs: this.#runs }
+  }
+}
+
+function isDashes(bytes: Buffer, at: number): boolean {
+  return bytes[at] === dash && bytes[at + 1] === dash
+}
+
+function isBlank(byte: number | undefined): boolean {
+  return byte === space || byte === tab
+}
+
+const isDigit = new Uint8Array(256)
+for (const digit of Buffer.from('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/='))
+  isDigit[digit] = 1

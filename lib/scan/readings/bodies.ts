@@ -1,0 +1,83 @@
+/*
+ * The bodies of a message's parts, as they are written there, by the lenient reader of lib/mime.
+ */
+
+import type { Budget } from '../../mime/budget'
+import { type BodySink, joined, MimeReader, type Part } from '../../mime/mime-reader'
+
+export interface Body {
+  /** For a log: `part 3`. */
+  readonly name: string
+  /** What its headers say, one character per byte. */
+  readonly head: string
+  readonly types: readonly string[]
+  readonly bytes: Buffer
+}
+
+interface Reading {
+  /** Header sections so far. */
+  readonly parts: number
+  /** Why there may be others. */
+  readonly overLimit: string | null
+  bodies(budget: Budget): AsyncGenerator<Body, void>
+}
+
+/** Bytes that are read between two looks at the clock; whole lines, so that the reader has no need to keep any. */
+const pieceBytes = 64 * 1024
+const newline = 0x0a
+
+export function bodiesIn(bytes: Buffer, maxParts: number): Reading {
+  const found: Body[] = []
+  const reading = { parts: 0, overLimit: null as string | null, bodies }
+  const body = (name: string, head: string, types: readonly string[]): BodySink => {
+    const pieces: Buffer[] = []
+    return {
+      write: (piece) => pieces.push(piece),
+      end: () => found.push({ name, head, types, bytes: withoutLineEnd(joined(pieces)) }),
+    }
+  }
+  const reader = new MimeReader(
+    {
+      part: (part) => {
+        reading.parts++
+        return body(part.number === 0 ? 'message' : `part ${part.number}`, headOf(part), part.types)
+      },
+      stray: () => undefined,
+      epilogue: () => body('epilogue', '', []),
+      trouble: (what) => {
+        if (what.startsWith('more than')) reading.overLimit ??= what
+      },
+    },
+    maxParts,
+  )
+  async function* bodies(budget: Budget): AsyncGenerator<Body, void> {
+    for (let at = 0; at < bytes.length;) {
+      const end = endOfLines(bytes, at)
+      reader.write(bytes.subarray(at, end))
+      at = end
+      yield* found.splice(0)
+      await budget.breathe()
+    }
+    reader.end()
+    yield* found.splice(0)
+  }
+  return reading
+}
+
+function headOf({ headers }: Part): string {
+  return headers
+    .map(({ field, value }) => `content-${field === 'encoding' ? 'transfer-encoding' : field}:${value}\n`)
+    .join('')
+}
+
+function endOfLines(bytes: Buffer, from: number): number {
+  const maxBytes = Math.min(bytes.length, from + pieceBytes)
+  const found = bytes.lastIndexOf(newline, maxBytes - 1) + 1
+  return found > from ? found : maxBytes
+}
+
+/** It belongs to the delimiter. */
+export function withoutLineEnd(bytes: Buffer): Buffer {
+  const end = bytes.at(-1) === newline ? (bytes.at(-2) === 0x0d ? -2 : -1) : bytes.length
+  return bytes.subarray(0, end)
+}

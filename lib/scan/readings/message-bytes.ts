@@ -1,0 +1,63 @@
+/*
+ * A whole message in one piece.
+ */
+
+import { EventEmitter } from 'node:events'
+import type { CancelSignal } from '../../base/cancellation'
+import type { MessageSource, Sink } from '../../base/message-source'
+
+/** Rejects with the signal's reason, or with what kept the message from being read. The reading is closed by then. */
+export async function messageBytes(source: MessageSource, signal: CancelSignal): Promise<Buffer> {
+  signal.throwIfAborted()
+  const gathered = new Gathered(source.maxBytes)
+  const aborted = () => gathered.fail(signal.reason as Error)
+  signal.addEventListener('abort', aborted)
+  try {
+    source.open(gathered).catch((error: unknown) => gathered.fail(error as Error))
+    return await gathered.done
+  } finally {
+    signal.removeEventListener('abort', aborted)
+    source.close()
+  }
+}
+
+/** Copies: the lines of a message stream are objects that cost as much again. */
+class Gathered extends EventEmitter implements Sink {
+  readonly done: Promise<Buffer>
+  #resolveAction: { resolve: (bytes: Buffer) => void; reject: (error: Error) => void } | null = null
+  #bytes: Buffer
+  #length = 0
+
+  constructor(maxBytes: number) {
+    super()
+    this.#bytes = Buffer.allocUnsafe(maxBytes)
+    this.done = new Promise((resolve, reject) => {
+      this.#resolveAction = { resolve, reject }
+    })
+  }
+
+  write(chunk: Buffer): boolean {
+    if (this.#resolveAction === null) return true
+    if (this.#length + chunk.length > this.#bytes.length) this.#grow(chunk.length)
+    chunk.copy(this.#bytes, this.#length)
+    this.#length += chunk.length
+    return true
+  }
+
+  #grow(bytes: number): void {
+    const larger = Buffer.allocUnsafe(2 * this.#length + bytes)
+    this.#bytes.copy(larger, 0, 0, this.#length)
+    this.#bytes = larger
+  }
+
+  end(): void {
+    this.#resolveAction?.resolve(this.#bytes.subarray(0, this.#length))
+    this.#resolveAction = null
+    this.emit('finish')
+  }
+
+  fail(error: Error): void {
+    this.#resolveAction?.reject(error)
+    this.#resolveAction = null
+  }
+}

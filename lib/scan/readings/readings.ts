@@ -1,0 +1,300 @@
+/*
+ * What is in a message: the decoded content of every part, in every reading that a mail program might have of it, each
+ * content once. For messages that are not plain (lib/mime/plain/), whose parts clamd may not have read.
+ *
+ *   const readings = new Readings(source, { signal })
+ *   for await (const { name, bytes } of readings.contents()) …   // one at a time; take as long as you like
+ *   readings.summary                                             // what is closed, and which limit was reached
+ *
+ * Two things are tried on the message, and on whatever in it looks like one. A lenient reader (mime-reader.ts) follows the
+ * structure; then every stretch that could be a body (stretches.ts) is decoded in each way that its bytes allow. Most of
+ * that comes out the same: contents are told apart by their SHA-256.
+ */
+
+import { createHash } from 'node:crypto'
+import { inflateRawSync, inflateSync } from 'node:zlib'
+import type { CancelSignal } from '../../base/cancellation'
+import type { MessageSource } from '../../base/message-source'
+import { Budget, OverBudget } from '../../mime/budget'
+import { cmsContent, cmsKind } from '../../mime/containers/cms'
+import { textFiles, uudecoded } from '../../mime/containers/text-files'
+import { startsAsTnef, tnefContents } from '../../mime/containers/tnef'
+import {
+  base64Decodings,
+  type Decoding,
+  hasQuotedPrintable,
+  looksLikeBase64,
+  quotedPrintableDecodings,
+} from '../../mime/lenient-decodings'
+import { stretchesOf } from '../../mime/stretches'
+import { decoderOf } from '../../mime/transfer-encodings'
+import { bodiesIn, type Body, withoutLineEnd } from './bodies'
+import { defaultReadingLimits, type ReadingLimits } from './limits'
+import { lineEndVariants } from './line-ends'
+import { messageBytes } from './message-bytes'
+import { textReadings } from './text-readings'
+
+export interface Content {
+  /** For a log: `part 3 (base64, behind padding)`. Printable. */
+  readonly name: string
+  /** As a mail program would save it. Not to be changed. */
+  readonly bytes: Buffer
+}
+
+export interface Summary {
+  /** What only the recipient can open, and where it is; null: nothing. */
+  readonly encrypted: string | null
+  /** Why there may be contents that were not handed over; null: all were. */
+  readonly limits: string | null
+  /** Header sections that were read. */
+  readonly parts: number
+  /** Contents that were handed over. */
+  readonly readings: number
+}
+
+export interface ReadingOptions {
+  readonly limits?: Partial<ReadingLimits>
+  readonly signal: CancelSignal
+  /** Asked about every content before it is handed over: whether it is closed, and why. */
+  readonly inspectors?: readonly ((content: Content) => string | null)[]
+}
+
+/** Bytes that are decoded between two looks at the clock. */
+const pieceBytes = 256 * 1024
+
+export class Readings {
+  readonly #limits: ReadingLimits
+  readonly #budget: Budget
+  readonly #seen = new Set<string>()
+  #encrypted: string | null = null
+  #overLimit: string | null = null
+  #parts = 0
+  #readings = 0
+  #bytes = 0
+  #documents = 0
+
+  constructor(
+    private readonly source: MessageSource,
+    private readonly options: ReadingOptions,
+  ) {
+    this.#limits = { ...defaultReadingLimits, ...options.limits }
+    this.#budget = new Budget(this.#limits, options.signal)
+  }
+
+  /** So far; complete when `contents` has ended. */
+  get summary(): Summary {
+    return {
+      encrypted: this.#encrypted,
+      limits: this.#overLimit,
+      parts: this.#parts,
+      readings: this.#readings,
+    }
+  }
+
+  /** Rejects with the signal's reason, or with what kept the message from being read. */
+  async *contents(): AsyncGenerator<Content, void> {
+    const message = await messageBytes(this.source, this.options.signal)
+    this.#budget.enter()
+    try {
+      yield* this.#document('', message, 0)
+    } catch (error) {
+      if (!(error instanceof OverBudget)) throw error
+      this.#overLimit ??= error.message
+    } finally {
+      this.#budget.leave()
+    }
+  }
+
+  /** A message, or what a program may take for one. */
+  async *#document(name: string, bytes: Buffer, depth: number): AsyncGenerator<Content, void> {
+    if (depth > this.#limits.depth) {
+      this.#overLimit ??= `more than ${this.#limits.depth} levels`
+      return
+    }
+    if (++this.#documents > this.#limits.documents)
+      throw new OverBudget(`more than ${this.#limits.documents} messages in messages`)
+    for (const variant of lineEndVariants(bytes)) {
+      const prefix = variant.how === null ? name : `${name}${variant.how}, `
+      yield* this.#structure(prefix, variant.bytes, depth)
+      yield* this.#stretches(prefix, variant.bytes, depth)
+      yield* this.#files(prefix, variant.bytes, depth)
+    }
+  }
+
+  async *#structure(prefix: string, bytes: Buffer, depth: number): AsyncGenerator<Content, void> {
+    const reading = bodiesIn(bytes, this.#limits.parts)
+    for await (const body of reading.bodies(this.#budget)) {
+      this.#encryptedPart(prefix, body)
+      yield* this.#body(`${prefix}${body.name}`, body, depth)
+    }
+    this.#parts += reading.parts
+    if (reading.overLimit !== null) this.#overLimit ??= reading.overLimit
+  }
+
+  async *#stretches(prefix: string, bytes: Buffer, depth: number): AsyncGenerator<Content, void> {
+    const { bodies, runs } = await stretchesOf(bytes, this.#budget)
+    for (const { from, to, head } of bodies) {
+      const body = { head, bytes: withoutLineEnd(bytes.subarray(from, to)) }
+      yield* this.#body(`${prefix}stretch at byte ${from}`, body, depth)
+    }
+    for (const { from, to } of runs) {
+      const run = { head: 'base64', bytes: bytes.subarray(from, to) }
+      yield* this.#decodings(`${prefix}base64 at byte ${from}`, run, depth)
+    }
+  }
+
+  async *#body(
+    name: string,
+    body: Pick<Body, 'head' | 'bytes'>,
+    depth: number,
+  ): AsyncGenerator<Content, void> {
+    if (body.bytes.length === 0) return
+    yield* this.#content({ name, bytes: body.bytes }, body.head, depth, false)
+    yield* this.#decodings(name, body, depth)
+  }
+
+  async *#decodings(
+    name: string,
+    { head, bytes }: Pick<Body, 'head' | 'bytes'>,
+    depth: number,
+  ): AsyncGenerator<Content, void> {
+    for (const decoding of decodingsFor(head, bytes)) {
+      const decoded = await this.#decoded(bytes, decoding)
+      yield* this.#content({ name: `${name} (${decoding.how})`, bytes: decoded }, head, depth + 1)
+    }
+    if (/encoding[^\n]*uu/i.test(head)) {
+      yield* this.#content({ name: `${name} (uuencode)`, bytes: uudecoded(bytes, 0) }, head, depth + 1)
+    }
+  }
+
+  async #decoded(bytes: Buffer, { encoding, from, to, change }: Decoding): Promise<Buffer> {
+    const decoder = decoderOf(encoding)
+    const pieces: Buffer[] = []
+    for (let at = from; at < to;) {
+      const end = change === null ? Math.min(to, at + pieceBytes) : endOfLines(bytes, at, to)
+      const piece = bytes.subarray(at, end)
+      pieces.push(
+        decoder.write(change === null ? piece : Buffer.from(change(piece.toString('latin1')), 'latin1')),
+      )
+      at = end
+      await this.#budget.breathe()
+    }
+    pieces.push(decoder.end())
+    return Buffer.concat(pieces)
+  }
+
+  /**
+   * Hands a content over, if it is a new one, and looks into it.
+   * @param isDecoded false: it is a stretch of a message, in which the same would be found once more
+   */
+  async *#content(
+    content: Content,
+    head: string,
+    depth: number,
+    isDecoded = true,
+  ): AsyncGenerator<Content, void> {
+    if (content.bytes.length === 0 || !this.#isNew(content.bytes)) return
+    await this.#budget.breathe()
+    this.#spend(content.bytes.length)
+    for (const inspect of this.options.inspectors ?? []) {
+      const closed = inspect(content)
+      if (closed !== null) this.#encrypted ??= `${content.name}: ${closed}`
+    }
+    this.#budget.leave()
+    yield content
+    this.#budget.enter()
+    yield* this.#within(content, head, depth, isDecoded)
+  }
+
+  async *#within(
+    { name, bytes }: Content,
+    head: string,
+    depth: number,
+    isDecoded: boolean,
+  ): AsyncGenerator<Content, void> {
+    if (startsAsTnef(bytes)) {
+      let count = 0
+      for (const inner of tnefContents(bytes)) {
+        yield* this.#content({ name: `${name} > TNEF ${++count}`, bytes: inner }, '', depth + 1)
+      }
+    }
+    yield* this.#cms(name, bytes, depth)
+    for (const text of textReadings(bytes, head)) {
+      yield* this.#content({ name: `${name} (${text.how})`, bytes: text.bytes }, '', depth + 1)
+    }
+    if (!isDecoded) return
+    yield* this.#files(`${name} > `, bytes, depth)
+    if (isLikeMessage(bytes)) yield* this.#document(`${name} > `, bytes, depth + 1)
+  }
+
+  async *#cms(name: string, bytes: Buffer, depth: number): AsyncGenerator<Content, void> {
+    const kind = cmsKind(bytes)
+    if (kind === 'encrypted') this.#encrypted ??= `${name}: S/MIME enveloped data`
+    const inner = kind === 'signed' || kind === 'compressed' ? cmsContent(bytes) : null
+    if (inner === null) return
+    const content = kind === 'signed' ? inner : this.#inflated(inner)
+    yield* this.#content({ name: `${name} > S/MIME ${kind}`, bytes: content }, '', depth + 1)
+  }
+
+  #inflated(bytes: Buffer): Buffer {
+    const options = { maxOutputLength: this.#limits.inflatedBytes }
+    for (const inflate of [inflateSync, inflateRawSync]) {
+      try {
+        return inflate(bytes, options)
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ERR_BUFFER_TOO_LARGE') continue
+        this.#overLimit ??= `more than ${this.#limits.inflatedBytes} bytes in a compressed message`
+      }
+    }
+    return Buffer.alloc(0)
+  }
+
+  async *#files(prefix: string, bytes: Buffer, depth: number): AsyncGenerator<Content, void> {
+    if (bytes.includes(pgpMessage)) this.#encrypted ??= `${prefix || 'message, '}PGP message`
+    let count = 0
+    for (const file of textFiles(bytes)) {
+      await this.#budget.breathe()
+      yield* this.#content({ name: `${prefix}${file.kind} ${++count}`, bytes: file.bytes }, '', depth + 1)
+    }
+  }
+
+  #encryptedPart(prefix: string, { name, types }: Body): void {
+    if (types.some((type) => type.startsWith('multipart/encrypted')))
+      this.#encrypted ??= `${prefix}${name}: multipart/encrypted`
+  }
+
+  #isNew(bytes: Buffer): boolean {
+    const before = this.#seen.size
+    this.#seen.add(createHash('sha256').update(bytes).digest('base64'))
+    return this.#seen.size > before
+  }
+
+  #spend(bytes: number): void {
+    this.#bytes += bytes
+    if (++this.#readings > this.#limits.readings)
+      throw new OverBudget(`more than ${this.#limits.readings} contents`)
+    if (this.#bytes > this.#limits.contentBytes)
+      throw new OverBudget(`contents of more than ${this.#limits.contentBytes} bytes`)
+  }
+}
+
+const pgpMessage = Buffer.from('-----BEGIN PGP MESSAGE')
+const messageMarks = ['ontent-', 'ONTENT-', 'ncoding', 'oundary='].map((mark) => Buffer.from(mark))
+
+/** Whether anything in it could be read as headers of a part. */
+function isLikeMessage(bytes: Buffer): boolean {
+  return messageMarks.some((mark) => bytes.includes(mark))
+}
+
+function* decodingsFor(head: string, bytes: Buffer): Generator<Decoding> {
+  const isNamed = /encoding|64/i.test(head)
+  if (isNamed || looksLikeBase64(bytes)) yield* base64Decodings(bytes)
+  if (hasQuotedPrintable(bytes)) yield* quotedPrintableDecodings(bytes)
+}
+
+/** The end of a line within a piece, or of the piece when it has none. */
+function endOfLines(bytes: Buffer, from: number, to: number): number {
+  const maxBytes = Math.min(to, from + pieceBytes)
+  const found = maxBytes === to ? to : bytes.lastIndexOf(0x0a, maxBytes - 1) + 1
+  return found > from ? found : maxBytes
+}

@@ -1,0 +1,59 @@
+/*
+ * Text as it is shown: from charsets in which ASCII is not what it looks like, and with its lines joined.
+ */
+
+import iconv from 'iconv-lite'
+import { decodeCharset } from '../../mime/charsets'
+
+export interface TextReading {
+  readonly how: string
+  readonly bytes: Buffer
+}
+
+const named =
+  /charset[^=\n]{0,10}=\s*"?(?<charset>utf-?(?:16|32|7)[a-z]*|[a-z0-9_-]*(?:ebcdic|cp-?0?\d{2,4}|ibm-?\d{2,4})[a-z0-9]*)/gi
+/** Bytes that show whether every other one is a NUL. */
+const sampleBytes = 2048
+const marks = [
+  ['utf-32le', Buffer.from('fffe0000', 'hex')],
+  ['utf-32be', Buffer.from('0000feff', 'hex')],
+  ['utf-16le', Buffer.from('fffe', 'hex')],
+  ['utf-16be', Buffer.from('feff', 'hex')],
+] as const
+
+/** @param head headers, as far as they are known */
+export function* textReadings(bytes: Buffer, head: string): Generator<TextReading> {
+  const charsets = new Set<string>()
+  for (const { groups } of head.matchAll(named)) {
+    const charset = (groups?.charset ?? '').toLowerCase()
+    // Without a mark, either.
+    if (/^utf-?(?:16|32)$/.test(charset)) charsets.add(`${charset}le`).add(`${charset}be`)
+    else charsets.add(charset)
+  }
+  const marked = marks.find(([, mark]) => bytes.subarray(0, mark.length).equals(mark))
+  if (marked) charsets.add(marked[0])
+  for (const guessed of guess(bytes)) charsets.add(guessed)
+  for (const charset of charsets) yield { how: charset, bytes: Buffer.from(decoded(bytes, charset)) }
+  if (/flowed|delsp/i.test(head)) {
+    yield { how: 'flowed', bytes: Buffer.from(bytes.toString('latin1').replace(/ \r?\n/g, ''), 'latin1') }
+  }
+}
+
+function decoded(bytes: Buffer, charset: string): string {
+  if (/utf-?(?:16|32)/.test(charset) && iconv.encodingExists(charset)) return iconv.decode(bytes, charset)
+  return decodeCharset(bytes, iconv.encodingExists(charset) || /7/.test(charset) ? charset : 'ebcdic')
+}
+
+/** Latin text has a NUL in every second byte, or in three of four. */
+function* guess(bytes: Buffer): Generator<string> {
+  const sample = bytes.subarray(0, sampleBytes)
+  if (sample.length < 16 || !sample.includes(0)) return
+  const nuls = [0, 0, 0, 0]
+  for (const [at, byte] of sample.entries()) if (byte === 0) nuls[at % 4] = (nuls[at % 4] ?? 0) + 1
+  const isMostly = nuls.map((count) => count > sample.length / 4 / 2)
+  const [a, b, c, d] = isMostly
+  if (!a && b && c && d) yield 'utf-32le'
+  else if (a && b && c && !d) yield 'utf-32be'
+  else if (!a && b && !c && d) yield 'utf-16le'
+  else if (a && !b && c && !d) yield 'utf-16be'
+}
