@@ -8,16 +8,17 @@ import DSN from 'haraka-dsn'
 import { gatePriority, requireFirstInLine } from './lib/haraka/environment'
 import type { Connection, Next, Plugin, Server } from './lib/haraka/types'
 import { connectWorkers, serve, stopServing } from './lib/monitoring/serve'
-import { deferred, cancel, type NextArgs, stackOf, runHook } from './lib/plugin/hook'
+import { cancel, deferred, type NextArgs, runHook, stackOf } from './lib/plugin/hook'
 import {
   applyAction,
+  evaluate,
   type Outcome,
   outcomeOf,
-  evaluate,
   recheckExemption,
   resolveAction,
 } from './lib/plugin/pipeline'
-import { runtimeOf, load, startHealthCheck, stop } from './lib/plugin/runtime'
+import { load, runtimeOf, startHealthCheck, stop } from './lib/plugin/runtime'
+import { warnOfQuarantine } from './lib/plugin/start-warnings'
 
 export function register(this: Plugin): void {
   requireFirstInLine(this)
@@ -41,9 +42,12 @@ export function shutdown(this: Plugin): void {
   stopServing(this)
 }
 
-/** init_master, init_child: begins the check of every address and waits for nothing. */
+/** init_master, init_child: begins the check of every address and waits for nothing; tries whether copies can be kept. */
 export function clamav_check(this: Plugin, next: Next, server: Server): void {
-  startHealthCheck(this, server.cluster ? (server.cluster.isMaster ? 'master' : 'worker') : 'alone')
+  const role = server.cluster ? (server.cluster.isMaster ? 'master' : 'worker') : 'alone'
+  startHealthCheck(this, role)
+  // The master keeps no copies, and is not yet the user that the workers are.
+  if (role !== 'master') warnOfQuarantine(this, runtimeOf(this).settings)
   if (server.cluster?.isMaster) connectWorkers(this, server)
   next()
 }
@@ -99,9 +103,13 @@ export function clamav_gate(this: Plugin, next: Next, connection: Connection): v
   })
 }
 
-/** deny, before everybody else: no other plugin turns a rejection of ours into acceptance. */
+/**
+ * deny, before everybody else: what is rejected at the gate stays so. Other plugins hear of what is rejected in data_post,
+ * and may override it, for the gate comes after that and rejects it again.
+ */
 export function clamav_final(this: Plugin, next: Next, _connection: Connection, params?: unknown[]): void {
-  if (params?.[2] === this.name) next(constants.stop)
+  const [, , plugin, , , hook] = params ?? []
+  if (plugin === this.name && hook !== 'data_post') next(constants.stop)
   else next()
 }
 

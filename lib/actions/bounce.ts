@@ -1,6 +1,6 @@
 /*
  * The report to a sender whose message was refused for a virus: RFC 3464, from the null sender, with the
- * original headers at most, never the message. How many a user may have is decided here; whether there may be one at
+ * original headers at most, never the message, and without those where a scan of the report is not clean. How many a user may have is decided here; whether there may be one at
  * all, in client.ts.
  */
 
@@ -47,7 +47,13 @@ export interface BounceContext {
 }
 
 /** Milliseconds in which the outbound queue takes a report. */
-export const reportMs = 5000
+const queueMs = 5000
+
+/** Milliseconds in which a report is scanned. */
+export const reportScanMs = 5000
+
+/** Milliseconds for all of a report. */
+export const reportMs = reportScanMs + queueMs
 
 /** Longest header section that is sent back, in bytes. */
 const maxHeaderBytes = 64 * 1024
@@ -58,8 +64,22 @@ const maxSubjectLength = 200
 /**
  * The report as a message, CRLF, and 7-bit but for the To: of a sender whose local part is not (RFC 6532). Its
  * envelope sender is to be `<>`.
+ * @param isBare without a word of the sender's, be it header, subject or address: for what may carry the virus itself
  */
-export async function composeReport(settings: BounceSettings, refused: BounceContext): Promise<string> {
+export async function composeReport(
+  settings: BounceSettings,
+  refused: BounceContext,
+  isBare = false,
+): Promise<string> {
+  return compose(settings, isBare ? { ...refused, ...unrepeated } : refused)
+}
+
+type Told = Omit<BounceContext, 'sender'> & { readonly sender: string | null }
+
+/** In place of what the sender wrote. */
+const unrepeated = { sender: null, recipients: [], headers: [], messageId: null, subject: null } as const
+
+async function compose(settings: BounceSettings, refused: Told): Promise<string> {
   const { me, sender } = refused
   const root = new MimeNode('multipart/report; report-type=delivery-status', { hostname: me, newline: 'win' })
   const subject = oneLine(refused.subject ?? '').slice(0, maxSubjectLength)
@@ -68,14 +88,14 @@ export async function composeReport(settings: BounceSettings, refused: BounceCon
   const messageId = refused.messageId !== null && isAscii(refused.messageId) ? refused.messageId : null
   root.setHeader({
     from: { name: withMe(settings.from.name), address: withMe(settings.from.address) },
-    to: { address: sender, name: '' },
+    to: sender === null ? 'undisclosed-recipients:;' : { address: sender, name: '' },
     subject: subject ? `Undelivered: ${subject}` : 'Undelivered message',
     'Auto-Submitted': 'auto-replied',
     ...(messageId ? { 'In-Reply-To': messageId, References: messageId } : {}),
   })
   root.createChild('text/plain; charset=utf-8').setContent(explanation(settings, refused, subject))
   root.createChild('message/delivery-status').setContent(deliveryStatus(refused))
-  if (settings.include === 'headers') {
+  if (settings.include === 'headers' && sender !== null) {
     root
       .createChild('text/rfc822-headers; charset=utf-8', { filename: 'headers.txt' })
       .setHeader('Content-Disposition', 'inline')
@@ -91,8 +111,8 @@ export async function sendReport(outbound: Outbound, to: string, contents: strin
   let timer: NodeJS.Timeout | undefined
   await new Promise<void>((resolve, reject) => {
     timer = setTimeout(
-      () => reject(new Error(`the outbound queue did not take it within ${reportMs} ms`)),
-      reportMs,
+      () => reject(new Error(`the outbound queue did not take it within ${queueMs} ms`)),
+      queueMs,
     )
     outbound.send_email('<>', `<${to}>`, contents, (code, text) => {
       if (code === constants.ok) resolve()
@@ -120,31 +140,34 @@ export class ReportLimiter {
   }
 }
 
-function explanation({ notice }: BounceSettings, refused: BounceContext, subject: string): string {
-  const { verdict, recipients, arrived, answer } = refused
+function explanation({ notice }: BounceSettings, refused: Told, subject: string): string {
+  const { verdict, sender, recipients, arrived, answer } = refused
   const facts = [
     ...(subject ? [`Subject:  ${subject}`] : []),
-    `Sent to:  ${recipients.map(oneLine).join(', ')}`,
+    ...(sender === null ? [] : [`Sent to:  ${recipients.map(oneLine).join(', ')}`]),
     `Received: ${arrived.toUTCString()}`,
     `Reason:   ${ascii(answer.text)}`,
     ...(verdict.outcome === 'infected' ? [`Found:    ${verdict.virus}`] : []),
   ]
-  return `${notice}\r\n\r\n${facts.join('\r\n')}\r\n\r\nThe message has not been delivered to anybody. It is not part of this report.\r\n`
+  const left = sender === null ? 'Neither it nor its subject, headers and addresses are' : 'It is not'
+  return `${notice}\r\n\r\n${facts.join('\r\n')}\r\n\r\nThe message has not been delivered to anybody. ${left} part of this report.\r\n`
 }
 
 /** RFC 3464, one group for the message and one for each recipient. */
-function deliveryStatus({ me, recipients, arrived, answer }: BounceContext): string {
+function deliveryStatus({ me, sender, recipients, arrived, answer }: Told): string {
   const groups = [
     [
       `Reporting-MTA: dns; ${isAscii(me) ? me : ascii(domainToASCII(me) || me)}`,
       `Arrival-Date: ${mailDate(arrived)}`,
     ],
-    ...recipients.map((recipient) => [
-      `Final-Recipient: ${typedAddress(recipient)}`,
-      `Action: ${answer.code < 500 ? 'delayed' : 'failed'}`,
-      `Status: ${statusOf(answer)}`,
-      `Diagnostic-Code: smtp; ${ascii(replyLine(answer))}`,
-    ]),
+    ...(sender === null ? ['rfc822; undisclosed-recipients:;'] : recipients.map(typedAddress)).map(
+      (recipient) => [
+        `Final-Recipient: ${recipient}`,
+        `Action: ${answer.code < 500 ? 'delayed' : 'failed'}`,
+        `Status: ${statusOf(answer)}`,
+        `Diagnostic-Code: smtp; ${ascii(replyLine(answer))}`,
+      ],
+    ),
   ]
   return groups.map((lines) => `${lines.join('\r\n')}\r\n`).join('\r\n')
 }

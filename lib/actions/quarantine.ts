@@ -197,7 +197,7 @@ async function syncFolders(root: string, below: string): Promise<void> {
 }
 
 /** As queue/quarantine names the folder of a day: YYYYMMDD in local time. */
-function today(): string {
+export function today(): string {
   const now = new Date()
   const two = (n: number) => String(n).padStart(2, '0')
   return `${now.getFullYear()}${two(now.getMonth() + 1)}${two(now.getDate())}`

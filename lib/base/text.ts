@@ -7,6 +7,11 @@
 export const unseen = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu
 const pileOfMarks = /(\p{M}{3})\p{M}+/gu
 
+/** Letters of ASCII in small; `toLowerCase` makes one of U+212A as well, and who compares by it takes that for a `k`. */
+export function asciiLower(text: string): string {
+  return text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase())
+}
+
 /** Characters of a name that comes from clamd, or of an answer to a client. */
 const maxPrintable = 128
 

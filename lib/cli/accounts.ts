@@ -1,5 +1,5 @@
 /*
- * The users and groups of this machine, from /etc/passwd and /etc/group: whom smtp.ini names, and whose a file is. One
+ * The users of this machine, from /etc/passwd: whom smtp.ini names, and whose a file is. One
  * that only a directory service knows is not known here.
  */
 
@@ -21,12 +21,6 @@ export function accountOf(user: string): Account | null {
   if (!entry) return null
   const [name = '', , uid] = entry
   return { name, uid: Number(uid) }
-}
-
-/** @param group name or number */
-export function groupIdOf(group: string): number | null {
-  const entry = fieldsOf('/etc/group').find(([name, , id]) => name === group || id === group)
-  return entry ? Number(entry[2]) : null
 }
 
 function fieldsOf(file: string): string[][] {

@@ -1,19 +1,23 @@
 /*
  * config/clamav-stream.exempt: whose messages are not scanned, one entry a line. What an entry says and whether it
- * holds for a message; that an exempt message is delivered is policy.ts' business.
+ * holds for a message; that an exempt message is delivered is policy.ts' business. Compared character by character, but
+ * for the case of ASCII letters: what Unicode calls the same is often another mailbox.
  */
 
-import { domainToASCII } from 'node:url'
+import { domainToASCII, domainToUnicode } from 'node:url'
 import { closest } from 'fastest-levenshtein'
 import ipaddr from 'ipaddr.js'
 import { Invalid } from '../base/invalid'
+import { asciiLower } from '../base/text'
 import { fitsWildcards } from '../base/wildcards'
-import { type ValueType, listed, refusal } from './value-types'
+import { listed, refusal, type ValueType } from './value-types'
 
 /** The two sides of an address; Haraka has the domain in ASCII, and both empty for the null sender. */
 export interface Mailbox {
   readonly user: string
   readonly host: string
+  /** The domain as it came; null or left out: there is none. */
+  readonly original_host?: string | null
 }
 
 /** Where a message comes from and where it goes, as far as entries speak of it. */
@@ -30,9 +34,11 @@ type Test<T> = (value: T) => boolean
 export interface Exemption {
   /** As written, single spaces between its words. */
   readonly text: string
-  /** All of them must hold. */
-  readonly conditions: readonly Test<Envelope>[]
-  /** Null: the entry speaks of the whole message. Else of a recipient, in the form of `comparable`. */
+  // All of them must hold, those that are null always do. Names and addresses are in the form of `comparable`.
+  readonly network: Test<string> | null
+  readonly user: Test<string> | null
+  readonly sender: Test<Mailbox> | null
+  /** Null: the entry speaks of the whole message. */
   readonly recipient: Test<Mailbox> | null
 }
 
@@ -45,8 +51,14 @@ const maxNamed = 3
  */
 export function exemptedBy(exemptions: readonly Exemption[], envelope: Envelope): string | null {
   if (exemptions.length === 0) return null
-  const known = { ...envelope, sender: comparable(envelope.sender) }
-  const holding = exemptions.filter(({ conditions }) => conditions.every((holds) => holds(known)))
+  const user = envelope.user === null ? null : asciiLower(envelope.user)
+  const from = comparable(envelope.sender)
+  const holding = exemptions.filter(
+    (entry) =>
+      (entry.network?.(envelope.ip) ?? true) &&
+      (entry.user === null || (user !== null && entry.user(user))) &&
+      (entry.sender?.(from) ?? true),
+  )
   const whole = holding.find(({ recipient }) => recipient === null)
   if (whole) return whole.text
   // Without recipients nothing says that somebody wants the message unscanned.
@@ -67,7 +79,7 @@ export function parseExemption(entry: string): Exemption | Invalid {
   const words = text.match(/(?:"(?:\\.|[^"\\])*"|\S)+/g) ?? []
   const given = new Map<string, string>()
   for (let at = 0; at < words.length; at += 2) {
-    const [kind = '', value] = [words[at]?.toLowerCase(), words[at + 1]]
+    const [kind, value] = [asciiLower(words[at] ?? ''), words[at + 1]]
     if (!Object.hasOwn(kinds, kind)) {
       const known = Object.keys(kinds)
       return new Invalid(
@@ -108,7 +120,7 @@ const network: ValueType<Test<string>> = {
 
 const login: ValueType<Test<string>> = {
   allowed: 'a name as it is used to log in; * stands for any characters, ? for one',
-  parse: (value) => (/\p{Cc}/u.test(value) ? new Invalid() : wildcards(folded(value))),
+  parse: (value) => (/\p{Cc}/u.test(value) ? new Invalid() : wildcards(asciiLower(value))),
 }
 
 const address = 'an address such as jane@example.com, *@example.com or *@*.example.com'
@@ -132,55 +144,63 @@ function entryOf(text: string, given: ReadonlyMap<string, string>): Exemption | 
     problems.push(refusal(`${name} ${value}`, test, kind))
     return null
   }
-  const fromNetwork = read('network', network)
-  const fromUser = read('user', login)
-  const fromSender = read('sender', sender)
-  const toRecipient = read('recipient', recipient)
-  if (problems.length > 0) return new Invalid(problems.join('; '))
-  const conditions: Test<Envelope>[] = []
-  if (fromNetwork) conditions.push(({ ip }) => fromNetwork(ip))
-  if (fromUser) conditions.push(({ user }) => user !== null && fromUser(folded(user)))
-  if (fromSender) conditions.push((envelope) => fromSender(envelope.sender))
-  return { text, conditions, recipient: toRecipient }
+  const exemption: Exemption = {
+    text,
+    network: read('network', network),
+    user: read('user', login),
+    sender: read('sender', sender),
+    recipient: read('recipient', recipient),
+  }
+  return problems.length > 0 ? new Invalid(problems.join('; ')) : exemption
 }
 
 const isNull: Test<Mailbox> = ({ user, host }) => user === '' && host === ''
 
 /** The sides are matched apart, so that no local part, quoted ones with an @ in them included, is taken for a domain. */
 function mailboxTest(value: string): Test<Mailbox> | Invalid {
-  if (value.toLowerCase() === 'postmaster') return ({ user, host }) => user === 'postmaster' && host === ''
+  if (asciiLower(value) === 'postmaster') return ({ user, host }) => user === 'postmaster' && host === ''
   const sides = /^(?<local>"(?:\\.|[^"\\])+"|[^\s"<>@\p{Cc}]+)@(?<domain>[^\s"<>@\p{Cc}]+)$/u.exec(
     value,
   )?.groups
   const domain = domainPattern(sides?.domain ?? '')
   if (sides === undefined || domain instanceof Invalid)
     return domain instanceof Invalid ? domain : new Invalid()
-  const fitsLocal = wildcards(folded(unquoted(sides.local ?? '')))
+  const fitsLocal = wildcards(asciiLower(unquoted(sides.local ?? '')))
   const fitsDomain = wildcards(domain)
   return ({ user, host }) => host !== '' && fitsLocal(user) && fitsDomain(host)
 }
 
 /** In ASCII, as Haraka has the domains of a message, label by label. */
 function domainPattern(domain: string): string | Invalid {
-  if (/^\[[\w.:*?-]+\]$/.test(domain)) return domain.toLowerCase()
-  const labels = domain.split('.').map((label) => {
-    if (/^[\w*?-]+$/.test(label)) return label.toLowerCase()
-    return /[*?]/.test(label) ? '' : domainToASCII(label)
-  })
-  return labels.includes('') ? new Invalid() : labels.join('.')
+  if (/^\[[\w.:*?-]+\]$/.test(domain)) return asciiLower(domain)
+  const labels: string[] = []
+  for (const label of domain.split('.')) {
+    const isPlain = /^[\w*?-]+$/.test(label)
+    const ascii = isPlain ? asciiLower(label) : /[*?]/.test(label) ? '' : domainToASCII(label)
+    if (ascii === '') return new Invalid()
+    if (!isPlain && !isSameDomain(label, ascii)) return new Invalid(`did you mean ${domainToUnicode(ascii)}?`)
+    labels.push(ascii)
+  }
+  return labels.join('.')
 }
 
-/** How addresses are compared: `"a.b"@example.com` is `a.b@example.com`, and case does not matter on either side. */
-function comparable({ user, host }: Mailbox): Mailbox {
-  return { user: folded(unquoted(user)), host: host.toLowerCase() }
+/**
+ * Whether the domain as it came is the one that Haraka has in ASCII. IDNA also maps full width forms, U+212A and the like
+ * onto ASCII, and passes over a soft hyphen; the next server need not.
+ */
+function isSameDomain(written: string, ascii: string): boolean {
+  const outline = (text: string) => asciiLower(text).replace(/\P{ASCII}/gu, '?')
+  return asciiLower(written) === asciiLower(ascii) || outline(written) === outline(domainToUnicode(ascii))
+}
+
+/** How addresses are compared: `"a.b"@example.com` is `a.b@example.com`. */
+function comparable({ user, host, original_host }: Mailbox): Mailbox {
+  const written = original_host ?? host
+  return { user: asciiLower(unquoted(user)), host: asciiLower(isSameDomain(written, host) ? host : written) }
 }
 
 function unquoted(local: string): string {
   return local.startsWith('"') ? local.slice(1, -1).replace(/\\(.)/g, '$1') : local
-}
-
-function folded(text: string): string {
-  return text.normalize('NFC').toLowerCase()
 }
 
 function wildcards(pattern: string): Test<string> {

@@ -3,6 +3,7 @@
  */
 
 import { Invalid } from '../base/invalid'
+import { asciiLower } from '../base/text'
 import { matcherOf } from '../base/wildcards'
 import type { SignatureRule } from '../policy/rules'
 import { actionWords } from './value-types'
@@ -19,8 +20,10 @@ export function parseSignatureRule(rule: string): SignatureRule | Invalid {
       `${rule}: a regular expression ends in /, with no flags behind it, for case never counts`,
     )
   if (wildcards !== undefined) {
-    const matches = matcherOf(wildcards.toLowerCase())
-    return { text: wildcards, pattern: { test: (name) => matches(name.toLowerCase()) }, action }
+    if (/[^\x21-\x7e]/.test(wildcards))
+      return new Invalid(`${rule}: names of signatures are ASCII, so it fits none`)
+    const matches = matcherOf(asciiLower(wildcards))
+    return { text: wildcards, pattern: { test: (name) => matches(asciiLower(name)) }, action }
   }
   try {
     return { text: `/${regexp}/`, pattern: new RegExp(regexp, 'i'), action }

@@ -108,8 +108,9 @@ export const folder: ValueType<string> = {
 export const mailbox: ValueType<NamedAddress> = {
   allowed: 'an address such as postmaster@example.com or Mail <postmaster@(me)>',
   parse(text) {
-    const address = String.raw`[\w.!#$%&'*+/=?^\x60{|}~-]+@(?:\(me\)|[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)`
-    const match = new RegExp(`^(?:(${address})|([^<>@\\p{Cc}]*)<(${address})>)$`, 'iu').exec(text)
+    // Not the flag i, for with u it takes U+017F for an s.
+    const address = String.raw`[\w.!#$%&'*+/=?^\x60{|}~-]+@(?:\(me\)|[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)`
+    const match = new RegExp(`^(?:(${address})|([^<>@\\p{Cc}]*)<(${address})>)$`, 'u').exec(text)
     if (!match) return new Invalid()
     const [, bare, name = '', bracketed = ''] = match
     return { name: unquoted(name.trim()), address: bare ?? bracketed }

@@ -4,19 +4,9 @@
  */
 
 import { hostname } from 'node:os'
-import ms from 'ms'
 import { ConfigError } from '../base/config-error'
-import type { ScanSettings } from '../scan/scan-state'
-import {
-  bytesLimit,
-  type HarakaLimits,
-  inactivityLimit,
-  limitConflicts,
-  sizeText,
-  usualMaxScanMs,
-} from './limits'
-import type { QuarantinePlugin } from './types'
-import type { Plugin } from './types'
+import { bytesLimit, type HarakaLimits, inactivityLimit } from './limits'
+import type { Plugin, QuarantinePlugin } from './types'
 
 export const quarantineName = 'queue/quarantine'
 
@@ -75,29 +65,8 @@ export function requireFirstInLine(plugin: Plugin): void {
   }
 }
 
-/** Mail that Haraka takes and that is not scanned for its size, or connections that end in a scan, deserve a word. */
-export function warnOfLimits(plugin: Plugin, scan: ScanSettings): void {
-  const limits = limitsOf(plugin)
-  const { takesLarger, mayBeUnfinished, mayBreakOff } = limitConflicts(scan, limits)
-  if (takesLarger)
-    plugin.logwarn(
-      `Haraka accepts ${limits.bytes ? sizeText(limits.bytes) : 'messages of any size'} ([max] bytes in connection.ini), ` +
-        `max_size is ${sizeText(scan.maxBytes)}: larger ones are not scanned but "too_large"`,
-    )
-  if (mayBeUnfinished)
-    plugin.logwarn(
-      `scan_timeout is ${ms(scan.scanMs)}, and clamd's MaxScanTime is ${ms(usualMaxScanMs)} by default: unless that is longer, or ` +
-        'AlertExceedsMax is set, clamd says OK to what it has not finished',
-    )
-  if (mayBreakOff)
-    plugin.logwarn(
-      `scan_timeout is ${ms(scan.scanMs)}, and Haraka ends connections after ${ms(limits.inactivityMs ?? 0)} (inactivity_timeout in smtp.ini): ` +
-        'some will end in the middle of a scan',
-    )
-}
-
 /** As the running Haraka has them; under test fixtures there are none. */
-function limitsOf(plugin: Plugin): HarakaLimits {
+export function limitsOf(plugin: Plugin): HarakaLimits {
   const read = <T>(module: string, value: (module: unknown) => T): T | null => {
     try {
       return value(plugin.haraka_require(module))

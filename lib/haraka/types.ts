@@ -73,6 +73,8 @@ export interface MailAddress {
   readonly user: string
   /** The domain in ASCII and small letters; empty for the null sender and the bare `postmaster`. */
   readonly host: string
+  /** The domain as it came; left out where there is none. */
+  readonly original_host?: string | null
 }
 
 export interface Transaction {

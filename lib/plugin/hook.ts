@@ -10,7 +10,7 @@ import type { Connection, Next, Plugin, Transaction } from '../haraka/types'
 import type { Action } from '../policy/action'
 import type { Decision } from '../policy/rules'
 import type { AttachmentFinding, Verdict } from '../policy/verdict'
-import { runtimeOf, type Runtime } from './runtime'
+import { type Runtime, runtimeOf } from './runtime'
 
 /** What the scan, the attachments and the rules came to. */
 export interface Evaluation {
@@ -80,7 +80,8 @@ class HookCall {
 /**
  * Runs the body of a hook for the message of this moment and calls `next` exactly once: with what the body
  * answers, or with DENYSOFT if it throws or the message is dropped meanwhile. So a late answer never meets
- * another message, and what goes wrong here never means "continue".
+ * another message, and what goes wrong here never means "continue". A hook whose timer has fired may still be at work when
+ * another plugin overrides Haraka's DENYSOFT for it: until it is done, the message is deferred.
  */
 export function runHook(
   plugin: Plugin,
@@ -106,7 +107,12 @@ export function runHook(
   }
   let answer: NextArgs | Promise<NextArgs>
   try {
-    context = contextOf(plugin, transaction)
+    const known = contextOf(plugin, transaction)
+    if (known.call) {
+      call.defer()
+      return
+    }
+    context = known
     context.call = call
     answer = body({ plugin, connection, transaction, context })
   } catch (error) {

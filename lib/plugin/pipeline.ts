@@ -4,10 +4,11 @@
  */
 
 import { inspect as inspectValue } from 'node:util'
-import { composeReport, ReportLimiter, sendReport } from '../actions/bounce'
+import { composeReport, ReportLimiter, reportScanMs, sendReport } from '../actions/bounce'
 import { keepCopy } from '../actions/quarantine'
 import { inspect } from '../attachments/inspect'
-import { Deadline } from '../base/cancellation'
+import { type CancelSignal, Deadline } from '../base/cancellation'
+import { textMessage } from '../base/made-message'
 import type { MessageSource } from '../base/message-source'
 import { staleSignatures } from '../clamd/version'
 import { exemptedBy } from '../config/exemptions'
@@ -31,7 +32,7 @@ import {
   type Verdict,
 } from '../policy/verdict'
 import { type Evaluation, type Message, stackOf } from './hook'
-import { messageSummary, envelopeOf, recordOf, bounceContext, senderOf, userOf } from './message-facts'
+import { bounceContext, envelopeOf, messageSummary, recordOf, senderOf, userOf } from './message-facts'
 import { attachmentTimeoutMs } from './runtime'
 
 /** How a message ends, and the answer that goes with `reject` and `defer`. */
@@ -96,14 +97,23 @@ export function recheckExemption(message: Message): void {
   context.action = null
 }
 
-function scan({ plugin, connection, transaction, context }: Message): Promise<Verdict> {
+function scan(message: Message): Promise<Verdict> {
+  const { transaction, context } = message
+  const source = new TransactionMessage(transaction, context.runtime.settings.scan.connectMs)
+  return scanSource(message, source, context.dropped)
+}
+
+function scanSource(
+  { plugin, connection, context }: Message,
+  source: MessageSource,
+  signal: CancelSignal,
+): Promise<Verdict> {
   const { settings, scanner } = context.runtime
-  const source = new TransactionMessage(transaction, settings.scan.connectMs)
   const log = {
     trace: (text: string) => connection[settings.debug ? 'loginfo' : 'logdebug'](plugin, text),
     warn: (text: string) => connection.logwarn(plugin, text),
   }
-  return scanner.scan(source, context.dropped, log).catch((error: unknown) => failedVerdict(stackOf(error)))
+  return scanner.scan(source, signal, log).catch((error: unknown) => failedVerdict(stackOf(error)))
 }
 
 /** What cannot be looked into, for a fault of ours as well, is unreadable. */
@@ -230,12 +240,16 @@ async function report(message: Message, evaluation: Evaluation, action: Action):
   }
   try {
     const ending = action.ending === 'defer' ? 'defer' : 'reject'
-    const contents = await composeReport(bounce, {
+    const refused = {
       ...bounceContext(transaction),
       me: serverName(plugin.config.get('me', 'value')),
       answer: answerFor(message, evaluation, ending),
       verdict: evaluation.verdict,
-    })
+    }
+    const whole = await composeReport(bounce, refused)
+    const contents = (await isClean(message, whole)) ? whole : await composeReport(bounce, refused, true)
+    // Who has gone meanwhile will send the message again.
+    if (context.dropped.aborted) return false
     await sendReport(plugin.haraka_require('outbound') as Outbound, transaction.mail_from.address, contents)
     connection.lognotice(plugin, `report sent to ${transaction.mail_from.address}`)
     tell(plugin, (recorder) => recorder.countAction('report', 'sent'))
@@ -244,5 +258,27 @@ async function report(message: Message, evaluation: Evaluation, action: Action):
     connection.logerror(plugin, `no report: ${stackOf(error)}`)
     tell(plugin, (recorder) => recorder.countAction('report', 'failed'))
     return false
+  }
+}
+
+/** A virus may stand in a header, and a subject or an address is the sender's to choose, too. */
+async function isClean(message: Message, contents: string): Promise<boolean> {
+  const { plugin, connection, context } = message
+  const signal = new Deadline(
+    context.dropped,
+    reportScanMs,
+    () => new Error(`not done within ${reportScanMs} ms`),
+  )
+  try {
+    const verdict = await scanSource(message, textMessage(contents), signal)
+    if (verdict.outcome === 'clean') return true
+    const why = verdict.outcome === 'infected' ? verdict.virus : verdict.text
+    connection.lognotice(
+      plugin,
+      `report without headers, subject and addresses, for a scan of it says ${verdict.outcome}: ${why}`,
+    )
+    return false
+  } finally {
+    signal.end()
   }
 }

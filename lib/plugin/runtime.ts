@@ -19,15 +19,16 @@ import {
 } from '../config/files'
 import { fileNames } from '../config/schema'
 import { parseSettings, type Settings } from '../config/settings'
-import { isListed, quarantineName, warnOfLimits } from '../haraka/environment'
+import { isListed, quarantineName } from '../haraka/environment'
 import type { Plugin } from '../haraka/types'
 import { followMaster, serveWorkers } from '../health/cluster-sync'
-import { selfTestPatienceMs, HealthMonitor } from '../health/monitor'
+import { HealthMonitor, selfTestPatienceMs } from '../health/monitor'
 import { eicarCheckWith } from '../health/self-test'
 import { checkAtStart } from '../health/startup-check'
 import { type AddressNews, HostPool } from '../hosts/host-pool'
 import { system } from '../hosts/system'
 import { Scanner } from '../scan/scanner'
+import { warnOfLetBy, warnOfLimits } from './start-warnings'
 
 /** Everything that a reload replaces; messages in flight keep what they started with. */
 export interface Runtime {
@@ -67,6 +68,7 @@ export function load(plugin: Plugin): void {
     const runtime = buildRuntime(plugin, settings, old)
     runtimes.set(plugin, runtime)
     warnOfLimits(plugin, settings.scan)
+    warnOfLetBy(plugin, settings)
     // 0 is an administrator's "no timer".
     const needed = Math.ceil((settings.scan.scanMs + settings.scan.connectMs + hookOverheadMs) / 1000)
     plugin.timeout = hookSeconds === 0 ? 0 : Math.max(hookSeconds, needed)

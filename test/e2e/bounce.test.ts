@@ -9,7 +9,9 @@ import path from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { type ParsedMail, simpleParser } from 'mailparser'
 import { addressText } from '../../lib/clamd/address'
+import { clamdOrSkip, startClamd } from '../support/clamd/clamd'
 import { type FakeClamd, startFakeClamd } from '../support/clamd/fake-clamd'
+import { eicar } from '../support/eicar'
 import type { Haraka } from '../support/haraka/haraka'
 import * as mails from '../support/smtp/mails'
 import { type Sink, startSink, type SunkMessage } from '../support/smtp/sink'
@@ -29,15 +31,25 @@ interface Site {
   base: string
 }
 
+/** Finds something in whatever is sent in, and in a report only what stands in it. */
+function judge(message: Buffer): Promise<string> {
+  const head = message.subarray(0, message.indexOf('\r\n\r\n'))
+  const isReport = head.includes('\r\nContent-Type: multipart/report;') && !head.includes('(Haraka')
+  const isClean = isReport && !message.includes(marker)
+  return Promise.resolve(isClean ? 'stream: OK' : 'stream: Test-Virus FOUND')
+}
+
+/** What a report is not to carry. */
+const marker = 'harmless-marker-of-a-header'
+
 async function startSite(
   t: TestContext,
   ini: string,
   signatures = '',
   files: Record<string, string | null> = {},
 ): Promise<Site> {
-  const clamd = await startFakeClamd()
+  const clamd = await startFakeClamd({ judge })
   t.after(() => clamd.stop())
-  await clamd.play([{ at: 'reply', do: 'answer', text: 'stream: Test-Virus FOUND' }])
   const sink = await startSink()
   t.after(() => sink.stop())
   const { haraka, base } = await startKeepingHaraka(t, {
@@ -57,7 +69,7 @@ function filesBelow(directory: string): number {
 
 /** Sends a message; resolves with the answer and with whatever has left the server since then. */
 async function refuse(
-  site: Site,
+  site: Pick<Site, 'haraka' | 'sink'>,
   options: Partial<SendOptions> = {},
 ): Promise<{ from: string; reply: Reply; reports: SunkMessage[] }> {
   const before = site.sink.messages.length
@@ -137,8 +149,8 @@ test('the sender gets one report: what was wrong, with what, to whom, and the he
   assert.ok(!everything.some((part) => part.includes(secret)), 'the body of the message went out')
   assert.ok(!everything.some((part) => part.includes(Buffer.from(secret).toString('base64'))))
 
-  // The report was neither scanned nor judged.
-  assert.equal(site.clamd.scans.length, 1)
+  // The report was scanned before it went, and by no hook after that.
+  assert.equal(site.clamd.scans.length, 2)
 })
 
 test('include=none, notice and from', async (t) => {
@@ -197,7 +209,104 @@ test('who is sent no report is refused at the door', async (t) => {
     assert.equal(refused.reply.code, 250, refused.reply.text)
     await theReport(refused)
   })
-  assert.equal(site.clamd.scans.length, Object.keys(cases).length + 4, 'reports were scanned')
+  const messages = Object.keys(cases).length + 4
+  const reports = 2
+  assert.equal(site.clamd.scans.length, messages + reports)
+})
+
+/** All that a reader or a scanner may make of a report. */
+async function readingsOf(data: Buffer): Promise<string[]> {
+  const mail = await simpleParser(data, { keepDeliveryStatus: true })
+  return [
+    data.toString('latin1'),
+    mail.subject,
+    mail.text,
+    ...mail.attachments.map(({ content }) => content.toString()),
+  ].map((text) => text ?? '')
+}
+
+test('a report that would carry the virus goes without a word of the sender', async (t) => {
+  const site = await startSite(t, '[infected]\nauthenticated=bounce\n')
+  const auth = login('ann')
+  const carriers: Record<string, Partial<SendOptions>> = {
+    'a header': { data: mailWith(['Subject: hello', `X-Own: ${marker}`]) },
+    'a folded header': { data: mailWith(['Subject: hello', `X-Own: a\r\n ${marker}`]) },
+    'the subject': { data: mailWith([`Subject: ${marker}`]) },
+    'an encoded subject': {
+      data: mailWith([`Subject: =?utf-8?B?${Buffer.from(`x ${marker}`).toString('base64')}?=`]),
+    },
+    'a Message-ID': { data: mailWith([`Message-ID: <${marker}@example.com>`]) },
+    'a recipient': { to: ['ann@example.com', `${marker}@example.org`] },
+    'the sender': { from: `${marker}.${randomUUID()}@example.com` },
+  }
+  for (const [title, options] of Object.entries(carriers)) {
+    await t.test(title, async () => {
+      const { reply, reports, from } = await refuse(site, { auth, ...options })
+      assert.equal(reply.code, 250, reply.text)
+      const [{ data, ...envelope } = { data: Buffer.alloc(0) }, ...more] = reports
+      assert.deepEqual(more, [])
+      assert.deepEqual(envelope, { from: '', to: [from] })
+      for (const text of await readingsOf(data))
+        for (const word of [marker, 'hello', 'ann@', 'sender@', 'recipient@'])
+          assert.ok(!text.includes(word), text)
+      const mail = await simpleParser(data, { keepDeliveryStatus: true })
+      assert.equal(mail.subject, 'Undelivered message')
+      assert.match(mail.text ?? '', /^Warning: [^]*\nReceived: .* GMT\nReason: .*\nFound: +Test-Virus\n/)
+      assert.match(
+        mail.text ?? '',
+        /Neither it nor its subject, headers and addresses are part of this report/,
+      )
+      const [about = '', ...groups] = (partOf(mail, statusType) ?? '').trim().split(/\r?\n\r?\n/)
+      assert.match(about, /^Reporting-MTA: dns; mx\.example\.com\r?\n/)
+      assert.equal(groups.length, 1)
+      assert.match(
+        groups[0] ?? '',
+        /^Final-Recipient: rfc822; undisclosed-recipients:;\r?\nAction: failed\r?\n/,
+      )
+      assert.ok(
+        site.haraka.log.some((line) => line.includes('report without headers, subject and addresses')),
+      )
+    })
+  }
+})
+
+test('a report that cannot be scanned in time goes without a word of the sender', async (t) => {
+  const site = await startSite(t, '[infected]\nauthenticated=bounce\n')
+  site.clamd.queue([], [{ at: 'reply', do: 'stall' }])
+  const { reply, reports } = await refuse(site, { auth: login('ann'), data: mailWith(['X-Own: private']) })
+  assert.equal(reply.code, 250, reply.text)
+  assert.equal(reports.length, 1)
+  for (const text of await readingsOf(reports[0]?.data ?? Buffer.alloc(0)))
+    assert.ok(!text.includes('private'))
+  await site.clamd.idle()
+})
+
+test('a virus in a header, with the real clamd', async (t) => {
+  if (!clamdOrSkip(t)) return
+  const clamd = await startClamd()
+  t.after(() => clamd.stop())
+  const sink = await startSink()
+  t.after(() => sink.stop())
+  const { haraka } = await startKeepingHaraka(t, {
+    ini: `host=${clamd.host}\nport=${clamd.port}\nmax_pings=0\n[infected]\nauthenticated=bounce\n`,
+    users,
+    nextHop: sink.port,
+  })
+  for (const [headers, isWhole] of [
+    [[`X-Own: ${eicar()}`], false],
+    [[`X-Own-Name-That-Makes-A-Long-Line-Of-It-Which-Is-Encoded: ${eicar()}`, 'X-Raw: grün'], false],
+    [[`Subject: =?utf-8?B?${Buffer.from(eicar()).toString('base64')}?=`], false],
+    [['X-Own: harmless'], true],
+  ] as const) {
+    const refused = await refuse(
+      { haraka, sink },
+      { auth: login('ann'), data: mailWith(headers, `${eicar()}\r\n`) },
+    )
+    assert.equal(refused.reply.code, 250, refused.reply.text)
+    const readings = await readingsOf(refused.reports[0]?.data ?? Buffer.alloc(0))
+    for (const text of readings) assert.ok(!text.includes(eicar()))
+    assert.equal(readings.join('').includes('X-Own: harmless'), isWhole)
+  }
 })
 
 test('recipients, subjects and headers of all kinds', async (t) => {

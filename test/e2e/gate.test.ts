@@ -41,6 +41,7 @@ const harmless: Neighbour[] = [
   { name: 'ok_after_scan', hook: 'data_post', priority: 25, body: 'next(OK)' },
   { name: 'ok_after_rules', hook: 'data_post', priority: 100, body: 'next(OK)' },
   { name: 'deny_ok', hook: 'deny', priority: 0, body: 'next(OK)' },
+  { name: 'deny_ok_late', hook: 'deny', priority: 100, body: 'next(OK)' },
   { name: 'deny_ok_early', hook: 'deny', priority: -99, body: 'next(OK)' },
   { name: 'deny_ok_at_once', hook: 'deny', priority: -100, body: 'next(OK)', isListedAfter: true },
   { name: 'reads_slowly', hook: 'data_post', priority: 0, body: reader(slow, 'next()') },

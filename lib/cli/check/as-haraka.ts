@@ -1,6 +1,6 @@
 /*
- * Connections as Haraka makes them: it starts as root and becomes `user` and `group` of smtp.ini, and by whom a unix
- * socket is dialled decides whether it opens. Where `check` is no root, it dials as whoever it is.
+ * What Haraka may do: it starts as root and becomes `user` and `group` of smtp.ini, and whose rights they are decides
+ * whether a unix socket opens, or a folder takes a copy. Where `check` is no root, it tries as whoever it is.
  */
 
 import { connect as dialNow } from 'node:net'
@@ -9,7 +9,9 @@ import { isName } from '../accounts'
 
 export interface AsHaraka {
   readonly connect: Connect
-  /** Who dials unix sockets, if that is somebody else than who runs the command. */
+  /** Does something synchronous. */
+  readonly act: <T>(act: () => T) => T
+  /** Who dials unix sockets and acts, if that is somebody else than who runs the command. */
   readonly user: string | null
   /** Why Haraka will not become who smtp.ini says, in words; null: it will, or it is not known here. */
   readonly problem: string | null
@@ -17,7 +19,7 @@ export interface AsHaraka {
 
 /** @param main of smtp.ini */
 export function asHaraka({ user, group }: { user?: unknown; group?: unknown } = {}): AsHaraka {
-  const plain = { connect: dialNow, user: null, problem: null }
+  const plain: AsHaraka = { connect: dialNow, act: (act) => act(), user: null, problem: null }
   if (process.geteuid?.() !== 0 || !isName(user)) return plain
   try {
     as(user, group, () => undefined)
@@ -27,6 +29,7 @@ export function asHaraka({ user, group }: { user?: unknown; group?: unknown } = 
   return {
     // The system call is made before connect() returns.
     connect: (options) => ('path' in options ? as(user, group, () => dialNow(options)) : dialNow(options)),
+    act: (act) => as(user, group, act),
     user: String(user),
     problem: null,
   }

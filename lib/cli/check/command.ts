@@ -45,19 +45,19 @@ async function examined({ config, host, quick }: CheckOptions, signal: AbortSign
   const site = openSite(config)
   try {
     const settings = settingsOf(site, host)
-    const dialler = asHaraka(site.haraka.get('smtp.ini').main)
-    const { examined: addresses, findings } = await examineAll(settings, quick, dialler, signal)
+    const haraka = asHaraka(site.haraka.get('smtp.ini').main)
+    const { examined: addresses, findings } = await examineAll(settings, quick, haraka, signal)
     const own: Finding[] =
-      dialler.problem === null
+      haraka.problem === null
         ? []
         : [
             {
               level: 'failure',
               about: 'smtp.ini',
-              text: `Haraka cannot become its user and group: ${dialler.problem}`,
+              text: `Haraka cannot become its user and group: ${haraka.problem}`,
             },
           ]
-    return { addresses, findings: [...findings, ...own, ...(await examineSite(site, settings))] }
+    return { addresses, findings: [...findings, ...own, ...(await examineSite(site, settings, haraka))] }
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     const [first = '', ...more] = error.message.split(/\n\s*/)

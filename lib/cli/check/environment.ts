@@ -32,8 +32,10 @@ export function examineNeighbours(site: Site): Finding[] {
       text: `not found, so not looked into: ${unknown.join(', ')}`,
       ...(site.harakaPackage === null && { remedy: 'Haraka itself was not found; have it in PATH' }),
     })
-  if (found.some(({ level }) => level !== 'note')) return found
-  return [...found, { level: 'ok', about, text: 'none of them is known to bypass the scan' }]
+  if (found.some(({ level }) => level !== 'note') || (unknown.length === others.length && unknown.length > 0))
+    return found
+  const them = unknown.length > 0 ? 'the others' : 'them'
+  return [...found, { level: 'ok', about, text: `none of ${them} is known to bypass the scan` }]
 }
 
 function scansToo(name: string): Finding {
@@ -98,8 +100,8 @@ function karma(site: Site): Finding[] {
     {
       level: 'note',
       about,
-      text: 'would turn the rejections of plugins that it does not know into acceptance; ours are final before it sees them',
-      remedy: `to have it in writing, karma.ini: [deny_excludes] plugins=${plugins.filter(Boolean).join(', ')}`,
+      text: 'overrides the rejections of plugins that it does not know; ours are repeated at the gate, which it cannot override',
+      remedy: `to have them answered at once, karma.ini: [deny_excludes] plugins=${plugins.filter(Boolean).join(', ')}`,
     },
   ]
 }

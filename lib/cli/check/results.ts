@@ -29,7 +29,12 @@ export function summary(findings: readonly Finding[]): string {
     findings.filter((one) => one.level === level).map(({ about, text }) => `${about}: ${text}`),
   )
   const isAnyLetBy = findings.some(({ about }) => about === 'let by')
-  const fine = isAnyLetBy ? 'nothing is wrong, and what is let by is noted' : 'every message is scanned'
+  const isAnyUnknown = findings.some(({ about, level }) => about === 'neighbours' && level === 'note')
+  const fine = isAnyLetBy
+    ? 'nothing is wrong, and what is let by is noted'
+    : isAnyUnknown
+      ? 'nothing is wrong with what could be looked into'
+      : 'every message is scanned'
   const words = wrong.length > 0 ? wrong.join('; ') : fine
   return escaped(`CLAMAV-STREAM ${state}: ${words}`)
 }

@@ -4,23 +4,25 @@
  */
 
 import ms from 'ms'
+import { letBy } from '../../config/reach'
 import { keyOf } from '../../config/reader'
 import { actionsOf, type ConfiguredAction, type Settings } from '../../config/settings'
 import { ownNames } from '../../haraka/environment'
 import { bytesLimit, inactivityLimit, limitConflicts, sizeText, usualMaxScanMs } from '../../haraka/limits'
 import { delivers } from '../../policy/action'
 import { shippedSettings, type Site } from '../site'
+import type { AsHaraka } from './as-haraka'
 import { examineNeighbours } from './environment'
 import { examineQuarantine } from './quarantine'
 import type { Finding } from './results'
 
-export async function examineSite(site: Site, settings: Settings): Promise<Finding[]> {
+export async function examineSite(site: Site, settings: Settings, haraka: AsHaraka): Promise<Finding[]> {
   return [
     listing(site),
     ...limits(site, settings),
-    ...letBy(settings),
+    ...lettingBy(site, settings),
     ...lenient(settings),
-    ...(await examineQuarantine(site, settings)),
+    ...(await examineQuarantine(site, settings, haraka)),
     ...examineNeighbours(site),
   ]
 }
@@ -47,6 +49,9 @@ function listing(site: Site): Finding {
 /** Haraka's default, where its own files were not found. */
 const usualBytes = 26_214_400
 
+/** Of a message that has anything in it: where larger ones are delivered unscanned, as good as all are. */
+const smallBytes = 64 * 1024
+
 function limits(site: Site, { scan, rules }: Settings): Finding[] {
   const max = site.haraka.get('connection.ini').max?.bytes ?? site.haraka.get('databytes', 'value')
   const bytes = bytesLimit(max) ?? usualBytes
@@ -55,10 +60,11 @@ function limits(site: Site, { scan, rules }: Settings): Finding[] {
   const maxBytes = sizeText(scan.maxBytes)
   const budget = ms(scan.scanMs)
   const inactivity = `inactivity_timeout is ${inactivityMs / 1000} s`
+  const isLetBy = delivers(rules.unscanned.too_large) && scan.maxBytes < smallBytes
   return [
     takesLarger
       ? {
-          level: 'warning',
+          level: isLetBy ? 'failure' : 'warning',
           about: 'size',
           text: `Haraka takes ${bytes === 0 ? 'messages of any size' : `up to ${sizeText(bytes)}`}, max_size is ${maxBytes}: larger ones are not scanned (too_large=${rules.unscanned.too_large.text})`,
           remedy: `connection.ini: [max] bytes=${scan.maxBytes}, or a larger max_size`,
@@ -115,21 +121,27 @@ function number(value: unknown): number | null {
   return Number.isNaN(found) ? null : found
 }
 
-/** What is let by on purpose is no fault, but who looks should see it. */
-function letBy({ check, exemptions, health, startup }: Settings): Finding[] {
+/** What is let by on purpose is no fault, but who looks should see it; what nobody can have meant is one. */
+function lettingBy(site: Site, settings: Settings): Finding[] {
+  const { check, exemptions, health, startup } = settings
+  const about = 'let by'
   const exempt = Object.entries(check).flatMap(([name, isChecked]) => (isChecked ? [] : [keyOf(name)]))
-  const everybody = exemptions.filter(({ text }) =>
-    /\/0\b|^(?:user|sender|recipient) \*(?:@\*)?$/i.test(text),
-  )
   const texts = [
     ...(exempt.length > 0 ? [`[check] leaves out whoever is ${exempt.join(', ')}`] : []),
     ...(exemptions.length > 0 ? [`clamav-stream.exempt has ${exemptions.length} of them`] : []),
-    ...everybody.map(({ text }) => `clamav-stream.exempt: "${text}" holds for everybody`),
     ...(startup.maxPings === 0 || health.selfTest === 'off'
       ? ['no clamd has to show that it finds anything (self_test, max_pings)']
       : []),
   ]
-  return texts.map((text) => ({ level: 'note', about: 'let by', text }))
+  return [
+    ...letBy(settings, site.haraka.get('host_list', 'list')).map(({ kind, text, remedy }): Finding => ({
+      level: kind === 'everybody' ? 'failure' : 'warning',
+      about,
+      text,
+      remedy,
+    })),
+    ...texts.map((text): Finding => ({ level: 'note', about, text })),
+  ]
 }
 
 /** Actions that deliver what there is something against, or lose it without a word to anybody. */

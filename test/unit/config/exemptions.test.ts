@@ -27,6 +27,10 @@ function entries(...lines: string[]): Exemption[] {
   })
 }
 
+/** `U+212A`, for the names of tests. */
+const name = (text: string) =>
+  Array.from(text, (character) => `U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase()}`).join(' ')
+
 interface Facts {
   ip?: string
   user?: string | null
@@ -95,7 +99,7 @@ const senders: [entry: string, fitting: string[], others: string[]][] = [
   ['*@*.example.com', ['x@a.example.com', 'x@a.b.example.com'], ['x@example.com', 'x@a.example.com.org']],
   ['list-*@example.com', ['list-@example.com', 'list-a-b@example.com'], ['alist-a@example.com']],
   ['*@*', ['a@b', 'a@[192.0.2.1]'], ['', 'postmaster']],
-  ['postmaster', ['postmaster', 'PostMaster'], ['postmaster@example.com', '']],
+  ['postmaster', ['postmaster', 'PostMaster'], ['postmaster@example.com', 'postmaster@\u212a.example', '']],
   ['<>', [''], ['a@b', 'postmaster']],
   // Quotes are no part of the name, and an @ inside them ends no local part.
   ['a.b@example.com', ['"a.b"@example.com', '"a\\.b"@example.com'], ['"a@example.com"@evil.org']],
@@ -106,11 +110,18 @@ const senders: [entry: string, fitting: string[], others: string[]][] = [
     ['x@bucher.example'],
   ],
   ['*@xn--bcher-kva.example', ['x@bücher.example'], []],
-  // One letter, or the same with its dots apart.
+  // A domain is the same in its two forms, but no other characters than its own become ASCII.
+  ['*@k.example', ['x@k.example', 'x@K.example'], ['x@\u212a.example', 'x@\uff4b.example']],
+  ['*@s.example', ['x@S.example'], ['x@\u017f.example', 'x@\uff53.example']],
+  ['*@ff.example', ['x@ff.example'], ['x@\ufb00.example']],
+  ['*@a.example', ['x@a.example'], ['x@a\u00ad.example', 'x@a\u3002example', 'x@\u24d0.example']],
+  ['*@*.example', ['x@a.example', 'x@\u212a.example'], ['x@\u212a.\uff45xample']],
+  ['*@b\u00fck.example', ['x@b\u00fck.example', 'x@xn--bk-xka.example'], ['x@b\u00fc\u212a.example']],
+  // Only letters of ASCII are the same in either case.
   [
     'j\u00fcrgen@example.com',
-    ['ju\u0308rgen@example.com', 'J\u00dcRGEN@example.com'],
-    ['jurgen@example.com'],
+    ['j\u00fcrgen@example.com', 'J\u00fcRGEN@EXAMPLE.com'],
+    ['jurgen@example.com', 'ju\u0308rgen@example.com', 'J\u00dcRGEN@example.com'],
   ],
   ['x@[192.0.2.1]', ['x@[192.0.2.1]'], ['x@[192.0.2.2]']],
 ]
@@ -120,6 +131,41 @@ for (const [entry, fitting, others] of senders) {
     for (const from of others) assert.equal(exempt([`sender ${entry}`], { from }), null, from)
   })
 }
+
+/** What Unicode maps onto ASCII by one of its ways: case, NFC, NFKC, IDNA. */
+const lookalikes: [ascii: string, others: string[]][] = [
+  ['k', ['\u212a', '\uff4b', '\uff2b']],
+  ['s', ['\u017f', '\uff53']],
+  ['i', ['\u0130', '\u0131', '\uff49']],
+  ['ss', ['\u00df', '\u1e9e']],
+  ['ff', ['\ufb00']],
+  ['`', ['\u1fef']],
+  ['a', ['a\u00ad', 'a\u200d']],
+]
+for (const [ascii, others] of lookalikes) {
+  for (const other of others) {
+    test(`${name(other)} is not ${ascii}, nor the other way round`, () => {
+      for (const [entered, come] of [
+        [ascii, other],
+        [other, ascii],
+      ] as const) {
+        assert.equal(exempt([`user x${entered}`], { user: `x${come}` }), null)
+        assert.equal(exempt([`sender x${entered}@example.com`], { from: `x${come}@example.com` }), null)
+        assert.equal(exempt([`recipient x${entered}@example.com`], { to: [`x${come}@example.com`] }), null)
+      }
+      assert.ok(exempt([`user x${other}`], { user: `X${other}` }))
+      assert.equal(exempt(['user x?y'], { user: `x${other}y` }) !== null, other.length === 1)
+    })
+  }
+}
+
+test('a domain is written as it is meant', () => {
+  for (const domain of ['\u212a.example', '\uff45xample.com', 'exa\u00admple.com', 'b\u00fc\u212a.example']) {
+    const entry = parseExemption(`sender *@${domain}`)
+    assert.ok(entry instanceof Invalid, domain)
+    assert.match(entry.why, /did you mean \S+\?/)
+  }
+})
 
 test('by recipient a message is exempt only if all of them are', () => {
   const lab = ['recipient lab@example.com', 'recipient *@lab.example.com', 'recipient never@example.com']
@@ -169,6 +215,7 @@ const wrong: [line: string, why: RegExp][] = [
   ],
   ['10.0.0.0/8', /10\.0\.0\.0\/8 is no kind of entry/],
   ['constructor x', /is no kind of entry/],
+  ['networ\u212a 10.0.0.0/8', /is no kind of entry; did you mean network\?/],
   ['network', /network has no value: allowed is an address or a network such as/],
   ['network 10', /network 10: allowed is/],
   ['network 10.*', /allowed is/],

@@ -463,11 +463,32 @@ test('a name made to fit wildcards badly costs no more than name times pattern',
 })
 
 test('a wrong signature rule is named', () => {
-  const rules = ['Eicar', 'Eicar delete', '/(/ tag', 'Eicar tag quarantine', 'Eicar tag tag']
+  // U+212A is no k, and no signature has it in its name.
+  const rules = [
+    'Eicar',
+    'Eicar delete',
+    '/(/ tag',
+    'Eicar tag quarantine',
+    'Eicar tag tag',
+    'Wor\u212a.* tag',
+  ]
   for (const rule of rules) {
     const message = problems({}, { signatures: [rule] })
     assert.ok(message.startsWith(`clamav-stream.signatures: line 1: ${rule}: `), message)
   }
+})
+
+test('what Unicode makes an ASCII letter of is none', () => {
+  for (const [section, key, value] of [
+    ['bounce', 'from', 'postma\u017fter@example.com'],
+    ['bounce', 'from', 'postmaster@\u212a.example'],
+    ['bounce', 'limit', '10/\uff48'],
+    ['main', 'max_size', '64\u212a'],
+    ['main', 'host', '\u212a.example'],
+    ['check', 'relay', 'fal\u017fe'],
+    ['unscanned', 'error', '\uff41ccept'],
+  ] as const)
+    assert.match(problems({ [section]: { [key]: value } }), new RegExp(`\\[${section}\\] ${key} = `), value)
 })
 
 test('settings are frozen through and through', () => {

@@ -115,3 +115,27 @@ test('a message is forgotten when it is dropped: what comes then begins anew', (
   assert.equal(contexts[0], contexts[1])
   assert.notEqual(contexts[1], contexts[2])
 })
+
+test('while a hook that Haraka gave up is still at work, the next one defers the message', async () => {
+  const { connection, answers, run } = loaded()
+  let dropped: AbortSignal | null = null
+  let finish: (args: NextArgs) => void = () => undefined
+  const slow = ({ context }: Message) => {
+    dropped = context.dropped as unknown as AbortSignal
+    return new Promise<NextArgs>((resolve) => (finish = resolve))
+  }
+  run(slow)
+  run(() => assert.fail('two hooks at work on one message'))
+  assert.deepEqual(answers, [[constants.denysoft, undefined]])
+  finish(fine)
+  await later()
+  run(() => fine)
+  assert.deepEqual(answers.slice(1), [
+    [constants.ok, undefined],
+    [constants.ok, undefined],
+  ])
+  run(slow)
+  run(() => assert.fail('two hooks at work on one message'))
+  cancel(connection)
+  assert.equal((dropped as AbortSignal | null)?.aborted, true)
+})

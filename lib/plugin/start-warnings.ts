@@ -1,0 +1,64 @@
+/*
+ * What the log says at start, and after a reload, about settings that work but deserve a look.
+ */
+
+import { userInfo } from 'node:os'
+import ms from 'ms'
+import { installCommand, tryCopy } from '../actions/quarantine-trial'
+import { letBy } from '../config/reach'
+import { type Settings, wantingQuarantine } from '../config/settings'
+import { limitsOf, quarantinePlugin } from '../haraka/environment'
+import { limitConflicts, sizeText, usualMaxScanMs } from '../haraka/limits'
+import type { Plugin } from '../haraka/types'
+import type { ScanSettings } from '../scan/scan-state'
+
+/** Mail that Haraka takes and that is not scanned for its size, or connections that end in a scan, deserve a word. */
+export function warnOfLimits(plugin: Plugin, scan: ScanSettings): void {
+  const limits = limitsOf(plugin)
+  const { takesLarger, mayBeUnfinished, mayBreakOff } = limitConflicts(scan, limits)
+  if (takesLarger)
+    plugin.logwarn(
+      `Haraka accepts ${limits.bytes ? sizeText(limits.bytes) : 'messages of any size'} ([max] bytes in connection.ini), ` +
+        `max_size is ${sizeText(scan.maxBytes)}: larger ones are not scanned but "too_large"`,
+    )
+  if (mayBeUnfinished)
+    plugin.logwarn(
+      `scan_timeout is ${ms(scan.scanMs)}, and clamd's MaxScanTime is ${ms(usualMaxScanMs)} by default: unless that is longer, or ` +
+        'AlertExceedsMax is set, clamd says OK to what it has not finished',
+    )
+  if (mayBreakOff)
+    plugin.logwarn(
+      `scan_timeout is ${ms(scan.scanMs)}, and Haraka ends connections after ${ms(limits.inactivityMs ?? 0)} (inactivity_timeout in smtp.ini): ` +
+        'some will end in the middle of a scan',
+    )
+}
+
+/** What is not scanned, or not refused, for more mail than anybody may have meant. */
+export function warnOfLetBy(plugin: Plugin, settings: Settings): void {
+  for (const { kind, text, remedy } of letBy(settings, plugin.config.get('host_list', 'list')))
+    plugin[kind === 'everybody' ? 'logerror' : 'logwarn'](`${text}; better: ${remedy}`)
+}
+
+/** Said at start, for without it the first message that is to be kept is deferred, and so are all after it. */
+export function warnOfQuarantine(plugin: Plugin, settings: Settings): void {
+  if (wantingQuarantine(settings).length === 0) return
+  const base = quarantinePlugin(plugin)?.get_base_dir?.()
+  if (base === undefined) return
+  try {
+    tryCopy(base, settings.quarantineFolder)
+  } catch (error) {
+    const user = userName()
+    plugin.logerror(
+      `no copy can be kept, so messages that are to be kept are deferred: ${(error as Error).message} by ${user}; ` +
+        `as root: ${installCommand(base, settings.quarantineFolder, user)}`,
+    )
+  }
+}
+
+function userName(): string {
+  try {
+    return userInfo().username
+  } catch {
+    return String(process.geteuid?.())
+  }
+}
