@@ -5,7 +5,7 @@
 
 import constants from 'haraka-constants'
 import DSN from 'haraka-dsn'
-import { gatePriority, requireFirstInLine } from './lib/haraka/environment'
+import { gatePriority, onListening, requireFirstInLine } from './lib/haraka/environment'
 import type { Connection, Next, Plugin, Server } from './lib/haraka/types'
 import { connectWorkers, serve, stopServing } from './lib/monitoring/serve'
 import { cancel, deferred, type NextArgs, runHook, stackOf } from './lib/plugin/hook'
@@ -17,7 +17,7 @@ import {
   recheckExemption,
   resolveAction,
 } from './lib/plugin/pipeline'
-import { load, runtimeOf, startHealthCheck, stop } from './lib/plugin/runtime'
+import { begin, load, runtimeOf, stop } from './lib/plugin/runtime'
 import { warnOfQuarantine } from './lib/plugin/start-warnings'
 
 export function register(this: Plugin): void {
@@ -31,9 +31,10 @@ export function register(this: Plugin): void {
   this.register_hook('deny', 'clamav_final', gatePriority)
   this.register_hook('reset_transaction', 'clamav_drop', 0)
   this.register_hook('disconnect', 'clamav_drop', 0)
-  this.register_hook('init_master', 'clamav_check', 0)
-  this.register_hook('init_child', 'clamav_check', 0)
+  this.register_hook('init_master', 'clamav_check', -100)
+  this.register_hook('init_child', 'clamav_check', -100)
   this.register_hook('init_http', 'clamav_serve', -100)
+  onListening(this, (server) => start(this, server))
 }
 
 /** Called by Haraka when it stops or is reloaded. */
@@ -42,13 +43,9 @@ export function shutdown(this: Plugin): void {
   stopServing(this)
 }
 
-/** init_master, init_child: begins the check of every address and waits for nothing; tries whether copies can be kept. */
+/** init_master, init_child, before others: begins the check of every address and waits for nothing. */
 export function clamav_check(this: Plugin, next: Next, server: Server): void {
-  const role = server.cluster ? (server.cluster.isMaster ? 'master' : 'worker') : 'alone'
-  startHealthCheck(this, role)
-  // The master keeps no copies, and is not yet the user that the workers are.
-  if (role !== 'master') warnOfQuarantine(this, runtimeOf(this).settings)
-  if (server.cluster?.isMaster) connectWorkers(this, server)
+  start(this, server)
   next()
 }
 
@@ -117,6 +114,13 @@ export function clamav_final(this: Plugin, next: Next, _connection: Connection, 
 export function clamav_drop(this: Plugin, next: Next, connection: Connection): void {
   cancel(connection)
   next()
+}
+
+function start(plugin: Plugin, server: Server): void {
+  const role = begin(plugin, server)
+  // The master keeps no copies, and is not yet the user that the workers are.
+  if (role !== null && role !== 'master') warnOfQuarantine(plugin, runtimeOf(plugin).settings)
+  if (server.cluster?.isMaster) connectWorkers(plugin, server)
 }
 
 function nextArgs(outcome: Outcome): NextArgs {

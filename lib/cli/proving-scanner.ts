@@ -7,9 +7,9 @@ import { connect } from 'node:net'
 import { addressText } from '../clamd/address'
 import { queryCapabilities } from '../clamd/capabilities'
 import { errorText } from '../clamd/errors'
-import { receivedLine, protocolOf } from '../clamd/protocol'
+import { protocolOf, receivedLine } from '../clamd/protocol'
 import type { Settings } from '../config/settings'
-import { selfTestAsMail } from '../health/self-test'
+import { eicarCheckWith, selfTestAsMail } from '../health/self-test'
 import { HostPool } from '../hosts/host-pool'
 import { system } from '../hosts/system'
 import type { Verdict } from '../policy/verdict'
@@ -39,7 +39,12 @@ export class ProvingScanner {
     const say = isVerbose ? tell : () => undefined
     this.#log = { trace: say, warn: say }
     this.#hosts = new HostPool(settings.hosts, system(say))
-    this.#scanner = new Scanner(settings.scan, this.#hosts, connect)
+    const { scan, startup, health } = settings
+    const eicarCheck =
+      health.selfTest === 'off' || startup.maxPings === 0
+        ? null
+        : eicarCheckWith(scan, health.selfTest, connect)
+    this.#scanner = new Scanner(scan, this.#hosts, connect, eicarCheck)
   }
 
   /** Resolves with a verdict, `unscanned` where the file itself cannot be read. */
@@ -61,7 +66,7 @@ export class ProvingScanner {
 
   /**
    * The plugin's self test, for as large a message as is to be scanned: clamd says OK without looking to what lies
-   * beyond its limits. What cannot be proven is asked all the same, as by the plugin.
+   * beyond its limits. What cannot be proven here, the message has to prove itself, as in the plugin.
    */
   async #runSelfTest(bytes: number, signal: AbortSignal): Promise<void> {
     const { scan, startup } = this.settings

@@ -6,7 +6,7 @@
 import { hostname } from 'node:os'
 import { ConfigError } from '../base/config-error'
 import { bytesLimit, type HarakaLimits, inactivityLimit } from './limits'
-import type { Plugin, QuarantinePlugin } from './types'
+import type { Plugin, QuarantinePlugin, Server } from './types'
 
 export const quarantineName = 'queue/quarantine'
 
@@ -21,6 +21,8 @@ interface PluginsModule {
   readonly config?: { get(name: 'plugins', type: 'list'): string[] }
   readonly registered_hooks?: Record<string, { plugin: string; priority: number }[] | undefined>
   readonly registered_plugins?: Record<string, unknown>
+  /** `ready`: it listens, or as a master it has workers, and has become the user that smtp.ini names. */
+  readonly server?: Server & { readonly ready?: unknown }
 }
 
 interface ConnectionModule {
@@ -63,6 +65,20 @@ export function requireFirstInLine(plugin: Plugin): void {
           `which has priority -100 on the hook ${hook} and would come before the check of the verdict`,
     ])
   }
+}
+
+/** Milliseconds between two looks whether Haraka listens. */
+const listeningMs = 1000
+
+/** Calls back once, when Haraka listens. There is no event for that, and hooks may be kept from us. */
+export function onListening(plugin: Plugin, callBack: (server: Server) => void): void {
+  const { server } = plugin.haraka_require('plugins') as PluginsModule
+  if (!server) return
+  const timer = setInterval(() => {
+    if (!server.ready) return
+    clearInterval(timer)
+    callBack(server)
+  }, listeningMs).unref()
 }
 
 /** As the running Haraka has them; under test fixtures there are none. */

@@ -4,14 +4,17 @@
  */
 
 import { sizeText } from '../haraka/limits'
+import type { ArchiveLimit } from '../hosts/host-state'
+import type { ArchiveLimits } from '../hosts/host-state'
 import type { SelfTestResult } from '../hosts/host-state'
+import { largestMember } from './archive-limits'
 
 /**
  * `blind`: does not find the test file. `finds`: does, and up to which size was not looked for. `whole`: up to
  * max_size. `partly`: in smaller messages only. `alarmed`, `mute`: has something to say of a harmless mail, or no
- * verdict on it. `silent`: does not say where it stops at a limit of its own.
+ * verdict on it. `silent`: does not say where it stops at a limit of its own. `opened`: how far it looks into archives.
  */
-export type Kind = 'blind' | 'finds' | 'whole' | 'partly' | 'alarmed' | 'mute' | 'silent'
+export type Kind = 'blind' | 'finds' | 'whole' | 'partly' | 'alarmed' | 'mute' | 'silent' | 'opened'
 
 export interface Diagnosis {
   readonly kind: Kind
@@ -50,7 +53,7 @@ export function detectionOf(
 }
 
 /** What else is not as it should be. */
-export function warnings({ alarm, reportsLimits }: SelfTestResult): Diagnosis[] {
+export function warnings({ alarm }: SelfTestResult): Diagnosis[] {
   const odd: Diagnosis[] = []
   if (alarm?.kind === 'found')
     odd.push({
@@ -64,11 +67,75 @@ export function warnings({ alarm, reportsLimits }: SelfTestResult): Diagnosis[] 
       text: `comes to no verdict on a harmless mail: ${alarm.text}`,
       remedy: "check into clamd's log, and for a proxy before clamd",
     })
-  if (reportsLimits === false)
-    odd.push({
-      kind: 'silent',
-      text: 'says OK where it stops at a limit of its own, as with archives in archives',
-      remedy: 'set AlertExceedsMax yes in clamd.conf (from 0.101 on)',
-    })
   return odd
 }
+
+const stops = 'says OK where it stops at a limit of its own: '
+const alert = 'AlertExceedsMax yes (from 0.101 on)'
+
+/**
+ * How far it looks into archives, and what is passed over in silence.
+ * @param limits null: they were not looked for
+ * @param maxBytes max_size
+ */
+export function archivesOf(
+  { findsTestFile, reportsLimits }: SelfTestResult,
+  limits: ArchiveLimits | null,
+  maxBytes: number,
+): Diagnosis[] {
+  if (!findsTestFile) return []
+  const { memberBytes, depth, files } = limits ?? unknownLimits
+  const silent = [
+    ...ifSilent(memberBytes, (scannableBytes) =>
+      scannableBytes === null
+        ? 'large files in an archive'
+        : `files larger than ${sizeText(scannableBytes)} in an archive`,
+    ),
+    ...ifSilent(
+      depth,
+      (scannableBytes) =>
+        `${scannableBytes === null ? 'many' : `more than ${scannableBytes}`} archives in one another`,
+    ),
+    ...ifSilent(
+      files,
+      (scannableBytes) =>
+        `${scannableBytes === null ? 'many' : `more than ${scannableBytes}`} files in an archive`,
+    ),
+    ...(depth.beyond === 'unknown' && reportsLimits === false ? ['archives in archives'] : []),
+  ]
+  const isSilent = depth.beyond === 'silent' || files.beyond === 'silent' || reportsLimits === false
+  const member = largestMember(maxBytes)
+  const remedies = [
+    ...(isSilent ? [alert] : []),
+    // Not even then does clamd report such a member of a zip archive.
+    ...(memberBytes.beyond === 'silent'
+      ? [`MaxFileSize ${member} or more and MaxScanSize ${3 * member} or more`]
+      : []),
+  ]
+  const opened: Diagnosis[] =
+    memberBytes.upTo === null
+      ? []
+      : [
+          {
+            kind: 'opened',
+            text: `looks into archives: files of up to ${sizeText(memberBytes.upTo)} in them are scanned`,
+            remedy: null,
+          },
+        ]
+  if (silent.length === 0) return opened
+  return [
+    ...opened,
+    {
+      kind: 'silent',
+      text: stops + silent.join(', '),
+      remedy: `set ${remedies.join(', and ')}, in clamd.conf`,
+    },
+  ]
+}
+
+function ifSilent({ upTo, beyond }: ArchiveLimit, text: (scannableBytes: number | null) => string): string[] {
+  return beyond === 'silent' ? [text(upTo)] : []
+}
+
+const unknownLimit = { upTo: null, beyond: 'unknown' } as const
+const unknownLimits: ArchiveLimits = { memberBytes: unknownLimit, depth: unknownLimit, files: unknownLimit }

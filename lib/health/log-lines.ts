@@ -4,8 +4,9 @@
 
 import { type ClamdError, errorText } from '../clamd/errors'
 import { sizeText } from '../haraka/limits'
+import type { ArchiveLimits } from '../hosts/host-state'
 import type { SelfTestResult } from '../hosts/host-state'
-import { type Diagnosis, type Kind, warnings, detectionOf } from './diagnosis'
+import { archivesOf, detectionOf, type Diagnosis, type Kind, warnings } from './diagnosis'
 
 /** To be put behind the address. */
 export interface LogLine {
@@ -21,6 +22,7 @@ const levels: Record<Kind, LogLine['level']> = {
   alarmed: 'error',
   mute: 'error',
   silent: 'warn',
+  opened: 'info',
 }
 
 /**
@@ -52,6 +54,18 @@ export function logLinesFor(
   return news
 }
 
+/** How far it looks into archives, whether that is news or not. @param limits null: they were not looked for */
+export function aboutArchives(
+  selfTest: SelfTestResult,
+  limits: ArchiveLimits | null,
+  maxBytes: number,
+): LogLine[] {
+  return archivesOf(selfTest, limits, maxBytes).map((one) => ({
+    level: levels[one.kind],
+    text: wordsFor(one, selfTest, maxBytes),
+  }))
+}
+
 function wordsFor({ kind, text, remedy }: Diagnosis, selfTest: SelfTestResult, maxBytes: number): string {
   const { missed, maxScannableBytes, probes, sentBytes, ms } = selfTest
   const cost = `${probes} probe${probes === 1 ? '' : 's'}, ${sizeText(sentBytes)}, ${ms} ms`
@@ -62,6 +76,8 @@ function wordsFor({ kind, text, remedy }: Diagnosis, selfTest: SelfTestResult, m
         `gets no mail: it ${text} (${missed ?? ''}). ${advice}. It is tried again; ` +
         'self_test=off lets mail go there all the same'
       )
+    case 'opened':
+      return text
     case 'finds':
       return `${text} (${cost})`
     case 'whole':
@@ -76,6 +92,6 @@ function wordsFor({ kind, text, remedy }: Diagnosis, selfTest: SelfTestResult, m
     case 'mute':
       return `${text}. All mail that goes there may be left unscanned. ${advice}`
     case 'silent':
-      return `${text}: such mail counts as clean. ${advice}`
+      return `${text}; such mail counts as clean. ${advice}`
   }
 }

@@ -8,13 +8,15 @@ import { type Address, addressText } from '../clamd/address'
 import { queryCapabilities } from '../clamd/capabilities'
 import type { Connect } from '../clamd/connection'
 import { ClamdError, errorText } from '../clamd/errors'
-import { hasSessions, type Capabilities, type Protocol, protocolOf } from '../clamd/protocol'
+import { type Capabilities, hasSessions, type Protocol, protocolOf } from '../clamd/protocol'
 import { type ClamdVersion, parseVersion, staleSignatures } from '../clamd/version'
 import type { AddressNews } from '../hosts/host-pool'
+import type { ArchiveLimits } from '../hosts/host-state'
 import type { SelfTestResult } from '../hosts/host-state'
 import type { AddressFacts } from '../hosts/host-state'
 import type { ScanSettings } from '../scan/scan-state'
-import { logLinesFor } from './log-lines'
+import { findArchiveLimits } from './archive-limits'
+import { aboutArchives, logLinesFor } from './log-lines'
 import { selfTestAsMail } from './self-test'
 import type { StartupLog } from './startup-check'
 
@@ -53,6 +55,9 @@ interface WatchedHost {
   engine: ClamdVersion | null
   hasSessions: boolean
   selfTest: SelfTestResult | null
+  archives: ArchiveLimits | null
+  /** What the log was told of them the last time. */
+  archiveTexts: readonly string[]
   /** Failures that mail has met. */
   failureEpoch: number
   /** So many of them came before the last look that came to its end. */
@@ -75,7 +80,7 @@ const maxWatched = 1000
 /** Least milliseconds between two rounds. */
 const minPauseMs = 1000
 
-/** Milliseconds after Haraka's start for which mail waits rather than goes to an address that is being proven. */
+/** Milliseconds after Haraka's start for which mail waits for this proof, rather than for one of its own. */
 export const selfTestPatienceMs = 10_000
 
 export class HealthMonitor {
@@ -103,6 +108,7 @@ export class HealthMonitor {
           engine,
           hasSessions,
           selfTest,
+          archives,
           verifiedProtocol,
           failureEpoch,
           verifiedEpoch,
@@ -111,6 +117,7 @@ export class HealthMonitor {
           {
             engine,
             hasSessions,
+            archives,
             ...(seenAt > -Infinity && { selfTest, verifiedProtocol }),
             ...(failureEpoch > verifiedEpoch && { hasFailedElsewhere: true }),
           },
@@ -179,6 +186,8 @@ export class HealthMonitor {
       engine: null,
       hasSessions: false,
       selfTest: null,
+      archives: null,
+      archiveTexts: [],
       failureEpoch: 0,
       verifiedEpoch: 0,
       isUntrusted: false,
@@ -205,12 +214,16 @@ export class HealthMonitor {
       tell(watched.address, { engine, hasSessions: watched.hasSessions })
       this.#warnOfAge(watched)
       const { selfTest } = this.settings
+      const mayDiffer = !isSame || failureEpoch > watched.verifiedEpoch
       if (selfTest !== 'off') {
-        if (isSame && isWell(watched.selfTest)) await this.#proveAgain(watched, offer)
+        if (!mayDiffer && isWell(watched.selfTest)) await this.#proveAgain(watched, offer)
         else await this.#runSelfTest(watched, offer, isSame, selfTest)
       }
       watched.verifiedEpoch = failureEpoch
       watched.isUntrusted = watched.selfTest?.findsTestFile === false
+      if (selfTest === 'full' && (mayDiffer || watched.archives === null))
+        await this.#findArchiveLimits(watched, offer)
+      this.#reportArchives(watched)
       if (offer.isLate) {
         this.#again(watched)
         return
@@ -253,7 +266,10 @@ export class HealthMonitor {
     })
   }
 
-  /** Signatures can go without another VERSION line; limits can hardly change. So the test file alone is sent. */
+  /**
+   * Signatures can go without another VERSION line; limits do not change while mail meets no failure, since clamd reads
+   * clamd.conf when it starts. So the test file alone is sent.
+   */
   async #proveAgain(watched: WatchedHost, offer: Capabilities): Promise<void> {
     const { connect, log, tell } = this.system
     const { address, name, selfTest: before, verifiedProtocol } = watched
@@ -277,6 +293,27 @@ export class HealthMonitor {
     for (const { level, text } of news) log[level](`${name} ${text}`)
   }
 
+  /** After the proof has been told, for mail does not wait for this. */
+  async #findArchiveLimits(watched: WatchedHost, offer: Capabilities): Promise<void> {
+    const { settings, system, signal } = this
+    const { address, name, selfTest, verifiedProtocol } = watched
+    if (!selfTest?.findsTestFile) return
+    const usual = settings.protocol === 'auto' ? protocolOf(offer) : settings.protocol
+    const protocol = verifiedProtocol ?? usual ?? 'stream'
+    const trace = (text: string) => system.log.trace(`${name} ${text}`)
+    const asked = { ...settings, protocol }
+    watched.archives = await findArchiveLimits(address, asked, system.connect, signal, trace)
+    system.tell(address, { archives: watched.archives })
+  }
+
+  #reportArchives(watched: WatchedHost): void {
+    const { name, selfTest, archives, archiveTexts } = watched
+    const news = selfTest ? aboutArchives(selfTest, archives, this.settings.maxBytes) : []
+    for (const { level, text } of news)
+      if (!archiveTexts.includes(text)) this.system.log[level](`${name} ${text}`)
+    watched.archiveTexts = news.map(({ text }) => text)
+  }
+
   async #runSelfTest(
     watched: WatchedHost,
     offer: Capabilities,
@@ -288,7 +325,7 @@ export class HealthMonitor {
     const slow = setTimeout(() => {
       if (watched.selfTest === null) {
         log.warn(
-          `${name}: self test not finished after ${selfTestPatienceMs / 1000} s, mail of any size goes there meanwhile`,
+          `${name}: self test not finished after ${selfTestPatienceMs / 1000} s; a message for which nothing is proven yet is preceded by a test file of its size`,
         )
       }
     }, selfTestPatienceMs)

@@ -18,6 +18,8 @@ import { harmlessMail, minProbeBytes, nestedMail, testFileMail } from './test-ma
 export interface SelfTestSettings {
   /** As `self_test` has it, and `test file`: that alone, without the other small mails. */
   readonly depth: 'full' | 'eicar' | 'test file'
+  /** Of the first mail with the test file; without it the least. */
+  readonly testBytes?: number
   readonly protocol: Protocol
   /** The size to prove, our Received line included. */
   readonly maxBytes: number
@@ -52,7 +54,7 @@ export async function runSelfTest(
   trace: (text: string) => void = () => undefined,
 ): Promise<SelfTestResult> {
   const prober = new Prober(address, settings, connect, signal, trace)
-  if (!(await prober.finds(minProbeBytes))) return prober.selfTest(false, null)
+  if (!(await prober.finds(settings.testBytes ?? minProbeBytes))) return prober.selfTest(false, null)
   settings.onSeeing?.()
   if (settings.depth === 'test file') return prober.selfTest(true, null)
   await prober.tryOthers()
@@ -220,27 +222,34 @@ export async function selfTestAsMail(
   return other?.selfTest.alarm === null ? other : proven
 }
 
-/** For a scanner: the test file alone, when an address is to show that it finds it before it gets a message. */
+/**
+ * For a scanner: the test file alone, when an address is to show that it finds it before it gets a message.
+ * @param depth as `self_test` has it; `eicar`: whatever the size of a message
+ */
 export function eicarCheckWith(
-  settings: Omit<Parameters<typeof selfTestAsMail>[1], 'depth' | 'scanMs'>,
+  settings: Omit<Parameters<typeof selfTestAsMail>[1], 'depth' | 'scanMs' | 'testBytes'>,
+  depth: 'full' | 'eicar',
   connect: Connect,
 ): EicarCheck {
-  return async (address, known, limitMs, signal) => {
-    const alone = { ...settings, depth: 'test file', scanMs: limitMs } as const
+  return async (address, known, bytes, limitMs, signal) => {
+    const testBytes = Math.max(bytes, minProbeBytes)
+    const alone = { ...settings, depth: 'test file', testBytes, scanMs: limitMs } as const
     const limit = limited(signal, limitMs)
     try {
       const { selfTest, protocol } = await selfTestAsMail(address, alone, known, connect, limit)
-      return { ...selfTest, protocol }
+      const { findsTestFile, missed } = selfTest
+      return { findsTestFile, missed, protocol, bytes: depth === 'full' ? testBytes : null }
     } finally {
       limit.end()
     }
   }
 }
 
-async function sendProbe(
+/** Rejects with a ClamdError. */
+export async function sendProbe(
   address: Address,
   mail: Probe,
-  settings: SelfTestSettings,
+  settings: Omit<SelfTestSettings, 'depth'>,
   connect: Connect,
   signal: CancelSignal,
 ) {
@@ -280,7 +289,7 @@ function isBreak(error: unknown): error is ClamdError {
   return error instanceof ClamdError && afterSending.includes(error.step) && !(error instanceof Inconclusive)
 }
 
-function said(reply: Reply): string {
+export function said(reply: Reply): string {
   if (reply.kind === 'clean') return 'stream: OK'
   return reply.kind === 'found' ? `${reply.name} FOUND` : 'text' in reply ? reply.text : reply.kind
 }

@@ -9,7 +9,7 @@ import { receivedLine } from '../clamd/protocol'
 import { Probe, type Stretch } from './padded-mail'
 
 /** The 68 bytes of the EICAR test file, put together here so that no scanner takes this file for one. */
-function testFile(): Buffer {
+export function testFile(): Buffer {
   const words = ['EICAR', 'STANDARD', 'ANTIVIRUS', 'TEST', 'FILE!']
   return Buffer.from(['X5O!P%@AP[4\\PZX54(P^)7CC)7}', words.join('-'), 'H+H*'].join('$'))
 }
@@ -22,7 +22,7 @@ const nestedLevels = 110
 
 const idBytes = 12
 
-function newId(): string {
+export function newId(): string {
   return randomBytes(idBytes).toString('hex')
 }
 
@@ -113,11 +113,16 @@ export function harmlessMail(): Probe {
 
 /** A line of text in so many archives that no clamd comes to it. With AlertExceedsMax, it says so. */
 export function nestedMail(): Probe {
-  const id = newId()
-  let content = Buffer.from(id)
+  let content = Buffer.from(newId())
   for (let level = 0; level < nestedLevels; level++) content = gzipSync(content, { level: 0 })
+  return attachmentMail('nested.gz', content)
+}
+
+/** A mail with one attachment. */
+export function attachmentMail(name: string, content: Buffer): Probe {
+  const id = newId()
   const boundary = `multipart/mixed; boundary="${id}"`
   return new Probe([
-    lines(...headers(id, boundary), '', `--${id}`, ...attachment('nested.gz', content), `--${id}--`, ''),
+    lines(...headers(id, boundary), '', `--${id}`, ...attachment(name, content), `--${id}--`, ''),
   ])
 }

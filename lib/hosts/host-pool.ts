@@ -8,7 +8,7 @@ import { WaitQueue, within } from '../base/wait-queue'
 import { type Address, addressText } from '../clamd/address'
 import type { Protocol } from '../clamd/protocol'
 import type { ClamdVersion } from '../clamd/version'
-import { type AddressFacts, apply, fits, inherited, type HostState, newHostState } from './host-state'
+import { type AddressFacts, apply, type HostState, inherited, limitOf, newHostState } from './host-state'
 import { type AddressOutcome, Lease, type LeaseListener, type Others } from './lease'
 import { HostResolver, type ResolverSettings } from './resolver'
 import type { System } from './system'
@@ -113,22 +113,20 @@ export class HostPool {
 
   /** Smallest size in bytes that some address is proven to scan and no more; Infinity where none has such a limit. */
   get minScannableBytes(): number {
-    return this.#list.reduce(
-      (least, { maxScannableBytes }) => Math.min(least, maxScannableBytes ?? Infinity),
-      Infinity,
-    )
+    const now = this.system.now()
+    return this.#list.reduce((least, host) => Math.min(least, limitOf(host, now)), Infinity)
   }
 
   /** The addresses that get no message of so many bytes. */
   passedOver(bytes: number): PassedOver {
     const untrusted = this.#list.filter(({ trust }) => trust === 'untrusted')
-    const tooSmall = this.#list.filter((host) => !untrusted.includes(host) && !fits(host, bytes))
+    const now = this.system.now()
     return {
       untrusted: untrusted.map(({ text }) => text),
-      tooSmall: tooSmall.map(({ text, maxScannableBytes }) => ({
-        text,
-        maxScannableBytes: maxScannableBytes ?? Infinity,
-      })),
+      tooSmall: this.#list
+        .filter((host) => !untrusted.includes(host))
+        .map((host) => ({ text: host.text, maxScannableBytes: limitOf(host, now) }))
+        .filter(({ maxScannableBytes }) => maxScannableBytes < bytes),
     }
   }
 
@@ -150,8 +148,9 @@ export class HostPool {
     let hasLookedAgain = false
     for (;;) {
       signal.throwIfAborted()
+      const now = this.system.now()
       const left = this.#list.filter(
-        (one) => !tried.has(one.text) && one.trust !== 'untrusted' && fits(one, bytes),
+        (one) => !tried.has(one.text) && one.trust !== 'untrusted' && bytes <= limitOf(one, now),
       )
       if (left.length === 0) {
         this.#resolver.resolveAfterFailure()
@@ -271,7 +270,7 @@ export class HostPool {
     this.#next = this.#list.indexOf(host) + 1
     // After its rest one scan finds out whether the address is back; the others go on without it meanwhile.
     if (host.failed) host.restsUntil = now + this.settings.restMs
-    return new Lease(host, now, others, this.#listener)
+    return new Lease(host, () => this.system.now(), others, this.#listener)
   }
 
   readonly #listener: LeaseListener = {

@@ -32,6 +32,23 @@ export interface SelfTestResult {
   readonly ms: number
 }
 
+/** Plain JSON, since it goes from one process of a cluster to the others. */
+export interface ArchiveLimit {
+  /** The test file was found behind so much; null: not looked for, or not to the end. */
+  readonly upTo: number | null
+  /** What became of more than that, at its worst. `unknown`: not tried, or there was no verdict. */
+  readonly beyond: 'silent' | 'reported' | 'unknown'
+}
+
+export interface ArchiveLimits {
+  /** Size of a member of a zip archive (MaxFileSize, MaxScanSize). */
+  readonly memberBytes: ArchiveLimit
+  /** Archives in one another (MaxRecursion). */
+  readonly depth: ArchiveLimit
+  /** Files in an archive (MaxFiles). */
+  readonly files: ArchiveLimit
+}
+
 /** What is found out about an address besides its answers to mail; a part left out stays as it is. */
 export interface AddressFacts {
   /** It has failed, here or in another process: it has to find the test file before it gets mail. */
@@ -41,6 +58,8 @@ export interface AddressFacts {
   readonly hasSessions?: boolean
   /** null: it could not be proven, for now. */
   readonly selfTest?: SelfTestResult | null
+  /** How far it looks into archives; null: that is not known. */
+  readonly archives?: ArchiveLimits | null
   /** It finds the test file, whatever else there is to be proven. */
   readonly isDetecting?: true
   /** By which the proof came about, where it is not what `auto` would take. */
@@ -79,8 +98,23 @@ export interface HostState {
   engine: ClamdVersion | null
   /** `awaited`: nobody has tried to prove it yet. */
   trust: 'awaited' | 'unproven' | 'proven' | 'untrusted'
+  /** Largest message that it was proven to scan; null where `trust` is `proven`: of any size. */
   maxScannableBytes: number | null
+  /** How often it had been doubted when that was found out. */
+  provenAt: number
+  limit: SizeLimit | null
+  archives: ArchiveLimits | null
 }
+
+/** An address was found not to scan larger messages. */
+export interface SizeLimit {
+  readonly bytes: number
+  /** By `World.now`: what one message has found is tried again. */
+  readonly untilMs: number
+}
+
+/** Milliseconds for which messages go elsewhere that are larger than what mail has found an address to scan. */
+const limitMs = 60_000
 
 /** Of which nothing is known yet. */
 export function newHostState(address: Address): HostState {
@@ -104,13 +138,24 @@ export function newHostState(address: Address): HostState {
     engine: null,
     trust: 'awaited',
     maxScannableBytes: null,
+    provenAt: -1,
+    limit: null,
+    archives: null,
   }
 }
 
 /** Takes in what somebody found out. */
 export function apply(
   host: HostState,
-  { hasFailedElsewhere, engine, hasSessions, selfTest, isDetecting, verifiedProtocol }: AddressFacts,
+  {
+    hasFailedElsewhere,
+    engine,
+    hasSessions,
+    selfTest,
+    archives,
+    isDetecting,
+    verifiedProtocol,
+  }: AddressFacts,
 ): void {
   if (hasFailedElsewhere) host.failureEpoch++
   if (engine !== undefined) {
@@ -122,8 +167,13 @@ export function apply(
     if (verifiedProtocol !== host.verifiedProtocol) host.protocol = verifiedProtocol
     host.verifiedProtocol = verifiedProtocol
   }
+  if (archives !== undefined) host.archives = archives
   if (selfTest) {
-    host.maxScannableBytes = selfTest.maxScannableBytes
+    const { maxScannableBytes, coversMaxSize } = selfTest
+    host.maxScannableBytes = maxScannableBytes
+    host.provenAt = host.failureEpoch
+    host.limit =
+      maxScannableBytes === null || coversMaxSize ? null : { bytes: maxScannableBytes, untilMs: Infinity }
     if (selfTest.findsTestFile) host.trust = 'proven'
     else markBlind(host)
   } else if (isDetecting && host.trust === 'untrusted') {
@@ -133,11 +183,27 @@ export function apply(
   }
 }
 
-/** It has found a test file, sent when it had been doubted so often. What was found since counts for more. */
-export function trust(host: HostState, failureEpoch: number): void {
+/**
+ * It has found a test file at the end of so many bytes, sent when it had been doubted so often. What was found since counts
+ * for more; what was proven before that doubt may have been another daemon's.
+ * @param bytes null: the size makes no difference
+ */
+export function trust(host: HostState, failureEpoch: number, bytes: number | null): void {
   if (host.trust === 'untrusted' && failureEpoch < host.failureEpoch) return
   host.trust = 'proven'
   host.verifiedEpoch = Math.max(host.verifiedEpoch, failureEpoch)
+  if (failureEpoch < host.provenAt) return
+  if (failureEpoch > host.provenAt) host.maxScannableBytes = bytes
+  else if (bytes !== null) host.maxScannableBytes = Math.max(host.maxScannableBytes ?? 0, bytes)
+  host.provenAt = failureEpoch
+  if (host.limit && bytes !== null && bytes > host.limit.bytes) host.limit = null
+}
+
+/** It finds the test file, but not at the end of so many bytes. */
+export function limit(host: HostState, bytes: number, nowMs: number): void {
+  const most = bytes - 1
+  host.limit = { bytes: most, untilMs: nowMs + limitMs }
+  host.maxScannableBytes = Math.min(host.maxScannableBytes ?? most, most)
 }
 
 /** It does not find the test file. Those that are under way were sent before that was known. */
@@ -146,9 +212,27 @@ export function markBlind(host: HostState): void {
   host.failureEpoch++
 }
 
-/** Whether it may be sent so many bytes. */
-export function fits({ maxScannableBytes }: HostState, bytes: number): boolean {
-  return maxScannableBytes === null || bytes <= maxScannableBytes
+/** Most bytes that it may be sent, as far as that has been found out; what is not proven yet is tried first. */
+export function limitOf({ limit }: HostState, nowMs: number): number {
+  return limit && nowMs < limit.untilMs ? limit.bytes : Infinity
+}
+
+/**
+ * What an OK of the address holds for: beyond that it may have passed over in silence what it has not looked into. null: it
+ * reports where it stops, or that is not known.
+ */
+export type SilentLimits = Readonly<Record<keyof ArchiveLimits, number | null>>
+
+/** null: nothing has been found out. */
+export function silentLimits({ archives }: HostState): SilentLimits | null {
+  const silent = ({ upTo, beyond }: ArchiveLimit) => (beyond === 'reported' ? null : upTo)
+  return (
+    archives && {
+      memberBytes: silent(archives.memberBytes),
+      depth: silent(archives.depth),
+      files: silent(archives.files),
+    }
+  )
 }
 
 /**
@@ -156,7 +240,18 @@ export function fits({ maxScannableBytes }: HostState, bytes: number): boolean {
  * test file once more.
  */
 export function inherited(host: HostState): HostState {
-  const { address, engine, hasSessions, trust, maxScannableBytes, protocol, verifiedProtocol } = host
-  const found = { engine, hasSessions, trust, maxScannableBytes, protocol, verifiedProtocol }
-  return { ...newHostState(address), ...found, failureEpoch: 1 }
+  const {
+    address,
+    engine,
+    hasSessions,
+    trust,
+    maxScannableBytes,
+    limit,
+    archives,
+    protocol,
+    verifiedProtocol,
+  } = host
+  const found = { engine, hasSessions, trust, maxScannableBytes, limit, archives, protocol, verifiedProtocol }
+  const provenAt = host.provenAt < host.failureEpoch ? 0 : 1
+  return { ...newHostState(address), ...found, failureEpoch: 1, provenAt }
 }

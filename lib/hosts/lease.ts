@@ -5,7 +5,16 @@
 import type { Address } from '../clamd/address'
 import type { Protocol } from '../clamd/protocol'
 import type { ClamdVersion } from '../clamd/version'
-import { markBlind, type HostState, trust } from './host-state'
+import type { Shown } from '../scan/attempt'
+import {
+  type HostState,
+  limit,
+  limitOf,
+  markBlind,
+  type SilentLimits,
+  silentLimits,
+  trust,
+} from './host-state'
 
 /** What a scan came to, as far as it says something about the address. */
 export type AddressOutcome = 'worked' | 'failed'
@@ -33,6 +42,9 @@ export interface LeaseListener {
  */
 export type Others = 'well' | 'doubtful' | 'none'
 
+/** Least bytes of a mail that is to prove a size: most messages are smaller. */
+const minTestBytes = 64 * 1024
+
 /** Ends with exactly one call of `done`. */
 export class Lease {
   readonly #host: HostState
@@ -44,15 +56,15 @@ export class Lease {
 
   constructor(
     host: HostState,
-    nowMs: number,
+    private readonly now: () => number,
     readonly others: Others,
     private readonly listener: LeaseListener,
   ) {
     this.#host = host
     this.#finishedBefore = host.finished
     this.#restsUntil = host.restsUntil
-    if (host.inFlight++ === 0) host.quietSince = nowMs
-    if (host.dialling++ === 0) host.diallingSince = nowMs
+    if (host.inFlight++ === 0) host.quietSince = now()
+    if (host.dialling++ === 0) host.diallingSince = now()
   }
 
   get address(): Address {
@@ -106,9 +118,38 @@ export class Lease {
     return this.#host.trust === 'proven' && this.#host.verifiedEpoch >= this.#host.failureEpoch
   }
 
+  /** It is vouched for, and proven to scan so many bytes. */
+  isProvenFor(bytes: number): boolean {
+    return this.isVerified && this.scans(bytes)
+  }
+
+  /** It was proven to scan so many bytes. */
+  scans(bytes: number): boolean {
+    const { maxScannableBytes } = this.#host
+    return maxScannableBytes === null || bytes <= maxScannableBytes
+  }
+
+  /**
+   * The size of a test file mail that is best sent to prove so many bytes: room for larger messages is proven with it, by
+   * powers of two, or half-way up to where it is known to stop.
+   */
+  testBytes(bytes: number, maxBytes: number): number {
+    const limitBytes = limitOf(this.#host, this.now())
+    const wanted =
+      limitBytes === Infinity
+        ? Math.max(minTestBytes, 2 ** Math.ceil(Math.log2(bytes)))
+        : Math.floor(((this.#host.maxScannableBytes ?? 0) + limitBytes) / 2)
+    return Math.max(bytes, Math.min(wanted, maxBytes))
+  }
+
   /** It does not find the test file, as far as is known. */
   get isUntrusted(): boolean {
     return this.#host.trust === 'untrusted'
+  }
+
+  /** How far an OK of the address holds for archives. */
+  get silentLimits(): SilentLimits | null {
+    return silentLimits(this.#host)
   }
 
   /** It has failed, and nothing is known since. */
@@ -117,12 +158,17 @@ export class Lease {
   }
 
   /**
-   * To be called with what it made of the test file. What is known of sizes stays.
+   * To be called with what it made of the test file.
    * @param doubts as they were before that was sent: those that came meanwhile may be about another daemon
    */
-  recordCheck(findsTestFile: boolean, failureEpoch: number): void {
-    if (findsTestFile) trust(this.#host, failureEpoch)
+  recordCheck({ findsTestFile, bytes }: Pick<Shown, 'findsTestFile' | 'bytes'>, failureEpoch: number): void {
+    if (findsTestFile) trust(this.#host, failureEpoch, bytes)
     else markBlind(this.#host)
+  }
+
+  /** To be called when it has missed the test file at the end of so many bytes, and finds it in fewer. */
+  limit(bytes: number): void {
+    limit(this.#host, bytes, this.now())
   }
 
   /** To be called when there is a connection. Until then other scans prefer other addresses. */

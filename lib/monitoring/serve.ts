@@ -12,9 +12,9 @@ import type { Plugin, Server } from '../haraka/types'
 import type { HostPool } from '../hosts/host-pool'
 import {
   alone,
-  type Merge,
   type Collect,
   Master,
+  type Merge,
   type SnapshotKind,
   type TakeSnapshot,
   Worker,
@@ -22,7 +22,7 @@ import {
 import { Quarantine } from './dashboard/quarantine-summary'
 import { deadWorkersPage } from './dashboard/view'
 import { Handler, type HandlerRequest } from './http-handler'
-import { type MetricsSnapshot, deadWorkersSnapshot } from './metrics'
+import { deadWorkersSnapshot, type MetricsSnapshot } from './metrics'
 import { loadProm, type PageSnapshot, Recorder, recordWith } from './recorder'
 
 /** What ends the plugin's part in this process. */
@@ -64,9 +64,9 @@ export function serve(plugin: Plugin, { cluster, http }: Server, running: () => 
   })
 }
 
-/** For init_master of a cluster: the workers find each other through here. */
+/** For the master of a cluster, the first time that it is called: the workers find each other through here. */
 export function connectWorkers(plugin: Plugin, { cluster, http }: Server): void {
-  if (!cluster?.isMaster || !http?.cfg?.listen) return
+  if (!cluster?.isMaster || !http?.cfg?.listen || ends.has(plugin)) return
   const workers = new ToWorkers(topicOf(plugin), failedIn(plugin))
   const master = new Master(workers, mergerFor)
   const stop = workers.listen(

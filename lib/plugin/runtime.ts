@@ -20,7 +20,7 @@ import {
 import { fileNames } from '../config/schema'
 import { parseSettings, type Settings } from '../config/settings'
 import { isListed, quarantineName } from '../haraka/environment'
-import type { Plugin } from '../haraka/types'
+import type { Plugin, Server } from '../haraka/types'
 import { followMaster, serveWorkers } from '../health/cluster-sync'
 import { HealthMonitor, selfTestPatienceMs } from '../health/monitor'
 import { eicarCheckWith } from '../health/self-test'
@@ -109,11 +109,12 @@ function mustNotVanish(before: SettingsFile, now: SettingsFile): void {
 /** What is known of the addresses survives a reload that does not concern them. */
 function buildRuntime(plugin: Plugin, settings: Settings, old: Runtime | undefined): Runtime {
   if (old && topicOf(plugin, old.settings) === topicOf(plugin, settings)) return { ...old, settings }
-  const hasSelfTest = settings.startup.maxPings > 0 && settings.health.selfTest !== 'off'
+  const selfTest = settings.startup.maxPings > 0 ? settings.health.selfTest : 'off'
   const hosts: HostPool = new HostPool(
     settings.hosts,
     system((text) => plugin.logwarn(text)),
-    hasSelfTest ? selfTestPatienceMs : 0,
+    // What has come to nothing by then, the message has time to find out itself.
+    selfTest === 'off' ? 0 : Math.min(selfTestPatienceMs, settings.scan.scanMs / 4),
     (address, news) => {
       const runtime = runtimes.get(plugin)
       // A message that began before a reload may still use what is no longer in force.
@@ -125,7 +126,7 @@ function buildRuntime(plugin: Plugin, settings: Settings, old: Runtime | undefin
     settings.scan,
     hosts,
     connect,
-    hasSelfTest ? eicarCheckWith(settings.scan, connect) : null,
+    selfTest === 'off' ? null : eicarCheckWith(settings.scan, selfTest, connect),
   )
   if (old && provesAlike(old.settings, settings)) hosts.inherit(old.hosts)
   old?.hosts.stopWaitingForChecks()
@@ -145,10 +146,22 @@ function topicOf({ name }: Plugin, { hosts, scan, startup, health }: Settings): 
 }
 
 /**
+ * At Haraka's start, the first time that it is called. Hooks are the usual way to hear of that, but a plugin before us may
+ * keep them from us: one that answers with OK, or never.
+ * @returns null when that was before
+ */
+export function begin(plugin: Plugin, { cluster }: Server): Role | null {
+  if (roles.has(plugin)) return null
+  const role = cluster ? (cluster.isMaster ? 'master' : 'worker') : 'alone'
+  startHealthCheck(plugin, role)
+  return role
+}
+
+/**
  * Begins, in the background, the check of every address and the watch over them. In a cluster each worker checks what
  * it can reach; the watch, with the self test, is the master's, who tells the workers.
  */
-export function startHealthCheck(plugin: Plugin, role: Role): void {
+function startHealthCheck(plugin: Plugin, role: Role): void {
   roles.set(plugin, role)
   const runtime = runtimeOf(plugin)
   const { startup, scan, health, debug } = runtime.settings

@@ -3,32 +3,39 @@
  * session or on a connection of its own. Whose turn it is, and what follows from the answer, is scanner.ts.
  */
 
-import type { CancelSignal } from '../base/cancellation'
+import { type CancelSignal, Deadline } from '../base/cancellation'
 import type { Address } from '../clamd/address'
 import { ping } from '../clamd/capabilities'
 import type { Connect } from '../clamd/connection'
 import { dialogue } from '../clamd/dialogue'
-import { ClamdError, NoReply, isLocalShortage, SessionEnded, type Step } from '../clamd/errors'
+import { ClamdError, isLocalShortage, NoReply, SessionEnded, type Step } from '../clamd/errors'
 import { noFreePort, type Protocol, type Reply } from '../clamd/protocol'
 import type { SessionPool } from '../clamd/session-pool'
 import type { Lease, LeaseOutcome } from '../hosts/lease'
-import type { ScanSettings } from './scan-state'
-import { startAttempt, type ScanState, TimedOut } from './scan-state'
+import { type ScanSettings, type ScanState, startAttempt, TimedOut } from './scan-state'
+import { SharedTests } from './shared-tests'
+
+/** What came of a test file. */
+export interface Shown {
+  readonly findsTestFile: boolean
+  /** At the end of so many bytes, our Received line included; null: sizes are not to be proven. */
+  readonly bytes: number | null
+  /** What was said in place of that it was found. */
+  readonly missed: string | null
+  readonly protocol: Protocol
+}
 
 /**
- * Sends an address the EICAR test file, over the protocol it was last seen to speak. Rejects with a ClamdError.
- * @returns whether it was found, what was said in place of that, and by which protocol
+ * Sends an address the EICAR test file at the end of a mail of so many bytes, or of the least that one has, over the
+ * protocol it was last seen to speak. Rejects with a ClamdError.
  */
 export type EicarCheck = (
   address: Address,
   protocol: Protocol | null,
+  bytes: number,
   limitMs: number,
   signal: CancelSignal,
-) => Promise<{
-  readonly findsTestFile: boolean
-  readonly missed: string | null
-  readonly protocol: Protocol
-}>
+) => Promise<Shown>
 
 /** What one address came to; what went wrong there is a reply of the kind `error`. */
 export interface AttemptResult {
@@ -48,6 +55,8 @@ export interface AttemptResult {
 const maxTestFiles = 2
 
 export class Attempt {
+  readonly #tests = new SharedTests<Shown>()
+
   constructor(
     private readonly settings: ScanSettings,
     private readonly connect: Connect,
@@ -80,17 +89,22 @@ export class Attempt {
 
   /**
    * An address that has failed, or that nobody has tried yet, has to find the test file before it gets mail: what is
-   * there now may have no signatures and say OK to everything. Without a self test one that has failed has to answer PING.
-   * Where there are others, one that hangs costs the message no more than a part of its budget.
+   * there now may have no signatures and say OK to everything. For a message larger than any that was proven it has to find
+   * it behind as much. Without a self test one that has failed has to answer PING. Where there are others, one that hangs
+   * costs the message no more than a part of its budget.
    * @returns null when it did
    */
   async #checkHost(state: ScanState, lease: Lease): Promise<AttemptResult | null> {
     const { eicarCheck } = this
     // Where there is no other, the message itself is the best question.
-    if (eicarCheck ? lease.isVerified : lease.others === 'none' || !lease.hasFailed) return null
+    if (eicarCheck ? lease.isProvenFor(state.size) : lease.others === 'none' || !lease.hasFailed) return null
     const what = eicarCheck ? 'test file' : 'PING'
     try {
-      if (eicarCheck) return await this.#sendTestFile(state, lease, eicarCheck)
+      if (eicarCheck)
+        return (
+          (await this.#sendTestFile(state, lease, eicarCheck)) ??
+          (await this.#proveSize(state, lease, eicarCheck))
+        )
       const { connectMs } = this.settings
       state.log.trace(`${lease.text}: PING`)
       await ping(lease.address, { connect: this.connect, connectMs, signal: state.signal })
@@ -107,18 +121,59 @@ export class Attempt {
     const { connectMs, scanMs } = this.settings
     const limitMs = { well: connectMs, doubtful: Math.max(connectMs, scanMs / 2), none: scanMs }[lease.others]
     for (let tries = 0; tries < maxTestFiles && !lease.isVerified; tries++) {
-      const { failureEpoch } = lease
-      const shown = await eicarCheck(lease.address, lease.protocol, limitMs, state.signal)
-      const { findsTestFile, missed, protocol } = shown
-      lease.recordCheck(findsTestFile, failureEpoch)
-      const found = findsTestFile ? 'found' : `not found: ${missed ?? ''}`
-      state.log.trace(`${lease.text}: test file ${found}`)
+      const { findsTestFile, missed } = await this.#test(state, lease, eicarCheck, 0, limitMs)
       if (!findsTestFile)
         return notVerified(state, 'replied', 'reply', `test file: not found, ${missed ?? ''}`)
-      state.verifiedProtocol = protocol
     }
-    // Somebody else was shown otherwise while the last one was under way.
-    return lease.isUntrusted ? notVerified(state, 'replied', 'reply', 'test file: not found meanwhile') : null
+    return foundBlindMeanwhile(state, lease)
+  }
+
+  /** @returns null when it was found at the end of as many bytes as the message has */
+  async #proveSize(state: ScanState, lease: Lease, eicarCheck: EicarCheck): Promise<AttemptResult | null> {
+    const { connectMs, scanMs, maxBytes } = this.settings
+    const { size } = state
+    if (lease.scans(size)) return null
+    // It takes as long as such a message would.
+    const limitMs = lease.others === 'none' ? scanMs : Math.max(connectMs, scanMs / 2)
+    let missed: string | null = null
+    for (const bytes of new Set([lease.testBytes(size, maxBytes), size])) {
+      const shown = await this.#test(state, lease, eicarCheck, bytes, limitMs)
+      if (shown.findsTestFile) return foundBlindMeanwhile(state, lease)
+      missed = shown.missed
+    }
+    const text = `test file: not found at the end of ${size} bytes, ${missed ?? ''}`
+    state.step = 'reply'
+    return { end: 'replied', reply: { kind: 'limit', text }, step: 'reply', bytes: 0 }
+  }
+
+  /** One test file, which is under way once for all messages that want the same one. @param bytes 0: the least */
+  async #test(
+    state: ScanState,
+    lease: Lease,
+    eicarCheck: EicarCheck,
+    bytes: number,
+    limitMs: number,
+  ): Promise<Shown> {
+    const { address, text, protocol, failureEpoch } = lease
+    const limit = new Deadline(
+      state.signal,
+      limitMs,
+      () => new ClamdError('reply', `no verdict within ${limitMs} ms`),
+    )
+    try {
+      const shown = await this.#tests.run(`${text} ${bytes} ${failureEpoch}`, limit, async (signal) => {
+        const { findsTestFile, ...more } = await eicarCheck(address, protocol, bytes, limitMs, signal)
+        if (findsTestFile || bytes === 0) lease.recordCheck({ findsTestFile, ...more }, failureEpoch)
+        else lease.limit(bytes)
+        return { findsTestFile, ...more }
+      })
+      const found = shown.findsTestFile ? 'found' : `not found: ${shown.missed ?? ''}`
+      state.log.trace(`${text}: test file${bytes === 0 ? '' : ` at the end of ${bytes} bytes`} ${found}`)
+      if (shown.findsTestFile) state.verifiedProtocol = shown.protocol
+      return shown
+    } finally {
+      limit.end()
+    }
   }
 
   /** What it has just done, it would not have done before: there may be another daemon by now. */
@@ -229,6 +284,11 @@ export class Attempt {
     if (hasVerdict(attempt)) lease.giveUpSessions()
     return attempt
   }
+}
+
+/** Somebody else was shown otherwise while the last test file was under way. */
+function foundBlindMeanwhile(state: ScanState, lease: Lease): AttemptResult | null {
+  return lease.isUntrusted ? notVerified(state, 'replied', 'reply', 'test file: not found meanwhile') : null
 }
 
 function notVerified(state: ScanState, end: AttemptResult['end'], step: Step, text: string): AttemptResult {

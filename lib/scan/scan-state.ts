@@ -27,6 +27,8 @@ export interface ScanLog {
 
 export interface ScanState {
   message: MessageSource
+  /** Bytes of the message as it is to be sent, our Received line included. */
+  size: number
   readonly signal: CancelSignal
   readonly log: ScanLog
   readonly started: number
@@ -39,6 +41,7 @@ export interface ScanState {
   /** By which it has found the test file for this message; null: it was not sent. */
   verifiedProtocol: Protocol | null
   step: Step | null
+  /** Sent. */
   bytes: number
 }
 

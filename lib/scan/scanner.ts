@@ -8,14 +8,14 @@ import type { MessageSource } from '../base/message-source'
 import { pause } from '../base/wait-queue'
 import type { Connect } from '../clamd/connection'
 import { ClamdError, TooLarge } from '../clamd/errors'
-import { receivedLine, isLimitName } from '../clamd/protocol'
+import { isLimitName, receivedLine } from '../clamd/protocol'
 import { SessionPool } from '../clamd/session-pool'
 import type { HostPool } from '../hosts/host-pool'
 import type { Lease } from '../hosts/lease'
 import type { Reason, Verdict } from '../policy/verdict'
-import { Attempt, isOutOfPorts, textOf, type EicarCheck } from './attempt'
+import { Attempt, type EicarCheck, isOutOfPorts, textOf } from './attempt'
 import type { ScanSettings } from './scan-state'
-import { type ScanState, type ScanLog, TimedOut, attemptLabel } from './scan-state'
+import { attemptLabel, type ScanLog, type ScanState, TimedOut } from './scan-state'
 
 /** Milliseconds after which clamds are asked once more that had no port for the message; then twice that, and so on. */
 const portBackoffMs = 50
@@ -52,6 +52,7 @@ export class Scanner {
     )
     const state: ScanState = {
       message,
+      size: 0,
       signal: budget,
       log,
       started: performance.now(),
@@ -66,9 +67,9 @@ export class Scanner {
     }
     try {
       for (;;) {
-        const bytes = await this.#bytesOf(state)
-        if (bytes > maxBytes) throw new TooLarge(bytes)
-        const verdict = await this.#tryAddresses(state, bytes)
+        state.size = await this.#bytesOf(state)
+        if (state.size > maxBytes) throw new TooLarge(state.size)
+        const verdict = await this.#tryAddresses(state)
         const other = verdict.outcome === 'clean' ? state.message.alternative?.() : null
         if (!other) return verdict
         state.message.close()
@@ -84,14 +85,14 @@ export class Scanner {
   }
 
   /** Each address once, until one has a verdict; those without a port for as long as a connection may take. */
-  async #tryAddresses(state: ScanState, size: number): Promise<Verdict> {
+  async #tryAddresses(state: ScanState): Promise<Verdict> {
     const tried = new Set<string>()
     const shortOfPorts = new Set<string>()
     let portsDueAt = Infinity
     let pauseMs = portBackoffMs
     let limits = 0
     for (;;) {
-      const lease = await this.#takeLease(state, tried, size)
+      const lease = await this.#takeLease(state, tried)
       if (!lease) {
         if (shortOfPorts.size === 0) break
         for (const text of shortOfPorts) tried.delete(text)
@@ -121,11 +122,12 @@ export class Scanner {
         if (performance.now() < portsDueAt) shortOfPorts.add(lease.text)
       }
     }
-    return this.#nobodyLeft(state, size, limits === tried.size)
+    return this.#nobodyLeft(state, limits === tried.size)
   }
 
   /** @param areTooSmall every address that was asked has said that it is */
-  #nobodyLeft(state: ScanState, size: number, areTooSmall: boolean): Verdict {
+  #nobodyLeft(state: ScanState, areTooSmall: boolean): Verdict {
+    const { size } = state
     const { untrusted, tooSmall } = this.hosts.passedOver(size)
     const why = [
       ...state.failures,
@@ -145,10 +147,10 @@ export class Scanner {
   }
 
   /** A scan that begins when its time is nearly up would be given up at once, and clamd would do it all the same. */
-  async #takeLease(state: ScanState, tried: ReadonlySet<string>, size: number): Promise<Lease | null> {
+  async #takeLease(state: ScanState, tried: ReadonlySet<string>): Promise<Lease | null> {
     const began = performance.now()
     state.isWaiting = true
-    const lease = await this.hosts.take(tried, state.signal, size)
+    const lease = await this.hosts.take(tried, state.signal, state.size)
     const waitedMs = performance.now() - began
     if (lease && waitedMs > this.settings.scanMs * maxWaitShare) {
       lease.done('neither')

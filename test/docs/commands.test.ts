@@ -120,7 +120,7 @@ test('the line for monitoring', () => {
       [of('warning'), of('failure')],
     ].map((all) => [exitCode(all), summary(all)]),
     [
-      [0, 'CLAMAV-STREAM OK: every message is scanned'],
+      [0, 'CLAMAV-STREAM OK: every message is scanned, within the limits of clamd'],
       [1, 'CLAMAV-STREAM WARNING: x: a warning'],
       [2, 'CLAMAV-STREAM CRITICAL: x: a failure; x: a warning'],
     ],

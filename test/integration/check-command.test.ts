@@ -26,7 +26,7 @@ let count = 0
 
 before(async () => {
   if (!findClamd()) return
-  clamd = await startClamd({ config: { MaxFileSize: '40M', MaxScanSize: '80M', StreamMaxLength: '40M' } })
+  clamd = await startClamd({ config: { StreamMaxLength: '40M', AlertExceedsMax: 'yes' } })
   host = `127.0.0.1:${clamd.port}`
 })
 after(async () => {
@@ -56,8 +56,24 @@ test('all is well', async (t) => {
   assert.match(ran.text, /^ok .* finds the EICAR test file, also at the end of 25MB \(max_size\)$/m)
   assert.match(ran.text, /^ok +size +Haraka takes up to 25MB, max_size is 25MB$/m)
   assert.match(ran.text, /^ok +quarantine +no rule keeps messages$/m)
-  assert.match(ran.text, /\n\nCLAMAV-STREAM OK: every message is scanned\n$/)
+  assert.match(ran.text, /\n\nCLAMAV-STREAM OK: every message is scanned, within the limits of clamd\n$/)
   assert.equal(ran.code, 0)
+})
+
+test('limits that clamd passes over in silence are a warning that names the lines of clamd.conf', async (t) => {
+  if (!clamdOrSkip(t)) return
+  const silent = await startClamd({ config: { MaxFileSize: '25M', MaxScanSize: '100M' } })
+  t.after(() => silent.stop())
+  const directory = site({ 'clamav-stream.ini': `host=127.0.0.1:${silent.port}\nmax_size=10M\n` })
+  const ran = await check(directory)
+  assert.match(
+    ran.text,
+    /^WARN .* says OK where it stops at a limit of its own: files larger than 20MB in an archive, more than 15 archives in one another, more than 9900 files in an archive\n.*-> set AlertExceedsMax yes .*, and MaxFileSize 41943040 or more and MaxScanSize 125829120 or more, in clamd\.conf$/m,
+  )
+  assert.equal(ran.code, 1)
+  const nagios = await check(directory, '--quick', '--nagios')
+  assert.match(nagios.text, /^CLAMAV-STREAM WARNING: .*: archives in archives; size: /)
+  assert.equal(nagios.code, 1)
 })
 
 test('one dead address is a warning, none alive a failure', async (t) => {
@@ -416,7 +432,7 @@ test('what the settings let by is noted, and changes no code', async (t) => {
   t.after(() => fake.stop())
   const ini = `host=${addressText(fake.address)}\nmax_signature_age=0\n`
   const all = await check(site({ 'clamav-stream.ini': ini }), '--quick')
-  assert.match(all.text, /CLAMAV-STREAM OK: every message is scanned\n$/)
+  assert.match(all.text, /CLAMAV-STREAM OK: every message is scanned, within the limits of clamd\n$/)
   const lenient = `${ini}self_test=off\n[check]\nprivate_ip=false\n[unscanned]\nerror=accept\n[infected]\naction=tag\n[attachments]\ndeny=*.exe\naction=tag\n`
   const ran = await check(
     site({ 'clamav-stream.ini': lenient, 'clamav-stream.exempt': 'network 10.0.0.0/8\nuser jane\n' }),
@@ -466,11 +482,15 @@ test('every action that delivers or loses what is infected is noted, the shipped
   assert.doesNotMatch(rules, /Win\.\*/)
   const attachments = `${ini}[attachments]\ndeny=*.exe\naction=discard\nunreadable=defer\n`
   await told({ 'clamav-stream.ini': attachments }, /^note +let by +\[attachments\] action=discard$/m, noted)
-  const all = await told({}, shipped, /CLAMAV-STREAM OK: every message is scanned\n$/)
+  const all = await told(
+    {},
+    shipped,
+    /CLAMAV-STREAM OK: every message is scanned, within the limits of clamd\n$/,
+  )
   assert.doesNotMatch(all, /let by/)
   const own = await told(
     { 'clamav-stream.signatures': 'Heuristics.Phishing.* reject\n' },
-    /OK: every message is scanned\n$/,
+    /OK: every message is scanned, within the limits of clamd\n$/,
   )
   assert.doesNotMatch(own, /Heuristics/)
 })

@@ -11,9 +11,11 @@ import { ClamdError, errorText } from '../../clamd/errors'
 import { type Protocol, protocolOf } from '../../clamd/protocol'
 import { ageMs, ageText, type ClamdVersion, parseVersion, staleSignatures } from '../../clamd/version'
 import type { Settings } from '../../config/settings'
-import { type Kind, warnings, detectionOf } from '../../health/diagnosis'
+import { findArchiveLimits } from '../../health/archive-limits'
+import { archivesOf, detectionOf, type Diagnosis, type Kind, warnings } from '../../health/diagnosis'
 import { selfTestAsMail } from '../../health/self-test'
 import { HostPool } from '../../hosts/host-pool'
+import type { ArchiveLimits } from '../../hosts/host-state'
 import type { SelfTestResult } from '../../hosts/host-state'
 import { system } from '../../hosts/system'
 import type { AsHaraka } from './as-haraka'
@@ -37,8 +39,10 @@ export interface Examined {
   readonly maxScannableBytes: number | null
   /** What came of a harmless mail in place of OK; null: it was OK, or was not sent. */
   readonly alarm: string | null
-  /** AlertExceedsMax is set. */
+  /** AlertExceedsMax is set: clamd says where it stops, with archives in archives at least. */
   readonly reportsLimits: boolean | null
+  /** How far it looks into archives; null: not looked for. */
+  readonly archives: ArchiveLimits | null
   readonly error: string | null
 }
 
@@ -48,7 +52,7 @@ interface Look {
   readonly selfTest: SelfTestResult | null
 }
 
-/** @param isQuick leave out the search for the largest size, which sends some times max_size */
+/** @param isQuick leave out the search for the largest size, which sends some times max_size, and for limits of archives */
 export async function examineAll(
   settings: Settings,
   isQuick: boolean,
@@ -96,6 +100,7 @@ async function evaluate(
     maxScannableBytes: null,
     alarm: null,
     reportsLimits: null,
+    archives: null,
     error: null,
   }
   let known = nothing
@@ -118,8 +123,13 @@ async function evaluate(
     const depth = isQuick ? 'eicar' : 'full'
     const proven = await selfTestAsMail(address, { ...scan, depth }, protocolOf(offer), connect, signal)
     const { selfTest, protocol, streamFailure } = proven
+    const archives =
+      !isQuick && selfTest.findsTestFile
+        ? await findArchiveLimits(address, { ...scan, protocol }, connect, signal)
+        : null
     const examined: Examined = {
       ...known,
+      archives,
       protocol,
       dataPort: protocol === 'stream' ? true : streamFailure?.step === 'data connect' ? false : null,
       streamFailure: offer.commands?.includes('STREAM') && streamFailure ? errorText(streamFailure) : null,
@@ -158,14 +168,12 @@ function findingsOf({ examined, selfTest }: Look, settings: Settings, isLost: bo
   const old = staleSignatures(engine, Date.now(), settings.health.maxSignatureAgeMs)
   return [
     { level: 'ok', about, text: facts },
-    ...(selfTest ? [detectionOf(selfTest, settings.scan.maxBytes), ...warnings(selfTest)] : []).map(
-      (one) => ({
-        level: levels[one.kind] ?? bad,
-        about,
-        text: one.text,
-        ...(one.remedy !== null && { remedy: one.remedy }),
-      }),
-    ),
+    ...(selfTest ? judged(selfTest, examined.archives, settings.scan.maxBytes) : []).map((one) => ({
+      level: levels[one.kind] ?? bad,
+      about,
+      text: one.text,
+      ...(one.remedy !== null && { remedy: one.remedy }),
+    })),
     ...(old === null
       ? []
       : [
@@ -180,6 +188,14 @@ function findingsOf({ examined, selfTest }: Look, settings: Settings, isLost: bo
   ]
 }
 
+function judged(
+  selfTest: SelfTestResult,
+  archives: ArchiveLimits | null,
+  maxBytes: number,
+): readonly Diagnosis[] {
+  return [detectionOf(selfTest, maxBytes), ...warnings(selfTest), ...archivesOf(selfTest, archives, maxBytes)]
+}
+
 /** null: as bad as it is where no other address works either, or one does. */
 const levels: Record<Kind, Level | null> = {
   blind: null,
@@ -188,7 +204,8 @@ const levels: Record<Kind, Level | null> = {
   partly: 'warning',
   alarmed: null,
   mute: null,
-  silent: 'note',
+  silent: 'warning',
+  opened: 'ok',
 }
 
 function factsOf({ engine, signatureAgeHours: age, connectMs, protocols, protocol }: Examined): string {

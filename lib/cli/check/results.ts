@@ -34,7 +34,7 @@ export function summary(findings: readonly Finding[]): string {
     ? 'nothing is wrong, and what is let by is noted'
     : isAnyUnknown
       ? 'nothing is wrong with what could be looked into'
-      : 'every message is scanned'
+      : 'every message is scanned, within the limits of clamd'
   const words = wrong.length > 0 ? wrong.join('; ') : fine
   return escaped(`CLAMAV-STREAM ${state}: ${words}`)
 }

@@ -198,8 +198,18 @@ export class FakeClamd extends Observations implements Daemon {
   }
 }
 
+/** Archives of the self test, to which a clamd with AlertExceedsMax and high limits has something to say. */
+const archives: Record<string, string> = {
+  'nested.gz': 'Heuristics.Limits.Exceeded.MaxRecursion',
+  'nested.zip': 'Heuristics.Limits.Exceeded.MaxRecursion',
+  'files.zip': 'Heuristics.Limits.Exceeded.MaxFiles',
+  'large.zip': 'Eicar-Test-Signature',
+}
+
 /** Finds the EICAR string as it is and, in an attachment, in base64. */
 function judgeByItself(message: Buffer): Promise<string> {
+  const [, archive] = Object.entries(archives).find(([name]) => message.includes(`name="${name}"`)) ?? []
+  if (archive !== undefined) return Promise.resolve(`stream: ${archive} FOUND`)
   const encoded = Buffer.from(eicar()).toString('base64')
   const isFound =
     message.includes(eicar()) ||

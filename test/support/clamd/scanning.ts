@@ -6,7 +6,7 @@ import type { MessageSource, Sink } from '../../../lib/base/message-source'
 import type { Host } from '../../../lib/clamd/address'
 import type { Connect } from '../../../lib/clamd/connection'
 import { ClamdError } from '../../../lib/clamd/errors'
-import { SessionPool, type SessionTimes, defaultSessionTimes } from '../../../lib/clamd/session-pool'
+import { defaultSessionTimes, SessionPool, type SessionTimes } from '../../../lib/clamd/session-pool'
 import { eicarCheckWith } from '../../../lib/health/self-test'
 import { HostPool, type HostSettings } from '../../../lib/hosts/host-pool'
 import type { System } from '../../../lib/hosts/system'
@@ -139,7 +139,7 @@ export class Scanning {
     for (const host of sessions ? hosts : []) {
       if (!('name' in host)) this.hosts.learn(host, { hasSessions: true })
     }
-    const eicarCheck = selfTest ? eicarCheckWith(settings, this.connect) : null
+    const eicarCheck = selfTest ? eicarCheckWith(settings, 'full', this.connect) : null
     const kept = new SessionPool({ ...defaultSessionTimes, ...sessionTimes })
     this.scanner = new Scanner(settings, this.hosts, this.connect, eicarCheck, kept)
   }

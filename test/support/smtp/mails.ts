@@ -122,6 +122,12 @@ export function big(bytes: number): Buffer {
   return withAttachments({ name: 'random.bin', content: randomBytes(Math.ceil((bytes * 76 * 3) / (78 * 4))) })
 }
 
+/** EICAR's test file as the last attachment, behind one of at least `bytes` bytes. */
+export function eicarBehind(bytes: number): Buffer {
+  const padding = randomBytes(Math.ceil((bytes * 76 * 3) / (78 * 4)))
+  return withAttachments({ name: 'random.bin', content: padding }, { name: 'test.txt', content: eicar() })
+}
+
 /** Every spelling of a forged verdict, one header (with its continuation lines) each. */
 export const forgedSpellings: readonly string[] = [
   'X-MessageIsInfected: false',

@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ClamdError } from '../../../lib/clamd/errors'
-import { warnings, detectionOf } from '../../../lib/health/diagnosis'
-import { logLinesFor } from '../../../lib/health/log-lines'
+import { archivesOf, detectionOf, warnings } from '../../../lib/health/diagnosis'
+import { aboutArchives, logLinesFor } from '../../../lib/health/log-lines'
+import type { ArchiveLimit } from '../../../lib/hosts/host-state'
+import type { ArchiveLimits } from '../../../lib/hosts/host-state'
 import type { SelfTestResult } from '../../../lib/hosts/host-state'
 
 const maxBytes = 25 * 1024 * 1024
@@ -34,7 +36,7 @@ test('what each proof comes to', () => {
     [{ ...well, maxScannableBytes: null, coversMaxSize: false }, ['finds']],
     [blind, ['blind']],
     [partly, ['partly']],
-    [odd, ['whole', 'alarmed', 'silent']],
+    [odd, ['whole', 'alarmed']],
     [mute, ['whole', 'mute']],
     [{ ...well, reportsLimits: null }, ['whole']],
   ] as const)
@@ -66,7 +68,11 @@ test('the log lines that docs/guide/runbook.md looks for', () => {
   assert.match(lines(partly).join(), /^warn scans messages of up to 1000000 bytes .* max_size is 25MB/)
   assert.match(lines(partly).join(), /MaxFileSize .*26214400 .*MaxScanSize .*52428800 .*lower max_size/)
   assert.match(lines(odd)[1] ?? '', /^error finds something in a harmless mail: All FOUND\. /)
-  assert.match(lines(odd)[2] ?? '', /^warn says OK where it stops at a limit .*AlertExceedsMax yes/)
+  const [silence] = aboutArchives(odd, null, maxBytes)
+  assert.match(
+    `${silence?.level} ${silence?.text}`,
+    /^warn says OK where it stops at a limit .*AlertExceedsMax yes/,
+  )
   assert.match(lines(mute)[1] ?? '', /^error comes to no verdict on a harmless mail: reply: time-out\. /)
 })
 
@@ -76,7 +82,7 @@ test('what is as before is no news', () => {
   for (const selfTest of [well, blind, partly, odd, mute])
     assert.equal(told(selfTest, { ...selfTest, ms: 1 }), 0)
   assert.equal(told({ ...partly, maxScannableBytes: 999_999 }, partly), 1)
-  assert.equal(told(odd, well), 2)
+  assert.equal(told(odd, well), 1)
   assert.equal(told(well, odd), 0)
   const failure = new ClamdError('port', 'none is free')
   assert.match(
@@ -84,4 +90,29 @@ test('what is as before is no news', () => {
     /^gets mail by INSTREAM, STREAM came /,
   )
   assert.deepEqual(logLinesFor(well, failure, well, maxBytes), [])
+})
+
+test('what is said of limits of archives', () => {
+  const reported: ArchiveLimit = { upTo: null, beyond: 'reported' }
+  const silentAt = (upTo: number): ArchiveLimit => ({ upTo, beyond: 'silent' })
+  const told = (limits: Partial<ArchiveLimits>, reportsLimits: boolean | null = null) =>
+    archivesOf(
+      { ...well, reportsLimits },
+      { memberBytes: reported, depth: reported, files: reported, ...limits },
+      maxBytes,
+    ).map(({ kind, text, remedy }) => `${kind} ${text}${remedy === null ? '' : `. ${remedy}`}`)
+  assert.deepEqual(told({}), [])
+  assert.deepEqual(told({ memberBytes: { upTo: 100 * 1024 * 1024, beyond: 'unknown' } }), [
+    'opened looks into archives: files of up to 100MB in them are scanned',
+  ])
+  assert.match(
+    told({ memberBytes: silentAt(25 * 1024 * 1024) })[1] ?? '',
+    /^silent .*: files larger than 25MB in an archive\. set MaxFileSize 104857600 or more and MaxScanSize 314572800 or more, in clamd\.conf$/,
+  )
+  assert.match(
+    told({ depth: silentAt(15), files: silentAt(9900) }).join(),
+    /: more than 15 archives in one another, more than 9900 files in an archive\. set AlertExceedsMax yes \(from 0\.101 on\), in clamd\.conf$/,
+  )
+  assert.equal(told({ depth: { upTo: null, beyond: 'unknown' } }, false).length, 1)
+  assert.deepEqual(archivesOf(blind, null, maxBytes), [])
 })

@@ -439,6 +439,8 @@ function proofOf(maxScannableBytes: number | null, findsTestFile = true): SelfTe
   }
 }
 const [first, second, third] = three as [Address, Address, Address]
+const found = { findsTestFile: true, bytes: 1000 }
+const missed = { findsTestFile: false, bytes: 1000 }
 
 test('an untrusted address gets no mail, not even when it is the last; trusted again, it does', async () => {
   const { list, use } = setUp(three.slice(0, 2))
@@ -571,7 +573,7 @@ test('who asks is told of an address that fails, and of one that is back, once',
   await use()
   assert.deepEqual(system.news.slice(2), ['10.0.0.1 back'])
   const lease = await take()
-  lease.recordCheck(false, lease.failureEpoch)
+  lease.recordCheck(missed, lease.failureEpoch)
   lease.done('failed')
   assert.equal(system.news.at(-1), '10.0.0.1 untrusted')
 })
@@ -587,9 +589,9 @@ test('an address that failed is doubted until it finds the test file, whatever i
   assert.equal(after.isVerified, false, 'the scan that came to its end was that of the daemon before')
   const { failureEpoch } = after
   await use('failed')
-  after.recordCheck(true, failureEpoch)
+  after.recordCheck(found, failureEpoch)
   assert.equal(after.isVerified, false, 'it has failed since the test file was sent')
-  after.recordCheck(true, after.failureEpoch)
+  after.recordCheck(found, after.failureEpoch)
   assert.ok(after.isVerified)
   after.done('worked')
   list.learn(first, { hasFailedElsewhere: true })
@@ -603,14 +605,57 @@ test('a test file that was sent before an address was found blind does not make 
   const [early, later] = [await take(), await take()]
   const { failureEpoch } = early
   list.learn(first, { selfTest: { ...proofOf(null), findsTestFile: false } })
-  early.recordCheck(true, failureEpoch)
+  early.recordCheck(found, failureEpoch)
   assert.equal(list.states()[0]?.state, 'untrusted')
-  later.recordCheck(false, failureEpoch)
-  early.recordCheck(true, failureEpoch)
+  later.recordCheck(missed, failureEpoch)
+  early.recordCheck(found, failureEpoch)
   assert.equal(list.states()[0]?.state, 'untrusted')
   list.learn(first, { isDetecting: true })
   assert.equal(list.states()[0]?.state, 'up')
   assert.equal((await take()).isVerified, false)
+})
+
+test('a size counts as proven until there is a doubt, and then from the first test file on anew', async () => {
+  const { list, take } = setUp(three.slice(0, 1))
+  const M = 1024 * 1024
+  const lease = await take()
+  assert.deepEqual([lease.isProvenFor(1), lease.testBytes(1, 25 * M)], [false, 64 * 1024])
+  lease.recordCheck(found, lease.failureEpoch)
+  assert.deepEqual([lease.isProvenFor(1000), lease.isProvenFor(1001)], [true, false])
+  assert.deepEqual([lease.testBytes(3 * M, 25 * M), lease.testBytes(20 * M, 25 * M)], [4 * M, 25 * M])
+  lease.recordCheck({ findsTestFile: true, bytes: 4 * M }, lease.failureEpoch)
+  lease.recordCheck(found, lease.failureEpoch)
+  assert.ok(lease.isProvenFor(4 * M), 'a smaller one takes nothing away')
+  const { failureEpoch } = lease
+  list.learn(first, { hasFailedElsewhere: true })
+  assert.equal(lease.isProvenFor(1), false)
+  lease.recordCheck(found, lease.failureEpoch)
+  assert.deepEqual([lease.isProvenFor(1000), lease.isProvenFor(4 * M)], [true, false])
+  lease.recordCheck({ findsTestFile: true, bytes: 4 * M }, failureEpoch)
+  assert.equal(lease.isProvenFor(4 * M), false, 'that was the daemon before')
+  list.learn(first, { hasFailedElsewhere: true })
+  list.learn(first, { selfTest: proofOf(2 * M) })
+  lease.recordCheck(found, lease.failureEpoch)
+  assert.ok(lease.isProvenFor(2 * M), 'proven since that doubt')
+  lease.recordCheck({ findsTestFile: true, bytes: null }, lease.failureEpoch)
+  assert.ok(lease.isProvenFor(2 * M))
+})
+
+test('what one message finds an address not to scan, larger ones believe for a minute, and then try again', async () => {
+  const { list, take, system } = setUp(three.slice(0, 1))
+  const lease = await take()
+  lease.recordCheck(found, lease.failureEpoch)
+  lease.limit(5000)
+  assert.equal(lease.testBytes(2000, 9000), 2999, 'half-way between what is proven and what is not')
+  assert.equal(lease.testBytes(4500, 9000), 4500)
+  assert.equal(await list.take(new Set(), never, 5000), null)
+  assert.deepEqual(list.passedOver(5000).tooSmall, [{ text: '10.0.0.1:3310', maxScannableBytes: 4999 }])
+  assert.deepEqual([list.minScannableBytes, list.passedOver(4999).tooSmall], [4999, []])
+  system.time += 60_000
+  assert.ok(await list.take(new Set(), never, 5000))
+  lease.limit(5000)
+  lease.recordCheck({ findsTestFile: true, bytes: 8000 }, lease.failureEpoch)
+  assert.equal(list.minScannableBytes, Infinity)
 })
 
 test('who asks is told of a doubt', async () => {
