@@ -19,3 +19,16 @@ declare module 'haraka-constants' {
   }
   export default constants
 }
+
+declare module 'haraka-net-utils/lib/endpoint' {
+  /** Does not throw: what it cannot read is an Error. Nothing is checked but the form. */
+  export function endpoint(
+    address: string,
+    defaultPort: number,
+  ): { readonly host: string; readonly port: number } | { readonly path: string } | Error
+}
+
+declare module 'haraka-utils' {
+  /** Of the package in that directory; with the commit behind it where the directory is a clone. */
+  export function getVersion(directory: string): string
+}

@@ -15,8 +15,8 @@ export interface CancelSignal {
 }
 
 /**
- * Controller and signal in one. A message has two, and the platform's would cost it more than all its hooks: each one
- * is an event target whose prototype is exchanged, and the engine finds no fast way to such an object.
+ * Controller and signal in one. A message has two, and with the platform's the scan of a small one takes 10 to 45 % more
+ * CPU on Node 20, and 4 to 7 % more on Node 22 and 24: `node --import tsx bench/cancellation.ts`.
  */
 export class Cancellation implements CancelSignal {
   #reason: Error | null = null

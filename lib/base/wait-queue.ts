@@ -41,11 +41,6 @@ export class WaitQueue {
   }
 }
 
-/** So many milliseconds. Rejects with the signal's reason. */
-export function pause(ms: number, signal: CancelSignal): Promise<void> {
-  return within(new Promise(() => undefined), ms, signal)
-}
-
 /** Waits for `work`, but no longer than `ms`. Rejects with the signal's reason. */
 export async function within(work: Promise<void>, ms: number, signal: CancelSignal): Promise<void> {
   signal.throwIfAborted()

@@ -4,6 +4,8 @@
  */
 
 import { isIP } from 'node:net'
+// The module alone: the whole package reads two lists of domains and says so on standard output.
+import { endpoint } from 'haraka-net-utils/lib/endpoint'
 import ipaddr from 'ipaddr.js'
 import { Invalid } from '../base/invalid'
 
@@ -26,25 +28,45 @@ export function hostPort({ host, port }: { readonly host: string; readonly port:
 /** Parses `name`, `name:port`, `1.2.3.4:port`, `::1`, `[::1]:port` or `/path/to/clamd.sock`. */
 export function parseHost(text: string, defaultPort: number): Host | Invalid {
   if (text.startsWith('/')) return { path: text }
+  // endpoint() takes this for a port on every address…
+  if (/^\d+$/.test(text)) return new Invalid('is a port without a host')
+  // …and the last group of an IPv6 address for a port.
+  const ambiguous = 'is an address, or an address and a port? Write it in brackets, the port behind them'
   if (isIP(text) === 6) {
     return new RegExp(`:(3310|${defaultPort})$`).test(text)
-      ? new Invalid('is an address, or an address and a port? Write it in brackets, the port behind them')
+      ? new Invalid(ambiguous)
       : { host: usual(text), port: defaultPort }
   }
-  const match = /^(?:\[(?<v6>[^\]]+)\]|(?<name>[^:[\]/]+))(?::(?<port>\d+))?$/.exec(text)?.groups
-  if (!match) return new Invalid('is not a host')
-  const port = match.port === undefined ? defaultPort : Number(match.port)
+  const parts = split(text, defaultPort)
+  if (parts === null) return new Invalid('is not a host')
+  const { host, port } = parts
   if (port < 1 || port > 65535) return new Invalid('has a port outside 1 to 65535')
-  if (match.v6 !== undefined)
-    return isIP(match.v6) === 6 ? { host: usual(match.v6), port } : new Invalid('is not an IPv6 address')
-  const name = match.name ?? ''
-  if (isIP(name) === 4) return { host: name, port }
-  if (/^[\d.]+$/.test(name)) return new Invalid('is not an IPv4 address')
-  // Underscores are no DNS host names, but container networks use them and the system resolver takes them.
-  return /^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?$/i.test(name) &&
-    name.length < 254
-    ? { name, port }
-    : new Invalid('is not a host name')
+  if (text.startsWith('['))
+    return isIP(host) === 6 ? { host: usual(host), port } : new Invalid('is not an IPv6 address')
+  if (host.includes(':')) return new Invalid(ambiguous)
+  if (isIP(host) === 4) return { host, port }
+  if (/^[\d.]+$/.test(host)) return new Invalid('is not an IPv4 address')
+  return host.length < 254 ? { name: host, port } : new Invalid('is not a host name')
+}
+
+const label = '[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?'
+
+/**
+ * Hosts that endpoint() refuses and the system's resolver takes: names with underscores, as container networks have them,
+ * or with a final dot; IPv6 addresses with a zone, or with an IPv4 address at their end.
+ */
+const beyondEndpoint = new RegExp(
+  `^(?:\\[(?<v6>[^\\]]+)\\]|(?<name>${label}(?:\\.${label})*\\.?))(?::(?<port>\\d+))?$`,
+  'i',
+)
+
+/** As Haraka reads hosts in its own files, and what else the system knows as a host. Null: neither. */
+function split(text: string, defaultPort: number): { readonly host: string; readonly port: number } | null {
+  const found = endpoint(text, defaultPort)
+  if (!(found instanceof Error)) return 'host' in found ? found : null
+  const { v6, name, port } = beyondEndpoint.exec(text)?.groups ?? {}
+  const host = v6 ?? name?.toLowerCase()
+  return host === undefined ? null : { host, port: port === undefined ? defaultPort : Number(port) }
 }
 
 /** Of the many ways to write an IPv6 address the usual one (RFC 5952), for two of them are the same clamd. */

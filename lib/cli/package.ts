@@ -1,7 +1,8 @@
 /* Where this package lies, and its version. */
 
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import path from 'node:path'
+import { getVersion } from 'haraka-utils'
 
 /** Its directory, whether built (dist/bin) or not (bin). */
 export function ownPackage(): string {
@@ -10,7 +11,7 @@ export function ownPackage(): string {
   return directory
 }
 
+/** In a clone of the repository with the commit behind it: `1.0.0/1a2b3c4`. */
 export function version(): string {
-  const text = readFileSync(path.join(ownPackage(), 'package.json'), 'utf8')
-  return (JSON.parse(text) as { version: string }).version
+  return getVersion(ownPackage())
 }

@@ -4,8 +4,8 @@
  */
 
 import { EventEmitter } from 'node:events'
-import { setTimeout as delay } from 'node:timers/promises'
 import type { MessageSource, Sink } from '../base/message-source'
+import { retryAfter } from '../base/retry'
 import { ClamdError } from '../clamd/errors'
 import type { Transaction } from './types'
 
@@ -52,22 +52,22 @@ export class TransactionMessage implements MessageSource {
     const onFinish = () => {
       this.#destination = null
     }
-    const until = performance.now() + this.patienceMs
-    while (generation === this.#generation) {
-      try {
-        this.transaction.message_stream.pipe(destination, { line_endings: lineEnds, dot_stuffed: !isRelayed })
-        this.#destination = destination
-        destination.once('finish', onFinish)
-        return
-      } catch (cause) {
-        if (!String(cause).includes('currently piping')) {
-          throw new ClamdError('read message', 'the message cannot be read', cause)
-        }
-        if (performance.now() > until) {
-          throw new ClamdError('read message', 'another plugin keeps the message open', cause)
-        }
-        await delay(pollMs)
-      }
+    const begin = () => {
+      // Closed, or begun anew, while another plugin was waited for.
+      if (generation !== this.#generation) return
+      const { message_stream: stream } = this.transaction
+      stream.pipe(destination, { line_endings: lineEnds, dot_stuffed: !isRelayed })
+      this.#destination = destination
+      destination.once('finish', onFinish)
+    }
+    try {
+      begin()
+    } catch (error) {
+      const pace = { minTimeout: pollMs, factor: 1, maxRetryTime: this.patienceMs }
+      await retryAfter(error, begin, { ...pace, isPassing: isBusy }).catch((cause: unknown) => {
+        const text = isBusy(cause) ? 'another plugin keeps the message open' : 'the message cannot be read'
+        throw new ClamdError('read message', text, cause)
+      })
     }
   }
 
@@ -85,6 +85,11 @@ export class TransactionMessage implements MessageSource {
   alternative(): MessageSource | null {
     return this.#hasLoneDots ? new TransactionMessage(this.transaction, this.patienceMs, 'piped') : null
   }
+}
+
+/** Of the message stream, which has one reader at a time. */
+function isBusy(error: unknown): boolean {
+  return String(error).includes('currently piping')
 }
 
 const dot = 0x2e

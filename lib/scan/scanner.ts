@@ -5,7 +5,7 @@
 import { type CancelSignal, Deadline } from '../base/cancellation'
 import { measure } from '../base/measure'
 import type { MessageSource } from '../base/message-source'
-import { pause } from '../base/wait-queue'
+import { retryAfter } from '../base/retry'
 import type { Connect } from '../clamd/connection'
 import { ClamdError, TooLarge } from '../clamd/errors'
 import { isLimitName, receivedLine } from '../clamd/protocol'
@@ -17,9 +17,17 @@ import { Attempt, type EicarCheck, isOutOfPorts, textOf } from './attempt'
 import type { ScanSettings } from './scan-state'
 import { attemptLabel, type ScanLog, type ScanState, TimedOut } from './scan-state'
 
-/** Milliseconds after which clamds are asked once more that had no port for the message; then twice that, and so on. */
-const portBackoffMs = 50
-const maxPortBackoffMs = 400
+/** Milliseconds after which clamds are asked again that had no port for the message; doubled up to the maximum. */
+const portPauses = { minTimeout: 50, maxTimeout: 400, factor: 2 }
+
+/** The addresses that one message was taken to. */
+interface Asked {
+  readonly tried: Set<string>
+  /** Of those, which had no port when they were asked last. */
+  readonly shortOfPorts: Set<string>
+  /** How many of them have said that the message is too large. */
+  limits: number
+}
 
 /** Whoever has waited for so much of the budget does not begin to scan any more. */
 const maxWaitShare = 0.9
@@ -69,7 +77,8 @@ export class Scanner {
       for (;;) {
         state.size = await this.#bytesOf(state)
         if (state.size > maxBytes) throw new TooLarge(state.size)
-        const verdict = await this.#tryAddresses(state)
+        const asked: Asked = { tried: new Set(), shortOfPorts: new Set(), limits: 0 }
+        const verdict = (await this.#tryAddresses(state, asked)) ?? (await this.#askForPorts(state, asked))
         const other = verdict.outcome === 'clean' ? state.message.alternative?.() : null
         if (!other) return verdict
         state.message.close()
@@ -84,23 +93,15 @@ export class Scanner {
     }
   }
 
-  /** Each address once, until one has a verdict; those without a port for as long as a connection may take. */
-  async #tryAddresses(state: ScanState): Promise<Verdict> {
-    const tried = new Set<string>()
-    const shortOfPorts = new Set<string>()
-    let portsDueAt = Infinity
-    let pauseMs = portBackoffMs
-    let limits = 0
+  /**
+   * Each address once, until one has a verdict.
+   * @returns null: none has, and some had no port, which they may have in a moment
+   */
+  async #tryAddresses(state: ScanState, asked: Asked): Promise<Verdict | null> {
+    const { tried, shortOfPorts } = asked
     for (;;) {
       const lease = await this.#takeLease(state, tried)
-      if (!lease) {
-        if (shortOfPorts.size === 0) break
-        for (const text of shortOfPorts) tried.delete(text)
-        shortOfPorts.clear()
-        await pause(pauseMs, state.signal)
-        pauseMs = Math.min(2 * pauseMs, maxPortBackoffMs)
-        continue
-      }
+      if (!lease) return shortOfPorts.size > 0 ? null : this.#nobodyLeft(state, asked)
       tried.add(lease.text)
       const attempt = await this.#attempt.run(state, lease)
       const { reply, step, bytes } = attempt
@@ -111,22 +112,38 @@ export class Scanner {
           ? unscanned('limits', `clamd reached its limits: ${reply.name}`, state)
           : { outcome: 'infected', virus: reply.name, ...scanOf(state) }
       }
-      if (reply.kind === 'limit') limits++
+      if (reply.kind === 'limit') asked.limits++
       const text = `${attemptLabel(state)}: ${step}: ${textOf(reply)}`
       if (!state.failures.includes(text)) {
         state.failures.push(text)
         state.log.warn(text)
       }
-      if (isOutOfPorts(attempt)) {
-        portsDueAt = Math.min(portsDueAt, performance.now() + this.settings.connectMs)
-        if (performance.now() < portsDueAt) shortOfPorts.add(lease.text)
-      }
+      if (isOutOfPorts(attempt)) shortOfPorts.add(lease.text)
     }
-    return this.#nobodyLeft(state, limits === tried.size)
   }
 
-  /** @param areTooSmall every address that was asked has said that it is */
-  #nobodyLeft(state: ScanState, areTooSmall: boolean): Verdict {
+  /** Those without a port again, for as long as a connection may take. */
+  async #askForPorts(state: ScanState, asked: Asked): Promise<Verdict> {
+    const { tried, shortOfPorts } = asked
+    const noPort = new Error('no free port')
+    const again = async () => {
+      for (const text of shortOfPorts) tried.delete(text)
+      shortOfPorts.clear()
+      const verdict = await this.#tryAddresses(state, asked)
+      if (verdict === null) throw noPort
+      return verdict
+    }
+    const isPassing = (error: unknown) => error === noPort
+    const pace = { ...portPauses, maxRetryTime: this.settings.connectMs }
+    try {
+      return await retryAfter(noPort, again, { ...pace, isPassing, signal: state.signal })
+    } catch (error) {
+      if (error === noPort) return this.#nobodyLeft(state, asked)
+      throw error
+    }
+  }
+
+  #nobodyLeft(state: ScanState, { tried, limits }: Asked): Verdict {
     const { size } = state
     const { untrusted, tooSmall } = this.hosts.passedOver(size)
     const why = [
@@ -138,7 +155,7 @@ export class Scanner {
     ].join('; ')
     if (why === '') return unscanned('error', 'resolve: no address of a clamd is known', state)
     // Who is not known at the moment may scan more.
-    if (areTooSmall && untrusted.length === 0 && this.hosts.areAllKnown) {
+    if (limits === tried.size && untrusted.length === 0 && this.hosts.areAllKnown) {
       state.bytes = Math.max(state.bytes, size)
       const what = tooSmall.length > 0 ? 'more than any clamd is proven to scan' : 'over StreamMaxLength'
       return unscanned('too_large', `${what}: ${why}`, state)

@@ -6,6 +6,8 @@
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
+import { endpoint } from 'haraka-net-utils/lib/endpoint'
+import ipaddr from 'ipaddr.js'
 import type { QuarantineRecord } from '../../actions/quarantine-record'
 import { Invalid } from '../../base/invalid'
 import { hostPort, parseHost } from '../../clamd/address'
@@ -133,12 +135,10 @@ function text(value: unknown): string {
 
 /** @throws UserError when somebody listens there who is this site's Haraka */
 export async function requireOtherServer({ listeners }: Routing, hop: Hop): Promise<void> {
-  const addresses = isIP(hop.host)
-    ? [hop.host]
-    : (await lookup(hop.host, { all: true }).catch(() => [])).map((one) => one.address)
-  const own = listeners.filter(({ port }) => port === hop.port)
-  const isOurs = addresses.some(
-    (address) => isLocal(address) && own.some(({ host }) => isAny(host) || host === address),
+  const near = listeners.filter(({ port }) => port === hop.port)
+  const own = (await Promise.all(near.map(({ host }) => addressesOf(host)))).flat()
+  const isOurs = (await addressesOf(hop.host)).some(
+    (address) => isLocal(address) && own.some((one) => isAny(one) || one === address),
   )
   if (isOurs) throw new UserError(loopText(hop))
 }
@@ -147,7 +147,7 @@ export function loopText(hop: Hop): string {
   return `${hostPort(hop)} is this Haraka itself, which would scan the message and keep it again: name the server behind it with --to`
 }
 
-/** As Haraka reads smtp.ini. */
+/** As Haraka reads smtp.ini, with what Haraka reads it with. Sockets are no next hop. */
 function listenersOf(site: Site): Listener[] {
   const main = site.haraka.get('smtp.ini').main ?? {}
   const listeners = text(main.listen)
@@ -155,17 +155,25 @@ function listenersOf(site: Site): Listener[] {
     .filter(Boolean)
   if (text(main.port) !== '') listeners.push(`${text(main.listen_host) || '[::0]'}:${text(main.port)}`)
   if (listeners.length === 0) listeners.push('[::0]:25')
-  return listeners.map((listener) => {
-    const { host = '', port = '25' } = /^\[?(?<host>.*?)\]?(?::(?<port>\d+))?$/.exec(listener)?.groups ?? {}
-    return /^\d+$/.test(listener) ? { host: '::', port: Number(listener) } : { host, port: Number(port) }
+  return listeners.flatMap((listener) => {
+    const found = endpoint(listener, 25)
+    return 'host' in found ? [found] : []
   })
 }
 
-function isAny(host: string): boolean {
-  return ['::', '::0', '0.0.0.0', ''].includes(host)
+/** Each in one spelling; an IPv4 address in IPv6 form is the IPv4 address. */
+async function addressesOf(host: string): Promise<string[]> {
+  const found = isIP(host)
+    ? [host]
+    : (await lookup(host, { all: true }).catch(() => [])).map(({ address }) => address)
+  return found.map((address) => ipaddr.process(address).toString())
+}
+
+function isAny(address: string): boolean {
+  return address === '::' || address === '0.0.0.0'
 }
 
 function isLocal(address: string): boolean {
-  if (/^(127\.|::1$|::ffff:127\.)/.test(address)) return true
+  if (/^(127\.|::1$)/.test(address)) return true
   return Object.values(networkInterfaces()).some((all) => all?.some((one) => one.address === address))
 }

@@ -53,7 +53,8 @@ function kept(base: string, spoil: () => void = () => undefined) {
     },
   }
   const connection = { transaction, notes: {} } as unknown as Connection
-  const keep = () => keepCopy(plugin, connection, transaction, 'infected', { verdict: 'infected' })
+  const keep = (record: object = { verdict: 'infected' }) =>
+    keepCopy(plugin, connection, transaction, 'infected', record)
   return { copy, keep }
 }
 
@@ -71,6 +72,13 @@ test('a copy and its record, for the owner alone', async (t) => {
   assert.equal(await keep(), copy)
   assert.deepEqual(JSON.parse(readFileSync(`${copy}.json`, 'utf8')), { verdict: 'infected' })
   for (const file of [copy, `${copy}.json`]) assert.equal(lstatSync(file).mode & 0o777, 0o600)
+})
+
+test('a record that cannot be written: no copy, and nothing is left of either', async (t) => {
+  const { base } = directory(t)
+  const { copy, keep } = kept(base)
+  await assert.rejects(keep({ bytes: 1n }), TypeError)
+  assert.deepEqual(readdirSync(path.dirname(copy)), [])
 })
 
 test('a link where the record is written first: no copy, and nothing is written through it', async (t) => {
