@@ -49,6 +49,16 @@ export interface ArchiveLimits {
   readonly files: ArchiveLimit
 }
 
+/** What came of a test file. */
+export interface EicarCheckResult {
+  readonly findsTestFile: boolean
+  /** At the end of so many bytes, our Received line included; null: sizes are not to be proven. */
+  readonly bytes: number | null
+  /** What was said in place of that it was found. */
+  readonly missed: string | null
+  readonly protocol: Protocol
+}
+
 /** What is found out about an address besides its answers to mail; a part left out stays as it is. */
 export interface AddressFacts {
   /** It has failed, here or in another process: it has to find the test file before it gets mail. */

@@ -5,8 +5,8 @@
 import type { Address } from '../clamd/address'
 import type { Protocol } from '../clamd/protocol'
 import type { ClamdVersion } from '../clamd/version'
-import type { Shown } from '../scan/attempt'
 import {
+  type EicarCheckResult,
   type HostState,
   limit,
   limitOf,
@@ -161,7 +161,10 @@ export class Lease {
    * To be called with what it made of the test file.
    * @param doubts as they were before that was sent: those that came meanwhile may be about another daemon
    */
-  recordCheck({ findsTestFile, bytes }: Pick<Shown, 'findsTestFile' | 'bytes'>, failureEpoch: number): void {
+  recordCheck(
+    { findsTestFile, bytes }: Pick<EicarCheckResult, 'findsTestFile' | 'bytes'>,
+    failureEpoch: number,
+  ): void {
     if (findsTestFile) trust(this.#host, failureEpoch, bytes)
     else markBlind(this.#host)
   }

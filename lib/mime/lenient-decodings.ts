@@ -82,7 +82,7 @@ const quotedPrintableChanges: readonly (readonly [
 /** Bytes in which the oddities of quoted-printable are looked for at once. */
 const sampleBytes = 256 * 1024
 
-export function* quotedPrintableDecodings(body: Buffer): Generator<Decoding> {
+function* quotedPrintableDecodings(body: Buffer): Generator<Decoding> {
   const whole = { encoding: 'quoted-printable', from: 0, to: body.length, change: null } as const
   yield { ...whole, how: 'quoted-printable' }
   for (const [how, applies, change] of quotedPrintableChanges) {
@@ -100,7 +100,7 @@ function isIn(body: Buffer, what: RegExp): boolean {
 const escape = /=(?:[0-9a-f]{2}|[ \t]*\r*\n)/i
 
 /** Whether it would be anything else after that. */
-export function hasQuotedPrintable(body: Buffer): boolean {
+function hasQuotedPrintable(body: Buffer): boolean {
   return body.includes(equalsSign) && isIn(body, escape)
 }
 
@@ -109,6 +109,24 @@ const lookBytes = 2048
 
 export function looksLikeBase64(body: Buffer): boolean {
   const text = body.toString('latin1', 0, lookBytes).replace(/[\r\n>]/g, '')
-  const digits = text.replace(/[^A-Za-z0-9+/=]/g, '').length
-  return digits >= 16 && digits >= text.length * 0.95
+  const digits = text.replace(/[^A-Za-z0-9+/]/g, '').length
+  return digits >= 16 && digits >= text.length * 0.9
+}
+
+const namedEncodings = /encoding[^:=\n]{0,40}[:=](?<value>[^\n]*)/gi
+const cleanName = /^\s*(?:7bit|8bit|binary|(?<base64>base64)|(?<quotedPrintable>quoted-printable))\s*$/i
+
+/**
+ * The ways to decode a body: what is named, and what it looks like; both where the name is not quite in order.
+ * @param head headers, as far as they are known
+ */
+export function* decodingsOf(head: string, body: Buffer): Generator<Decoding> {
+  const names = [...head.matchAll(namedEncodings)].map(({ groups }) => cleanName.exec(groups?.value ?? ''))
+  const isOdd = names.includes(null)
+  const isNamed = (encoding: 'base64' | 'quotedPrintable') =>
+    names.some((name) => name?.groups?.[encoding] !== undefined)
+  const isLikeBase64 = looksLikeBase64(body)
+  if (isOdd || isLikeBase64 || isNamed('base64')) yield* base64Decodings(body)
+  const isBase64 = isLikeBase64 && isNamed('base64') && !isOdd && !isNamed('quotedPrintable')
+  if (!isBase64 && hasQuotedPrintable(body)) yield* quotedPrintableDecodings(body)
 }

@@ -4,23 +4,26 @@
  * nobody has announced.
  */
 
-import type { Budget } from './budget'
+import { type Budget, OverBudget } from './budget'
 
 export interface Stretch {
   readonly from: number
   readonly to: number
   /** What stands in front, as far as it may be headers; one character per byte. */
-  readonly head: string
+  readonly head: () => string
 }
 
 export interface Stretches {
   readonly bodies: readonly Stretch[]
-  readonly runs: readonly Stretch[]
+  /** Of base64. */
+  readonly runs: readonly Omit<Stretch, 'head'>[]
 }
 
 const [newline, carriageReturn, space, tab, dash, greater] = [0x0a, 0x0d, 0x20, 0x09, 0x2d, 0x3e]
 /** Bytes in front of a body that are looked at. */
 const headBytes = 8 * 1024
+/** An empty line may be within headers. */
+const headOverlap = 512
 const contentWords = /content|encoding|boundary/i
 const fieldLine = /^[>|\s]*[!-9;-~]{1,100}\s*[:=]/
 /** Digits of a line that make a run of base64 begin. */
@@ -54,12 +57,18 @@ function* placesOf(bytes: Buffer, text: string): Generator<number> {
   for (let at = bytes.indexOf(text); at >= 0; at = bytes.indexOf(text, at + 1)) yield at
 }
 
-/** Looks at every line once. */
-export async function stretchesOf(bytes: Buffer, budget: Budget): Promise<Stretches> {
+/**
+ * Looks at every line once.
+ * @param maxPlaces where bodies or runs may begin; there are far fewer in real mail
+ * @throws OverBudget
+ */
+export async function stretchesOf(bytes: Buffer, maxPlaces: number, budget: Budget): Promise<Stretches> {
   const lines = new Lines(bytes)
   for (let at = 0, count = 0; at < bytes.length; count++) {
     at = lines.take(at)
-    if (count % linesPerTurn === 0) await budget.breathe()
+    if (count % linesPerTurn > 0) continue
+    if (lines.places > maxPlaces) throw new OverBudget(`bodies may begin at more than ${maxPlaces} places`)
+    await budget.breathe()
   }
   return lines.end()
 }
@@ -67,7 +76,7 @@ export async function stretchesOf(bytes: Buffer, budget: Budget): Promise<Stretc
 class Lines {
   readonly #starts: { readonly at: number; readonly from: number }[] = []
   readonly #ends: number[] = []
-  readonly #runs: Stretch[] = []
+  readonly #runs: Omit<Stretch, 'head'>[] = []
   /** Where lines hold a boundary, dashes in front or not. */
   readonly #delimiters: ReadonlySet<number>
   /** The block of lines that are not empty. */
@@ -89,6 +98,10 @@ class Lines {
       }
     }
     this.#delimiters = delimiters
+  }
+
+  get places(): number {
+    return this.#starts.length + this.#runs.length
   }
 
   /** @returns the next line */
@@ -176,7 +189,7 @@ class Lines {
   }
 
   #endRun(): void {
-    if (this.#run >= 0) this.#runs.push({ from: this.#run, to: this.#runEnd, head: '' })
+    if (this.#run >= 0) this.#runs.push({ from: this.#run, to: this.#runEnd })
     this.#run = -1
   }
 
@@ -188,12 +201,8 @@ class Lines {
     for (const { at, from } of this.#starts) {
       while (next < this.#ends.length && (this.#ends[next] ?? 0) < at) next++
       const to = this.#ends[next] ?? bytes.length
-      if (to > at)
-        bodies.push({
-          from: at,
-          to,
-          head: bytes.toString('latin1', Math.max(0, from - 512, at - headBytes), at),
-        })
+      const head = () => bytes.toString('latin1', Math.max(0, from - headOverlap, at - headBytes), at)
+      if (to > at) bodies.push({ from: at, to, head })
     }
     return { bodies, runs: this.#runs }
   }

@@ -11,19 +11,10 @@ import { dialogue } from '../clamd/dialogue'
 import { ClamdError, isLocalShortage, NoReply, SessionEnded, type Step } from '../clamd/errors'
 import { noFreePort, type Protocol, type Reply } from '../clamd/protocol'
 import type { SessionPool } from '../clamd/session-pool'
+import type { EicarCheckResult } from '../hosts/host-state'
 import type { Lease, LeaseOutcome } from '../hosts/lease'
 import { type ScanSettings, type ScanState, startAttempt, TimedOut } from './scan-state'
 import { SharedTests } from './shared-tests'
-
-/** What came of a test file. */
-export interface Shown {
-  readonly findsTestFile: boolean
-  /** At the end of so many bytes, our Received line included; null: sizes are not to be proven. */
-  readonly bytes: number | null
-  /** What was said in place of that it was found. */
-  readonly missed: string | null
-  readonly protocol: Protocol
-}
 
 /**
  * Sends an address the EICAR test file at the end of a mail of so many bytes, or of the least that one has, over the
@@ -35,7 +26,7 @@ export type EicarCheck = (
   bytes: number,
   limitMs: number,
   signal: CancelSignal,
-) => Promise<Shown>
+) => Promise<EicarCheckResult>
 
 /** What one address came to; what went wrong there is a reply of the kind `error`. */
 export interface AttemptResult {
@@ -55,7 +46,7 @@ export interface AttemptResult {
 const maxTestFiles = 2
 
 export class Attempt {
-  readonly #tests = new SharedTests<Shown>()
+  readonly #tests = new SharedTests<EicarCheckResult>()
 
   constructor(
     private readonly settings: ScanSettings,
@@ -153,7 +144,7 @@ export class Attempt {
     eicarCheck: EicarCheck,
     bytes: number,
     limitMs: number,
-  ): Promise<Shown> {
+  ): Promise<EicarCheckResult> {
     const { address, text, protocol, failureEpoch } = lease
     const limit = new Deadline(
       state.signal,

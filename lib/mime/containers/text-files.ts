@@ -3,6 +3,7 @@
  * address book entries, data addresses. Read as leniently as any program does.
  */
 
+import type { Budget } from '../budget'
 import { binHexFiles } from './binhex'
 
 export interface TextFile {
@@ -13,13 +14,16 @@ export interface TextFile {
 
 const newline = 0x0a
 
-/** Every file in the text. */
-export function* textFiles(text: Buffer): Generator<TextFile> {
-  for (const bytes of uuencodedFiles(text)) yield { kind: 'uuencoded file', bytes }
-  for (const bytes of yencFiles(text)) yield { kind: 'yEnc file', bytes }
-  for (const bytes of binHexFiles(text)) yield { kind: 'BinHex file', bytes }
-  for (const bytes of calendarFiles(text)) yield { kind: 'calendar attachment', bytes }
-  for (const bytes of dataAddresses(text)) yield { kind: 'data address', bytes }
+/** Every file in the text. @throws OverBudget */
+export async function* textFiles(text: Buffer, budget: Budget): AsyncGenerator<TextFile, void> {
+  for await (const bytes of uuencodedFiles(text, budget)) yield { kind: 'uuencoded file', bytes }
+  for (const [kind, files] of otherFiles) {
+    for (const bytes of files(text)) {
+      yield { kind, bytes }
+      await budget.breathe()
+    }
+    await budget.breathe()
+  }
 }
 
 const begins = ['begin', 'Begin', 'BEGIN'].map((word) => Buffer.from(word))
@@ -29,7 +33,7 @@ const maxPrefixBytes = 16
 const endLine = /^(?:end|====)[ \t]*\r?$/i
 
 /** In front of `begin` there may be blanks or marks of quoting. */
-function* uuencodedFiles(text: Buffer): Generator<Buffer> {
+async function* uuencodedFiles(text: Buffer, budget: Budget): AsyncGenerator<Buffer, void> {
   for (const begin of begins) {
     for (let at = text.indexOf(begin); at >= 0; at = text.indexOf(begin, at + 1)) {
       const prefix = linePrefix(text, at)
@@ -38,7 +42,10 @@ function* uuencodedFiles(text: Buffer): Generator<Buffer> {
       if (line === undefined) continue
       const from = text.indexOf(newline, at)
       if (from < 0) continue
-      yield /^begin-base64/i.test(line) ? base64Lines(text, from + 1) : uudecoded(text, from + 1, prefix)
+      yield /^begin-base64/i.test(line)
+        ? base64Lines(text, from + 1)
+        : await uudecoded(text, from + 1, budget, prefix)
+      await budget.breathe()
     }
   }
 }
@@ -57,14 +64,17 @@ function base64Lines(text: Buffer, from: number): Buffer {
 }
 
 /** Of a text that is called uuencode, there may be no line that says so. */
-export function uudecoded(text: Buffer, start: number, prefix = 0): Buffer {
+export async function uudecoded(text: Buffer, start: number, budget: Budget, prefix = 0): Promise<Buffer> {
   const out: Buffer[] = []
-  for (let at = start; at < text.length;) {
+  for (let at = start, lines = 1; at < text.length; lines++) {
+    if (lines % linesPerTurn === 0) await budget.breathe()
     const found = text.indexOf(newline, at)
     const to = found < 0 ? text.length : found
     const end = text[to - 1] === 0x0d ? to - 1 : to
     const from = Math.min(at + prefix, end)
     if (end - from <= 6 && endLine.test(text.toString('latin1', from, end))) break
+    // Lower-case letters are no data.
+    if (isBegin(text, from)) break
     // Running text, at the latest.
     if (end - from > 100 && out.length > 0) break
     if (end > from) out.push(uudecodedLine(text, from, end))
@@ -73,8 +83,14 @@ export function uudecoded(text: Buffer, start: number, prefix = 0): Buffer {
   return Buffer.concat(out)
 }
 
+const linesPerTurn = 2048
+
+function isBegin(text: Buffer, at: number): boolean {
+  return text[at] === 0x62 && /^begin[ \t-]/.test(text.toString('latin1', at, at + 6))
+}
+
 /** Its first character says how many bytes follow; blanks at the end may be lost, and stand for zero. */
-export function uudecodedLine(text: Buffer, from: number, to: number): Buffer {
+function uudecodedLine(text: Buffer, from: number, to: number): Buffer {
   const length = ((text[from] ?? 32) - 32) & 63
   const out = Buffer.alloc(Math.ceil(length / 3) * 3)
   for (let at = 0, next = from + 1; at < length; at += 3, next += 4) {
@@ -145,3 +161,10 @@ function* dataAddresses(text: Buffer): Generator<Buffer> {
     yield Buffer.from(data, 'base64')
   }
 }
+
+const otherFiles: readonly (readonly [kind: string, files: (text: Buffer) => Iterable<Buffer>])[] = [
+  ['yEnc file', yencFiles],
+  ['BinHex file', binHexFiles],
+  ['calendar attachment', calendarFiles],
+  ['data address', dataAddresses],
+]

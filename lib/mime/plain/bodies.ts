@@ -4,7 +4,7 @@
  * lines and leaves the bytes to native code where it can.
  */
 
-import { FileHead, TextWatch } from './contents'
+import { FileHead, type Findings, TextWatch } from './contents'
 import { type LeafContent, type LeafEncoding, maxLineBytes, NotPlain } from './grammar'
 
 export interface Body {
@@ -18,12 +18,6 @@ export interface Body {
   takeLine(bytes: Buffer, from: number): number
   /** @throws NotPlain */
   end(): void
-}
-
-/** What is found in bodies. */
-export interface Findings {
-  encrypted(what: string): void
-  container(kind: string): void
 }
 
 export function bodyOf(encoding: LeafEncoding, content: LeafContent, findings: Findings): Body {
@@ -67,6 +61,8 @@ class Base64Body implements Body {
     while (
       end + stride <= bytes.length &&
       end < most &&
+      // A delimiter can be as long as a line.
+      bytes[end] !== dash &&
       bytes[end + length] === carriageReturn &&
       bytes[end + length + 1] === newline
     ) {

@@ -3,8 +3,13 @@
  * within files; and what begins there that others want to look into.
  */
 
-import type { Findings } from './bodies'
 import { type LeafContent, NotPlain } from './grammar'
+
+/** What is found in bodies. */
+export interface Findings {
+  encrypted(what: string): void
+  container(kind: string): void
+}
 
 /** Bytes of a file that tell what it is. */
 const headBytes = 64

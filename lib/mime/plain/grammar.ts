@@ -42,6 +42,9 @@ const contentNames =
   /^(?:x?content(?:type|transferencoding|encoding|disposition)|x?transferencoding|encoding)$/
 const foldLine = /^[ \t]+[^ \t]/
 
+/** clamd takes the next line for a part of it. */
+const openEnd = /;[ \t]*\r\n(?![ \t])/
+
 const token = "[A-Za-z0-9!#$%&'*+.^_`{|}~-]+"
 /** Without escapes, so that all see the same end. */
 const quoted = '"[^"\\\\]*"'
@@ -70,9 +73,11 @@ const charsets =
 
 /**
  * @param section header lines with their ends, without the empty line; one character per byte
+ * @param isPart of a multipart; of a message otherwise
  * @throws NotPlain
  */
-export function entityOf(section: string): Entity {
+export function entityOf(section: string, isPart: boolean): Entity {
+  if (isPart && openEnd.test(section)) throw new NotPlain('a header that ends in a semicolon')
   const fields = contentFields(section)
   const encoding = encodingOf(fields.get('content-transfer-encoding'))
   const disposition = fields.get('content-disposition')

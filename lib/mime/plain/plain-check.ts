@@ -8,7 +8,8 @@
  */
 
 import { withoutComments } from '../parameters'
-import { type Body, bodyOf, checkLines, type Findings } from './bodies'
+import { type Body, bodyOf, checkLines } from './bodies'
+import type { Findings } from './contents'
 import { entityOf, maxLineBytes, maxSectionBytes, NotPlain } from './grammar'
 
 export interface PlainResult {
@@ -35,6 +36,9 @@ const emptyLine = Buffer.from('\r\n\r\n')
 /** In front of a part or behind the last: a field, a comment, or what clamd may take for the beginning of something. */
 const oddAround = /^(?:[!-9;-~]{1,76}[ \t]*:|\(|begin\b|=y|From )|content-|base64/im
 
+/** clamd goes on with the headers of a part when the first line of its body is one of these. */
+const likeHeaders = /^(?:Content|filename=)|base64/
+
 interface Multipart {
   /** The line in front of each part. */
   readonly delimiter: string
@@ -54,8 +58,11 @@ export class PlainCheck implements Findings {
   #pending: Buffer = Buffer.alloc(0)
   /** Lines of a header section; null: we are in a body. */
   #section: string | null = ''
+  /** Whether the section is that of a part. */
+  #isPart = false
   /** Null: in front of a part or behind the last. */
   #body: Body | null = null
+  #isFirstLine = false
   #aroundBytes = 0
   /** The multiparts that are open, the innermost last. */
   readonly #open: Multipart[] = []
@@ -142,10 +149,12 @@ export class PlainCheck implements Findings {
   }
 
   #endSection(): void {
-    const entity = entityOf(this.#section ?? '')
+    const entity = entityOf(this.#section ?? '', this.#isPart)
     this.#section = null
+    this.#isPart = false
     if (entity.kind === 'leaf') {
       this.#body = bodyOf(entity.encoding, entity.content, this)
+      this.#isFirstLine = true
       return
     }
     if (++this.#depth > maxDepth) throw new NotPlain('too deep')
@@ -162,6 +171,11 @@ export class PlainCheck implements Findings {
   }
 
   #readBody(bytes: Buffer, from: number, body: Body): number {
+    if (this.#isFirstLine) {
+      this.#isFirstLine = false
+      const line = bytes.toString('latin1', from, bytes.indexOf(newline, from))
+      if (likeHeaders.test(line)) throw new NotPlain('a body like headers')
+    }
     const at = body.take(bytes, from)
     if (at === bytes.length) return at
     return this.#delimiter(bytes, at) ?? body.takeLine(bytes, at)
@@ -201,6 +215,7 @@ export class PlainCheck implements Findings {
     if (++this.#parts > maxParts) throw new NotPlain('many parts')
     this.#depth = multipart.depth
     this.#section = ''
+    this.#isPart = true
   }
 
   #close(multipart: Multipart): void {

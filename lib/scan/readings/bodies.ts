@@ -81,3 +81,17 @@ export function withoutLineEnd(bytes: Buffer): Buffer {
   const end = bytes.at(-1) === newline ? (bytes.at(-2) === 0x0d ? -2 : -1) : bytes.length
   return bytes.subarray(0, end)
 }
+
+const isBase64 = new Uint8Array(256)
+for (const byte of Buffer.from('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\r\n'))
+  isBase64[byte] = 1
+
+/** Whether there is nothing else in it but line ends. */
+export async function isAllBase64(bytes: Buffer, budget: Budget): Promise<boolean> {
+  for (let from = 0; from < bytes.length; from += pieceBytes) {
+    const to = Math.min(bytes.length, from + pieceBytes)
+    for (let at = from; at < to; at++) if (isBase64[bytes[at] ?? 0] === 0) return false
+    await budget.breathe()
+  }
+  return true
+}

@@ -19,16 +19,10 @@ import { Budget, OverBudget } from '../../mime/budget'
 import { cmsContent, cmsKind } from '../../mime/containers/cms'
 import { textFiles, uudecoded } from '../../mime/containers/text-files'
 import { startsAsTnef, tnefContents } from '../../mime/containers/tnef'
-import {
-  base64Decodings,
-  type Decoding,
-  hasQuotedPrintable,
-  looksLikeBase64,
-  quotedPrintableDecodings,
-} from '../../mime/lenient-decodings'
+import { base64Decodings, type Decoding, decodingsOf } from '../../mime/lenient-decodings'
 import { stretchesOf } from '../../mime/stretches'
 import { decoderOf } from '../../mime/transfer-encodings'
-import { bodiesIn, type Body, withoutLineEnd } from './bodies'
+import { bodiesIn, type Body, isAllBase64, withoutLineEnd } from './bodies'
 import { defaultReadingLimits, type ReadingLimits } from './limits'
 import { lineEndVariants } from './line-ends'
 import { messageBytes } from './message-bytes'
@@ -115,31 +109,34 @@ export class Readings {
       throw new OverBudget(`more than ${this.#limits.documents} messages in messages`)
     for (const variant of lineEndVariants(bytes)) {
       const prefix = variant.how === null ? name : `${name}${variant.how}, `
-      yield* this.#structure(prefix, variant.bytes, depth)
-      yield* this.#stretches(prefix, variant.bytes, depth)
+      const done = new Done()
+      yield* this.#structure(prefix, variant.bytes, depth, done)
+      yield* this.#stretches(prefix, variant.bytes, depth, done)
       yield* this.#files(prefix, variant.bytes, depth)
     }
   }
 
-  async *#structure(prefix: string, bytes: Buffer, depth: number): AsyncGenerator<Content, void> {
+  async *#structure(prefix: string, bytes: Buffer, depth: number, done: Done): AsyncGenerator<Content, void> {
     const reading = bodiesIn(bytes, this.#limits.parts)
     for await (const body of reading.bodies(this.#budget)) {
       this.#encryptedPart(prefix, body)
-      yield* this.#body(`${prefix}${body.name}`, body, depth)
+      yield* this.#body(`${prefix}${body.name}`, body, depth, done)
     }
     this.#parts += reading.parts
     if (reading.overLimit !== null) this.#overLimit ??= reading.overLimit
   }
 
-  async *#stretches(prefix: string, bytes: Buffer, depth: number): AsyncGenerator<Content, void> {
-    const { bodies, runs } = await stretchesOf(bytes, this.#budget)
+  async *#stretches(prefix: string, bytes: Buffer, depth: number, done: Done): AsyncGenerator<Content, void> {
+    const { bodies, runs } = await stretchesOf(bytes, this.#limits.parts, this.#budget)
     for (const { from, to, head } of bodies) {
-      const body = { head, bytes: withoutLineEnd(bytes.subarray(from, to)) }
-      yield* this.#body(`${prefix}stretch at byte ${from}`, body, depth)
+      const body = { head: head(), bytes: withoutLineEnd(bytes.subarray(from, to)) }
+      if (done.has(body.bytes)) continue
+      yield* this.#body(`${prefix}stretch at byte ${from}`, body, depth, done)
     }
     for (const { from, to } of runs) {
-      const run = { head: 'base64', bytes: bytes.subarray(from, to) }
-      yield* this.#decodings(`${prefix}base64 at byte ${from}`, run, depth)
+      const run = bytes.subarray(from, to)
+      if (!done.hasBase64(run))
+        yield* this.#decodings(`${prefix}base64 at byte ${from}`, run, base64Decodings(run), depth)
     }
   }
 
@@ -147,23 +144,34 @@ export class Readings {
     name: string,
     body: Pick<Body, 'head' | 'bytes'>,
     depth: number,
+    done: Done,
   ): AsyncGenerator<Content, void> {
-    if (body.bytes.length === 0) return
-    yield* this.#content({ name, bytes: body.bytes }, body.head, depth, false)
-    yield* this.#decodings(name, body, depth)
+    const { head, bytes } = body
+    if (bytes.length === 0) return
+    const isBase64 = await isAllBase64(bytes, this.#budget)
+    done.add(bytes, isBase64)
+    // Text of nothing but base64 is of no use to anybody.
+    if (!isBase64) yield* this.#content({ name, bytes }, head, depth, false)
+    yield* this.#decodings(name, bytes, decodingsOf(head, bytes), depth, head)
+    if (/encoding[^\n]*uu/i.test(head)) {
+      yield* this.#content(
+        { name: `${name} (uuencode)`, bytes: await uudecoded(bytes, 0, this.#budget) },
+        head,
+        depth + 1,
+      )
+    }
   }
 
   async *#decodings(
     name: string,
-    { head, bytes }: Pick<Body, 'head' | 'bytes'>,
+    bytes: Buffer,
+    decodings: Iterable<Decoding>,
     depth: number,
+    head = '',
   ): AsyncGenerator<Content, void> {
-    for (const decoding of decodingsFor(head, bytes)) {
+    for (const decoding of decodings) {
       const decoded = await this.#decoded(bytes, decoding)
       yield* this.#content({ name: `${name} (${decoding.how})`, bytes: decoded }, head, depth + 1)
-    }
-    if (/encoding[^\n]*uu/i.test(head)) {
-      yield* this.#content({ name: `${name} (uuencode)`, bytes: uudecoded(bytes, 0) }, head, depth + 1)
     }
   }
 
@@ -252,8 +260,7 @@ export class Readings {
   async *#files(prefix: string, bytes: Buffer, depth: number): AsyncGenerator<Content, void> {
     if (bytes.includes(pgpMessage)) this.#encrypted ??= `${prefix || 'message, '}PGP message`
     let count = 0
-    for (const file of textFiles(bytes)) {
-      await this.#budget.breathe()
+    for await (const file of textFiles(bytes, this.#budget)) {
       yield* this.#content({ name: `${prefix}${file.kind} ${++count}`, bytes: file.bytes }, '', depth + 1)
     }
   }
@@ -278,18 +285,35 @@ export class Readings {
   }
 }
 
+/** Stretches of one message that have been looked at. */
+class Done {
+  readonly #bodies = new Map<number, Set<number>>()
+  /** How far the base64 goes that begins somewhere. */
+  readonly #base64 = new Map<number, number>()
+
+  add(body: Buffer, isBase64: boolean): void {
+    const from = body.byteOffset
+    const ends = this.#bodies.get(from) ?? new Set()
+    this.#bodies.set(from, ends.add(body.length))
+    if (isBase64) this.#base64.set(from, Math.max(body.length, this.#base64.get(from) ?? 0))
+  }
+
+  has(body: Buffer): boolean {
+    return this.#bodies.get(body.byteOffset)?.has(body.length) === true
+  }
+
+  /** Also when a line end more or less is behind it. */
+  hasBase64(run: Buffer): boolean {
+    return (this.#base64.get(run.byteOffset) ?? 0) >= run.length - 2
+  }
+}
+
 const pgpMessage = Buffer.from('-----BEGIN PGP MESSAGE')
 const messageMarks = ['ontent-', 'ONTENT-', 'ncoding', 'oundary='].map((mark) => Buffer.from(mark))
 
 /** Whether anything in it could be read as headers of a part. */
 function isLikeMessage(bytes: Buffer): boolean {
   return messageMarks.some((mark) => bytes.includes(mark))
-}
-
-function* decodingsFor(head: string, bytes: Buffer): Generator<Decoding> {
-  const isNamed = /encoding|64/i.test(head)
-  if (isNamed || looksLikeBase64(bytes)) yield* base64Decodings(bytes)
-  if (hasQuotedPrintable(bytes)) yield* quotedPrintableDecodings(bytes)
 }
 
 /** The end of a line within a piece, or of the piece when it has none. */

@@ -46,6 +46,10 @@ const plain: Record<string, string> = {
   'two attachments': mixed(ordinaryFile, ordinaryFile),
   'an empty attachment': attached(''),
   'an attachment of whole lines': attached(base64('x'.repeat(57 * 3))),
+  'a delimiter as long as the line of base64': mixed(file('QUJD\r\n'), file('QUJDQUJD\r\n')).replaceAll(
+    '=_b',
+    '=_b__',
+  ),
   'an empty line behind base64': attached(`${base64('x'.repeat(100))}\r\n`),
   'a preamble and an epilogue':
     head +
@@ -67,6 +71,7 @@ const plain: Record<string, string> = {
   'lines of dashes in text': mixed(
     crlf('Content-Type: text/plain', '', 'Hello', '--', '-- ', '-----Original Message-----'),
   ),
+  'a header of the mail that ends in a semicolon': `X-Note: a;\r\n${mixed(ordinaryFile)}`,
   'the word begin': head + crlf('', 'begin: with this', 'beginning with that', 'begin', 'Begin at nine.'),
   'a signed text, inline': head + crlf('', '-----BEGIN PGP SIGNED MESSAGE-----', 'Hello'),
   'a long folded header':
@@ -153,6 +158,9 @@ const odd: Record<string, readonly (readonly [form: string, mail: string])[]> = 
     ['a fold behind', attached(body, undefined, 'base64\r\n x')],
   ],
   'Content-Disposition': [['unknown', mixed(`Content-Disposition: x\r\n${ordinaryFile}`)]],
+  'a header that ends in a semicolon': [['of a part', mixed(`X-Note: a;\r\n${text}`)]],
+  'a body like headers': [['', mixed(crlf('Content-Type: text/plain', '', 'Contents of this mail'))]],
+  delsp: [['', attached('a \r\nb\r\n', 'text/plain; format=flowed; delsp=yes', '7bit')]],
   'an encoding without a type': [['', mixed(`Content-Transfer-Encoding: base64\r\n\r\n${body}`)]],
   'an encoded multipart': [['', `${head}Content-Transfer-Encoding: base64\r\n${multipart([text])}`]],
   'an encoded message': [['', mixed(`Content-Transfer-Encoding: base64\r\n${message(text)}`)]],
@@ -223,7 +231,7 @@ const odd: Record<string, readonly (readonly [form: string, mail: string])[]> = 
   'eight-bit quoted-printable': [['', attached('\xe4\r\n', 'text/plain', 'quoted-printable')]],
   'uuencode in text': [
     ['plain', textWith('begin 644 a.bin')],
-    ['begin-base64', textWith('begin-base64 644 a.bin')],
+    ['begin-base64', textWith('Hello', 'begin-base64 644 a.bin')],
     ['in upper case', textWith('BEGIN 644 a.bin')],
     ['in quoted-printable', attached('be=67in 64=\r\n4 a\r\n', 'text/plain', 'quoted-printable')],
     ['in base64', attached(base64(crlf('Hello', 'begin 644 a.bin')), 'text/plain')],
