@@ -228,14 +228,14 @@ export function limitOf({ limit }: HostState, nowMs: number): number {
 }
 
 /**
- * What an OK of the address holds for: beyond that it may have passed over in silence what it has not looked into. null: it
- * reports where it stops, or that is not known.
+ * What an OK of the address holds for: beyond that it may have passed over in silence what it has not looked into.
+ * Infinity: it reports where it stops. null: that is not known.
  */
 export type SilentLimits = Readonly<Record<keyof ArchiveLimits, number | null>>
 
 /** null: nothing has been found out. */
 export function silentLimits({ archives }: HostState): SilentLimits | null {
-  const silent = ({ upTo, beyond }: ArchiveLimit) => (beyond === 'reported' ? null : upTo)
+  const silent = ({ upTo, beyond }: ArchiveLimit) => (beyond === 'reported' ? Infinity : upTo)
   return (
     archives && {
       memberBytes: silent(archives.memberBytes),

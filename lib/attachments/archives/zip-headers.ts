@@ -21,13 +21,31 @@ export interface ZipHeader {
   readonly strong: boolean
   /** A directory, and nothing in it. */
   readonly directory: boolean
+  /** Where it begins. */
+  readonly at: number
+  readonly method: number
+  /** Sizes and checksum stand behind the content. */
+  readonly hasDescriptor: boolean
+  /** Bytes of the content in the archive, as it is said. Central headers: zip64 is taken into account. */
+  readonly packedBytes: number
+  /** Likewise, unpacked. */
+  readonly unpackedBytes: number
   /** Local headers: where the content begins. */
   readonly contentAt: number
+  /** Central headers: where the local one is said to be. Local headers: -1. */
+  readonly localAt: number
+  /** Where the header ends, its comment included. */
+  readonly endsAt: number
 }
 
 /** The end record: how many entries the archive says it has; null when it does not say. */
-interface ZipEnd {
+export interface ZipEnd {
   readonly kind: 'end'
+  /** Where it begins. */
+  readonly at: number
+  /** Where the directory begins: where it has to, since it ends in front of this record, and where it is said to. */
+  readonly directoryAt: number
+  readonly saidDirectoryAt: number
   readonly entries: number | null
   /** Whether a directory of the size that it says is in front of it. */
   readonly hasDirectory: boolean
@@ -44,6 +62,10 @@ const [localNameAt, centralNameAt] = [26, 28]
 const maxNameBytes = 1024
 const endBytes = 22
 const unknownCount = 0xffff
+const unknownLong = 0xffffffff
+const zip64EndStart = 0x06064b50
+/** Of the record without additions, and of the one that points to it. */
+const zip64EndBytes = 56 + 20
 
 const flag = { encrypted: 1, descriptor: 8, strong: 0x40, utf8: 0x800, masked: 0x2000 }
 const stronglyEncrypted = flag.encrypted | flag.strong
@@ -107,13 +129,19 @@ function localHeader(zip: Buffer, at: number): ZipHeader | null {
   const flags = zip.readUInt16LE(at + 6)
   const size = flags & flag.descriptor ? 0 : zip.readUInt32LE(at + 22)
   const extra = zip.subarray(extraAt, extraAt + zip.readUInt16LE(at + 28))
+  const contentAt = extraAt + extra.length
   return header(zip.subarray(at + localBytes, extraAt), nameBytes, extra, {
     kind: 'local',
+    at,
     version: zip.readUInt8(at + 4),
     flags,
     method: zip.readUInt16LE(at + 8),
     size,
-    contentAt: extraAt + extra.length,
+    packedBytes: zip.readUInt32LE(at + 18),
+    unpackedBytes: zip.readUInt32LE(at + 22),
+    contentAt,
+    localAt: -1,
+    endsAt: contentAt,
   })
 }
 
@@ -122,14 +150,39 @@ function centralHeader(zip: Buffer, at: number): ZipHeader | null {
   const nameBytes = zip.readUInt16LE(at + centralNameAt)
   const extraAt = at + centralBytes + nameBytes
   const extra = zip.subarray(extraAt, extraAt + zip.readUInt16LE(at + 30))
+  const [unpackedBytes, packedBytes, localAt] = zip64Fields(extra, [
+    zip.readUInt32LE(at + 24),
+    zip.readUInt32LE(at + 20),
+    zip.readUInt32LE(at + 42),
+  ])
   return header(zip.subarray(at + centralBytes, extraAt), nameBytes, extra, {
     kind: 'central',
+    at,
     version: zip.readUInt8(at + 6),
     flags: zip.readUInt16LE(at + 8),
     method: zip.readUInt16LE(at + 10),
     size: zip.readUInt32LE(at + 24),
+    packedBytes,
+    unpackedBytes,
     contentAt: -1,
+    localAt,
+    endsAt: extraAt + extra.length + zip.readUInt16LE(at + 32),
   })
+}
+
+type CentralNumbers = readonly [unpackedBytes: number, packedBytes: number, localAt: number]
+
+/** Those that do not fit into their field stand in an extra field, in this order. APPNOTE 4.5.3. */
+function zip64Fields(extra: Buffer, numbers: CentralNumbers): CentralNumbers {
+  const long = extraField(extra, 1)
+  let at = 0
+  const full = (number: number) => {
+    if (number !== unknownLong || at + 8 > long.length) return number
+    at += 8
+    return Number(long.readBigUInt64LE(at - 8))
+  }
+  const [unpackedBytes, packedBytes, localAt] = numbers
+  return [full(unpackedBytes), full(packedBytes), full(localAt)]
 }
 
 function endRecord(zip: Buffer, at: number): ZipEnd | null {
@@ -138,39 +191,55 @@ function endRecord(zip: Buffer, at: number): ZipEnd | null {
   const directoryAt = at - zip.readUInt32LE(at + 12)
   return {
     kind: 'end',
+    at,
+    ...(zip64End(zip, at) ?? { directoryAt, saidDirectoryAt: zip.readUInt32LE(at + 16) }),
     entries: entries === unknownCount ? null : entries,
     hasDirectory: directoryAt >= 0 && zip.subarray(directoryAt, directoryAt + 4).equals(centralHeaderStart),
   }
 }
 
-interface Fields {
-  readonly kind: ZipHeader['kind']
+/** The longer record in front, where it is needed; between the two there is one that points to it. */
+function zip64End(zip: Buffer, endAt: number): Pick<ZipEnd, 'directoryAt' | 'saidDirectoryAt'> | null {
+  const at = endAt - zip64EndBytes
+  const isNeeded =
+    zip.readUInt32LE(endAt + 12) === unknownLong || zip.readUInt32LE(endAt + 16) === unknownLong
+  if (!isNeeded || at < 0 || zip.readUInt32LE(at) !== zip64EndStart) return null
+  return {
+    directoryAt: at - Number(zip.readBigUInt64LE(at + 40)),
+    saidDirectoryAt: Number(zip.readBigUInt64LE(at + 48)),
+  }
+}
+
+type Placed = Pick<
+  ZipHeader,
+  'kind' | 'at' | 'method' | 'packedBytes' | 'unpackedBytes' | 'contentAt' | 'localAt' | 'endsAt'
+>
+
+interface Fields extends Placed {
   readonly version: number
   readonly flags: number
-  readonly method: number
   readonly size: number
-  readonly contentAt: number
 }
 
 function header(bytes: Buffer, nameBytes: number, extra: Buffer, fields: Fields): ZipHeader | null {
   // Cut off within the name, or no header at all.
   if (nameBytes === 0 || bytes.length < nameBytes) return null
-  const { kind, version, flags, method, size, contentAt } = fields
+  const { version, flags, size, ...placed } = fields
   const pieces = piecesOf(bytes)
   const unicode = piecesOf(unicodePath(extra)).map((piece) => piece.toString('utf8'))
   const isShort = pieces.length === 1 && unicode.length < 2
   const key = isShort ? [bytes.toString('latin1'), ...unicode].join('\0') : null
   const names = [...unicode, ...pieces.flatMap((piece) => nameReadings(piece, (flags & flag.utf8) !== 0))]
   return {
-    kind,
+    ...placed,
     names: names as [string, ...string[]],
     key,
-    stored: method === 0,
+    stored: placed.method === 0,
+    hasDescriptor: (flags & flag.descriptor) !== 0,
     encrypted: (flags & flag.encrypted) !== 0,
     strong: (flags & stronglyEncrypted) === stronglyEncrypted && isStrongVersion(version),
-    masked: kind === 'local' && (flags & flag.masked) !== 0,
+    masked: placed.kind === 'local' && (flags & flag.masked) !== 0,
     directory: size === 0 && names.every((name) => /[/\\]$/.test(name)),
-    contentAt,
   }
 }
 
@@ -198,9 +267,14 @@ function nameReadings(bytes: Buffer, utf8: boolean): string[] {
 
 /** Info-ZIP's Unicode Path: version, checksum of the name it stands for, the name in UTF-8. Empty: none. */
 function unicodePath(extra: Buffer): Buffer {
+  return extraField(extra, 0x7075).subarray(5)
+}
+
+/** The content of an extra field; the first that is not empty. Empty: none. */
+function extraField(extra: Buffer, id: number): Buffer {
   for (let at = 0; at + 4 <= extra.length;) {
     const size = extra.readUInt16LE(at + 2)
-    if (extra.readUInt16LE(at) === 0x7075 && size > 5) return extra.subarray(at + 9, at + 4 + size)
+    if (extra.readUInt16LE(at) === id && size > 0) return extra.subarray(at + 4, at + 4 + size)
     at += 4 + size
   }
   return extra.subarray(0, 0)

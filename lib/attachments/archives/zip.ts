@@ -117,7 +117,7 @@ interface Inflated {
  * First bytes of deflated content. `not deflated`: it is something else; `unclear`: nothing comes out of the
  * first bytes, which a compressor does not do.
  */
-function beginning(content: Buffer): Buffer | 'not deflated' | 'unclear' {
+export function beginning(content: Buffer): Buffer | 'not deflated' | 'unclear' {
   const head = content.subarray(0, tableBytes)
   try {
     const options = { finishFlush: constants.Z_SYNC_FLUSH, info: true }
@@ -130,7 +130,7 @@ function beginning(content: Buffer): Buffer | 'not deflated' | 'unclear' {
 }
 
 /** Inflated content, whole or as far as it goes, or why not. */
-async function unpacked(content: Buffer, budget: Budget): Promise<Buffer | string> {
+export async function unpacked(content: Buffer, budget: Budget): Promise<Buffer | string> {
   const maxBytes = budget.inflatable
   if (maxBytes === 0) throw new OverBudget(`more than ${budget.limits.inflatedBytes} bytes when unpacked`)
   const options = { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: maxBytes, info: true }

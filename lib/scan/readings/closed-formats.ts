@@ -1,0 +1,151 @@
+/*
+ * Encryption in formats of which only the marks of it are read.
+ */
+
+import { startsAsZip } from '../../attachments/archives/zip-headers'
+import type { Budget } from '../../mime/budget'
+
+/** Bytes that tell one format from another. */
+const markBytes = 6
+
+const oleStart = Buffer.from('d0cf11e0a1b11ae1', 'hex')
+
+/** Compound files: Office documents until 2003, and later ones that are encrypted. */
+export function startsAsOle(content: Buffer): boolean {
+  return content.subarray(0, oleStart.length).equals(oleStart)
+}
+
+/** Streams that encrypted documents have. MS-OFFCRYPTO 2.3. */
+const encryptionStreams = ['EncryptedPackage', 'EncryptionInfo'].map((name) => Buffer.from(name, 'utf16le'))
+
+/** MS-CFB 2.6.1: a name of 64 bytes, its length with the NUL behind it, the kind of the entry. */
+const [oleNameBytes, streamKind] = [64, 2]
+
+/**
+ * Looks for directory entries anywhere, so that nothing depends on the chain of sectors, which may be false; an encrypted
+ * document in a message of Outlook is found as well.
+ */
+export function isEncryptedOle(content: Buffer): boolean {
+  return encryptionStreams.some((name) => {
+    for (let at = content.indexOf(name); at >= 0; at = content.indexOf(name, at + name.length)) {
+      const entry = content.subarray(at, at + oleNameBytes + 3)
+      const hasEntry =
+        entry.length === oleNameBytes + 3 &&
+        entry.readUInt16LE(oleNameBytes) === name.length + 2 &&
+        entry[oleNameBytes + 2] === streamKind
+      if (hasEntry) return true
+    }
+    return false
+  })
+}
+
+/** Whether it is worth while to unpack what begins like this. */
+export function isSearched(start: Buffer): boolean {
+  const begins = (mark: Buffer) => start.subarray(0, markBytes).equals(mark.subarray(0, markBytes))
+  return startsAsZip(start) || [oleStart, sevenZipStart, rarStart].some(begins)
+}
+
+const sevenZipStart = Buffer.from('377abcaf271c', 'hex')
+const sevenZipStartBytes = 32
+/** AES-256 with SHA-256, the only encryption of the format. */
+const sevenZipAes = Buffer.from('06f10701', 'hex')
+/** Headers are a few kilobytes; those of many files are packed, and what is read here says how. */
+const maxSevenZipHeaderBytes = 1024 * 1024
+
+/** As far as the last header is readable: where it is packed, encryption shows only if it covers the header too. */
+export function isEncryptedSevenZip(content: Buffer): boolean {
+  if (!content.subarray(0, sevenZipStart.length).equals(sevenZipStart)) return false
+  if (content.length < sevenZipStartBytes) return false
+  const at = sevenZipStartBytes + Number(content.readBigUInt64LE(12))
+  const bytes = Math.min(Number(content.readBigUInt64LE(20)), maxSevenZipHeaderBytes)
+  return content.subarray(at, at + bytes).includes(sevenZipAes)
+}
+
+const rarStart = Buffer.from('Rar!\x1a\x07\x00', 'latin1')
+const rar5Start = Buffer.from('Rar!\x1a\x07\x01\x00', 'latin1')
+
+export async function isEncryptedRar(content: Buffer, budget: Budget): Promise<boolean> {
+  const starts = (start: Buffer) => content.subarray(0, start.length).equals(start)
+  const blocks = starts(rarStart)
+    ? rarBlocks(content, rarStart.length)
+    : starts(rar5Start)
+      ? rar5Blocks(content, rar5Start.length)
+      : []
+  for (const isEncrypted of blocks) {
+    if (isEncrypted) return true
+    budget.spendHeader()
+    await budget.breathe()
+  }
+  return false
+}
+
+const rar = { archive: 0x73, file: 0x74, service: 0x7a }
+const rarFlag = { headersEncrypted: 0x80, fileEncrypted: 4, largeFile: 0x100, hasData: 0x8000 }
+
+/** Each block until RAR 4: whether it says that it, or what follows, is encrypted. */
+function* rarBlocks(content: Buffer, from: number): Generator<boolean> {
+  for (let at = from; at + 7 <= content.length;) {
+    const [kind, flags, bytes] = [content[at + 2], content.readUInt16LE(at + 3), content.readUInt16LE(at + 5)]
+    const isFile = kind === rar.file || kind === rar.service
+    yield kind === rar.archive
+      ? (flags & rarFlag.headersEncrypted) !== 0
+      : isFile && (flags & rarFlag.fileEncrypted) !== 0
+    if (bytes < 7) return
+    const hasData = isFile || (flags & rarFlag.hasData) !== 0
+    const low = hasData && at + 11 <= content.length ? content.readUInt32LE(at + 7) : 0
+    const isLarge = isFile && (flags & rarFlag.largeFile) !== 0 && at + 36 <= content.length
+    at += bytes + low + (isLarge ? content.readUInt32LE(at + 32) * 2 ** 32 : 0)
+  }
+}
+
+const rar5 = { file: 2, service: 3, encryption: 4 }
+const rar5Flag = { hasExtra: 1, hasData: 2 }
+/** Of a record in the extra area of a file. */
+const rar5FileEncryption = 1
+
+/** Likewise, of RAR 5: numbers of seven bits to the byte, the lowest first. */
+function* rar5Blocks(content: Buffer, from: number): Generator<boolean> {
+  const numbers = new VariableNumbers(content)
+  for (let at = from; at + 4 < content.length;) {
+    numbers.at = at + 4
+    const bytes = numbers.next()
+    const end = numbers.at + bytes
+    const [kind, flags] = [numbers.next(), numbers.next()]
+    const extraBytes = flags & rar5Flag.hasExtra ? numbers.next() : 0
+    const dataBytes = flags & rar5Flag.hasData ? numbers.next() : 0
+    const isFile = kind === rar5.file || kind === rar5.service
+    yield kind === rar5.encryption || (isFile && hasEncryptionRecord(content, end - extraBytes, end))
+    if (bytes === 0) return
+    at = end + dataBytes
+  }
+}
+
+function hasEncryptionRecord(content: Buffer, from: number, end: number): boolean {
+  const numbers = new VariableNumbers(content)
+  for (let at = from; at < end && at < content.length;) {
+    numbers.at = at
+    const bytes = numbers.next()
+    if (bytes === 0) return false
+    const next = numbers.at + bytes
+    if (numbers.next() === rar5FileEncryption) return true
+    at = next
+  }
+  return false
+}
+
+class VariableNumbers {
+  at = 0
+
+  constructor(private readonly content: Buffer) {}
+
+  /** 0 behind the end of the content. */
+  next(): number {
+    let value = 0
+    for (let power = 1; power < 2 ** 49; power *= 128) {
+      const byte = this.content[this.at++] ?? 0
+      value += (byte & 127) * power
+      if (byte < 128) break
+    }
+    return value
+  }
+}

@@ -1,0 +1,228 @@
+/*
+ * What clamd cannot open in a zip archive although unpackers can. Unpackers believe the directory at the end, clamd the
+ * header in front of a member; so what is fit for clamd has both, alike in all that opening takes.
+ */
+
+import { createInflateRaw, type InflateRaw } from 'node:zlib'
+import { beginning, unpacked } from '../../attachments/archives/zip'
+import { startsAsZip, type ZipEnd, type ZipHeader, zipHeaders } from '../../attachments/archives/zip-headers'
+import type { SilentLimits } from '../../hosts/host-state'
+import { type Budget, OverBudget } from '../../mime/budget'
+import { isSearched } from './closed-formats'
+
+/** What one search shares: what it has found, and the bounds that hold for all archives in one another. */
+export interface Search {
+  encrypted: string | null
+  limits: string | null
+  /** Of all archives so far. */
+  files: number
+  /** Bytes that were unpacked only to be counted. */
+  countedBytes: number
+  readonly upTo: Readonly<Record<keyof SilentLimits, number>>
+  readonly budget: Budget
+}
+
+interface Headers {
+  readonly local: ReadonlyMap<number, ZipHeader>
+  readonly central: ReadonlyMap<number, ZipHeader>
+  /** The last one, which programs look for from the end. */
+  readonly end: ZipEnd | null
+}
+
+/** A file in the archive, by both of its headers. */
+interface Member {
+  readonly local: ZipHeader
+  readonly central: ZipHeader
+}
+
+const method = { stored: 0, deflated: 8, aes: 99 }
+/** Stored, imploded, deflated, the same with 64 KB, bzip2: what clamd opens. Not so LZMA, PPMd, xz and Zstandard. */
+const openMethods = [0, 6, 8, 9, 12]
+/** No deflated byte makes more than so many. */
+const maxRatio = 1032
+/** Behind a member: signature, checksum, sizes of 8 bytes in zip64. */
+const maxDescriptorBytes = 24
+/** Bytes of members that are unpacked only to be counted. */
+const maxCountedBytes = 256 * 1024 * 1024
+
+const endStart = Buffer.from('PK\x05\x06')
+
+/** Something may stand in front of an archive; then it is one by its end. */
+export function mayBeZip(content: Buffer): boolean {
+  return startsAsZip(content) || content.lastIndexOf(endStart) >= 0
+}
+
+/**
+ * @param look is given each member that may be closed itself
+ * @throws OverBudget
+ */
+export async function findClosedInZip(
+  zip: Buffer,
+  search: Search,
+  look: (member: Buffer) => Promise<void>,
+): Promise<void> {
+  const isInside = !startsAsZip(zip)
+  const headers = await readHeaders(zip, search)
+  const directory = headers.end && directoryOf(headers.end, headers.central)
+  if (!headers.end || !directory) {
+    if (!isInside) search.limits ??= 'zip archive without a directory'
+    return
+  }
+  const { directoryAt, saidDirectoryAt } = headers.end
+  const base = directoryAt - saidDirectoryAt
+  const members = membersOf(directory, base, headers.local)
+  // A program that reads archives has their marks in it.
+  if (isInside && members.length === 0) return
+  if (!isInside && base !== 0) search.limits ??= 'zip archive whose directory points elsewhere'
+  if (members.length < directory.length) search.limits ??= 'zip entry without a header'
+  search.files += directory.length
+  if (search.files > search.upTo.files) search.limits ??= `more than ${search.upTo.files} files`
+  findUnlisted(members, isInside ? null : 0, directoryAt, headers.local, search)
+  for (const member of members) {
+    await search.budget.breathe()
+    const reason = whyClosed(member, isInside)
+    if (reason) search[reason.kind] ??= reason.text
+    else await lookInto(zip, member, search, look)
+  }
+}
+
+async function readHeaders(zip: Buffer, { budget }: Search): Promise<Headers> {
+  const local = new Map<number, ZipHeader>()
+  const central = new Map<number, ZipHeader>()
+  let end: ZipEnd | null = null
+  for (const header of zipHeaders(zip)) {
+    await budget.breathe()
+    if (header === null) continue
+    if (header.kind === 'end') end = header
+    else {
+      budget.spendHeader()
+      ;(header.kind === 'local' ? local : central).set(header.at, header)
+    }
+  }
+  return { local, central, end }
+}
+
+/** null: it is none, or not all of it is there. */
+function directoryOf(end: ZipEnd, central: Headers['central']): ZipHeader[] | null {
+  const directory: ZipHeader[] = []
+  let at = end.directoryAt
+  for (let header = central.get(at); header && at < end.at; header = central.get(at)) {
+    directory.push(header)
+    at = header.endsAt
+  }
+  return at > end.at || directory.length < (end.entries ?? 0) ? null : directory
+}
+
+/** In the order in which they lie there. */
+function membersOf(directory: readonly ZipHeader[], base: number, locals: Headers['local']): Member[] {
+  return directory
+    .flatMap((central) => {
+      const local = locals.get(base + central.localAt)
+      return local ? [{ local, central }] : []
+    })
+    .sort((one, other) => one.local.at - other.local.at)
+}
+
+/**
+ * Members that are not in the directory, which programs find that read from the front, and such as lie in one another.
+ * @param start where the first header is; null: wherever
+ */
+function findUnlisted(
+  members: readonly Member[],
+  start: number | null,
+  directoryAt: number,
+  locals: Headers['local'],
+  search: Search,
+): void {
+  let at = start
+  for (const member of [...members, null]) {
+    const next = member?.local.at ?? directoryAt
+    if (at !== null) {
+      if (next < at) search.limits ??= 'zip entries that overlap'
+      else if (hasHeader(locals, at, next)) search.limits ??= 'zip entry outside the directory'
+    }
+    if (member) at = member.local.contentAt + member.central.packedBytes
+  }
+}
+
+function hasHeader(locals: Headers['local'], from: number, to: number): boolean {
+  for (let at = from; at < to && at <= from + maxDescriptorBytes; at++) if (locals.has(at)) return true
+  return false
+}
+
+interface Reason {
+  readonly kind: 'encrypted' | 'limits'
+  readonly text: string
+}
+
+/** null: clamd can open it. */
+function whyClosed({ local, central }: Member, isInside: boolean): Reason | null {
+  const differs = (what: string): Reason => ({
+    kind: 'limits',
+    text: `zip entry whose headers differ in ${what}`,
+  })
+  if (local.encrypted !== central.encrypted) return differs('encryption')
+  if (local.method !== central.method) return differs('method')
+  if (local.encrypted || local.masked || local.method === method.aes)
+    return { kind: 'encrypted', text: 'encrypted zip entry' }
+  if (!openMethods.includes(local.method))
+    return { kind: 'limits', text: `zip entry with method ${local.method}` }
+  if (!local.hasDescriptor) return local.packedBytes === central.packedBytes ? null : differs('size')
+  // clamd then goes from header to header, and does not know where this one's content ends.
+  return isInside ? { kind: 'limits', text: 'zip entry of unknown size behind other content' } : null
+}
+
+async function lookInto(
+  zip: Buffer,
+  { local, central }: Member,
+  search: Search,
+  look: (member: Buffer) => Promise<void>,
+): Promise<void> {
+  const { memberBytes } = search.upTo
+  const tooLarge = () => (search.limits ??= `zip entry of more than ${memberBytes} bytes`)
+  const packed = zip.subarray(local.contentAt, local.contentAt + central.packedBytes)
+  const isStored = local.method === method.stored
+  if (Math.max(central.unpackedBytes, isStored ? packed.length : 0) > memberBytes) {
+    tooLarge()
+    return
+  }
+  if (isStored) {
+    await look(packed)
+    return
+  }
+  const start = beginning(packed)
+  if (start === 'not deflated') return
+  if (start === 'unclear' || isSearched(start)) {
+    const member = await unpacked(packed, search.budget)
+    if (!Buffer.isBuffer(member)) return
+    if (member.length > memberBytes) tooLarge()
+    else await look(member)
+  } else if (packed.length * maxRatio > memberBytes && (await isLarger(packed, memberBytes, search)))
+    tooLarge()
+}
+
+/** What the headers say of the size may be false. */
+async function isLarger(packed: Buffer, bytes: number, search: Search): Promise<boolean> {
+  const counted = await search.budget.offTheClock(() => countInflated(packed, bytes + 1))
+  await search.budget.breathe()
+  search.countedBytes += counted
+  if (search.countedBytes > maxCountedBytes)
+    throw new OverBudget(`more than ${maxCountedBytes} bytes when unpacked`)
+  return counted > bytes
+}
+
+/** Bytes that come out, as far as it is sound, up to some more than `enough`. */
+async function countInflated(packed: Buffer, enough: number): Promise<number> {
+  const inflate: InflateRaw = createInflateRaw({ chunkSize: 256 * 1024 })
+  let bytes = 0
+  inflate.end(packed)
+  try {
+    for await (const chunk of inflate as AsyncIterable<Buffer>) {
+      bytes += chunk.length
+      if (bytes >= enough) break
+    }
+  } catch {
+    // Damaged: what came out until then counts.
+  }
+  return bytes
+}

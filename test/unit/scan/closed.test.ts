@@ -1,0 +1,320 @@
+import assert from 'node:assert/strict'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { deflateRawSync } from 'node:zlib'
+import type { SilentLimits } from '../../../lib/hosts/host-state'
+import { Budget, type Limits } from '../../../lib/mime/budget'
+import { type Closed, closedIn } from '../../../lib/scan/readings/closed'
+import { defaultReadingLimits } from '../../../lib/scan/readings/limits'
+import { damaged, seeded } from '../../support/random'
+import { type Entry, flag, record, zip } from '../../support/zip-builder'
+
+const nothing: Closed = { encrypted: null, limits: null }
+const none: SilentLimits = { memberBytes: Infinity, depth: Infinity, files: Infinity }
+
+function closed(
+  content: Buffer,
+  limits: SilentLimits | null = null,
+  bounds: Partial<Limits> = {},
+): Promise<Closed> {
+  const budget = new Budget({ ...defaultReadingLimits, ...bounds }, new AbortController().signal)
+  budget.enter()
+  return closedIn(content, limits, budget)
+}
+
+async function isLimits(content: Buffer, limits: RegExp, silent: SilentLimits | null = null): Promise<void> {
+  const found = await closed(content, silent)
+  assert.match(found.limits ?? 'nothing', limits)
+  assert.equal(found.encrypted, null)
+}
+
+async function isEncrypted(content: Buffer, encrypted: RegExp): Promise<void> {
+  const found = await closed(content)
+  assert.match(found.encrypted ?? 'nothing', encrypted)
+  assert.equal(found.limits, null)
+}
+
+const plain = zip(['one.txt', 'two.txt'])
+const [central, local] = ['PK\x01\x02', 'PK\x03\x04'].map((mark) => Buffer.from(mark)) as [Buffer, Buffer]
+
+/** With the number at that place of the last local or central header replaced. */
+function changed(archive: Buffer, header: Buffer, at: number, bytes: number, value: number): Buffer {
+  const result = Buffer.from(archive)
+  result.writeUIntLE(value, result.lastIndexOf(header) + at, bytes)
+  return result
+}
+
+function nestedZips(levels: number, method: number): Buffer {
+  let content = plain
+  for (let level = 1; level < levels; level++) content = zip([{ name: 'in.zip', content, method }])
+  return content
+}
+
+test('content that is no archive has nothing to open', async () => {
+  for (const content of [
+    '',
+    'P',
+    'PK',
+    'hello',
+    '%PDF-1.4 /Encrypt',
+    'PK\x03\x04'.repeat(3),
+    '\0'.repeat(999),
+  ])
+    assert.deepEqual(await closed(Buffer.from(`text ${content}`)), nothing)
+  assert.deepEqual(await closed(Buffer.alloc(0)), nothing)
+  assert.deepEqual(await closed(readFileSync(process.execPath).subarray(0, 30_000_000)), nothing)
+})
+
+test('ordinary archives are open', async () => {
+  const ordinary: Record<string, Buffer> = {
+    deflated: plain,
+    stored: zip([{ name: 'a', method: 0 }]),
+    empty: zip([]),
+    'a directory and an empty file': zip([
+      { name: 'd/', content: '', method: 0 },
+      { name: 'd/e', content: '', method: 0 },
+      { name: 'd/f', content: '' },
+    ]),
+    'data descriptors': zip([
+      { name: 'a', descriptor: true },
+      { name: 'b', descriptor: true },
+    ]),
+    'zip64 directory': zip(['a', 'b'], { zip64: true }),
+    'comment and rest': zip(['a'], { comment: Buffer.from('comment'), trailing: Buffer.alloc(99) }),
+    'behind a program': zip(['a'], { prefix: Buffer.from('MZ program PK\x03\x04') }),
+    'stored in one another': nestedZips(15, 0),
+    'deflated in one another': nestedZips(15, 8),
+    bzip2: zip([{ name: 'a', method: 12 }]),
+  }
+  for (const [name, archive] of Object.entries(ordinary))
+    assert.deepEqual(await closed(archive), nothing, name)
+})
+
+const python = `
+import io, sys, zipfile
+class Pipe(io.RawIOBase):
+    def writable(self): return True
+    def write(self, data): return sys.stdout.buffer.write(data)
+out = Pipe() if sys.argv[1] == 'pipe' else io.BytesIO()
+with zipfile.ZipFile(out, 'w', int(sys.argv[2])) as z:
+    z.writestr('dir/', '')
+    z.writestr('empty', '')
+    z.writestr('gr\\u00fc\\u00df.txt', 'hello ' * 5000)
+    with z.open('large', 'w', force_zip64=sys.argv[1] == 'zip64') as f: f.write(b'x' * 70000)
+if sys.argv[1] != 'pipe': sys.stdout.buffer.write(out.getvalue())
+sys.stdout.buffer.flush()
+`
+
+function has(program: string): boolean {
+  return spawnSync(program, ['--version'], { stdio: 'ignore' }).error === undefined
+}
+
+test('archives of Python are open', { skip: !has('python3') }, async () => {
+  const made = (kind: string, method: number) => execFileSync('python3', ['-c', python, kind, `${method}`])
+  for (const kind of ['file', 'pipe'])
+    for (const method of [0, 8, 12]) assert.deepEqual(await closed(made(kind, method)), nothing, kind)
+  await isLimits(made('file', 14), /method 14/)
+  // clamd takes 0xffffffff for the size, and passes over the entry.
+  await isLimits(made('zip64', 8), /differ in size/)
+})
+
+test('archives of Info-ZIP and Java are open', { skip: !has('zip') || !has('jar') }, async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'closed-'))
+  try {
+    writeFileSync(join(folder, 'a.txt'), 'hello '.repeat(5000))
+    const run = (program: string, ...args: string[]) =>
+      execFileSync(program, args, { cwd: folder, input: 'hello '.repeat(99) })
+    run('jar', 'cf', 'a.jar', 'a.txt')
+    run('jar', 'cf0', 'b.jar', 'a.txt')
+    run('zip', '-q', 'c.zip', 'a.txt', 'a.jar')
+    run('zip', '-q', '-0', 'd.zip', 'c.zip', 'b.jar')
+    for (const name of ['a.jar', 'b.jar', 'c.zip', 'd.zip'])
+      assert.deepEqual(await closed(readFileSync(join(folder, name))), nothing, name)
+    assert.deepEqual(await closed(run('zip', '-q', '-', '-')), nothing)
+    assert.deepEqual(await closed(run('zip', '-q', '-', 'c.zip', 'a.txt')), nothing)
+    await isEncrypted(run('zip', '-q', '-P', 'secret', '-', 'a.txt'), /zip/)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+})
+
+test('encrypted entries show, however deep', async () => {
+  const secret = zip(['a', { name: 'b', flags: flag.encrypted }])
+  await isEncrypted(secret, /encrypted zip entry/)
+  await isEncrypted(zip([{ name: 'a', method: 99, flags: flag.encrypted }]), /zip/)
+  await isEncrypted(zip([{ name: 'a', flags: flag.encrypted | flag.strong }]), /zip/)
+  await isEncrypted(zip(['b', { name: 'a', flags: flag.encrypted }], { prefix: Buffer.from('MZ') }), /zip/)
+  await isEncrypted(zip([{ name: 'a', content: secret }]), /zip/)
+  await isEncrypted(zip([{ name: 'a', content: secret, method: 0 }]), /zip/)
+  await isEncrypted(
+    zip([{ name: 'a', content: zip([{ name: 'b', content: secret }]), descriptor: true }]),
+    /zip/,
+  )
+})
+
+test('headers that differ are a limit', async () => {
+  await isLimits(changed(plain, local, 6, 2, flag.encrypted), /encryption/)
+  await isLimits(changed(plain, central, 8, 2, flag.encrypted), /encryption/)
+  await isLimits(changed(plain, local, 8, 2, 0), /differ in method/)
+  await isLimits(changed(plain, central, 10, 2, 77), /differ in method/)
+  for (const size of [0, 3, 9999, 0xffffffff])
+    await isLimits(changed(plain, local, 18, 4, size), /differ in size/)
+  await isLimits(zip([{ name: 'a', method: 77 }]), /method 77/)
+})
+
+test('an archive that clamd does not find its way through is a limit', async () => {
+  await isLimits(zip(['a'], { end: false }), /without a directory/)
+  await isLimits(zip(['a'], { end: false, central: false }), /without a directory/)
+  await isLimits(zip(['a'], { claims: 2 }), /without a directory/)
+  await isLimits(plain.subarray(0, -1), /without a directory/)
+  await isLimits(changed(plain, Buffer.from('PK\x05\x06'), 16, 4, 7), /points elsewhere/)
+  await isLimits(changed(plain, central, 42, 4, 3), /without a header/)
+  await isLimits(changed(plain, local, 0, 4, 0), /without a header/)
+  await isLimits(Buffer.concat([plain, plain]), /points elsewhere/)
+  await isLimits(Buffer.concat([plain, zip([])]), /points elsewhere|outside the directory/)
+  await isLimits(Buffer.concat([zip(['a', 'b'], { central: false, end: false }), plain]), /elsewhere/)
+  await isLimits(zip([{ name: 'a', descriptor: true }], { prefix: Buffer.from('MZ') }), /unknown size/)
+})
+
+test('an entry that the directory does not have is a limit', async () => {
+  const end = plain.indexOf('PK\x05\x06')
+  const [first, second] = [plain.indexOf(central), plain.lastIndexOf(central)]
+  const short = Buffer.concat([plain.subarray(0, second), plain.subarray(end)])
+  short.writeUInt16LE(1, second + 10)
+  short.writeUInt32LE(second - first, second + 12)
+  await isLimits(short, /outside the directory/)
+})
+
+test('members up to the limit of clamd are open', async () => {
+  const limits = (memberBytes: number | null) => ({ ...none, memberBytes })
+  const of = (bytes: number, more: Partial<Entry> = {}) =>
+    zip([{ name: 'a', content: Buffer.alloc(bytes), ...more }])
+  for (const more of [{}, { method: 0 }, { descriptor: true }]) {
+    assert.deepEqual(await closed(of(100_000, more), limits(100_000)), nothing)
+    await isLimits(of(100_001, more), /more than 100000 bytes/, limits(100_000))
+    assert.deepEqual(await closed(of(100_001, more), limits(Infinity)), nothing)
+  }
+  await isLimits(of(26 * 1024 * 1024 + 1), /26214400 bytes/, limits(null))
+  // Both headers lie.
+  const liar = changed(changed(of(100_001), local, 22, 4, 5), central, 24, 4, 5)
+  await isLimits(liar, /more than 100000 bytes/, limits(100_000))
+})
+
+test('archives in one another are open up to the limit of clamd', async () => {
+  for (const method of [0, 8]) {
+    await isLimits(nestedZips(16, method), /more than 15 deep/)
+    assert.deepEqual(await closed(nestedZips(3, method), { ...none, depth: 3 }), nothing)
+    await isLimits(nestedZips(4, method), /more than 3 deep/, { ...none, depth: 3 })
+    assert.deepEqual(await closed(nestedZips(20, method), none), nothing)
+    // Our own bound.
+    await isLimits(nestedZips(25, method), /more than 24 deep/, none)
+  }
+})
+
+test('files of all archives count together', async () => {
+  const inner = zip(['a', 'b', 'c'])
+  const archive = zip([
+    { name: 'x', content: inner },
+    { name: 'y', content: inner, method: 0 },
+  ])
+  assert.deepEqual(await closed(archive, { ...none, files: 8 }), nothing)
+  await isLimits(archive, /more than 7 files/, { ...none, files: 7 })
+  await isLimits(zip(Array<string>(9901).fill('a')), /more than 9900 files/)
+})
+
+test('what exceeds our own bounds is a limit', async () => {
+  const archive = zip([
+    { name: 'a', content: zip([{ name: 'b', content: Buffer.alloc(9999) }], { comment: Buffer.alloc(999) }) },
+  ])
+  assert.match((await closed(archive, none, { inflatedBytes: 500 })).limits ?? '', /when unpacked/)
+  assert.match((await closed(plain, none, { entries: 1 })).limits ?? '', /more than 1 entries/)
+  assert.match((await closed(plain, none, { ms: -1 })).limits ?? '', /ms/)
+})
+
+const oleStart = Buffer.from('d0cf11e0a1b11ae1', 'hex')
+
+function oleEntry(name: string, kind = 2): Buffer {
+  const bytes = Buffer.from(name, 'utf16le')
+  return record(bytes, Buffer.alloc(64 - bytes.length), [2, bytes.length + 2], [1, kind], Buffer.alloc(61))
+}
+
+test('encrypted Office documents show', async () => {
+  const ole = (...entries: Buffer[]) => Buffer.concat([oleStart, Buffer.alloc(504), ...entries])
+  assert.deepEqual(await closed(ole(oleEntry('WordDocument'))), nothing)
+  assert.deepEqual(await closed(ole(Buffer.from('EncryptedPackage', 'utf16le'))), nothing)
+  assert.deepEqual(await closed(ole(oleEntry('EncryptedPackage', 1))), nothing)
+  const secret = ole(oleEntry('Root Entry', 5), oleEntry('EncryptionInfo'), oleEntry('EncryptedPackage'))
+  await isEncrypted(secret, /Office/)
+  await isEncrypted(zip([{ name: 'a.docx', content: secret }]), /Office/)
+  await isEncrypted(zip([{ name: 'a.docx', content: secret, method: 0 }]), /Office/)
+})
+
+test('7z archives with an encrypted header show', async () => {
+  const sevenZip = (header: Buffer) =>
+    record(
+      Buffer.from('377abcaf271c0004', 'hex'),
+      [4, 0],
+      [8, 5],
+      [8, header.length],
+      [4, 0],
+      Buffer.alloc(5),
+      header,
+    )
+  assert.deepEqual(await closed(sevenZip(Buffer.from('1706030101', 'hex'))), nothing)
+  await isEncrypted(sevenZip(Buffer.from('17060f0101000b01002406f107010a', 'hex')), /7z/)
+  assert.deepEqual(await closed(sevenZip(Buffer.alloc(0)).subarray(0, 9)), nothing)
+})
+
+test('encrypted RAR archives show', async () => {
+  const start = Buffer.from('Rar!\x1a\x07\x00', 'latin1')
+  const archive = (flags: number) => record([2, 0], [1, 0x73], [2, flags], [2, 13], Buffer.alloc(6))
+  const file = (flags: number) =>
+    record([2, 0], [1, 0x74], [2, 0x8000 | flags], [2, 33], [4, 5], Buffer.alloc(22), Buffer.alloc(5))
+  const end = record([2, 0], [1, 0x7b], [2, 0], [2, 7])
+  const rar = (...blocks: Buffer[]) => Buffer.concat([start, ...blocks, end])
+  assert.deepEqual(await closed(rar(archive(0), file(0), file(0))), nothing)
+  await isEncrypted(rar(archive(0x80)), /RAR/)
+  await isEncrypted(rar(archive(0), file(0), file(4)), /RAR/)
+  await isEncrypted(zip([{ name: 'a.rar', content: rar(archive(0x80)) }]), /RAR/)
+
+  const start5 = Buffer.from('Rar!\x1a\x07\x01\x00', 'latin1')
+  const block = (...bytes: number[]) => Buffer.from([0, 0, 0, 0, bytes.length, ...bytes])
+  const file5 = (...extra: number[]) =>
+    Buffer.concat([block(2, 3, extra.length, 0x85, 0, 9, 9, 9, ...extra), Buffer.alloc(5)])
+  const rar5 = (...blocks: Buffer[]) => Buffer.concat([start5, ...blocks, block(5, 0, 0)])
+  // Five bytes of data, the number written in two bytes.
+  assert.deepEqual(await closed(rar5(block(1, 0, 0), file5(2, 3, 0), file5())), nothing)
+  await isEncrypted(rar5(block(4, 0, 0)), /RAR/)
+  await isEncrypted(rar5(block(1, 0, 0), file5(2, 3, 0), file5(2, 3, 0, 2, 1, 0)), /RAR/)
+})
+
+test('no bytes make it throw', async () => {
+  const random = seeded(7)
+  const rar = Buffer.from('Rar!\x1a\x07\x00' + '\0\0\x73\x80\0\x0d\0'.repeat(9), 'latin1')
+  const rar5 = Buffer.from('Rar!\x1a\x07\x01\x00' + '\0\0\0\0\x09\x02\x03\x04\x05\x06'.repeat(9), 'latin1')
+  const valid = [
+    plain,
+    zip(['a', 'b'], { zip64: true }),
+    nestedZips(3, 8),
+    nestedZips(3, 0),
+    zip([{ name: 'a', descriptor: true }], { prefix: Buffer.from('MZ') }),
+    zip([{ name: 'a', content: rar, flags: flag.encrypted }]),
+    rar,
+    rar5,
+    Buffer.concat([oleStart, oleEntry('EncryptedPackage')]),
+    record(Buffer.from('377abcaf271c0004', 'hex'), [4, 0], [8, 5], [8, 9], Buffer.alloc(30)),
+  ]
+  for (const bytes of valid) {
+    for (let length = 0; length < bytes.length; length++) await closed(bytes.subarray(0, length))
+    for (let times = 0; times < 300; times++) {
+      const flipped = Buffer.from(bytes)
+      for (let flips = random(4); flips >= 0; flips--) flipped[random(flipped.length)] = random(256)
+      await closed(flipped)
+      await closed(damaged(bytes, random, valid))
+    }
+  }
+  await closed(deflateRawSync(plain))
+})
