@@ -118,7 +118,8 @@ export class HealthMonitor {
             engine,
             hasSessions,
             archives,
-            ...(seenAt > -Infinity && { selfTest, verifiedProtocol }),
+            // It has been told to the others before the look comes to its end.
+            ...((selfTest !== null || seenAt > -Infinity) && { selfTest, verifiedProtocol }),
             ...(failureEpoch > verifiedEpoch && { hasFailedElsewhere: true }),
           },
         ],

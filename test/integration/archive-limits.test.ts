@@ -67,6 +67,15 @@ test('the log names once what is silent, and messages know of it', bounded, asyn
   assert.equal(watch.known()[0]?.[1].archives?.files.upTo, 9900)
 })
 
+test('who asks while limits of archives are looked for is told of the proof', bounded, async (t) => {
+  const daemon = await fake(t, [], { protocols: ['INSTREAM'] })
+  await daemon.play((scan) => (scan < 4 ? [] : [{ at: 'reply', do: 'stall' }]))
+  const { watch, told } = watching(t, [daemon.address])
+  watch.run('at once')
+  await until(() => told.some(({ selfTest }) => selfTest) && daemon.scans.length > 4)
+  assert.equal(watch.known()[0]?.[1].selfTest?.coversMaxSize, true)
+})
+
 test('a daemon that does not say is not known, and is not asked again and again', bounded, async (t) => {
   const daemon = await fake(t, [{ at: 'reply', do: 'answer', text: 'stream: Broken ERROR' }])
   const limits = await findArchiveLimits(daemon.address, usual, connect, never)
