@@ -68,7 +68,14 @@ function scanOver(clamd: RealClamd, hasSessions: boolean, isPlatform: boolean): 
   )
   hosts.learn(address, { hasSessions })
   const scanner = new Scanner(
-    { protocol: 'instream', bufferBytes: 8192, connectMs: 5000, scanMs: 60_000, maxBytes: 1e6 },
+    {
+      protocol: 'instream',
+      bufferBytes: 8192,
+      connectMs: 5000,
+      scanMs: 60_000,
+      maxBytes: 1e6,
+      scope: 'message',
+    },
     hosts,
     connect,
   )

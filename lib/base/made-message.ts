@@ -49,10 +49,14 @@ export class MadeMessage implements MessageSource {
   }
 }
 
+/** One that is there already. */
+export function bytesMessage(bytes: Buffer): MadeMessage {
+  return new MadeMessage(bytes.length, () => piecesOf(bytes))
+}
+
 /** One that is a text. */
 export function textMessage(text: string): MadeMessage {
-  const bytes = Buffer.from(text)
-  return new MadeMessage(bytes.length, () => piecesOf(bytes))
+  return bytesMessage(Buffer.from(text))
 }
 
 function* piecesOf(bytes: Buffer): Generator<Buffer, undefined> {

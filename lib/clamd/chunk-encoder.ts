@@ -29,11 +29,13 @@ export class ChunkEncoder {
    * @param chunkBytes in each chunk but the last
    * @param prologue stands in front of the first chunk, unframed: the INSTREAM command. null: STREAM, which has no frames.
    * @param onParcel given each parcel as it is full, and the last one
+   * @param onContent given the content, in its order, as it is put into chunks
    */
   constructor(
     private readonly chunkBytes: number,
     preamble: Buffer | null,
     private readonly onParcel: (batch: Batch) => void,
+    private readonly onContent: ((piece: Buffer) => void) | undefined = undefined,
   ) {
     this.#isFramed = preamble !== null
     if (preamble) put(this.#batch, preamble)
@@ -75,7 +77,9 @@ export class ChunkEncoder {
 
   /** Moves the first bytes of the run to the chunk. */
   #cut(bytes: number): void {
-    put(this.#chunk, Buffer.from(this.#span, this.#runStart, bytes))
+    const piece = Buffer.from(this.#span, this.#runStart, bytes)
+    this.onContent?.(piece)
+    put(this.#chunk, piece)
     this.#runStart += bytes
   }
 

@@ -19,6 +19,10 @@ export interface Exchange extends DialOptions {
   readonly bufferBytes: number
   /** Most bytes of one message that are sent, our own Received line included. */
   readonly maxBytes: number
+  /** Goes in front of the content. Left out: our own Received line, by which clamd takes the content for mail. */
+  readonly preface?: Buffer
+  /** Handed the content, preface included, as it is sent; it must not be changed. Left out: nobody wants it. */
+  readonly onContent?: (piece: Buffer) => void
   /** Told when the dialogue comes to a step. */
   readonly at: (step: Step, detail?: string) => void
 }

@@ -79,6 +79,11 @@ export function isLimitName(name: string): boolean {
   return name === '(null)' || /^Heuristics\.Limits\.Exceeded\b/i.test(name)
 }
 
+/** True for names that mean "nobody could look into it" (AlertEncrypted), not a virus. */
+export function isEncryptedName(name: string): boolean {
+  return /^Heuristics\.Encrypted\b/i.test(name)
+}
+
 /** The port of a `PORT n` line, or null if it is anything else (an error line comes in its place). */
 export function parsePort(line: string): number | null {
   const digits = /^PORT (\d{1,5})$/.exec(line)?.[1]

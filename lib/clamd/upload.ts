@@ -46,15 +46,21 @@ export class Upload extends EventEmitter implements Sink, Waiter {
    */
   constructor(
     private readonly socket: Socket,
-    private readonly how: Pick<Exchange, 'bufferBytes' | 'maxBytes'>,
+    private readonly how: Pick<Exchange, 'bufferBytes' | 'maxBytes' | 'preface' | 'onContent'>,
     preamble: Buffer | null,
     private readonly onTooLarge: (reason: TooLarge) => void,
   ) {
     super()
     this.#isFramed = preamble !== null
-    this.#encoder = new ChunkEncoder(how.bufferBytes, preamble, (batch) => this.#enqueue(batch))
+    this.#encoder = new ChunkEncoder(
+      how.bufferBytes,
+      preamble,
+      (batch) => this.#enqueue(batch),
+      how.onContent,
+    )
     socket.on('drain', this.#onDrain)
-    this.write(receivedLine)
+    const { preface = receivedLine } = how
+    if (preface.length > 0) this.write(preface)
   }
 
   write(lines: Buffer): boolean {

@@ -47,6 +47,7 @@ export const schema = {
     host: key('localhost', hosts(defaultPort)),
     port: key(String(defaultPort), whole(1, 65535)),
     protocol: key('auto', oneOf(['auto', 'stream', 'instream'])),
+    scan: key('auto', oneOf(['auto', 'all', 'message'])),
     max_pings: key('6', whole(0, 1000)),
     ping_interval: key('30s', duration(1, dayMs)),
     stream_buffer_size: key('8192', size(1, 16 * 1024 ** 2)),
@@ -71,6 +72,7 @@ export const schema = {
     timeout: key('defer', fallback),
     too_large: key('reject', fallback),
     limits: key('reject', fallback),
+    encrypted: key('accept', fallback),
   },
   check: {
     authenticated: key('true', yesNo),

@@ -80,6 +80,7 @@ function settingsOf(reader: SettingsReader, host: string | undefined): Settings 
       connectMs: main.connect_timeout,
       scanMs: main.scan_timeout,
       maxBytes: main.max_size,
+      scope: main.scan,
     },
     hosts: {
       hosts: reader.hosts(main.port, host),

@@ -26,7 +26,7 @@ export interface HealthSettings {
   readonly maxSignatureAgeMs: number
 }
 
-export interface MonitorSettings extends ScanSettings, HealthSettings {
+export interface MonitorSettings extends Omit<ScanSettings, 'scope'>, HealthSettings {
   /** Between two looks at an address that does not answer, or gets no mail. */
   readonly pingIntervalMs: number
 }

@@ -6,8 +6,11 @@
 /** STREAM with a port for the data, or INSTREAM. */
 export type Protocol = 'stream' | 'instream'
 
-/** Why a message was not scanned. `exempt`: by [check] or the list; the others: by what happened. */
-export type Reason = 'exempt' | 'too_large' | 'limits' | 'timeout' | 'error'
+/**
+ * Why a message was not scanned. `exempt`: by [check] or the list. `encrypted`: nothing was found, and only the recipient
+ * can look into a part. The others: by what happened.
+ */
+export type Reason = 'exempt' | 'too_large' | 'limits' | 'encrypted' | 'timeout' | 'error'
 
 /** One or more of the words, each once, in any order. */
 type Words<All extends string, First extends All = All> = First extends First
@@ -28,6 +31,12 @@ interface Scan {
   protocol: Protocol | null
   bytes: number
   ms: number
+  /** Contents that were scanned besides the whole message, in every reading; 0 for a plain message. */
+  readings: number
+  /** Header sections of the message that were read for that. */
+  parts: number
+  /** The content that the verdict comes from, as in `part 2 (base64)`; null: the whole message. */
+  part: string | null
   /** What will be done. Another plugin may overrule it in data_post at a priority between 0 and 50. */
   action: ActionText
 }

@@ -4,7 +4,7 @@
  */
 
 import { printable } from '../base/text'
-import type { AttachmentFinding, Verdict } from './verdict'
+import type { AttachmentFinding, Reason, Verdict } from './verdict'
 
 export interface Answer {
   readonly code: 451 | 550 | 552
@@ -56,11 +56,14 @@ export function answerTo(
     code,
     subject: 3,
     detail: verdict.reason === 'too_large' ? 4 : 0,
-    text:
-      verdict.reason === 'limits'
-        ? 'Message could not be scanned completely for viruses'
-        : `Message could not be scanned for viruses${ending === 'defer' ? ', try again later' : ''}`,
+    text: unscannedText(verdict.reason, ending),
   }
+}
+
+function unscannedText(reason: Reason, ending: 'reject' | 'defer'): string {
+  if (reason === 'limits') return 'Message could not be scanned completely for viruses'
+  if (reason === 'encrypted') return 'Message has encrypted parts, which cannot be scanned for viruses'
+  return `Message could not be scanned for viruses${ending === 'defer' ? ', try again later' : ''}`
 }
 
 /** For a message that is to be kept and could not be. */

@@ -23,6 +23,11 @@ interface Scan {
   readonly bytes: number
   /** Milliseconds from the first step to the verdict. */
   readonly ms: number
+  /** Why the message is not plain, so that its parts were scanned in every reading; null: it is, or nobody has looked. */
+  readonly oddity: string | null
+  readonly parts: number
+  readonly readings: number
+  readonly part: string | null
 }
 
 export interface Clean extends Scan {
@@ -47,7 +52,10 @@ export interface Unscanned extends Scan {
 
 export type Verdict = Clean | Infected | Unscanned
 
-const noScan: Scan = { clamd: null, engine: null, protocol: null, bytes: 0, ms: 0 }
+/** Only the whole message was scanned. */
+export const noReadings = { oddity: null, parts: 0, readings: 0, part: null } as const
+
+const noScan: Scan = { clamd: null, engine: null, protocol: null, bytes: 0, ms: 0, ...noReadings }
 
 /** For a message that is not to be scanned. @param entry what on the list says so; empty: it was [check] */
 export function exemptVerdict(entry: string): Verdict {
@@ -65,8 +73,18 @@ export function failedVerdict(text: string): Verdict {
 }
 
 export function noteOf(verdict: Verdict, action: ActionText): Note {
-  const { clamd, protocol, bytes, ms } = verdict
-  const scan = { clamd, engine: versionText(verdict.engine), protocol, bytes, ms, action }
+  const { clamd, protocol, bytes, ms, readings, parts, part } = verdict
+  const scan = {
+    clamd,
+    engine: versionText(verdict.engine),
+    protocol,
+    bytes,
+    ms,
+    readings,
+    parts,
+    part,
+    action,
+  }
   switch (verdict.outcome) {
     case 'clean':
       return { outcome: 'clean', infected: false, virus: null, reason: null, ...scan }
@@ -132,5 +150,12 @@ export function logLine(verdict: Verdict, finding: AttachmentFinding, action: st
         ? ` denied=${finding.denied} name=${JSON.stringify(finding.name)}`
         : ` unreadable=${JSON.stringify(finding.unreadable)}`
   const outcome = verdict.outcome === 'clean' ? 'clean' : statusHeader(verdict)
-  return `${outcome}${where} bytes=${verdict.bytes} ms=${verdict.ms} action=${action}${inside}${why}`
+  return `${outcome}${where} bytes=${verdict.bytes} ms=${verdict.ms} action=${action}${looked(verdict)}${inside}${why}`
+}
+
+/** What was scanned besides the whole message, and why. */
+function looked({ oddity, parts, readings, part }: Verdict): string {
+  if (readings === 0) return ''
+  const odd = oddity === null ? '' : ` odd=${JSON.stringify(oddity)}`
+  return `${odd} parts=${parts} readings=${readings}${part === null ? '' : ` part=${JSON.stringify(part)}`}`
 }

@@ -4,12 +4,16 @@
  */
 
 import { type CancelSignal, Deadline } from '../base/cancellation'
+import { bytesMessage } from '../base/made-message'
+import type { MessageSource } from '../base/message-source'
 import type { Address } from '../clamd/address'
 import { ping } from '../clamd/capabilities'
 import type { Connect } from '../clamd/connection'
 import { dialogue } from '../clamd/dialogue'
 import { ClamdError, isLocalShortage, NoReply, SessionEnded, type Step } from '../clamd/errors'
-import { noFreePort, type Protocol, type Reply } from '../clamd/protocol'
+import { isEncryptedName, noFreePort, type Protocol, type Reply } from '../clamd/protocol'
+import { PlainCheck } from '../mime/plain/plain-check'
+import { noInsight, secondLook } from './second-look'
 import type { SessionPool } from '../clamd/session-pool'
 import type { EicarCheckResult } from '../hosts/host-state'
 import type { Lease, LeaseOutcome } from '../hosts/lease'
@@ -64,8 +68,8 @@ export class Attempt {
     const began = performance.now()
     let outcome: LeaseOutcome = 'neither'
     try {
-      const attempt =
-        (await this.#checkHost(state, lease)) ?? (await this.#withProtocolFallback(state, lease))
+      const whole = (await this.#checkHost(state, lease)) ?? (await this.#withProtocolFallback(state, lease))
+      const attempt = await this.#lookInside(state, lease, whole)
       if (!isOutOfPorts(attempt)) outcome = hasVerdict(attempt) ? 'worked' : 'failed'
       return attempt
     } catch (error) {
@@ -76,6 +80,29 @@ export class Attempt {
     } finally {
       lease.done(outcome)
     }
+  }
+
+  /** What clamd has found nothing in is looked into once more, part by part, if it may be read otherwise. */
+  async #lookInside(state: ScanState, lease: Lease, whole: AttemptResult): Promise<AttemptResult> {
+    const { plain, protocol, message, signal, log } = state
+    const { scope, maxBytes } = this.settings
+    const { reply } = whole
+    const encrypted = reply.kind === 'found' && isEncryptedName(reply.name) ? reply.name : null
+    if (reply.kind !== 'clean' && encrypted === null) return whole
+    if (plain === null || protocol === null) {
+      state.insight = { ...noInsight, encrypted }
+      return encrypted === null ? whole : { ...whole, reply: { kind: 'clean' } }
+    }
+    if (plain.oddity !== null)
+      log.trace(`not plain (${plain.oddity}): its parts are scanned in every reading`)
+    const look = { message, plain, scope, maxBytes, silentLimits: lease.silentLimits, signal }
+    const { insight, end } = await secondLook(look, (content) => {
+      log.trace(`${content.name}: ${content.bytes.length} bytes`)
+      return this.#attempt(state, lease, protocol, true, bytesMessage(content.bytes))
+    })
+    state.insight = { ...insight, encrypted: insight.encrypted ?? encrypted }
+    state.step = whole.step
+    return { ...whole, ...end, reply: end?.reply ?? { kind: 'clean' }, bytes: whole.bytes }
   }
 
   /**
@@ -220,9 +247,11 @@ export class Attempt {
     lease: Lease,
     protocol: Protocol,
     mayBeKept = true,
+    file: MessageSource | null = null,
   ): Promise<AttemptResult> {
-    const { connectMs, bufferBytes, maxBytes } = this.settings
+    const { connectMs, bufferBytes, maxBytes, scope } = this.settings
     const { signal, log, message } = state
+    const check = file === null && scope !== 'message' ? new PlainCheck() : null
     state.protocol = protocol
     const at = (step: Step, detail?: string) => {
       state.step = step
@@ -239,15 +268,18 @@ export class Attempt {
       maxBytes,
       signal,
       at,
+      ...(file && { preface: noPreface }),
+      ...(check && { onContent: (piece: Buffer) => check.write(piece) }),
     }
     try {
-      const answer = await dialogue[protocol](exchange, message)
+      const answer = await dialogue[protocol](exchange, file ?? message)
+      if (file === null) state.plain = check?.end() ?? null
       if (exchange.sessions && answer.reply.kind === 'unknown_command')
         throw new SessionEnded('refused', { step: 'reply', text: answer.reply.text })
       return { end: 'replied', ...answer }
     } catch (error) {
       if (signal.aborted) throw signal.reason
-      if (error instanceof SessionEnded) return this.#afterSession(state, lease, protocol, error)
+      if (error instanceof SessionEnded) return this.#afterSession(state, lease, protocol, error, file)
       if (!(error instanceof ClamdError) || error.step === 'read message' || isLocalShortage(error.cause))
         throw error
       const end = error instanceof NoReply ? 'hung up' : 'failed'
@@ -261,21 +293,24 @@ export class Attempt {
     lease: Lease,
     protocol: Protocol,
     end: SessionEnded,
+    file: MessageSource | null,
   ): Promise<AttemptResult> {
     state.log.trace(`${lease.text} ${protocol}: once more: ${end.text}`)
     if (end.why === 'late') {
       lease.hasSessions = false
-      return this.#attempt(state, lease, protocol)
+      return this.#attempt(state, lease, protocol, true, file)
     }
     const notVerified = await this.#recheckHost(state, lease)
     if (notVerified) return notVerified
-    if (end.why === 'stale') return this.#attempt(state, lease, protocol, false)
+    if (end.why === 'stale') return this.#attempt(state, lease, protocol, false, file)
     lease.hasSessions = false
-    const attempt = await this.#attempt(state, lease, protocol)
+    const attempt = await this.#attempt(state, lease, protocol, true, file)
     if (hasVerdict(attempt)) lease.giveUpSessions()
     return attempt
   }
 }
+
+const noPreface = Buffer.alloc(0)
 
 /** Somebody else was shown otherwise while the last test file was under way. */
 function foundBlindMeanwhile(state: ScanState, lease: Lease): AttemptResult | null {

@@ -9,6 +9,8 @@ import type { Step } from '../clamd/errors'
 import type { Protocol } from '../clamd/protocol'
 import type { ClamdVersion } from '../clamd/version'
 import type { Lease } from '../hosts/lease'
+import type { PlainResult } from '../mime/plain/plain-check'
+import { type Insight, noInsight, type Scope } from './second-look'
 
 export interface ScanSettings {
   readonly protocol: Protocol | 'auto'
@@ -17,6 +19,8 @@ export interface ScanSettings {
   /** Budget in milliseconds for one message, all tries and waiting included. */
   readonly scanMs: number
   readonly maxBytes: number
+  /** What of a message is sent. */
+  readonly scope: Scope
 }
 
 /** Where the steps of one scan are told. */
@@ -43,6 +47,9 @@ export interface ScanState {
   step: Step | null
   /** Sent. */
   bytes: number
+  /** What the message that was sent is like; null: nobody has looked. */
+  plain: PlainResult | null
+  insight: Insight
 }
 
 /** From now on it is about this address alone. */
@@ -53,6 +60,8 @@ export function startAttempt(state: ScanState, { text, engine }: Pick<Lease, 'te
   state.verifiedProtocol = null
   state.step = null
   state.bytes = 0
+  state.plain = null
+  state.insight = noInsight
 }
 
 /** The budget is spent. */

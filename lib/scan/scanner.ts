@@ -2,6 +2,7 @@
  * A verdict for a message: which address, one budget for everything, the next address when one fails. Knows neither Haraka nor headers nor rules; every end the world can bring about is a verdict.
  */
 
+import { noInsight } from './second-look'
 import { type CancelSignal, Deadline } from '../base/cancellation'
 import { measure } from '../base/measure'
 import type { MessageSource } from '../base/message-source'
@@ -72,15 +73,21 @@ export class Scanner {
       verifiedProtocol: null,
       step: null,
       bytes: 0,
+      plain: null,
+      insight: noInsight,
     }
+    let closed: Verdict | null = null
     try {
       for (;;) {
         state.size = await this.#bytesOf(state)
         if (state.size > maxBytes) throw new TooLarge(state.size)
         const asked: Asked = { tried: new Set(), shortOfPorts: new Set(), limits: 0 }
         const verdict = (await this.#tryAddresses(state, asked)) ?? (await this.#askForPorts(state, asked))
-        const other = verdict.outcome === 'clean' ? state.message.alternative?.() : null
-        if (!other) return verdict
+        if (!mayBeRead(verdict)) return verdict
+        const other = state.message.alternative?.()
+        if (!other) return closed ?? verdict
+        // What is closed in one reading is closed in all; a virus may be in another one.
+        if (verdict.outcome !== 'clean') closed ??= verdict
         state.message.close()
         state.message = other
         log.trace('clean; once more, for its lines with a single dot in front may be read otherwise')
@@ -106,7 +113,7 @@ export class Scanner {
       const attempt = await this.#attempt.run(state, lease)
       const { reply, step, bytes } = attempt
       state.bytes = bytes
-      if (reply.kind === 'clean') return { outcome: 'clean', ...scanOf(state) }
+      if (reply.kind === 'clean') return cleanOrClosed(state)
       if (reply.kind === 'found') {
         return isLimitName(reply.name)
           ? unscanned('limits', `clamd reached its limits: ${reply.name}`, state)
@@ -208,8 +215,23 @@ export class Scanner {
   }
 }
 
-function scanOf({ started, clamd, engine, protocol, bytes }: ScanState) {
-  return { clamd, engine, protocol, bytes, ms: Math.round(performance.now() - started) }
+function scanOf({ started, clamd, engine, protocol, bytes, insight }: ScanState) {
+  const { oddity, parts, readings, part } = insight
+  const ms = Math.round(performance.now() - started)
+  return { clamd, engine, protocol, bytes, ms, oddity, parts, readings, part }
+}
+
+/** Nothing was found, in the whole message and in its readings. */
+function cleanOrClosed(state: ScanState): Verdict {
+  const { limits, encrypted } = state.insight
+  if (limits !== null) return unscanned('limits', `not all of it could be scanned: ${limits}`, state)
+  if (encrypted !== null) return unscanned('encrypted', encrypted, state)
+  return { outcome: 'clean', ...scanOf(state) }
+}
+
+/** Whether the recipient may get to read it, so that its other readings matter. */
+function mayBeRead(verdict: Verdict): boolean {
+  return verdict.outcome === 'clean' || (verdict.outcome === 'unscanned' && verdict.reason === 'encrypted')
 }
 
 function unscanned(reason: Reason, text: string, state: ScanState): Verdict {

@@ -297,7 +297,11 @@ test('whose time is up while an address is still to be checked is told that', bo
     system((text) => assert.fail(text)),
     60_000,
   )
-  const scanner = new Scanner({ ...usual, protocol: 'auto', maxBytes: M, scanMs: 100 }, hosts, connect)
+  const scanner = new Scanner(
+    { ...usual, protocol: 'auto', maxBytes: M, scanMs: 100, scope: 'message' },
+    hosts,
+    connect,
+  )
   const log = { trace: () => undefined, warn: (text: string) => assert.fail(text) }
   const verdict = await scanner.scan(new BufferMessage(big(1000)), new AbortController().signal, log)
   assert.equal(verdict.outcome, 'unscanned')

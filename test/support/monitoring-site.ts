@@ -1,5 +1,6 @@
 // Metrics and page without a Haraka: lib/monitoring/http-handler.ts under express, on a free loopback port, with figures made up for
 // the test. All names and addresses in them are from the ranges for examples (RFC 2606, RFC 5737).
+import { noReadings } from '../../lib/policy/verdict'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -77,6 +78,7 @@ export const clean: Verdict = {
   protocol: 'instream',
   bytes: 1000,
   ms: 20,
+  ...noReadings,
 }
 
 export const infected = (virus: string): Verdict => ({ ...clean, outcome: 'infected', virus })

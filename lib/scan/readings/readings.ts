@@ -49,6 +49,8 @@ export interface Summary {
 export interface ReadingOptions {
   readonly limits?: Partial<ReadingLimits>
   readonly signal: CancelSignal
+  /** The message is plain: its structure leaves nothing to be read otherwise. */
+  readonly isPlain?: boolean
   /** Asked about every content before it is handed over: whether it is closed, and why. */
   readonly inspectors?: readonly ((content: Content) => string | null)[]
 }
@@ -107,6 +109,10 @@ export class Readings {
     }
     if (++this.#documents > this.#limits.documents)
       throw new OverBudget(`more than ${this.#limits.documents} messages in messages`)
+    if (this.options.isPlain && depth === 0) {
+      yield* this.#structure(name, bytes, depth, new Done())
+      return
+    }
     for (const variant of lineEndVariants(bytes)) {
       const prefix = variant.how === null ? name : `${name}${variant.how}, `
       const done = new Done()
@@ -118,11 +124,14 @@ export class Readings {
 
   async *#structure(prefix: string, bytes: Buffer, depth: number, done: Done): AsyncGenerator<Content, void> {
     const reading = bodiesIn(bytes, this.#limits.parts)
+    let counted = 0
     for await (const body of reading.bodies(this.#budget)) {
+      this.#parts += reading.parts - counted
+      counted = reading.parts
       this.#encryptedPart(prefix, body)
       yield* this.#body(`${prefix}${body.name}`, body, depth, done)
     }
-    this.#parts += reading.parts
+    this.#parts += reading.parts - counted
     if (reading.overLimit !== null) this.#overLimit ??= reading.overLimit
   }
 

@@ -123,6 +123,8 @@ export class Scanning {
       bufferBytes: 8192,
       connectMs: 2000,
       scanMs: 20_000,
+      // What a second look sends is tested by itself; here each message is one scan.
+      scope: 'message',
       maxBytes: 25 * 1024 * 1024,
       ...scan,
     }

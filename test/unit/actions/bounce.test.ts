@@ -1,4 +1,5 @@
 // The report about a refused message, parsed by a library that is not ours, and who may have one.
+import { noReadings } from '../../../lib/policy/verdict'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import constants from 'haraka-constants'
@@ -38,6 +39,7 @@ const refused: BounceContext = {
     protocol: 'stream',
     bytes: 1,
     ms: 1,
+    ...noReadings,
   },
 }
 

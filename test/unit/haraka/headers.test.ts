@@ -1,4 +1,5 @@
 // Our headers: every forged form goes, ours come, neighbours stay as they are.
+import { noReadings } from '../../../lib/policy/verdict'
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 import { test } from 'node:test'
@@ -17,7 +18,7 @@ const haraka = createRequire(__filename)('Haraka/transaction') as {
   createTransaction(): HarakaTransaction
 }
 
-const scan = { clamd: null, protocol: null, engine: null, bytes: 0, ms: 0 } as const
+const scan = { clamd: null, protocol: null, engine: null, bytes: 0, ms: 0, ...noReadings } as const
 const clean: Verdict = { outcome: 'clean', ...scan }
 const infected: Verdict = { outcome: 'infected', virus: 'Eicar', ...scan }
 const failed: Verdict = { outcome: 'unscanned', reason: 'error', text: '', ...scan }

@@ -1,4 +1,5 @@
 // Rules, verdict and sender make an action.
+import { noReadings } from '../../../lib/policy/verdict'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type Action, actionOf, parseAction, withoutReport } from '../../../lib/policy/action'
@@ -6,7 +7,14 @@ import { type Check, decide, exemptsSender, type Rules, type SenderFacts } from 
 import { answerTo } from '../../../lib/policy/smtp-reply'
 import type { AttachmentFinding, Reason, Verdict } from '../../../lib/policy/verdict'
 
-const scan = { clamd: '127.0.0.1:3310', engine: null, protocol: 'instream', bytes: 1, ms: 1 } as const
+const scan = {
+  clamd: '127.0.0.1:3310',
+  engine: null,
+  protocol: 'instream',
+  bytes: 1,
+  ms: 1,
+  ...noReadings,
+} as const
 const clean: Verdict = { outcome: 'clean', ...scan }
 const infected = (virus: string): Verdict => ({ outcome: 'infected', virus, ...scan })
 const unscanned = (reason: Reason): Verdict => ({ outcome: 'unscanned', reason, text: 'because', ...scan })
@@ -30,6 +38,7 @@ const rules: Rules = {
     timeout: action('accept'),
     too_large: action('reject'),
     limits: action('defer'),
+    encrypted: action('tag'),
   },
   attachments: { denied: action('quarantine'), unreadable: action('accept') },
 }

@@ -1,0 +1,31 @@
+/*
+ * Memory for messages that are read in one piece, all of this process together: others wait for theirs inside their budget.
+ */
+
+import type { CancelSignal } from '../../base/cancellation'
+import { WaitQueue } from '../../base/wait-queue'
+
+/** Bytes of all messages that are read at one time; a reading takes up to three times as much. */
+const maxTotalBytes = 64 * 1024 * 1024
+
+class ReadingMemory {
+  #used = 0
+  readonly #waiting = new WaitQueue()
+
+  constructor(private readonly maxBytes: number) {}
+
+  /** Resolves when there is room; one message has room always. Rejects with the signal's reason. @returns gives it back */
+  async take(bytes: number, signal: CancelSignal): Promise<() => void> {
+    while (this.#used > 0 && this.#used + bytes > this.maxBytes) {
+      await this.#waiting.wait(signal)
+      signal.throwIfAborted()
+    }
+    this.#used += bytes
+    return () => {
+      this.#used -= bytes
+      this.#waiting.wakeAll()
+    }
+  }
+}
+
+export const readingMemory = new ReadingMemory(maxTotalBytes)

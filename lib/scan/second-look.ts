@@ -1,0 +1,112 @@
+/*
+ * What is in a message besides what clamd has made of the whole of it: each reading of its parts goes to the same clamd as a
+ * file, and what nobody can look into is told apart. A plain message, which clamd and every mail program read alike, needs
+ * none of that (lib/mime/plain/).
+ */
+
+import type { CancelSignal } from '../base/cancellation'
+import type { MessageSource } from '../base/message-source'
+import { isEncryptedName, isLimitName, type Reply } from '../clamd/protocol'
+import type { SilentLimits } from '../hosts/host-state'
+import { Budget } from '../mime/budget'
+import type { PlainResult } from '../mime/plain/plain-check'
+import { closedIn } from './readings/closed'
+import { defaultReadingLimits } from './readings/limits'
+import { readingMemory } from './readings/memory'
+import { type Content, Readings } from './readings/readings'
+
+/** `[main] scan`: what of a message is sent. */
+export type Scope = 'auto' | 'all' | 'message'
+
+/** What was found in a message besides clamd's reply to the whole of it. */
+export interface Insight {
+  /** Why the message is not plain; null: it is, or nobody has looked. */
+  readonly oddity: string | null
+  /** Header sections that were read, and contents that were scanned. */
+  readonly parts: number
+  readonly readings: number
+  /** The content that the reply is about; null: the whole message. */
+  readonly part: string | null
+  /** What only its recipient can open; null: nothing. */
+  readonly encrypted: string | null
+  /** Why not all of it was scanned; null: all was. */
+  readonly limits: string | null
+}
+
+export const noInsight: Insight = {
+  oddity: null,
+  parts: 0,
+  readings: 0,
+  part: null,
+  encrypted: null,
+  limits: null,
+}
+
+interface Look {
+  readonly message: MessageSource
+  readonly plain: PlainResult
+  readonly scope: Scope
+  /** Largest content in bytes that may be sent. */
+  readonly maxBytes: number
+  readonly silentLimits: SilentLimits | null
+  readonly signal: CancelSignal
+}
+
+/**
+ * Rejects as `send` does, or with what kept the message from being read.
+ * @param send sends one content as a file
+ * @returns `end`: the first answer that is a virus or an error, by which the look ended
+ */
+export async function secondLook<T extends { readonly reply: Reply }>(
+  { message, plain, scope, maxBytes, silentLimits, signal }: Look,
+  send: (content: Content) => Promise<T>,
+): Promise<{ readonly insight: Insight; readonly end: T | null }> {
+  const { oddity, containers } = plain
+  const isPlain = oddity === null
+  const sendsParts = scope === 'all' || !isPlain
+  let { encrypted } = plain
+  let limits: string | null = null
+  let sent = 0
+  if (!sendsParts && containers.size === 0) return { insight: { ...noInsight, encrypted }, end: null }
+
+  const budget = new Budget(defaultReadingLimits, signal)
+  const release = await readingMemory.take(message.maxBytes, signal)
+  const readings = new Readings(message, { signal, isPlain })
+  const insight = (part: string | null): Insight => {
+    const { summary } = readings
+    return {
+      oddity,
+      parts: sendsParts ? summary.parts : 0,
+      readings: sent,
+      part,
+      encrypted: encrypted ?? summary.encrypted,
+      limits: limits ?? summary.limits,
+    }
+  }
+  try {
+    for await (const content of readings.contents()) {
+      budget.enter()
+      const closed = await closedIn(content.bytes, silentLimits, budget)
+      budget.leave()
+      if (closed.encrypted !== null) encrypted ??= `${content.name}: ${closed.encrypted}`
+      if (closed.limits !== null) limits ??= `${content.name}: ${closed.limits}`
+      if (!sendsParts) continue
+      if (content.bytes.length > maxBytes) {
+        limits ??= `${content.name} has ${content.bytes.length} bytes`
+        continue
+      }
+      sent++
+      const answer = await send(content)
+      const { reply } = answer
+      if (reply.kind === 'clean') continue
+      if (reply.kind === 'limit') limits ??= `${content.name} is over StreamMaxLength`
+      else if (reply.kind === 'found' && isEncryptedName(reply.name))
+        encrypted ??= `${content.name}: ${reply.name}`
+      else if (reply.kind === 'found' && isLimitName(reply.name)) limits ??= `${content.name}: ${reply.name}`
+      else return { insight: insight(content.name), end: answer }
+    }
+    return { insight: insight(null), end: null }
+  } finally {
+    release()
+  }
+}
