@@ -30,10 +30,14 @@ const [newline, carriageReturn, dash, parenthesis, equalsSign, space, tab] = [10
 /** Where decoded content lies for a moment: everything here runs to its end without a wait. */
 const scratch = Buffer.alloc(64 * 1024)
 
+/** Where a body ends there may be one, or one in each block. */
+const maxFailedRuns = 4
+
 class Base64Body implements Body {
   /** Characters of each line but the last; 0: none has come yet. */
   #lineLength = 0
   #hasEnded = false
+  #failedRuns = 0
   readonly #head: FileHead
   readonly #watch: TextWatch | null
 
@@ -61,8 +65,6 @@ class Base64Body implements Body {
     while (
       end + stride <= bytes.length &&
       end < most &&
-      // A delimiter can be as long as a line.
-      bytes[end] !== dash &&
       bytes[end + length] === carriageReturn &&
       bytes[end + length + 1] === newline
     ) {
@@ -71,8 +73,10 @@ class Base64Body implements Body {
     // The last one may have padding, or be a line of something else.
     if (bytes[end - 3] === equalsSign) end -= stride
     if (end <= from) return from
-    this.#decode(bytes, from, end, ((end - from) / stride) * length)
-    return end
+    if (this.#decode(bytes, from, end, ((end - from) / stride) * length)) return end
+    // By chance there was a line end where the last lines would have theirs.
+    if (++this.#failedRuns > maxFailedRuns) throw new NotPlain('no base64')
+    return from
   }
 
   takeLine(bytes: Buffer, from: number): number {
@@ -89,17 +93,21 @@ class Base64Body implements Body {
     else if (length > this.#lineLength) throw new NotPlain('length of a base64 line')
     const padding = bytes[end - 3] === equalsSign ? (bytes[end - 4] === equalsSign ? 2 : 1) : 0
     this.#hasEnded = length < this.#lineLength || padding > 0
-    this.#decode(bytes, from, end - 2 - padding, length - padding)
+    if (!this.#decode(bytes, from, end - 2 - padding, length - padding)) throw new NotPlain('no base64')
     return end
   }
 
-  /** @param digits how many there have to be; what is less is something else, which the decoder skips */
-  #decode(bytes: Buffer, from: number, to: number, digits: number): void {
+  /**
+   * @param digits how many there have to be; what is less is something else, which the decoder skips
+   * @returns false: there is something else
+   */
+  #decode(bytes: Buffer, from: number, to: number, digits: number): boolean {
     const decoded = scratch.write(bytes.toString('latin1', from, to), 'base64')
     // Node takes these for digits as well, or stops there.
-    if (decoded !== Math.floor((digits * 3) / 4) || hasOneOf(bytes, from, to)) throw new NotPlain('no base64')
+    if (decoded !== Math.floor((digits * 3) / 4) || hasOneOf(bytes, from, to)) return false
     this.#head.write(scratch, decoded)
     this.#watch?.write(scratch.subarray(0, decoded))
+    return true
   }
 
   end(): void {

@@ -81,18 +81,18 @@ export class FileHead {
   }
 }
 
-/** Files in text, and parts that no multipart is known to hold. */
-const uuencodes = ['begin', 'Begin', 'BEGIN'].map((word) => Buffer.from(`\n${word}`))
-/** Behind the word: the mode, or the other encoding. */
-const beginLine = /^(?:[ \t]+(?:\d|$)|-base64)/i
-const otherFiles: readonly (readonly [what: string, mark: Buffer])[] = [
-  ['yEnc', Buffer.from('=ybegin')],
-  ['BinHex', Buffer.from('with BinHex')],
-  ['headers', Buffer.from('\nContent-T')],
-  ['headers', Buffer.from('\ncontent-t')],
-  ['headers', Buffer.from('\nContent-t')],
+const newline = 0x0a
+/** First bytes of lines that may be one of the next. */
+const suspicious = new Uint8Array(256)
+for (const byte of Buffer.from('bB=cC-')) suspicious[byte] = 1
+/** Files in text, and parts that no multipart is known to hold, by how their first line begins. */
+const files: readonly (readonly [what: string, line: RegExp])[] = [
+  ['uuencode', /^begin(?:[ \t]+(?:\d|$)|-base64)/i],
+  ['yEnc', /^=ybegin/],
+  ['headers', /^content-t/i],
 ]
-const pgpMessage = Buffer.from('\n-----BEGIN PGP MESSAGE')
+const binHex = Buffer.from('with BinHex')
+const pgpMessage = '-----BEGIN PGP MESSAGE'
 /** Bytes of the longest of these, and more. */
 const overlap = 32
 /** Bytes of a calendar that are looked at in one piece; its lines may be folded anywhere. */
@@ -125,18 +125,15 @@ export class TextWatch {
   }
 
   #look(bytes: Buffer): void {
-    for (const begin of uuencodes) {
-      for (let at = bytes.indexOf(begin); at >= 0; at = bytes.indexOf(begin, at + 1)) {
-        if (isBlankOrDash(bytes[at + begin.length])) this.#checkBegin(bytes, at + begin.length)
-      }
+    for (let at = bytes.indexOf(newline) + 1; at > 0; at = bytes.indexOf(newline, at) + 1) {
+      if (suspicious[bytes[at] ?? 0] === 1) this.#lookAtLine(bytes.toString('latin1', at, at + overlap))
     }
-    for (const [what, mark] of otherFiles) if (bytes.includes(mark)) throw new NotPlain(`${what} in text`)
-    if (bytes.includes(pgpMessage)) this.findings.encrypted('PGP message')
+    if (bytes.includes(binHex)) throw new NotPlain('BinHex in text')
   }
 
-  #checkBegin(bytes: Buffer, from: number): void {
-    if (beginLine.test(bytes.toString('latin1', from, from + overlap / 2)))
-      throw new NotPlain('uuencode in text')
+  #lookAtLine(line: string): void {
+    for (const [what, begin] of files) if (begin.test(line)) throw new NotPlain(`${what} in text`)
+    if (line.startsWith(pgpMessage)) this.findings.encrypted('PGP message')
   }
 
   #addLines(bytes: Buffer): void {
@@ -150,8 +147,4 @@ export class TextWatch {
       throw new NotPlain('a file in a calendar')
     }
   }
-}
-
-function isBlankOrDash(byte: number | undefined): boolean {
-  return byte === 0x20 || byte === 0x09 || byte === 0x2d
 }

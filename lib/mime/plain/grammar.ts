@@ -45,6 +45,15 @@ const foldLine = /^[ \t]+[^ \t]/
 /** clamd takes the next line for a part of it. */
 const openEnd = /;[ \t]*\r\n(?![ \t])/
 
+/** clamd saves a message within and reads it as one if it begins like one. */
+const knownBegin =
+  /^(?:Received|Return-Path|Delivered-To|From|To|Subject|Date|Message-I[Dd]|M[Ii][Mm][Ee]-Version):/
+const knownOrder = [
+  ['\r\nFrom: ', 900],
+  ['\r\nMIME-Version: ', 900],
+  ['\r\nContent-Type: ', 900],
+] as const
+
 const token = "[A-Za-z0-9!#$%&'*+.^_`{|}~-]+"
 /** Without escapes, so that all see the same end. */
 const quoted = '"[^"\\\\]*"'
@@ -71,13 +80,17 @@ const oddNames = /\.(?:eml|mht|mhtml|msg|mbo?x|dat|tnef|p7[mscz]|hqx|uue?|xxe|b6
 const charsets =
   /^(?:us-ascii|ascii|utf-?8|iso-?8859-\d{1,2}|(?:windows|cp)-?(?:125\d|874|93[26]|949|950|437|850|866)|koi8-[ru]|gb2312|gbk|gb18030|big5|euc-(?:jp|kr|tw)|iso-2022-jp|shift_jis|sjis|ks_c_5601-1987|tis-620|macintosh)$/i
 
+/** Whose headers they are: those of the mail, of a message within, or of a part of a multipart. */
+export type Owner = 'mail' | 'message' | 'part'
+
 /**
  * @param section header lines with their ends, without the empty line; one character per byte
- * @param isPart of a multipart; of a message otherwise
  * @throws NotPlain
  */
-export function entityOf(section: string, isPart: boolean): Entity {
-  if (isPart && openEnd.test(section)) throw new NotPlain('a header that ends in a semicolon')
+export function entityOf(section: string, owner: Owner): Entity {
+  if (owner === 'part' && openEnd.test(section)) throw new NotPlain('a header that ends in a semicolon')
+  if (owner === 'message' && !isKnownMessage(section))
+    throw new NotPlain('a message with an odd first header')
   const fields = contentFields(section)
   const encoding = encodingOf(fields.get('content-transfer-encoding'))
   const disposition = fields.get('content-disposition')
@@ -102,6 +115,18 @@ export function entityOf(section: string, isPart: boolean): Entity {
   if (oddTypes.test(whole)) throw new NotPlain(whole, encryptedType(whole, type))
   checkLeaf(type, disposition, main === 'text' ? rest : '')
   return { kind: 'leaf', encoding, content: contentOf(whole) }
+}
+
+/** By its first header, or by three that stand not too far from the beginning and from each other. */
+function isKnownMessage(section: string): boolean {
+  if (knownBegin.test(section)) return true
+  let at = 0
+  for (const [mark, maxBytes] of knownOrder) {
+    const found = section.indexOf(mark, at)
+    if (found < 0 || found - at > maxBytes) return false
+    at = found
+  }
+  return true
 }
 
 /** The content fields by name in small letters, unfolded. */

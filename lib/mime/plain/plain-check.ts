@@ -8,9 +8,8 @@
  */
 
 import { withoutComments } from '../parameters'
-import { type Body, bodyOf, checkLines } from './bodies'
-import type { Findings } from './contents'
-import { entityOf, maxLineBytes, maxSectionBytes, NotPlain } from './grammar'
+import { type Body, bodyOf, checkLines, type Findings } from './bodies'
+import { entityOf, maxLineBytes, maxSectionBytes, NotPlain, type Owner } from './grammar'
 
 export interface PlainResult {
   /** Why it is not plain, in a few words for the log; null: it is. */
@@ -34,7 +33,7 @@ const newline = 0x0a
 const dash = 0x2d
 const emptyLine = Buffer.from('\r\n\r\n')
 /** In front of a part or behind the last: a field, a comment, or what clamd may take for the beginning of something. */
-const oddAround = /^(?:[!-9;-~]{1,76}[ \t]*:|\(|begin\b|=y|From )|content-|base64/im
+const oddAround = /^(?:[!-9;-~]{1,76}[ \t]*:|\(|begin\b|=y|From )|content-|base64|binhex/im
 
 /** clamd goes on with the headers of a part when the first line of its body is one of these. */
 const likeHeaders = /^(?:Content|filename=)|base64/
@@ -58,8 +57,7 @@ export class PlainCheck implements Findings {
   #pending: Buffer = Buffer.alloc(0)
   /** Lines of a header section; null: we are in a body. */
   #section: string | null = ''
-  /** Whether the section is that of a part. */
-  #isPart = false
+  #owner: Owner = 'mail'
   /** Null: in front of a part or behind the last. */
   #body: Body | null = null
   #isFirstLine = false
@@ -149,9 +147,8 @@ export class PlainCheck implements Findings {
   }
 
   #endSection(): void {
-    const entity = entityOf(this.#section ?? '', this.#isPart)
+    const entity = entityOf(this.#section ?? '', this.#owner)
     this.#section = null
-    this.#isPart = false
     if (entity.kind === 'leaf') {
       this.#body = bodyOf(entity.encoding, entity.content, this)
       this.#isFirstLine = true
@@ -160,6 +157,7 @@ export class PlainCheck implements Findings {
     if (++this.#depth > maxDepth) throw new NotPlain('too deep')
     if (entity.kind === 'message') {
       this.#section = ''
+      this.#owner = 'message'
       return
     }
     const folded = entity.boundary.toLowerCase()
@@ -215,7 +213,7 @@ export class PlainCheck implements Findings {
     if (++this.#parts > maxParts) throw new NotPlain('many parts')
     this.#depth = multipart.depth
     this.#section = ''
-    this.#isPart = true
+    this.#owner = 'part'
   }
 
   #close(multipart: Multipart): void {

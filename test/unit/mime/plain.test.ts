@@ -48,7 +48,7 @@ const plain: Record<string, string> = {
   'an attachment of whole lines': attached(base64('x'.repeat(57 * 3))),
   'a delimiter as long as the line of base64': mixed(file('QUJD\r\n'), file('QUJDQUJD\r\n')).replaceAll(
     '=_b',
-    '=_b__',
+    '=_b___',
   ),
   'an empty line behind base64': attached(`${base64('x'.repeat(100))}\r\n`),
   'a preamble and an epilogue':
@@ -159,6 +159,7 @@ const odd: Record<string, readonly (readonly [form: string, mail: string])[]> = 
   ],
   'Content-Disposition': [['unknown', mixed(`Content-Disposition: x\r\n${ordinaryFile}`)]],
   'a header that ends in a semicolon': [['of a part', mixed(`X-Note: a;\r\n${text}`)]],
+  'a message with an odd first header': [['', mixed(message(text).replace('From:', 'X-From:'))]],
   'a body like headers': [['', mixed(crlf('Content-Type: text/plain', '', 'Contents of this mail'))]],
   delsp: [['', attached('a \r\nb\r\n', 'text/plain; format=flowed; delsp=yes', '7bit')]],
   'an encoding without a type': [['', mixed(`Content-Transfer-Encoding: base64\r\n\r\n${body}`)]],

@@ -137,7 +137,7 @@ export const plainTexts: Readonly<Record<string, Write>> = {
         'Content-Type: text/plain; charset=UTF-8; format=flowed',
         'Content-Transfer-Encoding: 7bit',
       ],
-      crlf('> a quotation ', '> that goes on', '', `${sentence}`, place('text', sentence), '-- ', 'Sender'),
+      crlf('> a quotation ', '> that goes on', '', sentence, place('text', sentence), '-- ', 'Sender'),
     ),
   'cron through sendmail': (place) =>
     entity(

@@ -1,0 +1,127 @@
+// What the contents of a message are called, what is said to be closed, and what happens at each bound.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Readings } from '../../../lib/scan/readings/readings'
+import { skeletonOf } from '../../../lib/scan/readings/skeleton'
+import { contentsOf, sourceOf } from '../../support/readings'
+
+const crlf = (...lines: string[]) => lines.map((line) => `${line}\r\n`).join('')
+const base64 = (content: string | Buffer) =>
+  Buffer.from(content)
+    .toString('base64')
+    .replace(/.{1,76}/g, '$&\r\n')
+const file = (body: string, type = 'application/octet-stream') =>
+  `Content-Type: ${type}\r\nContent-Transfer-Encoding: base64\r\n\r\n${body}`
+const text = crlf('Content-Type: text/plain', '', 'Hello, world!')
+const mail = (parts: string[], type = 'multipart/mixed') =>
+  Buffer.from(
+    crlf('Subject: test', `Content-Type: ${type}; boundary=b1`, '') +
+      `${parts.map((part) => `--b1\r\n${part}`).join('')}--b1--\r\n`,
+    'latin1',
+  )
+const named = (contents: readonly { name: string; bytes: Buffer }[]) =>
+  Object.fromEntries(contents.map(({ name, bytes }) => [name, bytes.toString('latin1')]))
+const enveloped = Buffer.from('308006092a864886f70d010703a080308002010231', 'hex')
+
+test('each content comes once, with a name that says where it is and how it was read', async () => {
+  const { contents, summary } = await contentsOf(
+    mail([
+      text,
+      file('SGVsbG8sIA==d29ybGQ/\r\n'),
+      file(base64('a file; of text')),
+      file(base64('a file; of text')),
+    ]),
+  )
+  assert.equal(named(contents)['part 1'], 'Hello, world!')
+  assert.equal(named(contents)['part 2 (base64)'], 'Hello, world?')
+  assert.equal(contents.filter(({ bytes }) => bytes.toString() === 'a file; of text').length, 1)
+  assert.equal(named(contents)['part 2 (base64, up to padding)'], 'Hello, ')
+  assert.equal(named(contents)['part 2 (base64, behind padding)'], 'world?')
+  assert.equal(summary.readings, contents.length)
+  assert.equal(summary.parts, 5)
+  assert.deepEqual([summary.encrypted, summary.limits], [null, null])
+})
+
+test('what lies in a message in an encoded part has the names of both', async () => {
+  const inner = mail([file(base64('deep, down below'))])
+  const { contents } = await contentsOf(mail([text, file(base64(inner))]))
+  const found = contents.find(({ bytes }) => bytes.toString() === 'deep, down below')
+  assert.equal(found?.name, 'part 2 (base64) > part 1 (base64)')
+})
+
+const closed: readonly (readonly [name: string, mail: Buffer, where: string])[] = [
+  ['by type', mail([text, text], 'multipart/encrypted'), 'message: multipart/encrypted'],
+  ['by the identifier within', mail([file(base64(enveloped))]), 'part 1 (base64): S/MIME enveloped data'],
+  ['in text', mail([crlf('', '-----BEGIN PGP MESSAGE-----')]), 'message, PGP message'],
+]
+for (const [name, bytes, where] of closed) {
+  test(`closed: ${name}`, async () => assert.equal((await contentsOf(bytes)).summary.encrypted, where))
+}
+
+test('inspectors see every content, and can say that it is closed', async () => {
+  const seen: string[] = []
+  const inspect = ({ name }: { name: string }) => (
+    seen.push(name),
+    name.startsWith('part 2') ? 'locked' : null
+  )
+  const { contents, summary } = await contentsOf(mail([text, file(base64('a file; of text'))]), {
+    inspectors: [inspect],
+  })
+  assert.deepEqual(
+    seen,
+    contents.map(({ name }) => name),
+  )
+  assert.equal(summary.encrypted, 'part 2 (base64): locked')
+})
+
+const many = mail([text, file(base64('first; file')), file(base64('second; file'))])
+const nested = (times: number): Buffer =>
+  times === 0 ? many : mail([file(base64(nested(times - 1)), 'message/rfc822')])
+const limits: readonly (readonly [limits: object, mail: Buffer, says: string])[] = [
+  [{ readings: 2 }, many, 'more than 2 contents'],
+  [{ contentBytes: 20 }, many, 'contents of more than 20 bytes'],
+  [{ depth: 3 }, nested(4), 'more than 3 levels'],
+  [{ documents: 2 }, nested(4), 'more than 2 messages in messages'],
+  [{ parts: 2 }, many, 'more than 2 parts'],
+  [{ ms: -1 }, many, 'more than -1 ms'],
+]
+for (const [bounds, bytes, says] of limits) {
+  test(`over a limit: ${says}`, async () => {
+    assert.equal((await contentsOf(bytes, { limits: bounds })).summary.limits, says)
+  })
+}
+
+test('nothing is read ahead of what is asked for, and work that waits costs no time', async () => {
+  let inspected = 0
+  const inspectors = [() => (inspected++, null)]
+  const limits = { ms: 50 }
+  const signal = new AbortController().signal
+  const readings = new Readings(sourceOf(many), { signal, inspectors, limits })
+  const contents = readings.contents()
+  await contents.next()
+  assert.equal(inspected, 1)
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  assert.equal(inspected, 1)
+  for (let next = await contents.next(); !next.done; next = await contents.next());
+  assert.equal(readings.summary.limits, null)
+})
+
+test('a source that fails, and a signal, end it', async () => {
+  const failing = { ...sourceOf(many), open: () => Promise.reject(new Error('cannot be read')) }
+  const controller = new AbortController()
+  const { signal } = controller
+  await assert.rejects(new Readings(failing, { signal }).contents().next(), /cannot be read/)
+  controller.abort(new Error('no longer wanted'))
+  await assert.rejects(new Readings(sourceOf(many), { signal }).contents().next(), /no longer wanted/)
+})
+
+test('a skeleton has everything but the attachments, and these decoded', async () => {
+  const content = 'x'.repeat(1000)
+  const whole = mail([text, file(base64(content)), file(base64('small'))])
+  const { rest, contents } = await skeletonOf(sourceOf(whole), 100, new AbortController().signal)
+  assert.deepEqual(
+    [...contents()].map(({ name, bytes }) => [name, bytes.toString()]),
+    [['part 2', content]],
+  )
+  assert.equal(Buffer.concat(rest).toString(), whole.toString().replace(base64(content).trimEnd(), ''))
+})
