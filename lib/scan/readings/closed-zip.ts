@@ -77,7 +77,7 @@ export async function findClosedInZip(
   if (members.length < directory.length) search.limits ??= 'zip entry without a header'
   search.files += directory.length
   if (search.files > search.upTo.files) search.limits ??= `more than ${search.upTo.files} files`
-  findUnlisted(members, isInside ? null : 0, directoryAt, headers.local, search)
+  findUnlisted(zip, members, isInside ? null : 0, directoryAt, headers.local, search)
   for (const member of members) {
     await search.budget.breathe()
     const reason = whyClosed(member, isInside)
@@ -124,10 +124,12 @@ function membersOf(directory: readonly ZipHeader[], base: number, locals: Header
 }
 
 /**
- * Members that are not in the directory, which programs find that read from the front, and such as lie in one another.
+ * What the directory does not show, and programs find that read from the front: members that it does not have or has shorter
+ * than they are, and such as lie in one another.
  * @param start where the first header is; null: wherever
  */
 function findUnlisted(
+  zip: Buffer,
   members: readonly Member[],
   start: number | null,
   directoryAt: number,
@@ -139,15 +141,23 @@ function findUnlisted(
     const next = member?.local.at ?? directoryAt
     if (at !== null) {
       if (next < at) search.limits ??= 'zip entries that overlap'
-      else if (hasHeader(locals, at, next)) search.limits ??= 'zip entry outside the directory'
+      else if (hasHeader(locals, at, Math.min(next, at + maxDescriptorBytes + 1)))
+        search.limits ??= 'zip entry outside the directory'
+      else if (next > at + maxDescriptorBytes && !endsAsSignature(zip.subarray(at, next)))
+        search.limits ??= 'bytes outside the entries of a zip archive'
     }
     if (member) at = member.local.contentAt + member.central.packedBytes
   }
 }
 
 function hasHeader(locals: Headers['local'], from: number, to: number): boolean {
-  for (let at = from; at < to && at <= from + maxDescriptorBytes; at++) if (locals.has(at)) return true
+  for (let at = from; at < to; at++) if (locals.has(at)) return true
   return false
+}
+
+/** Of Android's packages, in front of the directory. */
+function endsAsSignature(bytes: Buffer): boolean {
+  return bytes.subarray(-16).toString('latin1') === 'APK Sig Block 42'
 }
 
 interface Reason {
@@ -191,7 +201,11 @@ async function lookInto(
     return
   }
   const start = beginning(packed)
-  if (start === 'not deflated') return
+  if (start === 'not deflated') {
+    if (local.method === method.deflated && packed.length > 0)
+      search.limits ??= 'zip entry that cannot be unpacked'
+    return
+  }
   if (start === 'unclear' || isSearched(start)) {
     const member = await unpacked(packed, search.budget)
     if (!Buffer.isBuffer(member)) return

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -53,6 +54,13 @@ function nestedZips(levels: number, method: number): Buffer {
   return content
 }
 
+function signedForAndroid(): Buffer {
+  const block = Buffer.concat([Buffer.alloc(99), Buffer.from('APK Sig Block 42')])
+  const at = plain.indexOf(central)
+  const signed = Buffer.concat([plain.subarray(0, at), block, plain.subarray(at)])
+  return changed(signed, Buffer.from('PK\x05\x06'), 16, 4, at + block.length)
+}
+
 test('content that is no archive has nothing to open', async () => {
   for (const content of [
     '',
@@ -87,6 +95,7 @@ test('ordinary archives are open', async () => {
     'behind a program': zip(['a'], { prefix: Buffer.from('MZ program PK\x03\x04') }),
     'stored in one another': nestedZips(15, 0),
     'deflated in one another': nestedZips(15, 8),
+    'signed for Android': signedForAndroid(),
     bzip2: zip([{ name: 'a', method: 12 }]),
   }
   for (const [name, archive] of Object.entries(ordinary))
@@ -126,14 +135,14 @@ test('archives of Info-ZIP and Java are open', { skip: !has('zip') || !has('jar'
   try {
     writeFileSync(join(folder, 'a.txt'), 'hello '.repeat(5000))
     const run = (program: string, ...args: string[]) =>
-      execFileSync(program, args, { cwd: folder, input: 'hello '.repeat(99) })
+      execFileSync(program, args, { cwd: folder, stdio: ['ignore', 'pipe', 'ignore'] })
     run('jar', 'cf', 'a.jar', 'a.txt')
     run('jar', 'cf0', 'b.jar', 'a.txt')
     run('zip', '-q', 'c.zip', 'a.txt', 'a.jar')
     run('zip', '-q', '-0', 'd.zip', 'c.zip', 'b.jar')
     for (const name of ['a.jar', 'b.jar', 'c.zip', 'd.zip'])
       assert.deepEqual(await closed(readFileSync(join(folder, name))), nothing, name)
-    assert.deepEqual(await closed(run('zip', '-q', '-', '-')), nothing)
+    assert.deepEqual(await closed(run('sh', '-c', 'cat a.txt | zip -q - -')), nothing)
     assert.deepEqual(await closed(run('zip', '-q', '-', 'c.zip', 'a.txt')), nothing)
     await isEncrypted(run('zip', '-q', '-P', 'secret', '-', 'a.txt'), /zip/)
   } finally {
@@ -163,6 +172,7 @@ test('headers that differ are a limit', async () => {
   for (const size of [0, 3, 9999, 0xffffffff])
     await isLimits(changed(plain, local, 18, 4, size), /differ in size/)
   await isLimits(zip([{ name: 'a', method: 77 }]), /method 77/)
+  await isLimits(changed(plain, local, 28, 2, 1), /overlap|cannot be unpacked/)
 })
 
 test('an archive that clamd does not find its way through is a limit', async () => {
@@ -186,6 +196,9 @@ test('an entry that the directory does not have is a limit', async () => {
   short.writeUInt16LE(1, second + 10)
   short.writeUInt32LE(second - first, second + 12)
   await isLimits(short, /outside the directory/)
+  // Shorter than it is: its content goes on where the directory has nothing.
+  const long = zip([{ name: 'a', content: randomBytes(99), descriptor: true }])
+  await isLimits(changed(long, central, 20, 4, 20), /bytes outside the entries/)
 })
 
 test('members up to the limit of clamd are open', async () => {
