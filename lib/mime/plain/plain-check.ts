@@ -8,7 +8,8 @@
  */
 
 import { withoutComments } from '../parameters'
-import { type Body, bodyOf, checkLines, type Findings } from './bodies'
+import { type Body, bodyOf, checkLines } from './bodies'
+import type { Findings } from './contents'
 import { entityOf, maxLineBytes, maxSectionBytes, NotPlain, type Owner } from './grammar'
 
 export interface PlainResult {

@@ -1,5 +1,6 @@
 // Ordinary mails of many kinds, as the programs in their names write them.
 import MailComposer from 'nodemailer/lib/mail-composer'
+import { zip } from '../../zip-builder'
 import {
   base64,
   bytesOf,
@@ -15,6 +16,9 @@ import {
   text,
   textOf,
 } from './writing'
+
+const document = zip(['[Content_Types].xml', 'word/document.xml'])
+const archive = zip(['report.xml'])
 
 export type Write = (place: Place) => string | Promise<string>
 
@@ -368,7 +372,7 @@ export const multiparts: Readonly<Record<string, Write>> = {
             'Content-Disposition: attachment; filename="report.docx"; size=12345;\r\n\tcreation-date="Mon, 02 Jan 2023 09:00:00 GMT";\r\n\tmodification-date="Mon, 02 Jan 2023 09:00:00 GMT"',
             'Content-Transfer-Encoding: base64',
           ],
-          base64(place('docx', `PK\x03\x04${sentence}`)),
+          base64(place('docx', document)),
         ),
       ],
       [
@@ -483,7 +487,7 @@ export const multiparts: Readonly<Record<string, Write>> = {
   'a boundary without quotes': (place) =>
     multi('Content-Type: multipart/mixed; boundary=abc123', 'abc123', [
       text(place('text', sentence)),
-      file('application/zip', 'a.zip', place('zip', 'PK')),
+      file('application/zip', 'a.zip', place('zip', archive)),
     ]),
   'nodemailer: text, HTML, picture and files': (place) =>
     composed({
@@ -504,7 +508,7 @@ export const multiparts: Readonly<Record<string, Write>> = {
   'nodemailer: one docx alone': (place) =>
     composed({
       subject: 'file',
-      attachments: [{ filename: 'a.docx', content: content(place, 'docx', 'PK\x03\x04') }],
+      attachments: [{ filename: 'a.docx', content: content(place, 'docx', document) }],
     }),
   'nodemailer: an invitation': (place) =>
     composed({
@@ -624,7 +628,7 @@ export const multiparts: Readonly<Record<string, Write>> = {
         'Content-Disposition: attachment; \r\n\tfilename="example.com!example.org!1672531200!1672617599.zip"',
         'Content-Transfer-Encoding: base64',
       ],
-      base64(place('zip', 'PK\x03\x04')),
+      base64(place('zip', archive)),
     ),
   'a Mailman footer as a part': (place) =>
     multi(
