@@ -57,7 +57,7 @@ async function composed(mail: object): Promise<string> {
   return textOf(await new MailComposer({ ...fixed, ...addresses, ...mail }).compile().build())
 }
 
-const content = (place: Place, name: string, ordinary: string) => bytesOf(place(name, ordinary))
+const content = (place: Place, name: string, ordinary: string | Buffer) => bytesOf(place(name, ordinary))
 
 export const plainTexts: Readonly<Record<string, Write>> = {
   'no MIME headers at all': (place) => entity(envelope('Ordinary'), crlf(place('text', sentence), sentence)),
