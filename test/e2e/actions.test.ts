@@ -117,6 +117,10 @@ function assertFate(fate: Fate, outcome: Outcome, action: string, details: boole
     infected: isUnscanned ? null : outcome === 'infected',
     virus: outcome === 'infected' ? 'Eicar-Test-Signature' : null,
     reason: isUnscanned ? outcome : null,
+    // The messages are plain.
+    parts: 0,
+    readings: 0,
+    part: null,
     action,
   })
   const isAsked = outcome !== 'too_large'

@@ -3,7 +3,7 @@
 // that is not ours.
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import { readdirSync, writeFileSync } from 'node:fs'
+import { readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import path from 'node:path'
 import { test, type TestContext } from 'node:test'
@@ -53,7 +53,8 @@ async function startSite(
   const sink = await startSink()
   t.after(() => sink.stop())
   const { haraka, base } = await startKeepingHaraka(t, {
-    ini: `host=${addressText(clamd.address)}\nmax_pings=0\n${ini}`,
+    // The judge goes by whole messages.
+    ini: `host=${addressText(clamd.address)}\nmax_pings=0\nscan=message\n${ini}`,
     signatures,
     files,
     users,
@@ -451,6 +452,7 @@ test('bounce with other words', async (t) => {
 
 test('no report about a message that could not be kept', async (t) => {
   const site = await startSite(t, '[infected]\nauthenticated=bounce quarantine\n')
+  rmSync(path.join(site.base, 'infected'), { recursive: true, force: true })
   writeFileSync(path.join(site.base, 'infected'), 'where the folder should be')
   const { reply, reports } = await refuse(site, { auth: login('ann') })
   assert.match(`${reply.code} ${reply.text}`, /^45\d 4\.3\.0 /)

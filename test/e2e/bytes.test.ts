@@ -75,6 +75,8 @@ for (const { protocol, bufferBytes, spoolAfter } of sites) {
       ini: [
         `host=${addressText(clamd.address)}`,
         'self_test=off',
+        // What a second look sends is no message.
+        'scan=message',
         `protocol=${protocol.toLowerCase()}`,
         `stream_buffer_size=${bufferBytes}`,
         '[infected]',
@@ -177,7 +179,7 @@ for (const [name, make] of [
       t.after(() => clamd.stop())
       const maxSize = 40_000
       const haraka = await startHaraka({
-        ini: `host=${addressText(clamd.address)}\nmax_size=${maxSize}\nmax_pings=0\n`,
+        ini: `host=${addressText(clamd.address)}\nmax_size=${maxSize}\nmax_pings=0\nscan=message\n`,
         plugins: [...letterPlugins, 'clamav-stream'],
         sources: letterSources,
         users,
