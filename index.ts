@@ -1,6 +1,7 @@
 /*
- * The Haraka adapter: which hook does what, and what Haraka is answered. One message's way through the hooks is
- * lib/plugin/hook.ts and lib/plugin/pipeline.ts, and is drawn in docs/internals/architecture.md; how settings come and go is lib/plugin/runtime.ts.
+ * The Haraka adapter: which hook does what, and what Haraka is answered. Below the hooks, a message goes through
+ * lib/plugin/pipeline.ts and then lib/plugin/apply-action.ts; docs/internals/architecture.md has a drawing of it. Settings, start and reload
+ * are in lib/plugin/runtime.ts.
  */
 
 import constants from 'haraka-constants'
@@ -8,32 +9,32 @@ import DSN from 'haraka-dsn'
 import { gatePriority, onListening, requireFirstInLine } from './lib/haraka/environment'
 import type { Connection, Next, Plugin, Server } from './lib/haraka/types'
 import { connectWorkers, serve, stopServing } from './lib/monitoring/serve'
-import { cancel, deferred, type NextArgs, runHook, stackOf } from './lib/plugin/hook'
-import {
-  applyAction,
-  evaluate,
-  type Outcome,
-  outcomeOf,
-  recheckExemption,
-  resolveAction,
-} from './lib/plugin/pipeline'
+import { applyAction } from './lib/plugin/apply-action'
+import { cancel, deferred, messageHook, type NextArgs, proceed, stackOf } from './lib/plugin/hook'
+import { currentEvaluation, evaluate, resolveAction } from './lib/plugin/pipeline'
 import { begin, load, runtimeOf, stop } from './lib/plugin/runtime'
 import { warnOfQuarantine } from './lib/plugin/start-warnings'
+import { type Outcome, outcomeOf } from './lib/policy/smtp-reply'
 
+/** Haraka calls a method by its name; of one hook, the lowest priority comes first. */
 export function register(this: Plugin): void {
   requireFirstInLine(this)
   load(this)
-  this.register_hook('data_post', 'clamav_strip', -100)
-  this.register_hook('data_post', 'clamav_scan', 0)
-  this.register_hook('data_post', 'clamav_rules', 50)
-  this.register_hook('queue', 'clamav_gate', gatePriority)
-  this.register_hook('queue_outbound', 'clamav_gate', gatePriority)
-  this.register_hook('deny', 'clamav_final', gatePriority)
-  this.register_hook('reset_transaction', 'clamav_drop', 0)
-  this.register_hook('disconnect', 'clamav_drop', 0)
-  this.register_hook('init_master', 'clamav_check', -100)
-  this.register_hook('init_child', 'clamav_check', -100)
-  this.register_hook('init_http', 'clamav_serve', -100)
+  const hooks = [
+    ['init_master', -100, { clamav_check }],
+    ['init_child', -100, { clamav_check }],
+    ['init_http', -100, { clamav_serve }],
+    ['data_post', -100, { clamav_strip }],
+    ['data_post', 0, { clamav_scan }],
+    ['data_post', 50, { clamav_rules }],
+    ['queue', gatePriority, { clamav_gate }],
+    ['queue_outbound', gatePriority, { clamav_gate }],
+    ['deny', gatePriority, { clamav_final }],
+    ['reset_transaction', 0, { clamav_drop }],
+    ['disconnect', 0, { clamav_drop }],
+  ] as const
+  for (const [hook, priority, method] of hooks)
+    for (const name of Object.keys(method)) this.register_hook(hook, name, priority)
   onListening(this, (server) => start(this, server))
 }
 
@@ -59,46 +60,36 @@ export function clamav_serve(this: Plugin, next: Next, server: Server): void {
   next()
 }
 
-/** data_post, first: takes out of the message what a sender may have forged. */
-export function clamav_strip(this: Plugin, next: Next, connection: Connection): void {
-  runHook(this, next, connection, () => [])
-}
+/** data_post, first: removes headers of ours that a sender may have forged, as the first hook of any message does. */
+export const clamav_strip = messageHook(() => proceed)
 
 /** data_post: scans. */
-export function clamav_scan(this: Plugin, next: Next, connection: Connection): void {
-  runHook(this, next, connection, async (message) => {
-    await evaluate(message)
-    return []
-  })
-}
+export const clamav_scan = messageHook(async (message) => {
+  await evaluate(message)
+  return proceed
+})
 
 /** data_post, late: turns the verdict into an action; a plain reject or defer is answered here. */
-export function clamav_rules(this: Plugin, next: Next, connection: Connection): void {
-  runHook(this, next, connection, (message) => {
-    const { evaluation } = message.context
-    // Without one the message was steered past the scan; the gate will see to it.
-    if (!evaluation) return []
-    const action = resolveAction(message, evaluation)
-    if (action.quarantine || action.bounce) return []
-    const outcome = outcomeOf(message, evaluation, action.ending)
-    return 'answer' in outcome ? nextArgs(outcome) : []
-  })
-}
+export const clamav_rules = messageHook((message) => {
+  const { evaluation, runtime } = message.context
+  // Without one, another plugin has steered the message past the scan; the gate scans it.
+  if (!evaluation) return proceed
+  const { quarantine, bounce, ending } = resolveAction(message, evaluation)
+  if (quarantine || bounce || ending === 'discard') return proceed
+  const { verdict, decision } = evaluation
+  return nextArgs(outcomeOf(verdict, decision.finding, ending, runtime.settings.message))
+})
 
 /**
  * queue, queue_outbound, before everybody else: lets a message pass only with a verdict that allows it, and
  * scans it if it has none. Copies and reports are made here. Whatever goes wrong defers the message.
  */
-export function clamav_gate(this: Plugin, next: Next, connection: Connection): void {
-  runHook(this, next, connection, async (message) => {
-    const { context } = message
-    recheckExemption(message)
-    const evaluation = context.evaluation ?? (await evaluate(message))
-    if (context.dropped.aborted) return deferred
-    const action = context.action ?? resolveAction(message, evaluation)
-    return nextArgs(await applyAction(message, evaluation, action))
-  })
-}
+export const clamav_gate = messageHook(async (message) => {
+  const evaluation = currentEvaluation(message) ?? (await evaluate(message))
+  if (message.context.cancelled.aborted) return deferred
+  const action = resolveAction(message, evaluation)
+  return nextArgs(await applyAction(message, evaluation, action))
+})
 
 /**
  * deny, before everybody else: what is rejected at the gate stays so. Other plugins hear of what is rejected in data_post,
@@ -127,7 +118,7 @@ function nextArgs(outcome: Outcome): NextArgs {
   switch (outcome.ending) {
     case 'accept':
     case 'tag':
-      return []
+      return proceed
     case 'discard':
       return [constants.ok]
     case 'reject':

@@ -1,56 +1,85 @@
 /*
  * One message on its way through the hooks: what is known of it so far, and the rule that every hook answers
- * exactly once, for this very message, whatever goes wrong. What is done with it is treatment.ts.
+ * exactly once, for this very message, whatever goes wrong. What is done with the message is in pipeline.ts and apply-action.ts.
  */
 
 import constants from 'haraka-constants'
-import { Cancellation } from '../base/cancellation'
+import { Cancellation, type CancelSignal } from '../base/cancellation'
 import { removeForged } from '../haraka/headers'
 import type { Connection, Next, Plugin, Transaction } from '../haraka/types'
 import type { Action } from '../policy/action'
 import type { Decision } from '../policy/rules'
 import type { AttachmentFinding, Verdict } from '../policy/verdict'
+import { type MessageFacts, messageFacts } from './message-facts'
 import { type Runtime, runtimeOf } from './runtime'
 
-/** What the scan, the attachments and the rules came to. */
+/** The results of the scan, of the attachment check and of the rules. */
 export interface Evaluation {
   readonly verdict: Verdict
   readonly finding: AttachmentFinding
   readonly decision: Decision
 }
 
-/** The judgement is kept here, where nobody else can reach it; the note is a copy for others. */
+/** What is done because of an evaluation: as the rules decided, or as another plugin overruled it. */
+export interface Settlement {
+  readonly evaluation: Evaluation
+  readonly action: Action
+}
+
+/** What one hook leaves to the next. No other plugin can reach it; the note is a copy for them. */
 export interface MessageContext {
-  /** What was in force when the message came; a reload does not touch it. */
+  /** Settings that were in force when the message came; a reload does not change them. */
   readonly runtime: Runtime
+  /** Aborted by `cancel` alone: client gone, hook timer fired, connection reset. Ends all work on the message. */
+  readonly cancelled: CancelSignal
+  /** Written by `evaluate` alone. */
   evaluation: Evaluation | null
-  /** What is done: as decided, or as another plugin overruled it; null until that is settled. */
-  action: Action | null
-  /** Ends all work when the message is dropped: client gone, hook timer fired, connection reset. */
-  readonly dropped: Cancellation
-  /** The hook that works on this message now. */
+  /** Written by `resolveAction` alone. */
+  settlement: Settlement | null
+}
+
+/** The part that only this file knows. */
+interface OwnContext extends MessageContext {
+  readonly cancelled: Cancellation
+  /** The hook that works on this message now. Written by `runHook` alone. */
   call: HookCall | null
 }
 
-/** What the body of a hook is given. */
-export interface Message {
-  readonly plugin: Plugin
-  readonly connection: Connection
-  readonly transaction: Transaction
-  readonly context: MessageContext
+/** The message as the body of one hook sees it. */
+export class Message {
+  #facts: MessageFacts | null = null
+
+  constructor(
+    readonly plugin: Plugin,
+    readonly connection: Connection,
+    readonly transaction: Transaction,
+    readonly context: MessageContext,
+  ) {}
+
+  /** Taken at most once in each hook, and again in the next: other plugins may change the message between two hooks. */
+  get facts(): MessageFacts {
+    this.#facts ??= messageFacts(this.connection, this.transaction)
+    return this.#facts
+  }
 }
+
+/** Answers at once where it waits for nothing: a promise costs each message a turn of the event loop. */
+export type HookBody = (message: Message) => NextArgs | Promise<NextArgs>
 
 /** What `next` is called with; nothing: continue. */
 export type NextArgs = readonly [code?: number, message?: unknown]
 
+/** The next plugin's turn. */
+export const proceed: NextArgs = []
+
 /** For whatever goes wrong: the client keeps the message and tries again. */
 export const deferred: NextArgs = [constants.denysoft]
 
-const contexts = new WeakMap<Transaction, MessageContext>()
+const contexts = new WeakMap<Transaction, OwnContext>()
 
 /**
  * One hook's time with a message, which ends with exactly one call of `next`. An object and not a closure: closures that are
- * kept in a passage reach V8's old space, and collecting them there takes a third of the time of a scan.
+ * kept in a context reach V8's old space, and collecting them there takes a third of the time of a scan.
  */
 class HookCall {
   #isOpen = true
@@ -77,25 +106,27 @@ class HookCall {
   }
 }
 
+/** The method that Haraka calls for a hook, around the body that answers for one message. */
+export function messageHook(body: HookBody): (this: Plugin, next: Next, connection: Connection) => void {
+  return function (next, connection) {
+    runHook(this, next, connection, body)
+  }
+}
+
 /**
  * Runs the body of a hook for the message of this moment and calls `next` exactly once: with what the body
  * answers, or with DENYSOFT if it throws or the message is dropped meanwhile. So a late answer never meets
  * another message, and what goes wrong here never means "continue". A hook whose timer has fired may still be at work when
  * another plugin overrides Haraka's DENYSOFT for it: until it is done, the message is deferred.
  */
-export function runHook(
-  plugin: Plugin,
-  next: Next,
-  connection: Connection,
-  body: (message: Message) => NextArgs | Promise<NextArgs>,
-): void {
+export function runHook(plugin: Plugin, next: Next, connection: Connection, body: HookBody): void {
   const { transaction } = connection
   const call = new HookCall(next, connection, transaction)
   if (!transaction) {
     call.defer()
     return
   }
-  let context: MessageContext | null = null
+  let context: OwnContext | null = null
   const end = (args: NextArgs) => {
     if (context) context.call = null
     call.end(args)
@@ -114,7 +145,7 @@ export function runHook(
     }
     context = known
     context.call = call
-    answer = body({ plugin, connection, transaction, context })
+    answer = body(new Message(plugin, connection, transaction, context))
   } catch (error) {
     fail(error)
     return
@@ -123,31 +154,31 @@ export function runHook(
   else end(answer)
 }
 
-/** The message's way is over: ends whatever still works on it, with its sockets, timers and reading. Synchronous. */
+/** Ends all work on a message that Haraka drops, with its sockets, timers and reading. Synchronous. */
 export function cancel({ transaction }: Connection): void {
   if (!transaction) return
   const context = contexts.get(transaction)
-  // Left to the collector, the entry would keep the whole message until old memory is swept.
+  // Otherwise the entry keeps the whole message in memory until V8's old space is collected.
   contexts.delete(transaction)
   if (!context?.call) return
   const { call } = context
   try {
-    context.dropped.abort(new Error('the message was dropped'))
+    context.cancelled.abort(new Error('the message was dropped'))
   } finally {
     call.defer()
   }
 }
 
-/** The message's passage; at its beginning the forged headers go, whichever hook comes first. */
-function contextOf(plugin: Plugin, transaction: Transaction): MessageContext {
+/** Begun by whichever hook comes first, which also removes forged headers. */
+function contextOf(plugin: Plugin, transaction: Transaction): OwnContext {
   const known = contexts.get(transaction)
   if (known) return known
   removeForged(transaction)
-  const context: MessageContext = {
+  const context: OwnContext = {
     runtime: runtimeOf(plugin),
+    cancelled: new Cancellation(),
     evaluation: null,
-    action: null,
-    dropped: new Cancellation(),
+    settlement: null,
     call: null,
   }
   contexts.set(transaction, context)

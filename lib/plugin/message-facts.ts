@@ -1,6 +1,6 @@
 /*
- * Who sent a message and what is known of it, taken from Haraka's connection and transaction: the facts that
- * rules go by, and those that stand in a quarantine record and in a report.
+ * What is known of a message before it is scanned, as plain values: the one place that reads them from Haraka's
+ * connection and transaction, and the forms in which they go to the rules, the quarantine record, the report and the page.
  */
 
 import type { BounceContext } from '../actions/bounce'
@@ -11,6 +11,43 @@ import type { Connection, Transaction } from '../haraka/types'
 import type { MessageSummary } from '../monitoring/dashboard/stats'
 import type { SenderFacts } from '../policy/rules'
 import type { AttachmentFinding, Note } from '../policy/verdict'
+
+export interface MessageFacts {
+  readonly uuid: string
+  readonly client: QuarantineRecord['client']
+  /** The name that the client has logged in with; null: it has not. */
+  readonly user: string | null
+  /** Envelope addresses; `from` is empty for the null sender. */
+  readonly from: string
+  readonly to: readonly string[]
+  /** Both without white space around them, and empty if there is no such header. */
+  readonly messageId: string
+  readonly subject: string
+  /** Raw header lines. This is Haraka's own list, so headers that are added later are in it. */
+  readonly headers: readonly string[]
+  /** What the rules go by. */
+  readonly sender: SenderFacts
+  /** What the list of exemptions goes by. */
+  readonly envelope: Envelope
+}
+
+export function messageFacts(connection: Connection, transaction: Transaction): MessageFacts {
+  const { remote, hello } = connection
+  const { uuid, mail_from: from, rcpt_to: to, header } = transaction
+  const user = userOf(connection)
+  return {
+    uuid,
+    client: { ip: remote.ip, host: remote.host, helo: hello.host },
+    user,
+    from: from.address,
+    to: to.map(({ address }) => address),
+    messageId: header.get('Message-ID').trim(),
+    subject: header.get_decoded('Subject').trim(),
+    headers: header.header_list,
+    sender: senderOf(connection, transaction),
+    envelope: { ip: remote.ip, user, sender: from, recipients: [...to] },
+  }
+}
 
 export function senderOf(connection: Connection, transaction: Transaction): SenderFacts {
   const { relaying, remote } = connection
@@ -27,13 +64,9 @@ export function senderOf(connection: Connection, transaction: Transaction): Send
   }
 }
 
-/** A quoted local part may hold angle brackets, and those who read an envelope do not agree on where it then ends. */
+/** A quoted local part may hold angle brackets, and programs disagree on where such an address ends. */
 function isPlain(address: string): boolean {
   return address !== '' && !/[<>\p{Cc}\p{Cf}]/u.test(address)
-}
-
-export function envelopeOf(connection: Connection, { mail_from, rcpt_to }: Transaction): Envelope {
-  return { ip: connection.remote.ip, user: userOf(connection), sender: mail_from, recipients: rcpt_to }
 }
 
 /** From the lines themselves: Haraka knows no header with white space before its colon. */
@@ -42,59 +75,12 @@ function valuesOf({ header }: Transaction, name: string): string {
   return lines.map((line) => line.slice(line.indexOf(':') + 1).trimStart()).join('')
 }
 
-export function userOf({ notes }: Connection): string | null {
+function userOf({ notes }: Connection): string | null {
   return typeof notes.auth_user === 'string' && notes.auth_user !== '' ? notes.auth_user : null
 }
 
-export function recordOf(
-  connection: Connection,
-  transaction: Transaction,
-  verdict: Note,
-  attachment: AttachmentFinding,
-): QuarantineRecord {
-  const { remote, hello } = connection
-  return {
-    uuid: transaction.uuid,
-    time: new Date().toISOString(),
-    envelope: {
-      mail_from: transaction.mail_from.address,
-      rcpt_to: transaction.rcpt_to.map(({ address }) => address),
-    },
-    client: { ip: remote.ip, host: remote.host, helo: hello.host },
-    user: userOf(connection),
-    message_id: transaction.header.get('Message-ID').trim() || null,
-    verdict,
-    attachment,
-  }
-}
-
-/** For the list of the last messages; strings as they came. */
-export function messageSummary(connection: Connection, transaction: Transaction): MessageSummary {
-  return {
-    uuid: transaction.uuid,
-    from: transaction.mail_from.address,
-    to: transaction.rcpt_to.slice(0, 3).map(({ address }) => address),
-    recipients: transaction.rcpt_to.length,
-    ip: connection.remote.ip,
-    user: userOf(connection),
-    subject: transaction.header.get_decoded('Subject').trim(),
-  }
-}
-
-/** What a report says of the message itself. */
-export function bounceContext(transaction: Transaction): Omit<BounceContext, 'me' | 'answer' | 'verdict'> {
-  return {
-    sender: transaction.mail_from.address,
-    recipients: transaction.rcpt_to.map(({ address }) => address),
-    arrived: new Date(),
-    headers: transaction.header.header_list,
-    messageId: transaction.header.get('Message-ID').trim() || null,
-    subject: transaction.header.get_decoded('Subject').trim() || null,
-  }
-}
-
 /**
- * True for messages that nobody wrote, or that many got: answering those makes loops and backscatter.
+ * True for messages that a program wrote, or that went to many people: answering those makes loops and backscatter.
  * @param header all values of a header, each with its line end
  */
 export function isAutomatic(header: (name: string) => string): boolean {
@@ -112,4 +98,46 @@ export function isAutomatic(header: (name: string) => string): boolean {
       (name) => values(name).length > 0,
     )
   )
+}
+
+export function quarantineRecord(
+  facts: MessageFacts,
+  verdict: Note,
+  attachment: AttachmentFinding,
+): QuarantineRecord {
+  return {
+    uuid: facts.uuid,
+    time: new Date().toISOString(),
+    envelope: { mail_from: facts.from, rcpt_to: facts.to },
+    client: facts.client,
+    user: facts.user,
+    message_id: facts.messageId || null,
+    verdict,
+    attachment,
+  }
+}
+
+/** The part of a report that describes the message. */
+export function bounceContext(facts: MessageFacts): Omit<BounceContext, 'me' | 'answer' | 'verdict'> {
+  return {
+    sender: facts.from,
+    recipients: facts.to,
+    arrived: new Date(),
+    headers: facts.headers,
+    messageId: facts.messageId || null,
+    subject: facts.subject || null,
+  }
+}
+
+/** For the list of recent messages; the texts are as the client sent them. */
+export function messageSummary(facts: MessageFacts): MessageSummary {
+  return {
+    uuid: facts.uuid,
+    from: facts.from,
+    to: facts.to.slice(0, 3),
+    recipients: facts.to.length,
+    ip: facts.client.ip,
+    user: facts.user,
+    subject: facts.subject,
+  }
 }

@@ -1,6 +1,6 @@
 /*
  * What can be done with a message: the words of the ini, of clamav-stream.signatures and of the note, and
- * what they come down to. Which action a message gets is decided in policy.ts.
+ * what they come down to. Which action a message gets is decided in rules.ts.
  */
 
 import type { ActionText } from './note'

@@ -4,6 +4,7 @@
  */
 
 import { printable } from '../base/text'
+import type { Ending } from './action'
 import type { AttachmentFinding, Reason, Verdict } from './verdict'
 
 export interface Answer {
@@ -14,6 +15,11 @@ export interface Answer {
   readonly text: string
 }
 
+/** How a message ends, and the answer that goes with `reject` and `defer`. */
+export type Outcome =
+  | { readonly ending: 'accept' | 'tag' | 'discard' }
+  | { readonly ending: 'reject' | 'defer'; readonly answer: Answer }
+
 /** Enhanced status code (RFC 3463): `5.7.1`. */
 export function statusOf({ code, subject, detail }: Answer): string {
   return `${code < 500 ? 4 : 5}.${subject}.${detail}`
@@ -22,6 +28,17 @@ export function statusOf({ code, subject, detail }: Answer): string {
 /** As an SMTP client sees it: `550 5.7.1 …`. */
 export function replyLine(answer: Answer): string {
   return `${answer.code} ${statusOf(answer)} ${answer.text}`
+}
+
+/** The ending with its answer; the parameters are those of `answerTo`. */
+export function outcomeOf(
+  verdict: Verdict,
+  finding: AttachmentFinding,
+  ending: Ending,
+  message: string,
+): Outcome {
+  if (ending !== 'reject' && ending !== 'defer') return { ending }
+  return { ending, answer: answerTo(verdict, finding, ending, message) }
 }
 
 /**

@@ -1,6 +1,6 @@
 /*
  * The outcomes of a scan, and how each is written: note, result, header values, log line.
- * What is done about an outcome is decided in policy.ts; where the words go is treatment.ts' business.
+ * Which action an outcome leads to is in rules.ts; lib/plugin/annotate.ts puts the words in their places.
  */
 
 import type { Protocol } from '../clamd/protocol'

@@ -56,7 +56,7 @@ test('the path of a message knows one file of the metrics and the page', () => {
   )
   assert.deepEqual(below.map(({ from, to }) => `${from} ${to}`).sort(), [
     'index.ts lib/monitoring/serve.ts',
-    'lib/plugin/pipeline.ts lib/monitoring/recorder.ts',
+    'lib/plugin/record.ts lib/monitoring/recorder.ts',
   ])
 })
 

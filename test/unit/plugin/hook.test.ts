@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import path from 'node:path'
 import { test } from 'node:test'
 import constants from 'haraka-constants'
+import type { CancelSignal } from '../../../lib/base/cancellation'
 import type { Connection, Plugin, Transaction } from '../../../lib/haraka/types'
 import { cancel, type Message, type NextArgs, runHook } from '../../../lib/plugin/hook'
 import { load } from '../../../lib/plugin/runtime'
@@ -12,7 +13,7 @@ const fine: NextArgs = [constants.ok]
 /** As it comes with the plugin. */
 const config = path.resolve(__dirname, '..', '..', '..', 'config')
 
-/** As much of Haraka as a passage needs; the whole of it is in test/e2e. */
+/** As much of Haraka as a message's context needs; the whole of it is in test/e2e. */
 function scene() {
   const silent = () => undefined
   const plugin = {
@@ -118,10 +119,10 @@ test('a message is forgotten when it is dropped: what comes then begins anew', (
 
 test('while a hook that Haraka gave up is still at work, the next one defers the message', async () => {
   const { connection, answers, run } = loaded()
-  let dropped: AbortSignal | null = null
+  let cancelled: CancelSignal | null = null
   let finish: (args: NextArgs) => void = () => undefined
   const slow = ({ context }: Message) => {
-    dropped = context.dropped as unknown as AbortSignal
+    cancelled = context.cancelled
     return new Promise<NextArgs>((resolve) => (finish = resolve))
   }
   run(slow)
@@ -137,5 +138,5 @@ test('while a hook that Haraka gave up is still at work, the next one defers the
   run(slow)
   run(() => assert.fail('two hooks at work on one message'))
   cancel(connection)
-  assert.equal((dropped as AbortSignal | null)?.aborted, true)
+  assert.equal((cancelled as CancelSignal | null)?.aborted, true)
 })

@@ -1,0 +1,65 @@
+/*
+ * What is found in one message: the verdict of the scan, and the finding of the attachment names. A fault of ours is a
+ * verdict or a finding as well, and never a harmless one.
+ */
+
+import { inspect } from '../attachments/inspect'
+import { type CancelSignal, Deadline } from '../base/cancellation'
+import type { MessageSource } from '../base/message-source'
+import { TransactionMessage } from '../haraka/transaction-message'
+import { type AttachmentFinding, failedVerdict, type Verdict } from '../policy/verdict'
+import { type Message, stackOf } from './hook'
+import { attachmentTimeoutMs } from './runtime'
+
+export function scanMessage(message: Message): Promise<Verdict> {
+  return scanSource(message, sourceOf(message), message.context.cancelled)
+}
+
+/** Scans a text on behalf of a message, with that message's settings and log. */
+export function scanSource(
+  { plugin, connection, context }: Message,
+  source: MessageSource,
+  signal: CancelSignal,
+): Promise<Verdict> {
+  const { settings, scanner } = context.runtime
+  const log = {
+    trace: (text: string) => connection[settings.debug ? 'loginfo' : 'logdebug'](plugin, text),
+    warn: (text: string) => connection.logwarn(plugin, text),
+  }
+  return scanner.scan(source, signal, log).catch((error: unknown) => failedVerdict(stackOf(error)))
+}
+
+/** Null: no name is denied, or no mask is set. */
+export async function inspectAttachments(message: Message): Promise<AttachmentFinding> {
+  const { plugin, connection, context } = message
+  const { deny, insideArchives, debug } = context.runtime.settings.attachments
+  if (deny.length === 0) return null
+  // Each reading goes through the headers in one go. Other messages have their turn in between.
+  await new Promise((resolve) => setImmediate(resolve))
+  const signal = deadline(message, attachmentTimeoutMs)
+  try {
+    let unreadable: string | null = null
+    for (let one: MessageSource | null = sourceOf(message); one; one = one.alternative?.() ?? null) {
+      const found = await inspect(one, { masks: deny, insideArchives, signal })
+      for (const name of debug ? found.names : []) connection.loginfo(plugin, `attachment name: ${name}`)
+      if (found.denied) return { denied: found.denied.mask, name: found.denied.name }
+      unreadable ??= found.unreadable
+    }
+    return unreadable === null ? null : { unreadable }
+  } catch (error) {
+    if (!context.cancelled.aborted)
+      connection.logerror(plugin, `attachments not looked at: ${stackOf(error)}`)
+    return { unreadable: 'the message could not be looked into' }
+  } finally {
+    signal.end()
+  }
+}
+
+/** Ends with the message, or after `limitMs` milliseconds. */
+export function deadline({ context }: Message, limitMs: number): Deadline {
+  return new Deadline(context.cancelled, limitMs, () => new Error(`not done within ${limitMs} ms`))
+}
+
+function sourceOf({ transaction, context }: Message): MessageSource {
+  return new TransactionMessage(transaction, context.runtime.settings.scan.connectMs)
+}
