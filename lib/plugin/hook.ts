@@ -63,7 +63,7 @@ export class Message {
   }
 }
 
-/** Answers at once where it waits for nothing: a promise costs each message a turn of the event loop. */
+/** Returns no promise where it waits for nothing: on the way of every message, that was measured to cost time. */
 export type HookBody = (message: Message) => NextArgs | Promise<NextArgs>
 
 /** What `next` is called with; nothing: continue. */

@@ -5,7 +5,8 @@ import { test } from 'node:test'
 import constants from 'haraka-constants'
 import type { CancelSignal } from '../../../lib/base/cancellation'
 import type { Connection, Plugin, Transaction } from '../../../lib/haraka/types'
-import { cancel, type Message, type NextArgs, runHook } from '../../../lib/plugin/hook'
+import { cancel, type Message, messageHook, type NextArgs, runHook } from '../../../lib/plugin/hook'
+import type { MessageFacts } from '../../../lib/plugin/message-facts'
 import { load } from '../../../lib/plugin/runtime'
 
 const fine: NextArgs = [constants.ok]
@@ -62,6 +63,54 @@ test('the answer of the body, at once or later', async () => {
     [constants.ok, undefined],
     [constants.ok, undefined],
   ])
+})
+
+test('a body that waits for nothing is answered at once', () => {
+  const { answers, run } = loaded()
+  run(() => fine)
+  assert.deepEqual(answers, [[constants.ok, undefined]])
+})
+
+test('the wrapped method answers for the plugin that Haraka calls it on', () => {
+  const { plugin, connection, answers } = loaded()
+  const method = messageHook((message) => {
+    assert.equal(message.plugin, plugin)
+    return fine
+  })
+  method.call(plugin, (...args) => void answers.push(args as unknown as NextArgs), connection)
+  assert.deepEqual(answers, [[constants.ok, undefined]])
+})
+
+test('the facts are taken once in a hook, and again in the next one', () => {
+  const { connection, run } = loaded()
+  const address = (user: string) => ({ address: `${user}@example.com`, user, host: 'example.com' })
+  const recipients = [address('ann')]
+  Object.assign(connection, { notes: {}, remote: { ip: '192.0.2.1', host: null }, hello: { host: 'client' } })
+  Object.assign(connection.transaction ?? {}, {
+    uuid: 'ONE.1',
+    mail_from: address('bob'),
+    rcpt_to: recipients,
+    header: { header_list: [], get: () => ' <id@example.com>\n', get_decoded: () => ' Hello\n' },
+  })
+  const seen: MessageFacts[] = []
+  const body = (message: Message): NextArgs => {
+    seen.push(message.facts)
+    // What another plugin does between two hooks.
+    recipients.push(address('eve'))
+    seen.push(message.facts)
+    return fine
+  }
+  run(body)
+  run(body)
+  const [first, again, second] = seen
+  assert.equal(first, again)
+  assert.deepEqual(first?.to, ['ann@example.com'])
+  assert.equal(first.envelope.recipients.length, 1)
+  assert.deepEqual(second?.to, ['ann@example.com', 'eve@example.com'])
+  assert.deepEqual(
+    [first.from, first.subject, first.messageId],
+    ['bob@example.com', 'Hello', '<id@example.com>'],
+  )
 })
 
 test('without a message, and when the body throws, the message is deferred', async () => {
