@@ -26,6 +26,8 @@ const headBytes = 8 * 1024
 const headOverlap = 512
 const contentWords = /content|encoding|boundary/i
 const fieldLine = /^[>|\s]*[!-9;-~]{1,100}\s*[:=]/
+/** Of the same, without a colon: it may be the first line of a body as well. */
+const fieldWithoutColon = /^[^:=]*=/
 /** Digits of a line that make a run of base64 begin. */
 const minDigits = 16
 /** Lines between two times that others get a turn. */
@@ -84,6 +86,8 @@ class Lines {
   /** Whether a line of headers is in it, and no body has begun behind that. */
   #isHead = false
   #isBehindEnd = true
+  /** Whether a line in this head may have been the first of a body. */
+  #hasDoubtfulStart = false
   #run = -1
   #runEnd = 0
 
@@ -137,7 +141,7 @@ class Lines {
   #empty(from: number, next: number): void {
     if (this.#isHead || this.#isBehindEnd || this.#isContentBlock(from))
       this.#starts.push({ at: next, from: this.#block })
-    this.#isHead = this.#isBehindEnd = false
+    this.#isHead = this.#isBehindEnd = this.#hasDoubtfulStart = false
     this.#block = next
   }
 
@@ -145,7 +149,7 @@ class Lines {
     this.#endRun()
     this.#ends.push(from)
     this.#block = next
-    this.#isHead = false
+    this.#isHead = this.#hasDoubtfulStart = false
     this.#isBehindEnd = true
   }
 
@@ -160,7 +164,12 @@ class Lines {
     }
     if (!this.#isBehindEnd && !this.#isHead) return
     // Headers run into their body without an empty line.
-    const isField = !isRun && fieldLine.test(this.bytes.toString('latin1', from, Math.min(next, from + 120)))
+    const text = this.bytes.toString('latin1', from, Math.min(next, from + 120))
+    const isField = !isRun && fieldLine.test(text)
+    if (isField && this.#isHead && !this.#hasDoubtfulStart && fieldWithoutColon.test(text)) {
+      this.#starts.push({ at: from, from: this.#block })
+      this.#hasDoubtfulStart = true
+    }
     if (isField) this.#isHead = true
     else if (this.#isHead && !isBlank(this.bytes[from])) {
       this.#starts.push({ at: from, from: this.#block })

@@ -34,6 +34,7 @@ const endLine = /^(?:end|====)[ \t]*\r?$/i
 
 /** In front of `begin` there may be blanks or marks of quoting. */
 async function* uuencodedFiles(text: Buffer, budget: Budget): AsyncGenerator<Buffer, void> {
+  let fittingEnd = 0
   for (const begin of begins) {
     for (let at = text.indexOf(begin); at >= 0; at = text.indexOf(begin, at + 1)) {
       const prefix = linePrefix(text, at)
@@ -42,9 +43,16 @@ async function* uuencodedFiles(text: Buffer, budget: Budget): AsyncGenerator<Buf
       if (line === undefined) continue
       const from = text.indexOf(newline, at)
       if (from < 0) continue
-      yield /^begin-base64/i.test(line)
-        ? base64Lines(text, from + 1)
-        : await uudecoded(text, from + 1, budget, prefix)
+      if (/^begin-base64/i.test(line)) {
+        yield base64Lines(text, from + 1)
+      } else {
+        yield await uudecoded(text, from + 1, budget, prefix)
+        if (at >= fittingEnd) {
+          const fitting = await uudecodedWhereFitting(text, from + 1, budget, prefix)
+          fittingEnd = fitting.end
+          yield fitting.bytes
+        }
+      }
       await budget.breathe()
     }
   }
@@ -83,6 +91,32 @@ export async function uudecoded(text: Buffer, start: number, budget: Budget, pre
   return Buffer.concat(out)
 }
 
+/** Of lines that are data and have the length that they name: others are passed over, another `begin` as well. */
+async function uudecodedWhereFitting(
+  text: Buffer,
+  start: number,
+  budget: Budget,
+  prefix: number,
+): Promise<{ readonly bytes: Buffer; readonly end: number }> {
+  const out: Buffer[] = []
+  let at = start
+  for (let lines = 1; at < text.length; lines++) {
+    if (lines % linesPerTurn === 0) await budget.breathe()
+    const found = text.indexOf(newline, at)
+    const to = found < 0 ? text.length : found
+    const from = Math.min(at + prefix, to)
+    at = to + 1
+    if (to - from > maxFittingBytes) continue
+    const line = text.toString('latin1', from, to).replace(/\r$/, '')
+    if (line.startsWith('end')) break
+    const bytes = (line.charCodeAt(0) - 32) & 63
+    if (/^[^a-z]+$/.test(line) && Math.floor((bytes + 2) / 3) === Math.floor(line.length / 4))
+      out.push(uudecodedLine(text, from, from + line.length))
+  }
+  return { bytes: Buffer.concat(out), end: at }
+}
+
+const maxFittingBytes = 100
 const linesPerTurn = 2048
 
 function isBegin(text: Buffer, at: number): boolean {

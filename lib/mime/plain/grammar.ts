@@ -45,9 +45,9 @@ const foldLine = /^[ \t]+[^ \t]/
 /** clamd takes the next line for a part of it. */
 const openEnd = /;[ \t]*\r\n(?![ \t])/
 
-/** clamd saves a message within and reads it as one if it begins like one. */
+/** clamd saves a message within and reads it as one if it begins like one, with a blank behind the colon. */
 const knownBegin =
-  /^(?:Received|Return-Path|Delivered-To|From|To|Subject|Date|Message-I[Dd]|M[Ii][Mm][Ee]-Version):/
+  /^(?:Received|Return-Path|Delivered-To|From|To|Subject|Date|Message-I[Dd]|M[Ii][Mm][Ee]-Version): /
 const knownOrder = [
   ['\r\nFrom: ', 900],
   ['\r\nMIME-Version: ', 900],

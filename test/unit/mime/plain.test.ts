@@ -159,7 +159,12 @@ const odd: Record<string, readonly (readonly [form: string, mail: string])[]> = 
   ],
   'Content-Disposition': [['unknown', mixed(`Content-Disposition: x\r\n${ordinaryFile}`)]],
   'a header that ends in a semicolon': [['of a part', mixed(`X-Note: a;\r\n${text}`)]],
-  'a message with an odd first header': [['', mixed(message(text).replace('From:', 'X-From:'))]],
+  'a message with an odd first header': [
+    ['another name', mixed(message(text).replace('From:', 'X-From:'))],
+    ['no blank', mixed(message(text).replace('From: ', 'From:'))],
+    ['a tab', mixed(message(text).replace('From: ', 'From:\t'))],
+    ['a fold', mixed(message(text).replace('From: ', 'From:\r\n '))],
+  ],
   'a body like headers': [['', mixed(crlf('Content-Type: text/plain', '', 'Contents of this mail'))]],
   delsp: [['', attached('a \r\nb\r\n', 'text/plain; format=flowed; delsp=yes', '7bit')]],
   'an encoding without a type': [['', mixed(`Content-Transfer-Encoding: base64\r\n\r\n${body}`)]],

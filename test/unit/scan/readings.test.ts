@@ -49,6 +49,42 @@ test('what lies in a message in an encoded part has the names of both', async ()
   assert.equal(found?.name, 'part 2 (base64) > part 1 (base64)')
 })
 
+const uuencoded = ['#86)C', '#9&5F']
+const found: readonly (readonly [name: string, mail: string, content: string])[] = [
+  [
+    'a body behind its headers, with an equals sign where a field has its colon',
+    crlf('Subject: test', 'Content-Type: application/x', 'Content-Transfer-Encoding: quoted-printable') +
+      crlf('first=', ' and second', 'third'),
+    'first and second\r\nthird',
+  ],
+  [
+    'uuencode with lines of something else in it',
+    crlf(
+      'Subject: test',
+      '',
+      'begin 644 a',
+      uuencoded[0] ?? '',
+      '',
+      'X-A: b',
+      uuencoded[1] ?? '',
+      '`',
+      'end',
+    ),
+    'abcdef',
+  ],
+  [
+    'uuencode with another beginning in it',
+    crlf('Subject: test', '', 'begin 644 a', uuencoded[0] ?? '', 'begin 644 b', uuencoded[1] ?? '', 'end'),
+    'abcdef',
+  ],
+]
+for (const [name, bytes, content] of found) {
+  test(`found: ${name}`, async () => {
+    const { contents } = await contentsOf(Buffer.from(bytes))
+    assert.ok(contents.some((one) => one.bytes.toString() === content))
+  })
+}
+
 const closed: readonly (readonly [name: string, mail: Buffer, where: string])[] = [
   ['by type', mail([text, text], 'multipart/encrypted'), 'message: multipart/encrypted'],
   ['by the identifier within', mail([file(base64(enveloped))]), 'part 1 (base64): S/MIME enveloped data'],
