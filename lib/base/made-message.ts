@@ -49,9 +49,10 @@ export class MadeMessage implements MessageSource {
   }
 }
 
-/** One that is there already. */
-export function bytesMessage(bytes: Buffer): MadeMessage {
-  return new MadeMessage(bytes.length, () => piecesOf(bytes))
+/** One that is there already, in one stretch or in several, one behind the other. */
+export function bytesMessage(...stretches: readonly Buffer[]): MadeMessage {
+  const bytes = stretches.reduce((sum, { length }) => sum + length, 0)
+  return new MadeMessage(bytes, () => piecesOf(stretches))
 }
 
 /** One that is a text. */
@@ -59,7 +60,9 @@ export function textMessage(text: string): MadeMessage {
   return bytesMessage(Buffer.from(text))
 }
 
-function* piecesOf(bytes: Buffer): Generator<Buffer, undefined> {
-  for (let at = 0; at < bytes.length; at += pieceBytes) yield bytes.subarray(at, at + pieceBytes)
+function* piecesOf(stretches: readonly Buffer[]): Generator<Buffer, undefined> {
+  for (const bytes of stretches) {
+    for (let at = 0; at < bytes.length; at += pieceBytes) yield bytes.subarray(at, at + pieceBytes)
+  }
   return undefined
 }

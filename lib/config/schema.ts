@@ -47,7 +47,7 @@ export const schema = {
     host: key('localhost', hosts(defaultPort)),
     port: key(String(defaultPort), whole(1, 65535)),
     protocol: key('auto', oneOf(['auto', 'stream', 'instream'])),
-    scan: key('auto', oneOf(['auto', 'all', 'message'])),
+    scan: key('auto', oneOf(['auto', 'all', 'parts', 'message'])),
     max_pings: key('6', whole(0, 1000)),
     ping_interval: key('30s', duration(1, dayMs)),
     stream_buffer_size: key('8192', size(1, 16 * 1024 ** 2)),

@@ -84,7 +84,7 @@ export class Attempt {
 
   /** What clamd has found nothing in is looked into once more, part by part, if it may be read otherwise. */
   async #lookInside(state: ScanState, lease: Lease, whole: AttemptResult): Promise<AttemptResult> {
-    const { plain, protocol, message, signal, log } = state
+    const { plain, protocol, message, apart, signal, log } = state
     const { scope, maxBytes } = this.settings
     const { reply } = whole
     const encrypted = reply.kind === 'found' && isEncryptedName(reply.name) ? reply.name : null
@@ -95,7 +95,8 @@ export class Attempt {
     }
     if (plain.oddity !== null)
       log.trace(`not plain (${plain.oddity}): its parts are scanned in every reading`)
-    const look = { message, plain, scope, maxBytes, silentLimits: lease.silentLimits, signal }
+    const parts = apart?.parts ?? null
+    const look = { message, plain, parts, scope, maxBytes, silentLimits: lease.silentLimits, signal }
     const { insight, end } = await secondLook(look, (content) => {
       log.trace(`${content.name}: ${content.bytes.length} bytes`)
       return this.#attempt(state, lease, protocol, true, bytesMessage(content.bytes))
@@ -250,8 +251,8 @@ export class Attempt {
     file: MessageSource | null = null,
   ): Promise<AttemptResult> {
     const { connectMs, bufferBytes, maxBytes, scope } = this.settings
-    const { signal, log, message } = state
-    const check = file === null && scope !== 'message' ? new PlainCheck() : null
+    const { signal, log, message, apart } = state
+    const check = file === null && apart === null && scope !== 'message' ? new PlainCheck() : null
     state.protocol = protocol
     const at = (step: Step, detail?: string) => {
       state.step = step
@@ -272,8 +273,8 @@ export class Attempt {
       ...(check && { onContent: (piece: Buffer) => check.write(piece) }),
     }
     try {
-      const answer = await dialogue[protocol](exchange, file ?? message)
-      if (file === null) state.plain = check?.end() ?? null
+      const answer = await dialogue[protocol](exchange, file ?? apart?.rest ?? message)
+      if (file === null) state.plain = apart?.plain ?? check?.end() ?? null
       if (exchange.sessions && answer.reply.kind === 'unknown_command')
         throw new SessionEnded('refused', { step: 'reply', text: answer.reply.text })
       return { end: 'replied', ...answer }

@@ -11,6 +11,7 @@ import type { ClamdVersion } from '../clamd/version'
 import type { Lease } from '../hosts/lease'
 import type { PlainResult } from '../mime/plain/plain-check'
 import { type Insight, noInsight, type Scope } from './second-look'
+import type { Apart } from './take-apart'
 
 export interface ScanSettings {
   readonly protocol: Protocol | 'auto'
@@ -47,6 +48,8 @@ export interface ScanState {
   step: Step | null
   /** Sent. */
   bytes: number
+  /** What is sent in place of the message; null: the whole of it. */
+  apart: Apart | null
   /** What the message that was sent is like; null: nobody has looked. */
   plain: PlainResult | null
   insight: Insight

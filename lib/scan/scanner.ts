@@ -17,6 +17,7 @@ import type { Reason, Verdict } from '../policy/verdict'
 import { Attempt, type EicarCheck, isOutOfPorts, textOf } from './attempt'
 import type { ScanSettings } from './scan-state'
 import { attemptLabel, type ScanLog, type ScanState, TimedOut } from './scan-state'
+import { minBodyBytes, takeApart } from './take-apart'
 
 /** Milliseconds after which clamds are asked again that had no port for the message; doubled up to the maximum. */
 const portPauses = { minTimeout: 50, maxTimeout: 400, factor: 2 }
@@ -52,7 +53,7 @@ export class Scanner {
    * The message's reading is closed by then.
    */
   async scan(message: MessageSource, signal: CancelSignal, log: ScanLog): Promise<Verdict> {
-    const { scanMs, maxBytes } = this.settings
+    const { scanMs, maxBytes, scope } = this.settings
     const budget = new Deadline(
       signal,
       scanMs,
@@ -73,6 +74,7 @@ export class Scanner {
       verifiedProtocol: null,
       step: null,
       bytes: 0,
+      apart: null,
       plain: null,
       insight: noInsight,
     }
@@ -81,6 +83,8 @@ export class Scanner {
       for (;;) {
         state.size = await this.#bytesOf(state)
         if (state.size > maxBytes) throw new TooLarge(state.size)
+        if (scope === 'parts' && state.size >= minBodyBytes)
+          state.apart = await takeApart(state.message, budget)
         const asked: Asked = { tried: new Set(), shortOfPorts: new Set(), limits: 0 }
         const verdict = (await this.#tryAddresses(state, asked)) ?? (await this.#askForPorts(state, asked))
         if (!mayBeRead(verdict)) return verdict
@@ -90,6 +94,8 @@ export class Scanner {
         if (verdict.outcome !== 'clean') closed ??= verdict
         state.message.close()
         state.message = other
+        state.apart?.release()
+        state.apart = null
         log.trace('clean; once more, for its lines with a single dot in front may be read otherwise')
       }
     } catch (error) {
@@ -97,6 +103,7 @@ export class Scanner {
     } finally {
       budget.end()
       state.message.close()
+      state.apart?.release()
     }
   }
 

@@ -13,10 +13,16 @@ import type { PlainResult } from '../mime/plain/plain-check'
 import { closedIn } from './readings/closed'
 import { defaultReadingLimits } from './readings/limits'
 import { readingMemory } from './readings/memory'
-import { type Content, Readings } from './readings/readings'
+import { type Content, Readings, type Summary } from './readings/readings'
 
 /** `[main] scan`: what of a message is sent. */
-export type Scope = 'auto' | 'all' | 'message'
+export type Scope = 'auto' | 'all' | 'parts' | 'message'
+
+/** What is to be looked into, and what is known of it when it has ended. */
+export interface Contents {
+  contents(): AsyncGenerator<Content, void>
+  readonly summary: Omit<Summary, 'readings'>
+}
 
 /** What was found in a message besides clamd's reply to the whole of it. */
 export interface Insight {
@@ -45,6 +51,8 @@ export const noInsight: Insight = {
 interface Look {
   readonly message: MessageSource
   readonly plain: PlainResult
+  /** Of a message whose rest was sent in place of the whole; null: the whole was. */
+  readonly parts: Contents | null
   readonly scope: Scope
   /** Largest content in bytes that may be sent. */
   readonly maxBytes: number
@@ -58,20 +66,20 @@ interface Look {
  * @returns `end`: the first answer that is a virus or an error, by which the look ended
  */
 export async function secondLook<T extends { readonly reply: Reply }>(
-  { message, plain, scope, maxBytes, silentLimits, signal }: Look,
+  { message, plain, parts, scope, maxBytes, silentLimits, signal }: Look,
   send: (content: Content) => Promise<T>,
 ): Promise<{ readonly insight: Insight; readonly end: T | null }> {
   const { oddity, containers } = plain
   const isPlain = oddity === null
-  const sendsParts = scope === 'all' || !isPlain
+  const sendsParts = scope === 'all' || parts !== null || !isPlain
   let { encrypted } = plain
   let limits: string | null = null
   let sent = 0
   if (!sendsParts && containers.size === 0) return { insight: { ...noInsight, encrypted }, end: null }
 
   const budget = new Budget(defaultReadingLimits, signal)
-  const release = await readingMemory.take(message.maxBytes, signal)
-  const readings = new Readings(message, { signal, isPlain })
+  const release = parts ? () => undefined : await readingMemory.take(message.maxBytes, signal)
+  const readings = parts ?? new Readings(message, { signal, isPlain })
   const insight = (part: string | null): Insight => {
     const { summary } = readings
     return {
@@ -90,7 +98,7 @@ export async function secondLook<T extends { readonly reply: Reply }>(
       budget.leave()
       if (closed.encrypted !== null) encrypted ??= `${content.name}: ${closed.encrypted}`
       if (closed.limits !== null) limits ??= `${content.name}: ${closed.limits}`
-      if (!sendsParts) continue
+      if (!sendsParts || content.isScanned) continue
       if (content.bytes.length > maxBytes) {
         limits ??= `${content.name} has ${content.bytes.length} bytes`
         continue

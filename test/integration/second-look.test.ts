@@ -2,6 +2,7 @@
 // mail reader opens in one is never called clean, and the same mail without a virus is not held back.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
+import type { Scope } from '../../lib/scan/second-look'
 import { skipWithoutClamd, startClamd, type RealClamd } from '../support/clamd/clamd'
 import { Scanning, type ScanningOptions } from '../support/clamd/scanning'
 import { eicar } from '../support/eicar'
@@ -72,7 +73,7 @@ test(
   'a plain message is one scan, all sends its parts as well, and message nothing else',
   { skip },
   async () => {
-    const readings = async (scope: 'auto' | 'all' | 'message', mail: Buffer) =>
+    const readings = async (scope: Scope, mail: Buffer) =>
       (await scanningBy({ scope }).scan(mail)).readings
     assert.equal(await readings('auto', clean()), 0)
     assert.equal(await readings('message', clean()), 0)

@@ -33,6 +33,8 @@ export interface Content {
   readonly name: string
   /** As a mail program would save it. Not to be changed. */
   readonly bytes: Buffer
+  /** The address has scanned it with the rest of the message. Left out: it has not. */
+  readonly isScanned?: boolean
 }
 
 export interface Summary {

@@ -154,10 +154,21 @@ test('a source that fails, and a signal, end it', async () => {
 test('a skeleton has everything but the attachments, and these decoded', async () => {
   const content = 'x'.repeat(1000)
   const whole = mail([text, file(base64(content)), file(base64('small'))])
-  const { rest, contents } = await skeletonOf(sourceOf(whole), 100, new AbortController().signal)
-  assert.deepEqual(
-    [...contents()].map(({ name, bytes }) => [name, bytes.toString()]),
-    [['part 2', content]],
+  const skeleton = await skeletonOf(whole, 100, new AbortController().signal)
+  const contents = async (withOthers: boolean) => {
+    const found: string[][] = []
+    for await (const { name, bytes, isScanned } of skeleton.contents(withOthers))
+      found.push([name, bytes.toString(), isScanned ? 'in the rest' : 'left out'])
+    return found
+  }
+  assert.deepEqual(await contents(false), [['part 2', content, 'left out']])
+  assert.deepEqual(await contents(true), [
+    ['part 2', content, 'left out'],
+    ['part 1', 'Hello, world!', 'in the rest'],
+    ['part 3', 'small', 'in the rest'],
+  ])
+  assert.equal(
+    Buffer.concat(skeleton.rest).toString(),
+    whole.toString().replace(base64(content).trimEnd(), ''),
   )
-  assert.equal(Buffer.concat(rest).toString(), whole.toString().replace(base64(content).trimEnd(), ''))
 })
