@@ -2,6 +2,7 @@
 import type { RealClamd } from '../test/support/clamd/clamd'
 import { FrontProcess } from './front'
 import type { Target } from './load'
+import type { Kind } from './messages'
 import { Postfix } from './postfix'
 import {
   type Site,
@@ -19,6 +20,10 @@ export const contenderNames = [
   'least',
   'clamd',
   'instream',
+  'message',
+  'odd',
+  'all',
+  'parts',
   'stream',
   'postfix',
   'milter',
@@ -33,6 +38,10 @@ export const titles: Record<ContenderName, string> = {
   least: 'Haraka, a plugin that only sends',
   clamd: 'Haraka, haraka-plugin-clamd',
   instream: 'Haraka, this plugin, INSTREAM',
+  message: 'Haraka, this plugin, scan=message',
+  odd: 'Haraka, this plugin, odd mail',
+  all: 'Haraka, this plugin, scan=all',
+  parts: 'Haraka, this plugin, scan=parts',
   stream: 'Haraka, this plugin, STREAM',
   postfix: 'Postfix without scanning',
   milter: 'Postfix, clamav-milter',
@@ -46,6 +55,10 @@ export const baselines: Partial<Record<ContenderName, ContenderName>> = {
   least: 'none',
   clamd: 'none',
   instream: 'none',
+  message: 'none',
+  odd: 'none',
+  all: 'none',
+  parts: 'none',
   stream: 'none',
   milter: 'postfix',
 }
@@ -53,6 +66,8 @@ export const baselines: Partial<Record<ContenderName, ContenderName>> = {
 export interface Contender<Name extends string = ContenderName> {
   name: Name
   target: Target
+  /** What it is sent in place of what the others get. */
+  kind?: Kind
   /** Roots of the mail server's processes. */
   serverPids: number[]
   /** The test front's, which is neither the server's nor clamd's. */
@@ -76,6 +91,12 @@ export async function startContender(name: ContenderName, clamd: RealClamd): Pro
       return harakaContender(name, withHarakaPluginClamd([address]))
     case 'instream':
       return harakaContender(name, withClamavStream([address]))
+    case 'message':
+    case 'all':
+    case 'parts':
+      return harakaContender(name, withClamavStream([address], `scan=${name}`))
+    case 'odd':
+      return { ...(await harakaContender(name, withClamavStream([address]))), kind: 'odd' }
     case 'stream': {
       const front = await FrontProcess.start(clamd.port)
       const site = withClamavStream([`127.0.0.1:${front.port}`], 'protocol=stream')

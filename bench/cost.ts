@@ -16,10 +16,14 @@ export async function warmUp(
   load: Pick<Load, 'kind' | 'expected'> = {},
 ): Promise<void> {
   for (const contender of contenders) {
-    await client.prepare(contender.target, { ...warmUpLoad, ...load })
+    await client.prepare(contender.target, { ...warmUpLoad, ...load, ...kindOf(contender) })
     await client.send()
     await contender.settled()
   }
+}
+
+function kindOf({ kind }: Contender<string>): Pick<Load, 'kind'> {
+  return kind === undefined ? {} : { kind }
 }
 
 /**
@@ -53,7 +57,7 @@ export async function costOf(
   clamdPid: number,
   load: Load,
 ): Promise<Cost> {
-  await client.prepare(contender.target, load)
+  await client.prepare(contender.target, { ...load, ...kindOf(contender) })
   const look = () => ({
     server: cpuSnapshot(contender.serverPids),
     clamd: cpuSnapshot([clamdPid]),

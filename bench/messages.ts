@@ -4,8 +4,11 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { eicar } from '../test/support/eicar'
 import { zip } from '../test/support/zip-builder'
 
-/** What the attachment is: random bytes, an archive with random bytes in it, or random bytes and then EICAR. */
-export type Kind = 'plain' | 'zip' | 'infected'
+/**
+ * What the attachment is: random bytes, an archive with random bytes in it, or random bytes and then EICAR. `odd`: random
+ * bytes, in a mail that is not plain although all read it alike.
+ */
+export type Kind = 'plain' | 'zip' | 'infected' | 'odd'
 
 const lineBytes = 76
 const lineEnd = '\r\n'
@@ -24,7 +27,7 @@ export function uniqueMessage(bytes: number, kind: Kind = 'plain'): Buffer {
     'Date: Mon, 02 Jan 2023 10:00:00 +0000',
     `Message-ID: <${id}@example.com>`,
     'MIME-Version: 1.0',
-    `Content-Type: multipart/mixed; boundary="${boundary}"`,
+    `Content-Type: multipart/mixed${kind === 'odd' ? ' (odd)' : ''}; boundary="${boundary}"`,
     '',
     `--${boundary}`,
     'Content-Type: text/plain',
