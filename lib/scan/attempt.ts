@@ -97,13 +97,15 @@ export class Attempt {
       log.trace(`not plain (${plain.oddity}): its parts are scanned in every reading`)
     const parts = apart?.parts ?? null
     const look = { message, plain, parts, scope, maxBytes, silentLimits: lease.silentLimits, signal }
+    let { bytes } = whole
     const { insight, end } = await secondLook(look, (content) => {
       log.trace(`${content.name}: ${content.bytes.length} bytes`)
+      if (parts) bytes += content.bytes.length
       return this.#attempt(state, lease, protocol, true, bytesMessage(content.bytes))
     })
     state.insight = { ...insight, encrypted: insight.encrypted ?? encrypted }
     state.step = whole.step
-    return { ...whole, ...end, reply: end?.reply ?? { kind: 'clean' }, bytes: whole.bytes }
+    return { ...whole, ...end, reply: end?.reply ?? { kind: 'clean' }, bytes }
   }
 
   /**
