@@ -63,7 +63,7 @@ test('names in docs/internals/architecture.md are names of the code', () => {
   const marked = found(architecture, /`(#?[A-Za-z]\w*(?:\.[A-Za-z]\w*)*)`/g)
   // Written as the code writes them; others are words of Haraka, of clamd, or of an administrator.
   const names = marked.filter((name) => /[a-z][A-Z]|^[A-Z][a-z]/.test(name) && !name.endsWith('.ts'))
-  assert.ok(names.includes('Hosts.take'))
+  assert.ok(names.includes('HostPool.take'))
   assert.deepEqual(
     names.filter((name) => name.split('.').some((word) => !words.has(word))),
     [],
