@@ -21,7 +21,9 @@ function sources(): string {
 
 /** Lines that are made of parts, made here as the plugin makes them. */
 const examples = [
-  logLine({ ...clean, outcome: 'unscanned', reason: 'too_large', text: '' }, null, 'reject'),
+  ...(['too_large', 'encrypted'] as const).map((reason) =>
+    logLine({ ...clean, outcome: 'unscanned', reason, text: '' }, null, 'reject'),
+  ),
   errorText(new ClamdError('data connect', 'no connection')),
   ...['ECONNREFUSED', 'ENOENT', 'EACCES'].map((code) =>
     errorText(new ClamdError('connect', 'no connection', Object.assign(new Error(code), { code }))),
