@@ -57,12 +57,16 @@ function addCheck(root: Command, done: Done): void {
     .summary('check that every message is scanned completely')
     .description(
       paragraph(`Tests each clamd of this site: connection, PING, version, number and age of the signatures, protocols, the STREAM
-data port, the EICAR test file in an attachment, and the largest message that is scanned completely. Then checks
-Haraka's limits, the quarantine, and plugins that might bypass the scan.`),
+data port, the EICAR test file in an attachment, the largest message that is scanned completely, and how far archives are
+opened. Then checks Haraka's limits, the exemptions, the quarantine, and plugins that might bypass the scan.`),
     )
     .addOption(configOption())
     .option('--host <hosts>', 'test these instead, written as [main] host')
-    .option('--quick', 'skip the largest size, which takes up to eleven messages of max_size', false)
+    .option(
+      '--quick',
+      'skip the largest size, which takes up to eleven messages of max_size, and archives',
+      false,
+    )
     .addOption(jsonOption('one JSON object'))
     .option('--nagios', 'one line for Nagios and similar programs', false)
     .addHelpText(
@@ -70,8 +74,9 @@ Haraka's limits, the quarantine, and plugins that might bypass the scan.`),
       `
 Each line is ok, note, WARN or FAIL; the last line is the summary. Exit codes:
   0  no warnings
-  1  warnings: mail is scanned, but something should be corrected
-  2  mail would not be scanned, or the settings are wrong
+  1  warnings: mail is scanned, but something should be corrected, such as limits that clamd passes
+     over in silence, or senders that are exempt by an address that anybody can forge
+  2  mail would not be scanned, no copy could be kept, or the settings are wrong
 
 Examples:
   clamav-stream check
@@ -104,7 +109,7 @@ beyond its limits.`),
 Output and exit codes are those of clamdscan:
   PATH: OK                    PATH#3 is the third message of an mbox
   PATH: NAME FOUND
-  PATH: REASON ERROR          not scanned: too_large, limits, timeout, error, or unreadable
+  PATH: REASON ERROR          not scanned: too_large, limits, encrypted, timeout, error, or unreadable
   0  no virus found
   1  virus found
   2  an error, and no virus found
@@ -125,7 +130,7 @@ function addQuarantine(root: Command, done: Done): void {
     .summary('manage the messages that were kept')
     .description(
       paragraph(`Manages the messages that the action "quarantine" has kept: in [quarantine] folder, below quarantine_path of
-quarantine.ini. Run it as root or as Haraka's user.`),
+quarantine.ini. Run it as root or as Haraka's user; started by root, it gives up root for the owner of the quarantine.`),
     )
     .addHelpText(
       'after',
