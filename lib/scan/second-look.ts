@@ -75,7 +75,8 @@ export async function secondLook<T extends { readonly reply: Reply }>(
   let { encrypted } = plain
   let limits: string | null = null
   let sent = 0
-  if (!sendsParts && containers.size === 0) return { insight: { ...noInsight, encrypted }, end: null }
+  const mayBeClosed = !isPlain || containers.size > 0
+  if (!sendsParts && !mayBeClosed) return { insight: { ...noInsight, encrypted }, end: null }
 
   const budget = new Budget(defaultReadingLimits, signal)
   const release = parts ? () => undefined : await readingMemory.take(message.maxBytes, signal)
@@ -93,11 +94,13 @@ export async function secondLook<T extends { readonly reply: Reply }>(
   }
   try {
     for await (const content of readings.contents()) {
-      budget.enter()
-      const closed = await closedIn(content.bytes, silentLimits, budget)
-      budget.leave()
-      if (closed.encrypted !== null) encrypted ??= `${content.name}: ${closed.encrypted}`
-      if (closed.limits !== null) limits ??= `${content.name}: ${closed.limits}`
+      if (mayBeClosed) {
+        budget.enter()
+        const closed = await closedIn(content.bytes, silentLimits, budget)
+        budget.leave()
+        if (closed.encrypted !== null) encrypted ??= `${content.name}: ${closed.encrypted}`
+        if (closed.limits !== null) limits ??= `${content.name}: ${closed.limits}`
+      }
       if (!sendsParts || content.isScanned) continue
       if (content.bytes.length > maxBytes) {
         limits ??= `${content.name} has ${content.bytes.length} bytes`
