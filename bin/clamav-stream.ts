@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /*
- * The command: runs what was asked for and ends with its exit code; 2 for whatever went wrong before that.
+ * The command `clamav-stream`: runs the subcommand and exits with its code, or with 2 if it could not run.
  */
 
 import { CommanderError } from 'commander'
@@ -8,7 +8,7 @@ import { ConfigError } from '../lib/base/config-error'
 import { program } from '../lib/cli/program'
 import { UserError } from '../lib/cli/user-error'
 
-// Whoever reads us through head has seen enough.
+// `clamav-stream ... | head` closes the pipe early, which is no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error
   process.exit(process.exitCode ?? 0)
@@ -19,7 +19,7 @@ async function main(): Promise<void> {
     await program((code) => (process.exitCode = code)).parseAsync()
   } catch (error) {
     process.exitCode = error instanceof CommanderError && error.exitCode === 0 ? 0 : 2
-    // Commander has said what it had to say.
+    // Commander has printed its own message.
     if (error instanceof CommanderError) return
     const isExpected = error instanceof UserError || error instanceof ConfigError
     const text =

@@ -1,6 +1,6 @@
 /*
- * The users of this machine, from /etc/passwd: whom smtp.ini names, and whose a file is. One
- * that only a directory service knows is not known here.
+ * The users of this machine, from /etc/passwd: the `user` of smtp.ini, and owners of files. Users of a directory
+ * service (LDAP, for example) are not found here.
  */
 
 import { readFileSync } from 'node:fs'

@@ -1,6 +1,6 @@
-/* So many at a time, of as many as come. */
+/* Work on the items of an iterable, at most n at the same time. */
 
-/** Does `work` for each of `all`, `count` of them at a time; stops taking new ones when the signal says so. */
+/** Calls `work` for each item, at most `count` at the same time; takes no new ones after an abort. */
 export async function concurrently<T>(
   all: AsyncIterable<T>,
   count: number,

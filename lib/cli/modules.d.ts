@@ -1,4 +1,4 @@
-/* The part of an untyped package that is used by the command line, and no more. */
+/* Types for the parts of haraka-config that the commands use; the package has none. */
 
 declare module 'haraka-config' {
   interface Config {
@@ -23,7 +23,7 @@ declare module 'haraka-config/lib/reader' {
   export default reader
 }
 
-/** Node has it on POSIX systems; its types do not. */
+/** Exists on POSIX systems; missing in @types/node. */
 declare namespace NodeJS {
   interface Process {
     initgroups?(user: string | number, extraGroup: string | number): void

@@ -11,9 +11,10 @@ import { version } from './package'
 import type { ChangeOptions } from './quarantine/confirm'
 import type { CommonOptions } from './quarantine/context'
 import { remove } from './quarantine/delete'
-import { list, show } from './quarantine/look'
+import { list } from './quarantine/list'
 import { release, type ReleaseOptions } from './quarantine/release'
 import { rescan, type RescanOptions } from './quarantine/rescan'
+import { show } from './quarantine/show'
 import { scan, type ScanOptions } from './scan/command'
 
 /** Told the exit code of the command that ran. */

@@ -1,6 +1,6 @@
 /*
- * A scanner as the plugin has it, for commands. These have no start at which each clamd is proven up to max_size: it is
- * proven when the first message is there, up to that size, and again for a message that is larger.
+ * The plugin's scanner for commands. A command does not run the self test up to max_size at start: it runs the test for
+ * the size of the first message, and again for a larger one.
  */
 
 import { connect } from 'node:net'
@@ -18,27 +18,27 @@ import { Scanner } from '../scan/scanner'
 import type { Content } from './mail-file/content'
 import { escaped } from './terminal'
 
-/** Messages up to so many bytes are proven together. */
-const minScannableBytes = 1024 * 1024
+/** Smallest size of a self test, in bytes, so that small messages share one. */
+const minSelfTestBytes = 1024 * 1024
 
 export class ProvingScanner {
   readonly #hosts: HostPool
   readonly #scanner: Scanner
   readonly #log: ScanLog
-  /** Messages of so many bytes are scanned to their end, or go elsewhere. */
-  #maxScannableBytes = 0
-  /** One after the other, so that no smaller proof follows a larger one. */
-  #proofs = Promise.resolve()
+  /** Size that the last self test covered, in bytes. */
+  #testedBytes = 0
+  /** One test at a time, so that a smaller one never replaces the result of a larger one. */
+  #selfTests = Promise.resolve()
 
-  /** @param isVerbose tell the steps of each scan on standard error, and what clamd or the network spoil */
+  /** @param isVerbose log each step and failure to standard error */
   constructor(
     private readonly settings: Settings,
     isVerbose: boolean,
   ) {
-    const tell = (text: string) => void process.stderr.write(`${escaped(text)}\n`)
-    const say = isVerbose ? tell : () => undefined
-    this.#log = { trace: say, warn: say }
-    this.#hosts = new HostPool(settings.hosts, system(say))
+    const print = (text: string) => void process.stderr.write(`${escaped(text)}\n`)
+    const log = isVerbose ? print : () => undefined
+    this.#log = { trace: log, warn: log }
+    this.#hosts = new HostPool(settings.hosts, system(log))
     const { scan, startup, health } = settings
     const eicarCheck =
       health.selfTest === 'off' || startup.maxPings === 0
@@ -47,33 +47,33 @@ export class ProvingScanner {
     this.#scanner = new Scanner(scan, this.#hosts, connect, eicarCheck)
   }
 
-  /** Resolves with a verdict, `unscanned` where the file itself cannot be read. */
+  /** Resolves with the verdict: `unscanned` if the file cannot be read. */
   async scan(content: Content, signal: AbortSignal): Promise<Verdict> {
-    const broken = new AbortController()
-    let reason: Error | null = null
+    const unreadable = new AbortController()
+    let readError: Error | null = null
     const message = content.message((error) => {
-      reason ??= error
-      broken.abort()
+      readError ??= error
+      unreadable.abort()
     })
-    await (this.#proofs = this.#proofs.then(() =>
+    await (this.#selfTests = this.#selfTests.then(() =>
       this.#runSelfTest(message.maxBytes + receivedLine.length, signal),
     ))
-    const verdict = await this.#scanner.scan(message, AbortSignal.any([signal, broken.signal]), this.#log)
-    const failed = reason as Error | null
+    const verdict = await this.#scanner.scan(message, AbortSignal.any([signal, unreadable.signal]), this.#log)
+    const failed = readError as Error | null
     if (failed === null) return verdict
     return { ...verdict, outcome: 'unscanned', reason: 'error', text: `read: ${failed.message}` }
   }
 
   /**
-   * The plugin's self test, for as large a message as is to be scanned: clamd says OK without looking to what lies
-   * beyond its limits. What cannot be proven here, the message has to prove itself, as in the plugin.
+   * Runs the plugin's self test up to the size of the message: beyond its limits clamd replies OK without scanning.
+   * After a failed test the scanner checks the address with the message itself, as in the plugin.
    */
   async #runSelfTest(bytes: number, signal: AbortSignal): Promise<void> {
     const { scan, startup } = this.settings
     const { selfTest: depth } = this.settings.health
-    const isEnough = this.#maxScannableBytes >= Math.min(bytes, scan.maxBytes)
+    const isEnough = this.#testedBytes >= Math.min(bytes, scan.maxBytes)
     if (isEnough || depth === 'off' || startup.maxPings === 0) return
-    const maxBytes = Math.min(scan.maxBytes, Math.max(minScannableBytes, 2 ** Math.ceil(Math.log2(bytes))))
+    const maxBytes = Math.min(scan.maxBytes, Math.max(minSelfTestBytes, 2 ** Math.ceil(Math.log2(bytes))))
     const addresses = await this.#hosts.addresses(signal).catch(() => [])
     await Promise.all(
       addresses.map(async (address) => {
@@ -86,10 +86,10 @@ export class ProvingScanner {
           const { selfTest } = await selfTestAsMail(address, settings, offered, connect, signal, trace)
           this.#hosts.learn(address, { selfTest })
         } catch (error) {
-          this.#log.warn(`${name}: not proven: ${errorText(error)}`)
+          this.#log.warn(`${name}: self test failed: ${errorText(error)}`)
         }
       }),
     )
-    this.#maxScannableBytes = maxBytes
+    this.#testedBytes = maxBytes
   }
 }

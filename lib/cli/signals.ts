@@ -1,11 +1,11 @@
 /*
- * An end by Ctrl-C, for commands: the first one calls the work off, the second one ends the process, as without us.
+ * Ctrl-C for commands: the first one aborts the work, the second one ends the process as usual.
  */
 
-/** Shell's code for a program that Ctrl-C has ended. */
+/** Exit code of the shell for a program that SIGINT ended: 128 + 2. */
 const interruptedCode = 130
 
-/** Resolves with the exit code of `work`, or with Ctrl-C's after it; `work` has to end soon once the signal says so. */
+/** Resolves with the exit code of `work`, or with 130 after Ctrl-C; `work` must end soon after an abort. */
 export async function withInterrupt(work: (signal: AbortSignal) => Promise<number>): Promise<number> {
   const controller = new AbortController()
   const signals = ['SIGINT', 'SIGTERM'] as const
@@ -21,7 +21,7 @@ export async function withInterrupt(work: (signal: AbortSignal) => Promise<numbe
     const code = await work(controller.signal)
     return controller.signal.aborted ? interruptedCode : code
   } catch (error) {
-    // Some waits end like that when they are called off.
+    // An aborted wait rejects with AbortError.
     if (controller.signal.aborted && (error as Error).name === 'AbortError') return interruptedCode
     throw error
   } finally {

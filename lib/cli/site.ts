@@ -1,6 +1,6 @@
 /*
- * A Haraka site as the command line sees it: where its config directory is, and its files as Haraka itself
- * reads them, with haraka-config. What the files mean is the caller's business.
+ * A Haraka site for the commands: its config directory, and its files as Haraka reads them, with haraka-config. The
+ * callers interpret the files.
  */
 
 import { existsSync } from 'node:fs'
@@ -14,7 +14,7 @@ import { quarantineName } from '../haraka/environment'
 import { ownPackage } from './package'
 import { UserError } from './user-error'
 
-// No command outlives a change of the files, and a word about one would stand in the middle of its output.
+// A watcher would log changes of the files into the output of a command.
 reader.watch_files = false
 
 type Config = typeof harakaConfig
@@ -25,9 +25,9 @@ export interface Site {
   readonly directory: string
   /** config/plugins without comments, in its order. */
   readonly plugins: readonly string[]
-  /** Files of config/ above those that come with this package. */
+  /** Files of config/, with this package's as defaults. */
   readonly own: Config
-  /** Files of config/ above those that come with Haraka, where Haraka was found. */
+  /** Files of config/, with Haraka's as defaults if Haraka was found. */
   readonly haraka: Config
   /** The directory of the Haraka package; null: not found, so its defaults are not known. */
   readonly harakaPackage: string | null
@@ -47,8 +47,8 @@ export function openSite(given?: string): Site {
   if (configDirectory === undefined) {
     throw new UserError(
       given === undefined
-        ? `${start} is no Haraka folder: go to the one that holds config/plugins, or name it with --config DIR`
-        : `${given} has no configuration of a Haraka in it`,
+        ? `${start} is not a Haraka folder: change to the folder that has config/plugins, or use --config DIR`
+        : `${given} has no Haraka configuration`,
     )
   }
   const directory = path.dirname(configDirectory)
@@ -74,22 +74,22 @@ export function settingsOf(site: Site, host?: string): Settings {
 }
 
 /**
- * The plugin's settings as shipped: those of no site.
+ * The plugin's default settings, without a site.
  * @param host takes the place of `[main] host`
  * @throws ConfigError for that host
  */
-export function shippedSettings(host?: string): Settings {
+export function defaultSettings(host?: string): Settings {
   return parseSettings(readSettingsFiles(configOf(ownPackage(), null)), false, host)
 }
 
-/** Files of a package, and above them those of the site. */
+/** A package's config files, overridden by those of the site. */
 function configOf(packageDirectory: string, configDirectory: string | null): Config {
   const config = harakaConfig.module_config(packageDirectory)
   if (configDirectory !== null) config.overrides_path = configDirectory
   return config
 }
 
-/** Where the site's Haraka most likely is: beside the site, beside this package, or where the shell finds it. */
+/** Searches for Haraka in the site, beside this package, and in PATH. */
 function findHaraka(site: string): string | null {
   const folders = (process.env.PATH ?? '').split(path.delimiter).filter(Boolean)
   const places = [site, ownPackage(), ...folders.map((folder) => path.join(folder, '..', 'lib'))]
@@ -97,7 +97,7 @@ function findHaraka(site: string): string | null {
     try {
       return path.dirname(createRequire(path.join(place, 'x.js')).resolve('Haraka/package.json'))
     } catch {
-      // Not there.
+      // Not there: try the next place.
     }
   }
   return null

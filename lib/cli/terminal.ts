@@ -1,23 +1,22 @@
 /*
- * What people see: text that no stranger can make a terminal obey, columns, a bar, a question.
- * Colours are left to whoever wants them.
+ * Terminal output: escaped text, tables, a progress bar, a confirmation. No colours.
  */
 
 import { createInterface } from 'node:readline/promises'
 import type { Writable } from 'node:stream'
 import { unseen } from '../base/text'
 
-/** What a command is asked for, which goes to standard output. */
+/** Writes to standard output, which is for results alone. */
 export function write(text: string): void {
   process.stdout.write(text)
 }
 
-/** One object on one line of it. */
+/** Writes one object on one line. */
 export function writeJson(value: object): void {
   write(`${JSON.stringify(value)}\n`)
 }
 
-/** Text of a stranger on one line: what could move a cursor, hide or turn round is written as `\x1b` or `\u202e`. */
+/** Text from a message on one line: control, invisible and bidirectional characters become `\x1b` or `\u202e`. */
 export function escaped(text: string): string {
   return text.replaceAll('\ufffd', '?').replace(unseen, (character) => {
     const code = character.codePointAt(0) ?? 0
@@ -29,7 +28,7 @@ export function escaped(text: string): string {
   })
 }
 
-/** Rows in columns, two spaces between them; the last column is as wide as it likes, up to `width`. */
+/** Aligns columns, two spaces apart; the last column is cut at `width`. */
 export function table(rows: readonly (readonly string[])[], width = Infinity): string {
   const widths: number[] = []
   for (const row of rows)
@@ -48,7 +47,7 @@ export function table(rows: readonly (readonly string[])[], width = Infinity): s
 
 const segmenter = new Intl.Segmenter()
 
-/** What a reader counts as one. As good as a terminal's columns for what is padded here, addresses and names. */
+/** Grapheme clusters: close enough to terminal columns for addresses and names. */
 function charactersOf(text: string): string[] {
   return Array.from(segmenter.segment(text), ({ segment }) => segment)
 }
@@ -62,7 +61,7 @@ export function cut(text: string, width: number): string {
   return characters.length > width ? `${characters.slice(0, width - 1).join('')}…` : text
 }
 
-/** Columns of the terminal behind `output`; Infinity: it is none, and nothing is cut. Some say that they have none. */
+/** Columns of the terminal; Infinity for a file or pipe. Some terminals report 0 columns: 80 is used then. */
 export function widthOf(output: { isTTY?: boolean; columns?: number }): number {
   const columns = output.columns ?? 0
   return !output.isTTY ? Infinity : columns > 0 ? columns : 80
@@ -82,15 +81,23 @@ export function ago(ms: number): string {
   return 'less than a minute'
 }
 
-/** Milliseconds between two looks of the bar; more often nobody sees. */
+/** `2026-01-31 09:05` in the local time zone. */
+export function localTime(ms: number): string {
+  const time = new Date(ms)
+  const two = (n: number) => String(n).padStart(2, '0')
+  const day = `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())}`
+  return `${day} ${two(time.getHours())}:${two(time.getMinutes())}`
+}
+
+/** Milliseconds between two redraws of the bar. */
 const drawMs = 100
 
-/** A bar on a terminal's last line. Where there is no terminal, nothing at all. */
+/** A progress bar on a terminal's last line; without a terminal it draws nothing. */
 export class Progress {
   #drawnAt = -Infinity
   #isDrawn = false
 
-  /** @param total of whatever is counted */
+  /** @param total in the unit of `done` */
   constructor(
     private readonly output: Writable & { isTTY?: boolean; columns?: number },
     private readonly total: number,
@@ -100,19 +107,19 @@ export class Progress {
     return this.output.isTTY === true && this.total > 0
   }
 
-  draw(done: number, words: string): void {
+  draw(done: number, text: string): void {
     const now = performance.now()
     if (!this.isVisible || now - this.#drawnAt < drawMs) return
     this.#drawnAt = now
     const share = Math.min(1, done / this.total)
     const cells = 24
     const full = Math.round(share * cells)
-    const bar = `[${'#'.repeat(full)}${'.'.repeat(cells - full)}] ${Math.floor(share * 100)} % ${words}`
+    const bar = `[${'#'.repeat(full)}${'.'.repeat(cells - full)}] ${Math.floor(share * 100)} % ${text}`
     this.output.write(`\r\x1b[K${cut(bar, widthOf(this.output) - 1)}`)
     this.#isDrawn = true
   }
 
-  /** Takes the bar away, so that a line can be written in its place. */
+  /** Removes the bar, so that a line can be written in its place. */
   clear(): void {
     if (!this.#isDrawn) return
     this.output.write('\r\x1b[K')
@@ -121,14 +128,16 @@ export class Progress {
   }
 }
 
-/** Asks for a word of consent. Only for a terminal: without one the caller has to refuse. */
+/** Asks a yes-or-no question. Needs a terminal: without one the caller must not ask. */
 export async function confirm(question: string): Promise<boolean> {
   const terminal = createInterface({ input: process.stdin, output: process.stderr })
-  const gone = new AbortController()
-  terminal.once('SIGINT', () => gone.abort())
-  terminal.once('close', () => gone.abort())
+  const closed = new AbortController()
+  terminal.once('SIGINT', () => closed.abort())
+  terminal.once('close', () => closed.abort())
   try {
-    return /^(y|yes)$/i.test((await terminal.question(`${question} [y/N] `, { signal: gone.signal })).trim())
+    return /^(y|yes)$/i.test(
+      (await terminal.question(`${question} [y/N] `, { signal: closed.signal })).trim(),
+    )
   } catch {
     return false
   } finally {

@@ -1,4 +1,4 @@
-/** A mistake of the person at the keyboard, or of the site: shown as it is, without a stack. Exit code 2. */
+/** A mistake in the command line or in the site's configuration: printed without a stack. Exit code 2. */
 export class UserError extends Error {
   override readonly name = 'UserError'
 }

@@ -1,7 +1,6 @@
 /*
- * Each address of clamd: how fast, which one, what it finds, and how large a message may be. Asked with what
- * the plugin itself asks with at start (lib/clamd/capabilities.ts, lib/health/self-test.ts), and judged as in its log
- * (lib/health/diagnosis.ts).
+ * Checks each clamd address: connection time, version, protocols, self test, largest size. The checks are those of the
+ * plugin's own start (clamd/capabilities.ts, health/self-test.ts), and so are the diagnoses (health/diagnosis.ts).
  */
 
 import { type Address, addressText } from '../../clamd/address'
@@ -21,38 +20,38 @@ import { system } from '../../hosts/system'
 import type { AsHaraka } from './as-haraka'
 import type { Finding, Level } from './results'
 
-/** What was found out about one address; null: not known, or not asked. */
+/** Facts about one address; null: unknown, or not checked. */
 export interface Examined {
   readonly address: string
   readonly connectMs: number | null
   readonly engine: ClamdVersion | null
   readonly signatureAgeHours: number | null
-  /** Of STREAM and INSTREAM, what the daemon says it has. */
+  /** STREAM and INSTREAM, as far as the reply to VERSIONCOMMANDS lists them. */
   readonly protocols: readonly string[] | null
-  /** What the plugin speaks there. */
+  /** The protocol that the plugin uses there. */
   readonly protocol: Protocol | null
-  /** The STREAM data port could be reached; null: not needed. */
+  /** Whether the STREAM data port could be reached; null: not needed. */
   readonly dataPort: boolean | null
-  /** Why mail does not go by STREAM, which the daemon says it has; null: it does, or need not. */
+  /** Why STREAM, which the daemon lists, failed; null: it did not fail, or is not used. */
   readonly streamFailure: string | null
   readonly findsTestFile: boolean | null
   readonly maxScannableBytes: number | null
-  /** What came of a harmless mail in place of OK; null: it was OK, or was not sent. */
+  /** clamd's reply to a harmless mail, if it was not OK; null: it was OK, or the mail was not sent. */
   readonly alarm: string | null
-  /** AlertExceedsMax is set: clamd says where it stops, with archives in archives at least. */
+  /** AlertExceedsMax is set: clamd reports a limit that it reached, at least for nested archives. */
   readonly reportsLimits: boolean | null
-  /** How far it looks into archives; null: not looked for. */
+  /** How deep clamd opens archives; null: not checked. */
   readonly archives: ArchiveLimits | null
   readonly error: string | null
 }
 
-/** An address, and by what it is judged; null: it was not proven. */
-interface Look {
+/** Facts about one address, and its self test; null: the test could not run. */
+interface AddressCheck {
   readonly examined: Examined
   readonly selfTest: SelfTestResult | null
 }
 
-/** @param isQuick leave out the search for the largest size, which sends some times max_size, and for limits of archives */
+/** @param isQuick skip the search for the largest size, which sends several times max_size, and for archive limits */
 export async function examineAll(
   settings: Settings,
   isQuick: boolean,
@@ -63,15 +62,15 @@ export async function examineAll(
   const warn = (text: string) => void findings.push({ level: 'warning', about: 'host', text })
   const hosts = new HostPool(settings.hosts, system(warn))
   const addresses = await hosts.addresses(signal)
-  const looks = await Promise.all(
-    addresses.map((address) => evaluate(address, settings, isQuick, dialler, signal)),
+  const checks = await Promise.all(
+    addresses.map((address) => checkAddress(address, settings, isQuick, dialler, signal)),
   )
-  const examined = looks.map((check) => check.examined)
+  const examined = checks.map((check) => check.examined)
   if (addresses.length === 0)
     findings.push({ level: 'failure', about: 'host', text: 'no host resolves to an address' })
-  // While one works, another one that does not is no reason to fear for mail.
-  const isLost = !examined.some(works)
-  for (const check of looks) findings.push(...findingsOf(check, settings, isLost))
+  // While one address works, mail is scanned: the failure of another one is a warning.
+  const isNoneUsable = !examined.some(works)
+  for (const check of checks) findings.push(...findingsOf(check, settings, isNoneUsable))
   return { examined, findings }
 }
 
@@ -79,15 +78,15 @@ function works({ error, findsTestFile }: Examined): boolean {
   return error === null && findsTestFile === true
 }
 
-async function evaluate(
+async function checkAddress(
   address: Address,
   settings: Settings,
   isQuick: boolean,
   { connect, user }: AsHaraka,
   signal: AbortSignal,
-): Promise<Look> {
+): Promise<AddressCheck> {
   const { scan } = settings
-  const nothing: Examined = {
+  const unknown: Examined = {
     address: addressText(address),
     connectMs: null,
     engine: null,
@@ -103,26 +102,32 @@ async function evaluate(
     archives: null,
     error: null,
   }
-  let known = nothing
+  let known = unknown
   try {
     const began = performance.now()
     const socket = await dial({ connect, connectMs: scan.connectMs, signal }, address, 'connect')
     socket.destroy()
     known = { ...known, connectMs: Math.round((performance.now() - began) * 10) / 10 }
-    const offer = await queryCapabilities(address, { connect, connectMs: scan.connectMs, signal })
-    const engine = parseVersion(offer.version)
+    const capabilities = await queryCapabilities(address, { connect, connectMs: scan.connectMs, signal })
+    const engine = parseVersion(capabilities.version)
     const age = ageMs(engine, Date.now())
-    const spoken = scan.protocol === 'auto' ? (protocolOf(offer) ?? 'stream') : scan.protocol
+    const expected = scan.protocol === 'auto' ? (protocolOf(capabilities) ?? 'stream') : scan.protocol
     known = {
       ...known,
       engine,
       signatureAgeHours: age === null ? null : Math.floor(age / 3_600_000),
-      protocols: offer.commands?.filter((command) => /^(IN)?STREAM$/.test(command)) ?? null,
-      protocol: spoken,
+      protocols: capabilities.commands?.filter((command) => /^(IN)?STREAM$/.test(command)) ?? null,
+      protocol: expected,
     }
     const depth = isQuick ? 'eicar' : 'full'
-    const proven = await selfTestAsMail(address, { ...scan, depth }, protocolOf(offer), connect, signal)
-    const { selfTest, protocol, streamFailure } = proven
+    const tested = await selfTestAsMail(
+      address,
+      { ...scan, depth },
+      protocolOf(capabilities),
+      connect,
+      signal,
+    )
+    const { selfTest, protocol, streamFailure } = tested
     const archives =
       !isQuick && selfTest.findsTestFile
         ? await findArchiveLimits(address, { ...scan, protocol }, connect, signal)
@@ -132,7 +137,8 @@ async function evaluate(
       archives,
       protocol,
       dataPort: protocol === 'stream' ? true : streamFailure?.step === 'data connect' ? false : null,
-      streamFailure: offer.commands?.includes('STREAM') && streamFailure ? errorText(streamFailure) : null,
+      streamFailure:
+        capabilities.commands?.includes('STREAM') && streamFailure ? errorText(streamFailure) : null,
       findsTestFile: selfTest.findsTestFile,
       maxScannableBytes: selfTest.maxScannableBytes,
       alarm: selfTest.alarm?.text ?? null,
@@ -141,20 +147,23 @@ async function evaluate(
     return { examined, selfTest }
   } catch (error) {
     const isClosed = error instanceof ClamdError && error.step === 'data connect'
-    const asWhom =
-      user !== null && 'path' in address ? `, as ${user}, whom Haraka becomes (user in smtp.ini)` : ''
-    const text = `${errorText(error)}${asWhom}`
+    const asUser = user !== null && 'path' in address ? `, as user ${user} (user in smtp.ini)` : ''
+    const text = `${errorText(error)}${asUser}`
     return { examined: { ...known, ...(isClosed && { dataPort: false }), error: text }, selfTest: null }
   }
 }
 
-/** For a socket that Haraka may not write to. */
+/** For a unix socket on which Haraka has no write permission. */
 const socketRemedy =
-  "clamd.conf: LocalSocketGroup and LocalSocketMode that let Haraka in; with `user` in smtp.ini, `group` there, for Haraka has none of that user's other groups"
+  "set LocalSocketGroup and LocalSocketMode in clamd.conf so that Haraka may write to it; with `user` in smtp.ini also set `group` there, because Haraka drops that user's other groups"
 
-function findingsOf({ examined, selfTest }: Look, settings: Settings, isLost: boolean): Finding[] {
+function findingsOf(
+  { examined, selfTest }: AddressCheck,
+  settings: Settings,
+  isNoneUsable: boolean,
+): Finding[] {
   const { address: about, error, connectMs, engine } = examined
-  const bad = isLost ? 'failure' : 'warning'
+  const bad = isNoneUsable ? 'failure' : 'warning'
   const facts = factsOf(examined)
   if (error !== null)
     return [
@@ -168,7 +177,7 @@ function findingsOf({ examined, selfTest }: Look, settings: Settings, isLost: bo
   const old = staleSignatures(engine, Date.now(), settings.health.maxSignatureAgeMs)
   return [
     { level: 'ok', about, text: facts },
-    ...(selfTest ? judged(selfTest, examined.archives, settings.scan.maxBytes) : []).map((one) => ({
+    ...(selfTest ? diagnosesOf(selfTest, examined.archives, settings.scan.maxBytes) : []).map((one) => ({
       level: levels[one.kind] ?? bad,
       about,
       text: one.text,
@@ -181,14 +190,14 @@ function findingsOf({ examined, selfTest }: Look, settings: Settings, isLost: bo
             level: 'warning' as const,
             about,
             text: `${old} (max_signature_age)`,
-            remedy: 'look after freshclam',
+            remedy: 'check that freshclam runs',
           },
         ]),
-    ...ofStream(examined),
+    ...streamFindings(examined),
   ]
 }
 
-function judged(
+function diagnosesOf(
   selfTest: SelfTestResult,
   archives: ArchiveLimits | null,
   maxBytes: number,
@@ -196,7 +205,7 @@ function judged(
   return [detectionOf(selfTest, maxBytes), ...warnings(selfTest), ...archivesOf(selfTest, archives, maxBytes)]
 }
 
-/** null: as bad as it is where no other address works either, or one does. */
+/** null: a failure if no address works, a warning otherwise. */
 const levels: Record<Kind, Level | null> = {
   blind: null,
   finds: 'ok',
@@ -211,17 +220,17 @@ const levels: Record<Kind, Level | null> = {
 function factsOf({ engine, signatureAgeHours: age, connectMs, protocols, protocol }: Examined): string {
   const signatures = engine?.signatures
   return [
-    engine?.release ?? 'version not told',
+    engine?.release ?? 'version unknown',
     signatures && age !== null
       ? `signatures ${signatures.number}, ${ageText(age * 3_600_000)} old`
       : 'signatures without number or date',
     ...(connectMs === null ? [] : [`connects in ${connectMs} ms`]),
     ...(protocols ? [`has ${protocols.join(' and ') || 'neither STREAM nor INSTREAM'}`] : []),
-    ...(protocol ? [`spoken to in ${protocol.toUpperCase()}`] : []),
+    ...(protocol ? [`uses ${protocol.toUpperCase()}`] : []),
   ].join(', ')
 }
 
-function ofStream({ address: about, dataPort, streamFailure }: Examined): Finding[] {
+function streamFindings({ address: about, dataPort, streamFailure }: Examined): Finding[] {
   if (dataPort === true) return [{ level: 'ok', about, text: 'the STREAM data port can be reached' }]
   if (dataPort === false)
     return [
@@ -237,8 +246,8 @@ function ofStream({ address: about, dataPort, streamFailure }: Examined): Findin
     {
       level: 'warning',
       about,
-      text: `STREAM comes to nothing (${streamFailure}); INSTREAM is used instead`,
-      remedy: "check into clamd's log, or set protocol=instream",
+      text: `STREAM failed (${streamFailure}); INSTREAM is used instead`,
+      remedy: "read clamd's log, or set protocol=instream",
     },
   ]
 }

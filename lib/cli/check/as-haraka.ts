@@ -1,6 +1,7 @@
 /*
- * What Haraka may do: it starts as root and becomes `user` and `group` of smtp.ini, and whose rights they are decides
- * whether a unix socket opens, or a folder takes a copy. Where `check` is no root, it tries as whoever it is.
+ * Checks with Haraka's permissions. Haraka starts as root and then becomes `user` and `group` of smtp.ini; their
+ * permissions decide whether a unix socket opens and a quarantine folder is writable. Without root, `check` uses the
+ * permissions of the user that runs it.
  */
 
 import { connect as dialNow } from 'node:net'
@@ -9,11 +10,11 @@ import { isName } from '../accounts'
 
 export interface AsHaraka {
   readonly connect: Connect
-  /** Does something synchronous. */
+  /** Runs a synchronous function. */
   readonly act: <T>(act: () => T) => T
-  /** Who dials unix sockets and acts, if that is somebody else than who runs the command. */
+  /** The user for unix sockets and `act`; null: the user that runs the command. */
   readonly user: string | null
-  /** Why Haraka will not become who smtp.ini says, in words; null: it will, or it is not known here. */
+  /** Why Haraka cannot become the user and group of smtp.ini; null: it can, or that is unknown here. */
   readonly problem: string | null
 }
 
@@ -35,7 +36,7 @@ export function asHaraka({ user, group }: { user?: unknown; group?: unknown } = 
   }
 }
 
-/** With the rights of that user, who has no groups but `group` and those of root: Haraka takes on no others. */
+/** With the user's permissions; as in Haraka its only groups are `group` and those of root. */
 function as<T>(user: string | number, group: unknown, act: () => T): T {
   const gid = process.getegid?.() ?? 0
   try {

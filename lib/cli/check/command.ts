@@ -1,5 +1,5 @@
 /*
- * `clamav-stream check`: each clamd, then the site, as a table, as JSON, or as one line for monitoring.
+ * `clamav-stream check`: checks each clamd, then the site; prints a table, JSON, or one line for Nagios.
  */
 
 import { ConfigError } from '../../base/config-error'
@@ -20,15 +20,15 @@ export interface CheckOptions {
   readonly nagios: boolean
 }
 
-/** @returns the exit code: 0 all is well, 1 warnings, 2 mail would not be scanned */
+/** @returns the exit code: 0 no problem, 1 warnings, 2 mail would not be scanned */
 export async function check(options: CheckOptions): Promise<number> {
-  if (options.nagios && options.json) throw new UserError('--nagios or --json, not both')
+  if (options.nagios && options.json) throw new UserError('use --nagios or --json, not both')
   try {
     return await withInterrupt(async (signal) => {
-      const { addresses, findings } = await examined(options, signal)
+      const { addresses, findings } = await runChecks(options, signal)
       const code = exitCode(findings)
-      // What was broken off says nothing of the site.
-      if (!signal.aborted) tell(options, addresses, findings, code)
+      // An interrupted check says nothing about the site.
+      if (!signal.aborted) print(options, addresses, findings, code)
       return code
     })
   } catch (error) {
@@ -38,10 +38,10 @@ export async function check(options: CheckOptions): Promise<number> {
   }
 }
 
-/** Of Nagios' plugins: nothing could be found out. */
+/** UNKNOWN of the Nagios plugin guidelines: the check could not run. */
 const unknownCode = 3
 
-async function examined({ config, host, quick }: CheckOptions, signal: AbortSignal) {
+async function runChecks({ config, host, quick }: CheckOptions, signal: AbortSignal) {
   const site = openSite(config)
   try {
     const settings = settingsOf(site, host)
@@ -70,7 +70,7 @@ async function examined({ config, host, quick }: CheckOptions, signal: AbortSign
   }
 }
 
-function tell(
+function print(
   { json, nagios }: CheckOptions,
   addresses: readonly Examined[],
   findings: readonly Finding[],

@@ -1,6 +1,6 @@
 /*
- * The other plugins of the site, of which some might take a message past the scan. They are judged by their source,
- * since nothing is loaded here.
+ * Checks the site's other plugins: some can take a message past the scan. This command loads no plugin, so it reads
+ * their source.
  */
 
 import { readFileSync, statSync } from 'node:fs'
@@ -10,45 +10,47 @@ import { gateHooks, gatePriority, ownNames } from '../../haraka/environment'
 import type { Site } from '../site'
 import type { Finding } from './results'
 
-export function examineNeighbours(site: Site): Finding[] {
-  const place = site.plugins.findIndex((name) => ownNames.includes(name))
+export function checkOtherPlugins(site: Site): Finding[] {
+  const ownIndex = site.plugins.findIndex((name) => ownNames.includes(name))
   const others = site.plugins.flatMap((name, index) => (ownNames.includes(name) ? [] : [{ name, index }]))
   const unknown: string[] = []
   const found = others.flatMap(({ name, index }) => {
     const source = sourceOf(site, name)
     if (source === null) unknown.push(name)
     return [
-      ...(source === null ? [] : judged(name, source, place !== -1 && index < place)),
+      ...(source === null ? [] : findingsIn(name, source, ownIndex !== -1 && index < ownIndex)),
       ...(/^(?:haraka-plugin-)?clamd$/.test(name) ? [scansToo(name)] : []),
       ...(name === 'karma' ? karma(site) : []),
       ...(name === 'bounce' ? bounce(site) : []),
     ]
   })
-  const about = 'neighbours'
+  const about = 'other plugins'
   if (unknown.length > 0)
     found.push({
       level: 'note',
       about,
-      text: `not found, so not looked into: ${unknown.join(', ')}`,
-      ...(site.harakaPackage === null && { remedy: 'Haraka itself was not found; have it in PATH' }),
+      text: `not found, so not checked: ${unknown.join(', ')}`,
+      ...(site.harakaPackage === null && {
+        remedy: 'Haraka itself was not found: add its bin directory to PATH',
+      }),
     })
   if (found.some(({ level }) => level !== 'note') || (unknown.length === others.length && unknown.length > 0))
     return found
-  const them = unknown.length > 0 ? 'the others' : 'them'
-  return [...found, { level: 'ok', about, text: `none of ${them} is known to bypass the scan` }]
+  const which = unknown.length > 0 ? 'none of the others' : 'none'
+  return [...found, { level: 'ok', about, text: `${which} is known to bypass the scan` }]
 }
 
 function scansToo(name: string): Finding {
   return {
     level: 'note',
     about: name,
-    text: 'is listed as well: every message is scanned twice',
-    remedy: `config/plugins: without ${name}`,
+    text: 'is listed too: every message is scanned twice',
+    remedy: `config/plugins: remove ${name}`,
   }
 }
 
-/** By what it registers, and what it writes into the notes. Haraka takes whatever is below -100 for that. */
-function judged(name: string, source: string, isBefore: boolean): Finding[] {
+/** Searches for hooks and notes in the source. Haraka raises priorities below -100 to -100. */
+function findingsIn(name: string, source: string, isBefore: boolean): Finding[] {
   const about = name
   const code = source.replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '')
   const first = [...code.matchAll(/register_hook\(\s*['"](\w+)['"]\s*,\s*['"][^'"]+['"]\s*,\s*(-\d+)/g)]
@@ -62,7 +64,7 @@ function judged(name: string, source: string, isBefore: boolean): Finding[] {
             level: 'failure' as const,
             about,
             text: `has priority -100 on the hook ${gate} and is listed before clamav-stream: Haraka will not start`,
-            remedy: `config/plugins: clamav-stream above ${name}`,
+            remedy: `config/plugins: move clamav-stream above ${name}`,
           },
         ]
       : []),
@@ -71,8 +73,8 @@ function judged(name: string, source: string, isBefore: boolean): Finding[] {
           {
             level: 'note' as const,
             about,
-            text: 'has priority -100 on data_post before us: it sees headers that a sender may have forged',
-            remedy: `config/plugins: clamav-stream above ${name}`,
+            text: 'runs before clamav-stream on data_post (priority -100): it sees headers that a sender may have forged',
+            remedy: `config/plugins: move clamav-stream above ${name}`,
           },
         ]
       : []),
@@ -81,8 +83,8 @@ function judged(name: string, source: string, isBefore: boolean): Finding[] {
           {
             level: 'warning' as const,
             about,
-            text: 'writes notes.skip_plugins: messages for which that names clamav-stream are not scanned',
-            remedy: `check into ${name} for the names that it puts there`,
+            text: 'sets notes.skip_plugins: a message for which that contains clamav-stream is not scanned',
+            remedy: `check which names ${name} adds`,
           },
         ]
       : []),
@@ -94,20 +96,20 @@ function karma(site: Site): Finding[] {
   const listed = typeof excludes === 'string' ? excludes.split(/[\s,]+/) : []
   const about = 'karma'
   if (listed.some((name) => ownNames.includes(name)))
-    return [{ level: 'ok', about, text: 'leaves our rejections alone' }]
-  const plugins = [...(listed.length > 0 ? listed : shippedExcludes), 'clamav-stream']
+    return [{ level: 'ok', about, text: 'does not override rejections by clamav-stream' }]
+  const plugins = [...(listed.length > 0 ? listed : defaultExcludes), 'clamav-stream']
   return [
     {
       level: 'note',
       about,
-      text: 'overrides the rejections of plugins that it does not know; ours are repeated at the gate, which it cannot override',
-      remedy: `to have them answered at once, karma.ini: [deny_excludes] plugins=${plugins.filter(Boolean).join(', ')}`,
+      text: 'overrides rejections by clamav-stream; the gate rejects again, which karma cannot override',
+      remedy: `to reject at once, karma.ini: [deny_excludes] plugins=${plugins.filter(Boolean).join(', ')}`,
     },
   ]
 }
 
-/** What karma ships with, 2.5.2. */
-const shippedExcludes =
+/** The default of haraka-plugin-karma 2.5.2. */
+const defaultExcludes =
   'access attachment clamd headers helo.checks limit rspamd spamassassin send_email tls'.split(' ')
 
 function bounce(site: Site): Finding[] {
@@ -122,7 +124,7 @@ function bounce(site: Site): Finding[] {
   ]
 }
 
-/** As Haraka looks for it; null: not found, or not to be read. */
+/** Searches where Haraka searches; null: not found. */
 function sourceOf(site: Site, name: string): string | null {
   const roots = [site.directory, ...(site.harakaPackage === null ? [] : [site.harakaPackage])]
   for (const root of roots) {

@@ -1,5 +1,5 @@
 /*
- * Whether copies can be kept: tried as Haraka's user would, and is there room.
+ * Checks whether the quarantine can store copies: a trial copy with the permissions of Haraka's user, and free space.
  */
 
 import { existsSync, lstatSync, statSync } from 'node:fs'
@@ -15,41 +15,41 @@ import type { AsHaraka } from './as-haraka'
 import type { Finding } from './results'
 
 const about = 'quarantine'
-const deferred = 'messages that are to be kept are deferred'
+const deferred = 'messages for the quarantine are deferred'
 
-/** Asked for only if a rule keeps messages. That queue/quarantine is listed then, the settings have seen to. */
+/** Checks only if a rule quarantines messages. parseSettings() has checked that queue/quarantine is listed then. */
 export async function examineQuarantine(
   site: Site,
   settings: Settings,
   haraka: AsHaraka,
 ): Promise<Finding[]> {
   if (wantingQuarantine(settings).length === 0)
-    return [{ level: 'ok', about, text: 'no rule keeps messages' }]
+    return [{ level: 'ok', about, text: 'no rule quarantines messages' }]
   const { quarantineFolder: folder } = settings
   const base = quarantineOf(site, '')
   const { user, nodes } = site.haraka.get('smtp.ini').main ?? {}
-  const place = path.join(base, folder)
-  if (isName(user) && !isTriedAs(String(user), haraka))
+  const target = path.join(base, folder)
+  if (isName(user) && !canActAs(String(user), haraka))
     return [
       {
         level: 'note',
         about,
-        text: `whether ${String(user)} may write to ${place} is not known here`,
-        remedy: 'be root, or that user',
+        text: `cannot check whether ${String(user)} may write to ${target}`,
+        remedy: `run this command as root or as ${String(user)}`,
       },
     ]
   const remedy = installCommand(base, folder, isName(user) ? String(user) : 'HARAKA')
   const tmp = path.join(base, 'tmp')
-  const refused = [tmp, place].map((one) => whyRefused(one, user)).filter((text) => text !== null)
+  const refused = [tmp, target].map((one) => refusalOf(one, user)).filter((text) => text !== null)
   if (refused.length > 0)
     return refused.map((text) => ({ level: 'failure', about, text: `${text}: ${deferred}`, remedy }))
-  // Its master makes it at start, as root, and its workers are somebody else.
+  // Haraka's master creates it at start, as root; its workers run as `user`.
   if (isName(user) && nodes && !existsSync(tmp))
     return [
       {
         level: 'failure',
         about,
-        text: `${tmp} does not exist, and Haraka makes it as root, not as ${user}: ${deferred}`,
+        text: `${tmp} does not exist, and Haraka would create it as root, not as ${user}: ${deferred}`,
         remedy,
       },
     ]
@@ -57,8 +57,8 @@ export async function examineQuarantine(
   try {
     made = haraka.act(() => tryCopy(base, folder))
   } catch (error) {
-    const asWhom = haraka.user === null ? '' : ` by ${haraka.user}`
-    const text = `${(error as Error).message}${asWhom}: ${deferred}`
+    const asUser = haraka.user === null ? '' : ` by ${haraka.user}`
+    const text = `${(error as Error).message}${asUser}: ${deferred}`
     return [{ level: 'failure', about, text, remedy }]
   }
   removeEmpty(made)
@@ -67,30 +67,30 @@ export async function examineQuarantine(
       {
         level: 'warning',
         about,
-        text: `${base} does not exist; Haraka makes it if it may, else ${deferred}`,
+        text: `${base} does not exist; if Haraka cannot create it, ${deferred}`,
         remedy,
       },
     ]
-  return roomAndModes(base, place, settings, haraka.user)
+  return spaceAndModes(base, target, settings, haraka.user)
 }
 
-/** Below quarantine_path the plugin follows no link, and uses no folder in which another user could swap what is there. */
-function whyRefused(folder: string, user: unknown): string | null {
+/** Below quarantine_path the plugin follows no link, and uses no folder in which another user could replace files. */
+function refusalOf(folder: string, user: unknown): string | null {
   const found = lstatSync(folder, { throwIfNoEntry: false })
   if (found?.isSymbolicLink()) return `${folder} is a symbolic link`
   const haraka = isName(user) ? accountOf(String(user))?.uid : process.geteuid?.()
   if (!found || haraka === undefined || [0, haraka].includes(found.uid)) return null
-  return `${folder} belongs to ${accountOf(String(found.uid))?.name ?? `the user with id ${found.uid}`}`
+  return `${folder} belongs to ${accountOf(String(found.uid))?.name ?? `user id ${found.uid}`}`
 }
 
-/** Root becomes that user; others can only try as themselves. */
-function isTriedAs(user: string, haraka: AsHaraka): boolean {
+/** Root can act as any user; other users only as themselves. */
+function canActAs(user: string, haraka: AsHaraka): boolean {
   return haraka.user !== null || (haraka.problem === null && accountOf(user)?.uid === process.geteuid?.())
 }
 
-async function roomAndModes(
+async function spaceAndModes(
   base: string,
-  place: string,
+  target: string,
   { scan }: Settings,
   user: string | null,
 ): Promise<Finding[]> {
@@ -101,19 +101,19 @@ async function roomAndModes(
     found.push({
       level: 'warning',
       about,
-      text: `${base} has room for ${sizeText(free)}, a message may have ${sizeText(scan.maxBytes)}: what does not fit is deferred`,
-      remedy: 'clamav-stream quarantine delete --older-than 30d, or more room',
+      text: `${base} has ${sizeText(free)} free, a message may have ${sizeText(scan.maxBytes)}: messages that do not fit are deferred`,
+      remedy: 'clamav-stream quarantine delete --older-than 30d, or a larger disk',
     })
-  for (const folder of [base, path.join(base, 'tmp'), place]) {
+  for (const folder of [base, path.join(base, 'tmp'), target]) {
     const inner = statSync(folder, { throwIfNoEntry: false })
     if (inner && (inner.mode & 0o002) !== 0)
       found.push({
         level: 'warning',
         about,
-        text: `everybody may write to ${folder}`,
+        text: `${folder} is writable for all users`,
         remedy: `chmod 0700 ${folder}`,
       })
   }
   if (found.length > 0) return found
-  return [{ level: 'ok', about, text: `${place} can be written to${user === null ? '' : ` by ${user}`}` }]
+  return [{ level: 'ok', about, text: `${target} is writable${user === null ? '' : ` by ${user}`}` }]
 }

@@ -1,5 +1,5 @@
 /*
- * What a check comes to: findings with a level each, and how they are told to people and to monitoring.
+ * The findings of `check`, each with a level, and their form as a table, as one line and as an exit code.
  */
 
 import { escaped, table } from '../terminal'
@@ -12,31 +12,33 @@ export interface Finding {
   /** An address, or a part of the site. */
   readonly about: string
   readonly text: string
-  /** What to write where, if that is known. */
+  /** What to change, and in which file; left out where unknown. */
   readonly remedy?: string
 }
 
-/** Exit codes, which also are those of Nagios' plugins. */
+/** The same codes as those of Nagios plugins. */
 export function exitCode(findings: readonly Finding[]): 0 | 1 | 2 {
   if (findings.some(({ level }) => level === 'failure')) return 2
   return findings.some(({ level }) => level === 'warning') ? 1 : 0
 }
 
-/** One line: the state, and what is wrong. */
+/** One line: the state, and every failure and warning. */
 export function summary(findings: readonly Finding[]): string {
   const state = (['OK', 'WARNING', 'CRITICAL'] as const)[exitCode(findings)]
-  const wrong = (['failure', 'warning'] as const).flatMap((level) =>
+  const problems = (['failure', 'warning'] as const).flatMap((level) =>
     findings.filter((one) => one.level === level).map(({ about, text }) => `${about}: ${text}`),
   )
-  const isAnyLetBy = findings.some(({ about }) => about === 'let by')
-  const isAnyUnknown = findings.some(({ about, level }) => about === 'neighbours' && level === 'note')
-  const fine = isAnyLetBy
-    ? 'nothing is wrong, and what is let by is noted'
-    : isAnyUnknown
-      ? 'nothing is wrong with what could be looked into'
+  const hasExceptions = findings.some(({ about }) => about === 'exceptions')
+  const hasUncheckedPlugins = findings.some(
+    ({ about, level }) => about === 'other plugins' && level === 'note',
+  )
+  const fine = hasExceptions
+    ? 'no problem found; exceptions from the scan are noted'
+    : hasUncheckedPlugins
+      ? 'no problem found; some plugins could not be checked'
       : 'every message is scanned, within the limits of clamd'
-  const words = wrong.length > 0 ? wrong.join('; ') : fine
-  return escaped(`CLAMAV-STREAM ${state}: ${words}`)
+  const text = problems.length > 0 ? problems.join('; ') : fine
+  return escaped(`CLAMAV-STREAM ${state}: ${text}`)
 }
 
 const marks: Record<Level, string> = { ok: 'ok', note: 'note', warning: 'WARN', failure: 'FAIL' }

@@ -1,6 +1,6 @@
 /*
- * The site around the plugin: its place in config/plugins, limits of Haraka that have to fit ours, and what the settings
- * let by. The quarantine is quarantine.ts, and the other plugins are neighbours.ts.
+ * Checks the site: config/plugins, Haraka's limits against the plugin's, and exceptions from the scan. The quarantine is in
+ * quarantine.ts, the other plugins are in environment.ts.
  */
 
 import ms from 'ms'
@@ -10,9 +10,9 @@ import { actionsOf, type ConfiguredAction, type Settings } from '../../config/se
 import { ownNames } from '../../haraka/environment'
 import { bytesLimit, inactivityLimit, limitConflicts, sizeText, usualMaxScanMs } from '../../haraka/limits'
 import { delivers } from '../../policy/action'
-import { shippedSettings, type Site } from '../site'
+import { defaultSettings, type Site } from '../site'
 import type { AsHaraka } from './as-haraka'
-import { examineNeighbours } from './environment'
+import { checkOtherPlugins } from './environment'
 import { examineQuarantine } from './quarantine'
 import type { Finding } from './results'
 
@@ -20,10 +20,10 @@ export async function examineSite(site: Site, settings: Settings, haraka: AsHara
   return [
     listing(site),
     ...limits(site, settings),
-    ...lettingBy(site, settings),
-    ...lenient(settings),
+    ...exceptions(site, settings),
+    ...permissiveActions(settings),
     ...(await examineQuarantine(site, settings, haraka)),
-    ...examineNeighbours(site),
+    ...checkOtherPlugins(site),
   ]
 }
 
@@ -35,44 +35,44 @@ function listing(site: Site): Finding {
       level: 'failure',
       about,
       text: 'clamav-stream is listed twice: Haraka will not start',
-      remedy: 'config/plugins: one clamav-stream',
+      remedy: 'config/plugins: list clamav-stream once',
     }
   if (places.length > 0) return { level: 'ok', about, text: 'clamav-stream is listed' }
   return {
     level: 'failure',
     about,
     text: 'clamav-stream is not listed: nothing is scanned',
-    remedy: 'config/plugins: clamav-stream, in the part DATA',
+    remedy: 'config/plugins: add clamav-stream to the part DATA',
   }
 }
 
-/** Haraka's default, where its own files were not found. */
-const usualBytes = 26_214_400
+/** Haraka's default message size limit in bytes, for a site whose Haraka was not found. */
+const defaultMaxBytes = 26_214_400
 
-/** Of a message that has anything in it: where larger ones are delivered unscanned, as good as all are. */
+/** Bytes. If messages larger than that are delivered unscanned, nearly all messages are. */
 const smallBytes = 64 * 1024
 
 function limits(site: Site, { scan, rules }: Settings): Finding[] {
   const max = site.haraka.get('connection.ini').max?.bytes ?? site.haraka.get('databytes', 'value')
-  const bytes = bytesLimit(max) ?? usualBytes
+  const bytes = bytesLimit(max) ?? defaultMaxBytes
   const inactivityMs = inactivityLimit(site.haraka.get('smtp.ini').main?.inactivity_timeout)
   const { takesLarger, mayBeUnfinished, mayBreakOff } = limitConflicts(scan, { bytes, inactivityMs })
   const maxBytes = sizeText(scan.maxBytes)
   const budget = ms(scan.scanMs)
   const inactivity = `inactivity_timeout is ${inactivityMs / 1000} s`
-  const isLetBy = delivers(rules.unscanned.too_large) && scan.maxBytes < smallBytes
+  const isNearlyAll = delivers(rules.unscanned.too_large) && scan.maxBytes < smallBytes
   return [
     takesLarger
       ? {
-          level: isLetBy ? 'failure' : 'warning',
+          level: isNearlyAll ? 'failure' : 'warning',
           about: 'size',
-          text: `Haraka takes ${bytes === 0 ? 'messages of any size' : `up to ${sizeText(bytes)}`}, max_size is ${maxBytes}: larger ones are not scanned (too_large=${rules.unscanned.too_large.text})`,
+          text: `Haraka accepts ${bytes === 0 ? 'messages of any size' : `up to ${sizeText(bytes)}`}, max_size is ${maxBytes}: larger messages are not scanned (too_large=${rules.unscanned.too_large.text})`,
           remedy: `connection.ini: [max] bytes=${scan.maxBytes}, or a larger max_size`,
         }
       : {
           level: 'ok',
           about: 'size',
-          text: `Haraka takes up to ${sizeText(bytes)}, max_size is ${maxBytes}`,
+          text: `Haraka accepts up to ${sizeText(bytes)}, max_size is ${maxBytes}`,
         },
     hookTimer(site, budget),
     ...(mayBeUnfinished
@@ -80,9 +80,9 @@ function limits(site: Site, { scan, rules }: Settings): Finding[] {
           {
             level: 'warning' as const,
             about: 'time',
-            text: `scan_timeout is ${budget}, clamd's MaxScanTime ${ms(usualMaxScanMs)} by default: after that it says OK to what it has not finished`,
+            text: `scan_timeout is ${budget}, clamd's MaxScanTime ${ms(usualMaxScanMs)} by default: after that it replies OK to an unfinished scan`,
             remedy:
-              'clamd.conf: AlertExceedsMax yes, or a MaxScanTime above scan_timeout; or a shorter scan_timeout',
+              'set AlertExceedsMax yes or a MaxScanTime above scan_timeout in clamd.conf, or a shorter scan_timeout',
           },
         ]
       : []),
@@ -90,7 +90,7 @@ function limits(site: Site, { scan, rules }: Settings): Finding[] {
       ? {
           level: 'warning',
           about: 'time',
-          text: `${inactivity}, scan_timeout ${budget}: connections end in the middle of a scan`,
+          text: `${inactivity}, scan_timeout is ${budget}: Haraka may close a connection during a scan`,
           remedy: `smtp.ini: inactivity_timeout=${Math.ceil(scan.scanMs / 1000) + 60}`,
         }
       : { level: 'ok', about: 'time', text: `${inactivity}, above scan_timeout` },
@@ -107,12 +107,12 @@ function hookTimer(site: Site, budget: string): Finding {
     ? {
         level: 'note',
         about,
-        text: 'the hook timer is switched off (plugin_timeout, clamav-stream.timeout): nothing but scan_timeout ends a hook',
+        text: 'the hook timer is off (plugin_timeout, clamav-stream.timeout): only scan_timeout ends a hook',
       }
     : {
         level: 'ok',
         about,
-        text: `scan_timeout is ${budget}; the hook timer of ${hook} s is raised above it where need be`,
+        text: `scan_timeout is ${budget}; the hook timer of ${hook} s is raised above it if necessary`,
       }
 }
 
@@ -121,16 +121,18 @@ function number(value: unknown): number | null {
   return Number.isNaN(found) ? null : found
 }
 
-/** What is let by on purpose is no fault, but who looks should see it; what nobody can have meant is one. */
-function lettingBy(site: Site, settings: Settings): Finding[] {
+/** Intended exceptions are notes; exceptions that are hardly intended are failures or warnings. */
+function exceptions(site: Site, settings: Settings): Finding[] {
   const { check, exemptions, health, startup } = settings
-  const about = 'let by'
+  const about = 'exceptions'
   const exempt = Object.entries(check).flatMap(([name, isChecked]) => (isChecked ? [] : [keyOf(name)]))
   const texts = [
-    ...(exempt.length > 0 ? [`[check] leaves out whoever is ${exempt.join(', ')}`] : []),
-    ...(exemptions.length > 0 ? [`clamav-stream.exempt has ${exemptions.length} of them`] : []),
+    ...(exempt.length > 0 ? [`[check] exempts ${exempt.join(', ')} senders`] : []),
+    ...(exemptions.length > 0
+      ? [`clamav-stream.exempt has ${exemptions.length} ${exemptions.length === 1 ? 'entry' : 'entries'}`]
+      : []),
     ...(startup.maxPings === 0 || health.selfTest === 'off'
-      ? ['no clamd has to show that it finds anything (self_test, max_pings)']
+      ? ['detection is not checked (self_test or max_pings is off)']
       : []),
   ]
   return [
@@ -144,21 +146,21 @@ function lettingBy(site: Site, settings: Settings): Finding[] {
   ]
 }
 
-/** Actions that deliver what there is something against, or lose it without a word to anybody. */
-function lenient(settings: Settings): Finding[] {
-  const shipped = new Set(actionsOf(shippedSettings()).map(ruleText))
+/** Actions that deliver infected or unscanned messages, and the action discard. */
+function permissiveActions(settings: Settings): Finding[] {
+  const defaults = new Set(actionsOf(defaultSettings()).map(ruleText))
   const texts = actionsOf(settings)
     .filter(({ action }) => delivers(action) || action.text === 'discard')
     .map(ruleText)
   return texts.map((text) =>
-    // Nobody has to be told of it as of something that was done here.
-    shipped.has(text)
-      ? { level: 'note', about: 'rules', text: `${text}, as shipped` }
-      : { level: 'note', about: 'let by', text },
+    // A default is no choice of this site.
+    defaults.has(text)
+      ? { level: 'note', about: 'rules', text: `${text}, by default` }
+      : { level: 'note', about: 'exceptions', text },
   )
 }
 
 function ruleText({ rule, where, action }: ConfiguredAction): string {
   if (rule === 'signatures') return `${where}: ${action.text}`
-  return `${where}=${action.text}${rule === 'unscanned' ? ' delivers what was not scanned' : ''}`
+  return `${where}=${action.text}${rule === 'unscanned' ? ' delivers unscanned messages' : ''}`
 }

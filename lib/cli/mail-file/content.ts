@@ -1,6 +1,5 @@
 /*
- * What is in a file: a message, an mbox with many, or something else, which then is scanned as it would
- * arrive by mail, that is, as an attachment.
+ * The messages in a file: one, the many of an mbox, or any other file, which is scanned as the attachment of a message.
  */
 
 import type { FileHandle } from 'node:fs/promises'
@@ -11,63 +10,63 @@ import { SmtpLines } from './lines'
 import { isMbox, messagesOf, type Range } from './mbox'
 import { FileMessage, through } from './message'
 
-/** The most of a file that is looked at to tell what it is. */
+/** Bytes that are read to recognize the type of a file. */
 const headBytes = 64 * 1024
 
 export interface Content {
   /** Counted from 1 in an mbox; null in a file that is one message. */
   readonly number: number | null
-  /** Bytes of the file that it takes. */
+  /** Its length in the file. */
   readonly bytes: number
   message(onError: (error: Error) => void): FileMessage
 }
 
 /**
- * The messages in a file, none in an empty one. Rejects when it cannot be read.
- * @param isMail by its place or name it is a message, whatever it looks like
- * @param isNamed by the user, so that a link is followed
+ * The messages in a file, none in an empty one. Rejects if it cannot be read.
+ * @param isMail its name or folder says that it is a message
+ * @param isNamed named on the command line, so that a symbolic link is followed
  */
 export async function* contentsOf(
   file: string | Buffer,
   isMail: boolean,
   isNamed = true,
 ): AsyncGenerator<Content> {
-  const opening = () => openRegular(file, isNamed)
-  const handle = await opening()
+  const openFile = () => openRegular(file, isNamed)
+  const handle = await openFile()
   try {
     const { size } = await handle.stat()
     const head = await headOf(handle)
     if (head.length === 0) return
     if (isMbox(head)) {
       let number = 0
-      for await (const range of messagesOf(handle)) yield asMessage(opening, range, ++number)
+      for await (const range of messagesOf(handle)) yield asMessage(openFile, range, ++number)
     } else if (isMail || looksLikeMail(head)) {
-      yield asMessage(opening, { start: 0, end: size }, null)
+      yield asMessage(openFile, { start: 0, end: size }, null)
     } else {
-      yield asAttachment(opening, size)
+      yield asAttachment(openFile, size)
     }
   } finally {
     await handle.close()
   }
 }
 
-/** Opens a file; asked for each reading of it. */
-type Opening = () => Promise<FileHandle>
+/** Opens a file; called for each reading. */
+type OpenFile = () => Promise<FileHandle>
 
-/** A message that is known to be one. */
-export function asMessage(opening: Opening, { start, end }: Range, number: number | null): Content {
+/** A range of a file as a message. */
+export function asMessage(openFile: OpenFile, { start, end }: Range, number: number | null): Content {
   const bytes = end - start
-  const read = () => through(reading(opening, start, end), new SmtpLines(number !== null))
+  const read = () => through(reading(openFile, start, end), new SmtpLines(number !== null))
   return {
     number,
     bytes,
-    // At worst each byte is a line's end that grows by one; of an mbox each line may lose one.
+    // At most every byte is an LF that becomes CRLF; in an mbox every line may lose a `>`.
     message: (onError) =>
       new FileMessage(read, number === null ? 0 : Math.floor(bytes / 2), 2 * bytes + 2, onError),
   }
 }
 
-function asAttachment(opening: Opening, bytes: number): Content {
+function asAttachment(openFile: OpenFile, bytes: number): Content {
   const read = (): Readable => {
     const mail = new MimeNode('multipart/mixed')
     mail.setHeader({
@@ -76,12 +75,12 @@ function asAttachment(opening: Opening, bytes: number): Content {
       subject: 'A file',
       date: new Date(0).toUTCString(),
     })
-    const content = reading(opening)
+    const content = reading(openFile)
     mail.createChild('application/octet-stream', { filename: 'file' }).setContent(content)
-    const whole: Readable = mail.createReadStream()
-    // MimeNode leaves it open when its own stream is destroyed.
-    whole.once('close', () => content.destroy())
-    return whole
+    const message: Readable = mail.createReadStream()
+    // MimeNode leaves `content` open when its own stream is destroyed.
+    message.once('close', () => content.destroy())
+    return message
   }
   const encoded = Math.ceil(bytes / 3) * 4
   return {
@@ -102,7 +101,7 @@ async function headOf(file: FileHandle): Promise<Buffer> {
   return head.subarray(0, length)
 }
 
-/** Its first lines are headers, and one of them is of a message. */
+/** True if the first lines are headers, one of them a usual mail header. */
 export function looksLikeMail(head: Buffer): boolean {
   const text = head.toString('latin1').replace(/^\xef\xbb\xbf/, '')
   const lines = text.split(/\r?\n(?![ \t])/)

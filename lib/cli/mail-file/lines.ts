@@ -1,6 +1,5 @@
 /*
- * Lines of a file as SMTP would carry them: CRLF at the end of each, the last one included. Of an mbox
- * also without the quote that keeps `From ` at the start of a line from being taken for the next message.
+ * Lines of a file as SMTP carries them: each ends in CRLF, the last one too. In an mbox, `>From ` is unquoted.
  */
 
 import { Transform, type TransformCallback } from 'node:stream'
@@ -8,15 +7,15 @@ import { Transform, type TransformCallback } from 'node:stream'
 const lf = 0x0a
 const cr = 0x0d
 const lineEnd = Buffer.from('\r\n')
-/** The most of a line that is held; its beginning is all that matters. */
+/** Bytes of a line that are buffered at most; only its beginning matters. */
 const heldBytes = 64 * 1024
 
 export class SmtpLines extends Transform {
   #rest: Buffer = Buffer.alloc(0)
-  /** What comes next is the middle of a line that was too long to hold. */
+  /** The next chunk continues a line that was too long to buffer. */
   #isInside = false
 
-  /** @param isQuoted take one `>` from `>From `, `>>From ` and so on */
+  /** @param isQuoted remove one `>` from `>From `, `>>From ` and so on */
   constructor(private readonly isQuoted: boolean) {
     super()
   }
@@ -33,7 +32,7 @@ export class SmtpLines extends Transform {
     }
     this.#rest = bytes.subarray(from)
     if (this.#rest.length > heldBytes) {
-      // A return at its end may belong to the line's end.
+      // A CR at its end may be half of a CRLF.
       const length = this.#rest.length - (this.#rest.at(-1) === cr ? 1 : 0)
       out.push(this.#unquoted(this.#rest.subarray(0, length)))
       this.#rest = this.#rest.subarray(length)

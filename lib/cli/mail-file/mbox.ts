@@ -1,30 +1,30 @@
 /*
- * Where the messages of an mbox lie. A message begins behind a line `From …` that follows an empty line or
- * the beginning of the file, and that looks like one which a mail program wrote: with a time in it, or
- * with a header below it. Of the packages there are, none gives positions, so that a message could be read
- * again for the next address, and all hold a message in memory.
+ * Byte ranges of the messages in an mbox. A message begins after a line `From …` that follows an empty line or starts the
+ * file, and that has a time in it or a header below it. No npm package gives positions, which are needed to read a
+ * message again for the next address, and all of them hold a message in memory.
  */
 
 import type { FileHandle } from 'node:fs/promises'
 
 export interface Range {
-  /** Bytes from the beginning of the file, `end` not included. */
+  /** Byte offsets in the file; `end` is exclusive. */
   readonly start: number
   readonly end: number
 }
 
 const lf = 0x0a
-const longestStart = 1024
+/** Bytes of each line that are examined. */
+const maxTextBytes = 1024
 
 /** True for the first bytes of an mbox. */
 export function isMbox(head: Buffer): boolean {
   return head.subarray(0, 5).toString('latin1') === 'From '
 }
 
-/** The messages one after the other, without their `From ` line and the empty line behind them. */
+/** The messages in order, without their `From ` line and the empty line after them. */
 export async function* messagesOf(file: FileHandle): AsyncGenerator<Range> {
   let start: number | null = null
-  /** A `From ` line with no time in it, and what to do if a header follows: end there, begin behind it. */
+  /** A `From ` line without a time: if a header follows, the message ends at `end` and the next begins at `start`. */
   let candidate: { end: number; start: number } | null = null
   let before: Line | null = null
   for await (const line of linesOf(file)) {
@@ -50,7 +50,7 @@ export async function* messagesOf(file: FileHandle): AsyncGenerator<Range> {
 }
 
 interface Line {
-  /** Its first bytes, one character each. */
+  /** Its first bytes, as latin1. */
   readonly text: string
   readonly isEmpty: boolean
   readonly start: number
@@ -71,8 +71,8 @@ async function* linesOf(file: FileHandle): AsyncGenerator<Line> {
       const end = chunk.indexOf(lf, from)
       const isWhole = end !== -1 && end < bytesRead
       const until = isWhole ? end : bytesRead
-      if (text.length < longestStart)
-        text += chunk.toString('latin1', from, Math.min(until, from + longestStart))
+      if (text.length < maxTextBytes)
+        text += chunk.toString('latin1', from, Math.min(until, from + maxTextBytes))
       from = isWhole ? end + 1 : bytesRead
       if (isWhole) {
         yield line(position + from)

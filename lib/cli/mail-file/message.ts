@@ -1,6 +1,5 @@
 /*
- * A file, or a part of one, as a message for the scanner: readable from its first byte as often as needed.
- * Which file, and what is in it, is content.ts' business.
+ * A file, or a range of one, as a message for the scanner, which may read it several times.
  */
 
 import { pipeline, type Readable } from 'node:stream'
@@ -10,8 +9,8 @@ export class FileMessage implements MessageSource {
   #reading: Readable | null = null
 
   /**
-   * @param from begins a reading
-   * @param onError told when a reading breaks off; the scan has no other way to learn of it
+   * @param from opens a reading
+   * @param onError called if a reading fails, which the scan itself does not notice
    */
   constructor(
     private readonly from: () => Readable,
@@ -44,7 +43,7 @@ export class FileMessage implements MessageSource {
   }
 }
 
-/** A reading through a transformation, whose errors arrive at its end and whose end closes the file. */
+/** Pipes a reading through a transform: errors are passed on, and destroying the result closes the file. */
 export function through(reading: Readable, transformation: NodeJS.ReadWriteStream & Readable): Readable {
   pipeline(reading, transformation, () => undefined)
   return transformation

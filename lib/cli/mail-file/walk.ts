@@ -1,6 +1,6 @@
 /*
- * The files below the paths that were named. Links that were named are followed, those inside folders are
- * not; what is neither file nor folder is passed over, and said to be.
+ * The files below the paths on the command line. Symbolic links on the command line are followed, those inside folders
+ * are not; everything that is neither file nor folder is reported as skipped.
  */
 
 import { createWriteStream, type Stats } from 'node:fs'
@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { pipeline } from 'node:stream/promises'
 
-/** A path as bytes where it is no UTF-8, since it could not be opened otherwise. */
+/** A path that is not UTF-8 stays bytes: as a string it could not be opened. */
 export type Path = string | Buffer
 
 export type Found =
@@ -18,17 +18,17 @@ export type Found =
       readonly kind: 'file'
       readonly bytes: number
       readonly isMail: boolean
-      /** By the user; else it was found in a folder. */
+      /** Named on the command line; otherwise found in a folder. */
       readonly isNamed: boolean
     }
   | { readonly path: Path; readonly kind: 'skipped'; readonly why: string }
   | { readonly path: Path; readonly kind: 'error'; readonly why: string }
 
 export async function* walk(paths: readonly string[]): AsyncGenerator<Found> {
-  for (const one of paths) yield* look(one, true)
+  for (const one of paths) yield* visit(one, true)
 }
 
-async function* look(file: Path, isNamed: boolean): AsyncGenerator<Found> {
+async function* visit(file: Path, isNamed: boolean): AsyncGenerator<Found> {
   let found: Stats
   try {
     found = await (isNamed ? stat : lstat)(file)
@@ -46,16 +46,16 @@ async function* look(file: Path, isNamed: boolean): AsyncGenerator<Found> {
 async function* inside(directory: Path): AsyncGenerator<Found> {
   const names: Buffer[] = []
   try {
-    // As bytes: a name that is no UTF-8 would name nothing. Node's types know no buffers here.
+    // As bytes, because a name need not be UTF-8; @types/node lacks this encoding.
     const entries = await opendir(directory, { encoding: 'buffer' as BufferEncoding })
     for await (const entry of entries) names.push(entry.name as unknown as Buffer)
   } catch (error) {
     yield { path: directory, kind: 'error', why: systemText(error) }
   }
-  for (const name of names.sort((a, b) => a.compare(b))) yield* look(joined(directory, name), false)
+  for (const name of names.sort((a, b) => a.compare(b))) yield* visit(joined(directory, name), false)
 }
 
-/** `NAME.eml`, and what lies where a Maildir keeps its messages. */
+/** `NAME.eml`, and files in the folders cur and new of a Maildir. */
 function isMailByName(file: Path): boolean {
   const text = file.toString('latin1')
   return /\.eml$/i.test(text) || /^(cur|new)$/.test(path.basename(path.dirname(text)))
@@ -71,7 +71,7 @@ function joined(directory: Path, name: Buffer): Path {
   return Buffer.from(text).equals(whole) ? text : whole
 }
 
-/** As the system's own tools say it. */
+/** The message of strerror(3) for usual errors. */
 export function systemText(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException
   const known: Record<string, string> = {
@@ -85,7 +85,7 @@ export function systemText(error: unknown): string {
   return known[code ?? ''] ?? message
 }
 
-/** Standard input in a file of its own, for a message may have to be read twice. The caller removes it. */
+/** Copies standard input to a temporary file, since a message may be read twice. The caller removes it. */
 export async function spool(
   input: NodeJS.ReadableStream,
   signal: AbortSignal,

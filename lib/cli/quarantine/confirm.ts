@@ -1,5 +1,5 @@
 /*
- * Before something is changed for good: which messages, shown, and a word of consent.
+ * Before a permanent change: a choice of messages is required, they are listed, and the user confirms.
  */
 
 import { whyKept } from '../../actions/quarantine-record'
@@ -13,16 +13,16 @@ export interface ChangeOptions extends CommonOptions {
   readonly yes: boolean
 }
 
-/** What is changed for good is named, or asked for in so many words. */
+/** @throws UserError without ids, filters or --all: a permanent change needs an explicit choice */
 export function requireChoice(ids: readonly string[], options: ChangeOptions): void {
   if (ids.length === 0 && !hasFilters(options) && !options.all)
-    throw new UserError('which messages? Give ids, filters, or --all')
+    throw new UserError('no messages chosen: give ids, filters or --all')
 }
 
-export async function requireConsent(question: string, { yes }: ChangeOptions): Promise<void> {
+export async function requireConfirmation(question: string, { yes }: ChangeOptions): Promise<void> {
   if (yes) return
-  if (!process.stdin.isTTY) throw new UserError('nobody is there to be asked: --yes does it without asking')
-  if (!(await confirm(question))) throw new UserError('nothing was done')
+  if (!process.stdin.isTTY) throw new UserError('not a terminal: use --yes to skip the confirmation')
+  if (!(await confirm(question))) throw new UserError('not confirmed: nothing was changed')
 }
 
 export function describe(messages: readonly KeptMessage[]): void {

@@ -1,37 +1,37 @@
 /*
- * What every command of the quarantine begins with: which site, which messages, what was done with them so
- * far; and the words that they share.
+ * The start of every quarantine command: the site, the chosen messages, and their release log; also the forms of a
+ * message that the commands share.
  */
 
 import path from 'node:path'
 import { openSite, settingsOf, type Site } from '../site'
 import { escaped } from '../terminal'
-import { giveUpRoot } from './privileges'
+import { dropRoot } from './privileges'
 import { type DeliveryStatus, ReleaseLog, type ReleaseLogLine, whoAmI } from './release-log'
 import { chosen, type Filters, type KeptMessage, openStore, quarantineOf } from './store'
 
 export interface CommonOptions extends Filters {
   readonly config?: string
-  /** The quarantine's folder, where it is not the site's. */
+  /** Another quarantine folder than the site's. */
   readonly dir?: string
   readonly json: boolean
 }
 
 interface PlaceOptions extends CommonOptions {
-  /** In place of `[main] host`, which need not be right then. */
+  /** Replaces `[main] host`, which may be wrong then. */
   readonly host?: string
 }
 
-/** Where a command works. Known before root gives up its rights, since the site's files may be for root alone. */
+/** Site and folder of a command. Read before root drops its privileges, since only root may read the site's files. */
 export interface Place {
-  /** null: there is none, `--dir` says where the messages are. */
+  /** null: no site was found; `--dir` names the folder. */
   readonly site: Site | null
-  /** For what cannot be done without. @throws UserError with why there is none */
+  /** The site. @throws UserError with the reason if there is none */
   readonly mustHaveSite: () => Site
   readonly directory: string
 }
 
-/** What a command works on. */
+/** The messages of a command and their log. */
 export interface Context {
   readonly directory: string
   readonly messages: readonly KeptMessage[]
@@ -46,16 +46,16 @@ export function placeOf(options: PlaceOptions): Place {
   return { ...found, directory }
 }
 
-/** From here on root is the owner of the quarantine: whatever only root may read has been read. */
+/** Drops root's privileges first: call it after everything that only root may read. */
 export async function openContext(
   { directory }: Place,
   ids: readonly string[],
   options: CommonOptions,
 ): Promise<Context> {
   const by = whoAmI()
-  giveUpRoot(directory)
+  dropRoot(directory)
   const store = await openStore(directory, options.dir === undefined)
-  for (const text of store.odd) process.stderr.write(`${escaped(text)}\n`)
+  for (const text of store.warnings) process.stderr.write(`${escaped(text)}\n`)
   const releaseLog = new ReleaseLog(directory, by)
   return {
     directory,
@@ -69,7 +69,7 @@ function directoryOf(site: Site, { host }: PlaceOptions): string {
   return quarantineOf(site, settingsOf(site, host).quarantineFolder)
 }
 
-/** With `--dir` a site is welcome, and not needed. */
+/** With `--dir` the site is optional. */
 function siteFor({ config, dir }: CommonOptions): Pick<Place, 'site' | 'mustHaveSite'> {
   try {
     const site = openSite(config)
@@ -85,7 +85,7 @@ function siteFor({ config, dir }: CommonOptions): Pick<Place, 'site' | 'mustHave
   }
 }
 
-/** What can be said of a message in one object, the same for all commands. */
+/** A message as `--json` prints it, the same for all commands. */
 export function asJson(
   { id, file, record, bytes }: KeptMessage,
   deliveries: Map<string, DeliveryStatus>,
@@ -93,7 +93,7 @@ export function asJson(
   return { id, file, bytes, ...record, released: Object.fromEntries(deliveries) }
 }
 
-/** How far a message is on its way back. */
+/** The release state of a message. */
 export function stateOf({ record, bytes }: KeptMessage, deliveries: Map<string, DeliveryStatus>): string {
   if (bytes === null) return 'no message'
   const recipients = [...new Set(record.envelope.rcpt_to)]

@@ -4,7 +4,7 @@
 
 import { whyKept } from '../../actions/quarantine-record'
 import { write, writeJson } from '../terminal'
-import { type ChangeOptions, counted, describe, requireChoice, requireConsent, say } from './confirm'
+import { type ChangeOptions, counted, describe, requireChoice, requireConfirmation, say } from './confirm'
 import { openContext, placeOf, stateOf } from './context'
 import { deliveriesOf } from './release-log'
 import { removeFiles } from './store'
@@ -19,10 +19,13 @@ export async function remove(ids: readonly string[], options: ChangeOptions): Pr
   describe(messages)
   const unreleased = messages.filter(
     (one) => stateOf(one, deliveriesOf(entries, one.record.uuid)) !== 'released',
-  )
-  await requireConsent(
-    `Delete ${counted(messages.length, 'message')} from ${directory}` +
-      `${unreleased.length > 0 ? `, ${unreleased.length} of which nobody has` : ''}?`,
+  ).length
+  const which =
+    messages.length === 1
+      ? 'It was not released to all recipients'
+      : `${unreleased} of them were not released to all recipients`
+  await requireConfirmation(
+    `${counted(messages.length, 'message')} in ${directory}. ${unreleased > 0 ? `${which}. ` : ''}Delete for good?`,
     options,
   )
   for (const one of messages) {

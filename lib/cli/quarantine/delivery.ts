@@ -1,6 +1,6 @@
 /*
- * One message to some recipients over SMTP, with nodemailer's connection: dots stuffed, 8BITMIME and SMTPUTF8
- * where they are needed, each recipient answered for by itself. The copy is sent as it is; its lines get CRLF.
+ * Sends one message to its recipients over SMTP, with nodemailer's connection: dot stuffing, 8BITMIME and SMTPUTF8 where
+ * needed, one result for each recipient. The copy is sent unchanged, except that its lines end in CRLF.
  */
 
 import type { FileHandle } from 'node:fs/promises'
@@ -14,20 +14,20 @@ import { type Hop, loopText } from './next-hop'
 import type { Delivery } from './release-log'
 
 export interface OutgoingMail {
-  /** Opens the copy; asked for each reading of it. */
+  /** Opens the copy; called for each reading. */
   readonly open: () => Promise<FileHandle>
   readonly from: string
   readonly to: readonly string[]
 }
 
-/** Limits in milliseconds; the last is for the answer to a message's end, which RFC 5321 wants to be ten minutes. */
+/** Timeouts in milliseconds. RFC 5321, 4.5.3.2.6 asks for ten minutes for the reply to the end of a message. */
 const limits = { connectionTimeout: 30_000, greetingTimeout: 60_000, socketTimeout: 600_000 }
 
 /**
- * Resolves with what became of each recipient, whatever the server says or does.
- * @param me our name, which the server behind us must not have
- * @param onSending is waited for before anything can arrive
- * @throws UserError when it is our own Haraka that answers there
+ * Resolves with the result for each recipient, also after an SMTP or network error.
+ * @param me name of this Haraka; the next server must have another one
+ * @param onSending awaited before the message is sent
+ * @throws UserError if this Haraka itself answers
  */
 export async function deliver(
   hop: Hop,
@@ -45,7 +45,7 @@ export async function deliver(
     tls: { rejectUnauthorized: false },
     ...limits,
   })
-  // Every end of it arrives at whoever waits; what comes later concerns nobody.
+  // Errors reach connected() and send(); without a listener a later one would end the process.
   connection.on('error', () => undefined)
   try {
     await connected(connection)
@@ -82,10 +82,10 @@ async function send(connection: SMTPConnection, { open, from, to }: OutgoingMail
   let isSent = false
   message.once('end', () => (isSent = true))
   return new Promise((resolve) => {
-    const broken = (error: unknown) => {
+    const onError = (error: unknown) => {
       const { rejectedErrors = [], responseCode } = error as SmtpError
       const own = new Map(rejectedErrors.map((one) => [one.recipient ?? '', one.response ?? '']))
-      // A refusal is one. Without it (354 was about DATA) what was sent to its end may have arrived.
+      // A code of 400 or more is a refusal. Otherwise (354 is the reply to DATA) a completely sent message may have arrived.
       const isInDoubt = isSent && (responseCode ?? 0) < 400
       const answer = answerIn(error)
       if (isInDoubt) resolve({ delivered: [], refused: [], in_doubt: to, response: answer })
@@ -97,10 +97,10 @@ async function send(connection: SMTPConnection, { open, from, to }: OutgoingMail
           response: answer,
         })
     }
-    connection.once('error', broken)
+    connection.once('error', onError)
     connection.send({ from, to: [...to], size: bytes, use8BitMime: isEightBit }, message, (error, result) => {
       if (error) {
-        broken(error)
+        onError(error)
         return
       }
       const refused: SmtpError[] = result.rejectedErrors ?? []
@@ -121,7 +121,7 @@ interface SmtpError extends Error {
   readonly rejectedErrors?: readonly SmtpError[] | undefined
 }
 
-/** The server's words if there are any. */
+/** The server's reply if there is one. */
 function answerIn(error: unknown): string {
   const { response, message } = error as SmtpError
   return (response ?? message).trim()
@@ -136,7 +136,7 @@ function refusedAll(recipients: readonly string[], response: string): Delivery {
   }
 }
 
-/** In the answer to EHLO: `250-mx.example.com Hello …`. */
+/** The server's name in the reply to EHLO: `250-mx.example.com Hello …`. */
 function nameIn(answer: string): string {
   return /^250[- ](\S+)/.exec(answer)?.[1]?.toLowerCase() ?? ''
 }

@@ -1,6 +1,6 @@
 /*
- * Where a released message goes: what was named, or the site's own next hop as queue/smtp_forward and
- * queue/smtp_proxy read it. Never this Haraka itself, which would keep the message again.
+ * The next hop of a released message: the server of --to, or the site's own next hop as queue/smtp_forward and
+ * queue/smtp_proxy read it. Never this Haraka itself, which would quarantine the message again.
  */
 
 import { lookup } from 'node:dns/promises'
@@ -18,7 +18,7 @@ import { UserError } from '../user-error'
 export interface Hop {
   readonly host: string
   readonly port: number
-  /** STARTTLS: `offered`, when the server has it, whatever its certificate; `never`. */
+  /** STARTTLS: `offered`: if the server offers it, with any certificate; `never`. */
   readonly tls: 'offered' | 'never'
   readonly login: { readonly user: string; readonly pass: string; readonly method: string } | null
 }
@@ -27,13 +27,13 @@ export interface Hop {
 export function parseHop(text: string): Hop {
   const host = parseHost(text, 25)
   if (host instanceof Invalid || 'path' in host)
-    throw new UserError(`--to ${text}: it has to be host:port, such as mail.example.com:25 or [::1]:2525`)
+    throw new UserError(`--to ${text}: must be host:port, for example mail.example.com:25 or [::1]:2525`)
   return { host: 'name' in host ? host.name : host.host, port: host.port, tls: 'offered', login: null }
 }
 
 type Ini = Record<string, Record<string, unknown> | undefined>
 
-/** The queue plugins that hand a message on over SMTP, and their files. */
+/** The queue plugins that forward over SMTP, and their files. */
 const forwarders: Record<string, string> = {
   'queue/smtp_forward': 'smtp_forward.ini',
   smtp_forward: 'smtp_forward.ini',
@@ -43,14 +43,14 @@ const forwarders: Record<string, string> = {
 
 const booleans = ['-main.enable_tls', '-main.enable_outbound', '*.enable_tls', '*.enable_outbound']
 
-/** What the site's files say of where mail goes and where it comes in. */
+/** The site's next hop and listeners. */
 export interface Routing {
   /** null: config/plugins lists none of the forwarders. */
   readonly forwarder: { readonly file: string; readonly ini: Ini } | null
   readonly listeners: readonly Listener[]
   /** The name of this server. */
   readonly me: string
-  /** False: Haraka was not found, so what its own files say is missing here. */
+  /** False: Haraka was not found, so its default files are missing here. */
   readonly isComplete: boolean
 }
 
@@ -59,7 +59,7 @@ interface Listener {
   readonly port: number
 }
 
-/** Reads all of it at once, since the files may be for root alone. */
+/** Reads all files at once, before root drops its privileges. */
 export function routingOf(site: Site): Routing {
   const file = forwarders[site.plugins.find((name) => name in forwarders) ?? '']
   return {
@@ -71,8 +71,8 @@ export function routingOf(site: Site): Routing {
 }
 
 /**
- * Which recipients of a message go where, without `--to`.
- * @throws UserError when the site's files do not tell
+ * The recipients of each next hop, without `--to`.
+ * @throws UserError if the site's files name none
  */
 export function routesOf(
   { forwarder, isComplete }: Routing,
@@ -81,7 +81,7 @@ export function routesOf(
 ): Map<Hop, string[]> {
   if (forwarder === null)
     throw new UserError(
-      'config/plugins lists neither queue/smtp_forward nor queue/smtp_proxy: say where with --to host:port',
+      'config/plugins lists neither queue/smtp_forward nor queue/smtp_proxy: use --to host:port',
     )
   const { file, ini } = forwarder
   const routes = new Map<string, { hop: Hop; recipients: string[] }>()
@@ -89,7 +89,7 @@ export function routesOf(
     const section = sectionFor(ini, record, recipient)
     if (record.user !== null && (section.enable_outbound ?? ini.main?.enable_outbound) !== true) {
       throw new UserError(
-        `${recipient}: ${record.user} sent this message out, and ${file} is for what comes in: say where with --to host:port`,
+        `${recipient}: ${record.user} sent this message, and ${file} is for incoming mail only: use --to host:port`,
       )
     }
     const hop = hopOf(section, file, isComplete)
@@ -100,7 +100,7 @@ export function routesOf(
   return new Map([...routes.values()].map((route) => [route.hop, route.recipients]))
 }
 
-/** As smtp_forward chooses: by the domain, of the recipient or, if so configured, the sender. */
+/** As smtp_forward chooses: by the domain of the recipient, or with domain_selector=mail_from of the sender. */
 function sectionFor(ini: Ini, { envelope }: QuarantineRecord, recipient: string): Record<string, unknown> {
   const main = ini.main ?? {}
   const isBySender = main.domain_selector === 'mail_from'
@@ -114,8 +114,8 @@ function hopOf(section: Record<string, unknown>, file: string, isComplete: boole
   if (host === '')
     throw new UserError(
       section.forwarding_host_pool === undefined && isComplete
-        ? `${file} names no host: say where with --to host:port`
-        : `${file} names no single host: say where with --to host:port`,
+        ? `${file} names no host: use --to host:port`
+        : `${file} names no single host: use --to host:port`,
     )
   const user = text(section.auth_user)
   return {
@@ -133,7 +133,7 @@ function text(value: unknown): string {
   return typeof value === 'string' || typeof value === 'number' ? String(value) : ''
 }
 
-/** @throws UserError when somebody listens there who is this site's Haraka */
+/** @throws UserError if this site's Haraka listens there */
 export async function requireOtherServer({ listeners }: Routing, hop: Hop): Promise<void> {
   const near = listeners.filter(({ port }) => port === hop.port)
   const own = (await Promise.all(near.map(({ host }) => addressesOf(host)))).flat()
@@ -144,10 +144,10 @@ export async function requireOtherServer({ listeners }: Routing, hop: Hop): Prom
 }
 
 export function loopText(hop: Hop): string {
-  return `${hostPort(hop)} is this Haraka itself, which would scan the message and keep it again: name the server behind it with --to`
+  return `${hostPort(hop)} is this Haraka itself, which would quarantine the message again: use --to with the server behind it`
 }
 
-/** As Haraka reads smtp.ini, with what Haraka reads it with. Sockets are no next hop. */
+/** As Haraka reads smtp.ini, with the same parser. A unix socket cannot be a next hop. */
 function listenersOf(site: Site): Listener[] {
   const main = site.haraka.get('smtp.ini').main ?? {}
   const listeners = text(main.listen)
@@ -161,7 +161,7 @@ function listenersOf(site: Site): Listener[] {
   })
 }
 
-/** Each in one spelling; an IPv4 address in IPv6 form is the IPv4 address. */
+/** Normalized addresses; an IPv4-mapped IPv6 address becomes IPv4. */
 async function addressesOf(host: string): Promise<string[]> {
   const found = isIP(host)
     ? [host]

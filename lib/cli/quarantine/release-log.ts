@@ -1,7 +1,7 @@
 /*
- * releases.log beside the quarantine: what was done with a message, by whom and when, one JSON object a
- * line, only ever added to, and on disk before the next step. It also is the lock: whoever begins writes so
- * first, and whoever finds an earlier beginning without an end stands back.
+ * releases.log in the quarantine: every release and deletion, with user and time, one JSON object a line. Lines are only
+ * appended, and synced before the next step. The log is also the lock: a command appends `begin` first, and stops if an
+ * earlier `begin` of a live process has no `end`.
  */
 
 import { randomUUID } from 'node:crypto'
@@ -14,11 +14,11 @@ import { accessError } from './store'
 
 export const releaseLogName = 'releases.log'
 
-/** Whom a line is by. */
+/** The user behind a line. */
 export interface Actor {
   readonly user: string
   readonly uid: number
-  /** Who became that user with sudo. */
+  /** The user that ran sudo; null: without sudo. */
   readonly sudo_user: string | null
 }
 
@@ -31,11 +31,11 @@ interface Line {
   readonly by: Actor
 }
 
-/** What can stand in a line. */
+/** A line of the log. */
 export type ReleaseLogLine = Line &
   (
     | { readonly event: 'begin'; readonly action: ActionName; readonly process: Process }
-    /** From here on the message may arrive. */
+    /** Written before the message is sent: after it the message may arrive. */
     | { readonly event: 'sending'; readonly to: string; readonly recipients: readonly string[] }
     | ({ readonly event: 'sent'; readonly to: string } & Delivery)
     | { readonly event: 'deleting'; readonly about: object }
@@ -44,12 +44,12 @@ export type ReleaseLogLine = Line &
 
 type ActionName = 'release' | 'delete'
 
-/** What became of each recipient of one transaction. */
+/** The result for each recipient of one SMTP transaction. */
 export interface Delivery {
   readonly delivered: readonly string[]
   /** Certainly not delivered. */
   readonly refused: readonly { readonly recipient: string; readonly response: string }[]
-  /** The connection broke after the message's end was sent, and before the answer. */
+  /** The connection broke after the end of the message was sent and before the reply. */
   readonly in_doubt: readonly string[]
   readonly response: string
 }
@@ -57,14 +57,14 @@ export interface Delivery {
 interface Process {
   readonly host: string
   readonly pid: number
-  /** When it started, in the kernel's ticks since boot; null: not known. Tells it from a later one of that number. */
+  /** Start time in clock ticks since boot, which tells a reused process id apart; null: unknown. */
   readonly start: string | null
 }
 
-/** Milliseconds for which a beginning on another machine counts; no release lasts so long. */
-const elsewhereMs = 60 * 60 * 1000
+/** Milliseconds after which a `begin` from another machine is ignored; no release takes that long. */
+const remoteLockMs = 60 * 60 * 1000
 
-/** A recipient's share in what was done so far. */
+/** The state of one recipient. */
 export interface DeliveryStatus {
   readonly state: 'delivered' | 'refused' | 'in_doubt'
   readonly time: string
@@ -75,7 +75,7 @@ export interface DeliveryStatus {
 export class ReleaseLog {
   readonly #file: string
 
-  /** @param by whom its lines are by */
+  /** @param by user of the lines that it writes */
   constructor(
     private readonly directory: string,
     private readonly by: Actor,
@@ -93,17 +93,17 @@ export class ReleaseLog {
   }
 
   /**
-   * Begins to do something with a message that nobody else does at this moment.
-   * @throws UserError when somebody does
+   * Begins an action, and so locks the message.
+   * @throws UserError if another process has locked it
    */
   async begin(uuid: string, action: ActionName): Promise<Attempt> {
     const attempt = new Attempt(this, { uuid, attempt: randomUUID(), by: this.by })
     await attempt.write({ event: 'begin', action, process: thisProcess() })
     const other = unfinished(await this.entries(), uuid).find(({ attempt: id }) => id !== attempt.id)
-    // Of two that began at the same time, the first in the file goes on.
+    // If two began at the same time, the first in the file continues.
     if (other && (await this.#isBefore(other.attempt, attempt.id))) {
       await attempt.end()
-      throw new UserError(underWayText(other))
+      throw new UserError(lockedText(other))
     }
     return attempt
   }
@@ -127,12 +127,12 @@ async function appendTo(folder: Folder, line: string): Promise<void> {
   const { O_APPEND, O_CREAT, O_RDWR } = constants
   const file = await folder.open(releaseLogName, O_RDWR | O_APPEND | O_CREAT)
   try {
-    // Whoever died in the middle of a line shall not spoil this one.
+    // A killed process can leave a line without its end.
     const { size } = await file.stat()
     const last = Buffer.alloc(1)
     if (size > 0) await file.read(last, 0, 1, size - 1)
     const isTorn = size > 0 && last[0] !== 0x0a
-    // In one write, so that lines of two processes do not mix.
+    // One write, so that lines of two processes do not mix.
     await file.appendFile(`${isTorn ? '\n' : ''}${line}`)
     await file.sync()
     if (size === 0) await folder.sync()
@@ -143,7 +143,7 @@ async function appendTo(folder: Folder, line: string): Promise<void> {
 
 type Event<T> = T extends unknown ? Omit<T, keyof Line> : never
 
-/** To do something with one message. */
+/** One release or deletion of one message. */
 export class Attempt {
   constructor(
     private readonly releaseLog: ReleaseLog,
@@ -163,7 +163,7 @@ export class Attempt {
   }
 }
 
-/** Lines that are none, such as the last one of a process that was killed, are passed over. */
+/** Skips incomplete lines, such as the last one of a killed process. */
 function parse(text: string): ReleaseLogLine[] {
   return text.split('\n').flatMap((line) => {
     try {
@@ -179,31 +179,31 @@ function parse(text: string): ReleaseLogLine[] {
 
 type Begin = ReleaseLogLine & { event: 'begin' }
 
-/** Attempts at a message that have begun, have not ended, and whose process lives. */
+/** Attempts without an `end` whose process still runs. */
 function unfinished(entries: readonly ReleaseLogLine[], uuid: string): Begin[] {
   const ended = new Set(entries.filter(({ event }) => event === 'end').map(({ attempt }) => attempt))
   return entries.filter(
     (entry): entry is Begin =>
-      entry.event === 'begin' && entry.uuid === uuid && !ended.has(entry.attempt) && lives(entry),
+      entry.event === 'begin' && entry.uuid === uuid && !ended.has(entry.attempt) && isRunning(entry),
   )
 }
 
-/** @throws UserError when somebody is at work on the message */
+/** @throws UserError if another process has locked the message */
 export function requireUnlocked(entries: readonly ReleaseLogLine[], uuid: string): void {
   const [other] = unfinished(entries, uuid)
-  if (other) throw new UserError(underWayText(other))
+  if (other) throw new UserError(lockedText(other))
 }
 
-function underWayText({ uuid, action, by, time, process: { pid, host } }: Begin): string {
-  return `${uuid}: ${action} by ${nameOf(by)} is under way since ${time} (process ${pid} on ${host})`
+function lockedText({ uuid, action, by, time, process: { pid, host } }: Begin): string {
+  return `${uuid}: locked by a ${action} that ${nameOf(by)} started at ${time} (process ${pid} on ${host})`
 }
 
-function lives({ process: its, time }: Begin): boolean {
-  if (its.host !== hostname()) return Date.now() - Date.parse(time) < elsewhereMs
+function isRunning({ process: its, time }: Begin): boolean {
+  if (its.host !== hostname()) return Date.now() - Date.parse(time) < remoteLockMs
   try {
     process.kill(its.pid, 0)
   } catch (error) {
-    // EPERM: it is somebody else's.
+    // EPERM: the process exists and belongs to another user.
     if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false
   }
   return its.start === startOf(its.pid)
@@ -213,7 +213,7 @@ function thisProcess(): Process {
   return { host: hostname(), pid: process.pid, start: startOf(process.pid) }
 }
 
-/** Field 22 of Linux' /proc/PID/stat; the name in field 2 may hold anything. */
+/** Field 22 of /proc/PID/stat on Linux; field 2, the name, may contain spaces and parentheses. */
 function startOf(pid: number): string | null {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'latin1')
@@ -223,11 +223,11 @@ function startOf(pid: number): string | null {
   }
 }
 
-/** What is known of each recipient of a message. */
+/** The state of each recipient of a message. */
 export function deliveriesOf(entries: readonly ReleaseLogLine[], uuid: string): Map<string, DeliveryStatus> {
   const deliveries = new Map<string, DeliveryStatus>()
   const own = entries.filter((entry) => entry.uuid === uuid)
-  /** Who has it has it, whatever comes of sending it again. */
+  /** `delivered` is final, also if a later attempt fails. */
   const set = (recipient: string, delivery: DeliveryStatus) => {
     if (deliveries.get(recipient)?.state !== 'delivered') deliveries.set(recipient, delivery)
   }
@@ -240,7 +240,7 @@ export function deliveriesOf(entries: readonly ReleaseLogLine[], uuid: string): 
     })
     if (entry.event === 'sending') {
       for (const one of entry.recipients)
-        deliveries.set(one, delivery('in_doubt', 'the outcome was not written down'))
+        deliveries.set(one, delivery('in_doubt', 'the result was not recorded'))
     } else if (entry.event === 'sent') {
       for (const one of entry.delivered) set(one, delivery('delivered', entry.response))
       for (const { recipient, response } of entry.refused) set(recipient, delivery('refused', response))
@@ -254,14 +254,14 @@ export function nameOf({ user, sudo_user: sudo }: Actor): string {
   return sudo === null ? user : `${sudo} (as ${user})`
 }
 
-/** To be asked before root gives up its rights. */
+/** Call it before root drops its privileges. */
 export function whoAmI(): Actor {
   const uid = process.getuid?.() ?? -1
   let user = String(uid)
   try {
     user = userInfo().username
   } catch {
-    // No name for that number.
+    // The user id has no name.
   }
   return { user, uid, sudo_user: process.env.SUDO_USER ?? null }
 }

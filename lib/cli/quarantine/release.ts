@@ -1,13 +1,13 @@
 /*
- * `clamav-stream quarantine release`: the message as it is kept, to those of its recipients who do not have it.
- * Each step is written down before the next one, so that whatever breaks off, nobody gets it twice.
+ * `clamav-stream quarantine release`: sends the stored message to the recipients that do not have it. Each step is logged
+ * before the next one, so that no recipient gets the message twice, even after an interruption.
  */
 
 import { hostPort } from '../../clamd/address'
 import { serverName } from '../../haraka/environment'
 import { withInterrupt } from '../signals'
 import { escaped, write, writeJson } from '../terminal'
-import { type ChangeOptions, counted, describe, requireChoice, requireConsent, say } from './confirm'
+import { type ChangeOptions, counted, describe, requireChoice, requireConfirmation, say } from './confirm'
 import { type CommonOptions, type Context, openContext, placeOf } from './context'
 import { deliver } from './delivery'
 import { type Hop, parseHop, requireOtherServer, routesOf, routingOf } from './next-hop'
@@ -19,14 +19,15 @@ export interface ReleaseOptions extends ChangeOptions {
   readonly again: boolean
 }
 
-/** Where recipients of a message go. @throws UserError when that is not known */
+/** The recipients of each next hop. @throws UserError if no next hop is known */
 type Route = (one: KeptMessage, to: readonly string[]) => Map<Hop, readonly string[]>
 
-/** What is to be sent of one message. */
+/** The deliveries of one message. */
 interface Plan {
   readonly one: KeptMessage
   readonly routes: Map<Hop, readonly string[]>
-  readonly left: readonly string[]
+  /** Why a recipient is left out, one text each. */
+  readonly skipped: readonly string[]
 }
 
 export async function release(ids: readonly string[], options: ReleaseOptions): Promise<number> {
@@ -42,11 +43,11 @@ export async function release(ids: readonly string[], options: ReleaseOptions): 
   const me = routing?.me ?? serverName(null)
   const plans = context.messages.map((one) => planFor(context.entries, one, route, options.again))
   const due = plans.filter(({ routes }) => routes.size > 0)
-  for (const { one, left } of plans) for (const text of left) say(options, one, text)
-  const hasLeft = plans.some(({ left }) => left.length > 0)
+  for (const { one, skipped } of plans) for (const text of skipped) say(options, one, text)
+  const hasSkipped = plans.some(({ skipped }) => skipped.length > 0)
   if (due.length === 0) {
-    if (!hasLeft) say(options, null, 'nothing to release')
-    return hasLeft ? 1 : 0
+    if (!hasSkipped) say(options, null, 'nothing to release')
+    return hasSkipped ? 1 : 0
   }
   const hops = new Map(due.flatMap(({ routes }) => [...routes.keys()]).map((hop) => [hostPort(hop), hop]))
   if (routing) for (const hop of hops.values()) await requireOtherServer(routing, hop)
@@ -55,12 +56,12 @@ export async function release(ids: readonly string[], options: ReleaseOptions): 
   const recipients = due.flatMap(({ routes }) => [...routes.values()].flat())
   describe(due.map(({ one }) => one))
   const count = `${counted(due.length, 'message')} to ${counted(recipients.length, 'recipient')}`
-  await requireConsent(`Release ${count} through ${[...hops.keys()].join(', ')}?`, options)
+  await requireConfirmation(`Release ${count} through ${[...hops.keys()].join(', ')}?`, options)
 
   return withInterrupt(async (signal) => {
-    let isComplete = !hasLeft
+    let isComplete = !hasSkipped
     for (const { one } of due) {
-      // Ctrl-C lets the message under way come to its end.
+      // After Ctrl-C the current message is finished and no other is begun.
       if (signal.aborted) break
       const outcome = await releaseOne(context, one, route, me, options)
       if (outcome.some(({ refused, in_doubt }) => refused.length > 0 || in_doubt.length > 0))
@@ -70,20 +71,20 @@ export async function release(ids: readonly string[], options: ReleaseOptions): 
   })
 }
 
-/** Who does not have it yet, and where that goes; those of whom it is not known are left, unless `again`. */
+/** Recipients that do not have the message, by next hop; those in doubt are skipped, unless `again`. */
 function planFor(entries: Context['entries'], one: KeptMessage, route: Route, again: boolean): Plan {
   const deliveries = deliveriesOf(entries, one.record.uuid)
   const all = [...new Set(one.record.envelope.rcpt_to)]
   const due = all.filter((to) => again || (deliveries.get(to)?.state ?? 'refused') === 'refused')
-  const left = all
+  const skipped = all
     .filter((to) => !again && deliveries.get(to)?.state === 'in_doubt')
     .map(
       (to) =>
-        `${to}: a release of ${deliveries.get(to)?.time ?? ''} may have arrived or not: look for ` +
-        `${one.record.message_id ?? 'it'} in the log of the next hop; --again sends it anyway`,
+        `${to}: in doubt: the release of ${deliveries.get(to)?.time ?? ''} may have arrived; search the log of the next hop for ` +
+        `${one.record.message_id ?? 'it'}, or use --again to send it again`,
     )
-  if (due.length === 0) return { one, routes: new Map(), left }
-  return { one, routes: route(one, due), left }
+  if (due.length === 0) return { one, routes: new Map(), skipped }
+  return { one, routes: route(one, due), skipped }
 }
 
 async function releaseOne(
@@ -96,14 +97,14 @@ async function releaseOne(
   const attempt = await releaseLog.begin(one.record.uuid, 'release')
   const outcomes: Delivery[] = []
   try {
-    // Somebody else may have released it since we looked.
+    // Another process may have released it before this one locked it.
     const { routes } = planFor(await releaseLog.entries(), one, route, options.again)
     for (const [hop, recipients] of routes) {
       const to = hostPort(hop)
       const mail = { open: () => openCopy(one), from: one.record.envelope.mail_from, to: recipients }
       const outcome = await deliver(hop, mail, me, () => attempt.write({ event: 'sending', to, recipients }))
       await attempt.write({ event: 'sent', to, ...outcome })
-      tellOutcome(one, to, outcome, options)
+      printDelivery(one, to, outcome, options)
       outcomes.push(outcome)
     }
   } finally {
@@ -112,7 +113,7 @@ async function releaseOne(
   return outcomes
 }
 
-function tellOutcome(one: KeptMessage, to: string, outcome: Delivery, { json }: CommonOptions): void {
+function printDelivery(one: KeptMessage, to: string, outcome: Delivery, { json }: CommonOptions): void {
   if (json) {
     writeJson({ id: one.id, uuid: one.record.uuid, to, ...outcome })
     return

@@ -1,12 +1,12 @@
 /*
- * `clamav-stream quarantine rescan`: what today's signatures say of what is kept.
+ * `clamav-stream quarantine rescan`: scans stored messages again with the current signatures.
  */
 
 import { whyKept } from '../../actions/quarantine-record'
 import { concurrently } from '../concurrent'
 import { asMessage } from '../mail-file/content'
 import { ProvingScanner } from '../proving-scanner'
-import { resultOf, wordsFor } from '../scan/command'
+import { resultOf, verdictText } from '../scan/command'
 import { withInterrupt } from '../signals'
 import { settingsOf } from '../site'
 import { escaped, write, writeJson } from '../terminal'
@@ -27,17 +27,17 @@ export async function rescan(ids: readonly string[], options: RescanOptions): Pr
   const scanner = new ProvingScanner(settings, options.verbose)
   let found = 0
   let failed = 0
-  const tell = (one: KeptMessage, verdict: Parameters<typeof wordsFor>[0]) => {
+  const print = (one: KeptMessage, verdict: Parameters<typeof verdictText>[0]) => {
     const was = whyKept(one.record)
     if (options.json)
       writeJson({ ...asJson(one, deliveriesOf(entries, one.record.uuid)), rescan: resultOf(verdict) })
-    else write(`${one.id}: ${wordsFor(verdict)} (was ${escaped(was)})\n`)
+    else write(`${one.id}: ${verdictText(verdict)} (was ${escaped(was)})\n`)
   }
   return withInterrupt(async (signal) => {
     await concurrently(each(messages), options.jobs, signal, async (one) => {
       if (one.bytes === null) {
         failed++
-        tell(one, { outcome: 'failed', text: 'the message is gone' })
+        print(one, { outcome: 'failed', text: 'the message file is missing' })
         return
       }
       const content = asMessage(() => openCopy(one), { start: 0, end: one.bytes }, null)
@@ -45,13 +45,13 @@ export async function rescan(ids: readonly string[], options: RescanOptions): Pr
       if (signal.aborted) return
       if (verdict.outcome === 'infected') found++
       if (verdict.outcome === 'unscanned') failed++
-      tell(one, verdict)
+      print(one, verdict)
     })
     return found > 0 ? 1 : failed > 0 ? 2 : 0
   })
 }
 
-// eslint-disable-next-line @typescript-eslint/require-await -- `severally` takes what comes one after the other
+// eslint-disable-next-line @typescript-eslint/require-await -- concurrently() takes an async iterable
 async function* each<T>(all: readonly T[]): AsyncGenerator<T> {
   yield* all
 }

@@ -1,6 +1,6 @@
 /*
- * What the quarantine action keeps, as files: PATH/FOLDER/DAY/UUID with the message, UUID.json with what the
- * message does not say, and releases.log of what people did with it. Reads only; nothing here changes a file.
+ * The files of the quarantine: PATH/FOLDER/DAY/UUID with the message, UUID.json with envelope, client and verdict, and
+ * releases.log.
  */
 
 import { type Dirent, lstatSync } from 'node:fs'
@@ -13,31 +13,31 @@ import { accountOf } from '../accounts'
 import type { Site } from '../site'
 import { escaped } from '../terminal'
 import { UserError } from '../user-error'
-import { rootGivenUp } from './privileges'
+import { rootDroppedTo } from './privileges'
 
-/** A message that is kept. */
+/** A message in the quarantine. */
 export interface KeptMessage {
-  /** Short, and the same for as long as the message is kept. */
+  /** Short, and stable as long as the message is in the quarantine. */
   readonly id: string
   readonly file: string
-  /** Of the store that it is in. */
+  /** Directory of its store. */
   readonly directory: string
   readonly record: QuarantineRecord
   readonly keptMs: number
-  /** null: the message itself is gone, or what has its name is no file of the quarantine's owner. */
+  /** null: the message file is missing, or is no regular file of the quarantine's owner. */
   readonly bytes: number | null
 }
 
 export interface Store {
-  /** That holds a folder for each day, and the log. */
+  /** The directory with one folder for each day, and the log. */
   readonly directory: string
   readonly kept: readonly KeptMessage[]
-  /** Files that could not be made sense of, each with why. */
-  readonly odd: readonly string[]
+  /** One line for each entry that is not read, with the reason. */
+  readonly warnings: readonly string[]
 }
 
 /**
- * Where the quarantine of a site is.
+ * The quarantine directory of a site.
  * @param folder `[quarantine] folder` of the settings
  */
 export function quarantineOf(site: Site, folder: string): string {
@@ -50,18 +50,18 @@ export function quarantineOf(site: Site, folder: string): string {
   )
 }
 
-/** Folders inside folders; the plugin makes one level. */
+/** Nested folders; the plugin makes one level. */
 const maxDepth = 8
-/** A record of a message to a hundred thousand recipients is smaller. */
+/** The record of a message to a hundred thousand recipients is smaller. */
 const maxRecordBytes = 16 * 1024 ** 2
 
 /**
- * @param mayBeMissing it is the site's own, where a directory is made with the first copy
- * @throws UserError where there is nothing, or nothing that may be read
+ * @param mayBeMissing true for the site's own quarantine: its directory is created with the first copy
+ * @throws UserError if the directory is missing or cannot be read
  */
 export async function openStore(directory: string, mayBeMissing: boolean): Promise<Store> {
   const kept: KeptMessage[] = []
-  const odd: string[] = []
+  const warnings: string[] = []
   const collect = async (folder: Folder, depth: number): Promise<void> => {
     for (const entry of await folder.entries()) {
       try {
@@ -69,7 +69,7 @@ export async function openStore(directory: string, mayBeMissing: boolean): Promi
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code === 'ENOENT') continue
         if (!(error instanceof UnsafePath)) throw accessError(error, folder.pathOf(entry.name))
-        odd.push(error.message)
+        warnings.push(error.message)
       }
     }
   }
@@ -77,14 +77,14 @@ export async function openStore(directory: string, mayBeMissing: boolean): Promi
     const { name } = entry
     const file = folder.pathOf(name)
     const isRecord = name.endsWith('.json')
-    if (escaped(name) !== name) throw new UnsafePath(`${file}: has a name that the quarantine does not give`)
+    if (escaped(name) !== name) throw new UnsafePath(`${file}: not read: not a name of the quarantine`)
     if (entry.isDirectory() && !isRecord) {
-      if (depth === maxDepth) throw new UnsafePath(`${file}: is too deep inside the quarantine`)
+      if (depth === maxDepth) throw new UnsafePath(`${file}: not read: more than ${maxDepth} folders deep`)
       await folder.inside(name, (inner) => collect(inner, depth + 1))
-    } else if (entry.isSymbolicLink()) throw new UnsafePath(`${file}: is a symbolic link`)
+    } else if (entry.isSymbolicLink()) throw new UnsafePath(`${file}: not read: a symbolic link`)
     else if (isRecord) {
       const record = parseRecord(await folder.text(name, maxRecordBytes))
-      if (record === null) throw new UnsafePath(`${file}: not a record of the quarantine`)
+      if (record === null) throw new UnsafePath(`${file}: not read: not a quarantine record`)
       const copy = name.slice(0, -'.json'.length)
       const bytes = (await folder.ownFile(copy))?.size ?? null
       kept.push({
@@ -101,28 +101,28 @@ export async function openStore(directory: string, mayBeMissing: boolean): Promi
     await inFolder(directory, '', (folder) => collect(folder, 0))
   } catch (error) {
     const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT'
-    if (isMissing && mayBeMissing) return { directory, kept: [], odd: [] }
+    if (isMissing && mayBeMissing) return { directory, kept: [], warnings: [] }
     throw error instanceof UserError ? error : accessError(error, directory)
   }
   kept.sort((a, b) => a.keptMs - b.keptMs || (a.file < b.file ? -1 : 1))
-  return { directory, kept: named(kept), odd }
+  return { directory, kept: named(kept), warnings }
 }
 
 /**
- * Opens the message as it is kept.
- * @throws UserError when it is gone, may not be read, or is no file of the quarantine's owner
+ * Opens the stored message.
+ * @throws UserError if it is missing, cannot be read, or is no regular file of the quarantine's owner
  */
 export async function openCopy(one: KeptMessage): Promise<FileHandle> {
   try {
     return await inTheFolderOf(one, (folder, name) => folder.open(name))
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT')
-      throw new UserError(`${one.file}: the message is gone`)
+      throw new UserError(`${one.file}: the message file is missing`)
     throw accessError(error, one.file)
   }
 }
 
-/** Removes the message first: what is left of a deletion that was cut short is still listed, and can be deleted. */
+/** Removes the message before its record: after an interruption the record is still listed and can be deleted. */
 export async function removeFiles(one: KeptMessage): Promise<void> {
   try {
     await inTheFolderOf(one, async (folder, name) => {
@@ -143,7 +143,7 @@ function inTheFolderOf<T>(
   return inFolder(directory, below, (folder) => work(folder, path.basename(file)))
 }
 
-/** Eight characters of the UUID with the number behind it; all of it where that is not enough. */
+/** The first eight characters of the UUID and its transaction number; the whole UUID where those are not unique. */
 function named(kept: readonly KeptMessage[]): KeptMessage[] {
   const short = (one: KeptMessage) =>
     path.basename(one.file).replace(/^([0-9a-f]{8})-[0-9a-f-]+(\.\d+)$/i, '$1$2')
@@ -180,17 +180,17 @@ export function passes({ record, keptMs }: KeptMessage, filters: Filters, nowMs:
   )
 }
 
-/** With `*` or `?` the whole text, else any part of it; not case-sensitive. */
+/** With `*` or `?` the pattern matches the whole text, otherwise any part of it; not case-sensitive. */
 export function fits(pattern: string): (text: string) => boolean {
-  const small = pattern.toLowerCase()
-  if (!/[*?]/.test(pattern)) return (text) => text.toLowerCase().includes(small)
-  return (text) => fitsWildcards(text.toLowerCase(), small)
+  const lower = pattern.toLowerCase()
+  if (!/[*?]/.test(pattern)) return (text) => text.toLowerCase().includes(lower)
+  return (text) => fitsWildcards(text.toLowerCase(), lower)
 }
 
 /**
  * The messages with these ids, in their order, or all that pass the filters. An id may be the beginning of the UUID, the whole
  * of it, or the path of the file.
- * @throws UserError for an id that is nobody's, or several messages'
+ * @throws UserError for an id of no message, or of several
  */
 export function chosen(store: Store, ids: readonly string[], filters: Filters, nowMs: number): KeptMessage[] {
   const all = store.kept.filter((one) => passes(one, filters, nowMs))
@@ -204,7 +204,7 @@ export function chosen(store: Store, ids: readonly string[], filters: Filters, n
         if (one === undefined) throw new UserError(`${id}: no such message in ${store.directory}`)
         if (others.length > 0)
           throw new UserError(
-            `${id}: several messages: ${found.map((each) => path.basename(each.file)).join(', ')}`,
+            `${id}: matches several messages: ${found.map((each) => path.basename(each.file)).join(', ')}`,
           )
         return one
       }),
@@ -220,30 +220,30 @@ function isCalled({ id, file }: KeptMessage, given: string): boolean {
 }
 
 /**
- * A refusal of the system, or of ours, in words.
- * @param file what was to be opened
+ * The message for an error of the system, or of safe-files.ts.
+ * @param file that was to be opened
  */
 export function accessError(error: unknown, file: string): UserError {
   if (error instanceof UnsafePath) return new UserError(error.message)
   const { code, message } = error as NodeJS.ErrnoException
-  if (code === 'ENOENT') return new UserError(`${file}: there is no quarantine here`)
+  if (code === 'ENOENT') return new UserError(`${file}: no such quarantine folder`)
   if (code !== 'EACCES' && code !== 'EPERM') return new UserError(message)
   const owner = ownerOf(file)
-  const given = rootGivenUp()
-  if (given !== null)
+  const dropped = rootDroppedTo()
+  if (dropped !== null)
     return new UserError(
-      `${file}: permission denied: it belongs to ${owner}, and here root works as ${given.name}, who owns ${given.folder}`,
+      `${file}: permission denied: it belongs to ${owner}, and root works here as ${dropped.name}, the owner of ${dropped.folder}`,
     )
-  const whom = owner === 'root' ? 'root' : `root, or ${owner}, whose quarantine it is`
-  return new UserError(`${file}: permission denied: be ${whom}`)
+  const users = owner === 'root' ? 'root' : `root or as ${owner}, its owner`
+  return new UserError(`${file}: permission denied: run this command as ${users}`)
 }
 
 function ownerOf(file: string): string {
   try {
     const { uid } = lstatSync(file)
-    return accountOf(String(uid))?.name ?? `the user with id ${uid}`
+    return accountOf(String(uid))?.name ?? `user id ${uid}`
   } catch {
-    // What is in a folder that may not be entered cannot be looked at either.
+    // A file in a folder without search permission has no known owner: use the folder's.
     const above = path.dirname(file)
     return above === file ? 'another user' : ownerOf(above)
   }

@@ -1,5 +1,5 @@
 /*
- * `clamav-stream scan`: files through the site's clamd, with the words and exit codes of clamdscan.
+ * `clamav-stream scan`: scans files with the site's clamd; output and exit codes are those of clamdscan.
  */
 
 import type { Verdict } from '../../policy/verdict'
@@ -8,7 +8,7 @@ import { type Content, contentsOf } from '../mail-file/content'
 import { type Found, type Path, spool, systemText, walk } from '../mail-file/walk'
 import { ProvingScanner } from '../proving-scanner'
 import { withInterrupt } from '../signals'
-import { openSite, settingsOf, shippedSettings } from '../site'
+import { openSite, settingsOf, defaultSettings } from '../site'
 import { escaped, Progress, write, writeJson } from '../terminal'
 
 export interface ScanOptions {
@@ -21,7 +21,7 @@ export interface ScanOptions {
   readonly verbose: boolean
 }
 
-/** What became of one file or message. */
+/** The result for one file or message. */
 interface Report {
   readonly path: Path
   readonly number: number | null
@@ -35,11 +35,11 @@ interface Counts {
   skipped: number
 }
 
-/** @returns the exit code: 0 clean, 1 a virus was found, 2 something could not be scanned */
+/** @returns the exit code: 0 clean, 1 virus found, 2 an error and no virus found */
 export async function scan(paths: readonly string[], options: ScanOptions): Promise<number> {
   const { host, config } = options
   const settings =
-    host !== undefined && config === undefined ? shippedSettings(host) : settingsOf(openSite(config), host)
+    host !== undefined && config === undefined ? defaultSettings(host) : settingsOf(openSite(config), host)
   const scanner = new ProvingScanner(settings, options.verbose)
   return withInterrupt(async (signal) => {
     const began = new Date()
@@ -69,7 +69,7 @@ async function scanAll(
   const report = (one: Report) => {
     progress.clear()
     count(one, counts)
-    tell({ ...one, path: label(one.path) }, options)
+    print({ ...one, path: label(one.path) }, options)
   }
   let doneBytes = 0
   const done = (bytes: number) => {
@@ -93,7 +93,7 @@ async function scanAll(
   return counts
 }
 
-/** For the bar: a first walk, by names and sizes alone. */
+/** Total for the progress bar: a first walk that reads sizes only. */
 async function bytesBelow(paths: readonly string[], signal: AbortSignal): Promise<number> {
   let bytes = 0
   let files = 0
@@ -111,7 +111,7 @@ async function* messagesBelow(
 ): AsyncGenerator<{ path: Path; content: Content } | Report> {
   for await (const found of walk(paths)) {
     if (found.kind === 'file') yield* messagesIn(found)
-    else yield outside(found)
+    else yield notScanned(found)
   }
 }
 
@@ -127,7 +127,7 @@ async function* messagesIn({
   }
 }
 
-function outside({ path, kind, why }: Found & { kind: 'skipped' | 'error' }): Report {
+function notScanned({ path, kind, why }: Found & { kind: 'skipped' | 'error' }): Report {
   return { path, number: null, verdict: { outcome: kind === 'error' ? 'failed' : 'skipped', text: why } }
 }
 
@@ -138,18 +138,18 @@ function count({ verdict }: Report, counts: Counts): void {
   if (verdict.outcome === 'infected') counts.infected++
 }
 
-function tell(report: Report, { json, infected }: ScanOptions): void {
+function print(report: Report, { json, infected }: ScanOptions): void {
   if (json) writeJson(asJson(report))
   else if (!infected || (report.verdict.outcome !== 'clean' && report.verdict.outcome !== 'skipped'))
-    write(`${nameOf(report)}: ${wordsFor(report.verdict)}\n`)
+    write(`${nameOf(report)}: ${verdictText(report.verdict)}\n`)
 }
 
 function nameOf({ path, number }: Report): string {
   return `${escaped(path.toString())}${number === null ? '' : `#${number}`}`
 }
 
-/** As clamdscan says it. */
-export function wordsFor(verdict: Report['verdict']): string {
+/** As clamdscan prints it. */
+export function verdictText(verdict: Report['verdict']): string {
   switch (verdict.outcome) {
     case 'clean':
       return 'OK'
@@ -167,7 +167,7 @@ export function wordsFor(verdict: Report['verdict']): string {
 function asJson({ path, number, verdict }: Report): object {
   return {
     path: path.toString(),
-    // What is no UTF-8 cannot stand in JSON as it is.
+    // JSON cannot hold a path that is not UTF-8.
     ...(Buffer.isBuffer(path) && { path_base64: path.toString('base64') }),
     message: number,
     ...resultOf(verdict),
@@ -200,7 +200,7 @@ function summarize(counts: Counts, began: Date, json: boolean, isInterrupted: bo
     [
       '',
       '----------- SCAN SUMMARY -----------',
-      ...(isInterrupted ? ['Interrupted: not everything was scanned'] : []),
+      ...(isInterrupted ? ['Interrupted: not all files were scanned'] : []),
       `Scanned files: ${counts.scanned}`,
       `Infected files: ${counts.infected}`,
       ...(counts.errors > 0 ? [`Total errors: ${counts.errors}`] : []),
