@@ -1,7 +1,7 @@
 /*
- * The report to a sender whose message was refused for a virus: RFC 3464, from the null sender, with the
- * original headers at most, never the message, and without those where a scan of the report is not clean. How many a user may have is decided here; whether there may be one at
- * all, in client.ts.
+ * The report to the sender of an infected message: RFC 3464, from the null sender. It has at most the original headers,
+ * never the message, and no headers if a scan of the report is not clean. The limit for each user is here; whether a sender
+ * gets a report at all is decided in plugin/message-facts.ts.
  */
 
 import { domainToASCII } from 'node:url'
@@ -12,7 +12,7 @@ import { type Answer, replyLine, statusOf } from '../policy/smtp-reply'
 import type { Verdict } from '../policy/verdict'
 
 export interface NamedAddress {
-  /** For people, without quotes around it; may be empty. */
+  /** Display name without quotes; may be empty. */
   readonly name: string
   readonly address: string
 }
@@ -30,7 +30,7 @@ export interface RateLimit {
   readonly perMs: number
 }
 
-/** What the report is about. */
+/** The refused message. */
 export interface BounceContext {
   /** The server's name, as in Haraka's config/me. */
   readonly me: string
@@ -41,50 +41,56 @@ export interface BounceContext {
   readonly headers: readonly string[]
   readonly messageId: string | null
   readonly subject: string | null
-  /** That an SMTP client would have been given. */
+  /** The reply that an SMTP client would get. */
   readonly answer: Answer
   readonly verdict: Verdict
 }
 
-/** Milliseconds in which the outbound queue takes a report. */
+/** Milliseconds to wait for the outbound queue. */
 const queueMs = 5000
 
-/** Milliseconds in which a report is scanned. */
+/** Milliseconds for the scan of a report. */
 export const reportScanMs = 5000
 
 /** Milliseconds for all of a report. */
 export const reportMs = reportScanMs + queueMs
 
-/** Longest header section that is sent back, in bytes. */
+/** Bytes of the original headers that are sent back at most. */
 const maxHeaderBytes = 64 * 1024
 
-/** Longest subject of the original that is repeated, in characters. */
+/** Characters of the original subject that are repeated at most. */
 const maxSubjectLength = 200
 
 /**
- * The report as a message, CRLF, and 7-bit but for the To: of a sender whose local part is not (RFC 6532). Its
- * envelope sender is to be `<>`.
- * @param isBare without a word of the sender's, be it header, subject or address: for what may carry the virus itself
+ * The report as a message with CRLF, 7-bit except for the To: of a sender with a non-ASCII local part (RFC 6532). Send it
+ * with the envelope sender `<>`.
+ * @param isBare without any text of the sender (headers, subject, addresses), which may carry the virus itself
  */
 export async function composeReport(
   settings: BounceSettings,
   refused: BounceContext,
   isBare = false,
 ): Promise<string> {
-  return compose(settings, isBare ? { ...refused, ...unrepeated } : refused)
+  return compose(settings, isBare ? { ...refused, ...withoutSenderText } : refused)
 }
 
-type Told = Omit<BounceContext, 'sender'> & { readonly sender: string | null }
+type ReportContext = Omit<BounceContext, 'sender'> & { readonly sender: string | null }
 
-/** In place of what the sender wrote. */
-const unrepeated = { sender: null, recipients: [], headers: [], messageId: null, subject: null } as const
+/** Replaces everything that the sender wrote. */
+const withoutSenderText = {
+  sender: null,
+  recipients: [],
+  headers: [],
+  messageId: null,
+  subject: null,
+} as const
 
-async function compose(settings: BounceSettings, refused: Told): Promise<string> {
+async function compose(settings: BounceSettings, refused: ReportContext): Promise<string> {
   const { me, sender } = refused
   const root = new MimeNode('multipart/report; report-type=delivery-status', { hostname: me, newline: 'win' })
   const subject = oneLine(refused.subject ?? '').slice(0, maxSubjectLength)
   const withMe = (text: string) => text.replaceAll('(me)', () => me)
-  // In a header it could only stand raw, which not every server on the way to the sender may take.
+  // A non-ASCII Message-ID cannot be encoded in a header, and some servers refuse raw UTF-8.
   const messageId = refused.messageId !== null && isAscii(refused.messageId) ? refused.messageId : null
   root.setHeader({
     from: { name: withMe(settings.from.name), address: withMe(settings.from.address) },
@@ -106,26 +112,26 @@ async function compose(settings: BounceSettings, refused: Told): Promise<string>
   return report.endsWith('\n') ? report : `${report}\r\n`
 }
 
-/** Hands a report to the outbound queue, past every hook, so that it meets no scan and no rule. */
+/** Passes a report to the outbound queue without hooks, so that it is not scanned again and no rule applies. */
 export async function sendReport(outbound: Outbound, to: string, contents: string): Promise<void> {
   let timer: NodeJS.Timeout | undefined
   await new Promise<void>((resolve, reject) => {
     timer = setTimeout(
-      () => reject(new Error(`the outbound queue did not take it within ${queueMs} ms`)),
+      () => reject(new Error(`the outbound queue did not accept it within ${queueMs} ms`)),
       queueMs,
     )
     outbound.send_email('<>', `<${to}>`, contents, (code, text) => {
       if (code === constants.ok) resolve()
-      else reject(new Error(`the outbound queue did not take it: ${text ?? code}`))
+      else reject(new Error(`the outbound queue did not accept it: ${text ?? code}`))
     })
   }).finally(() => clearTimeout(timer))
 }
 
-/** So many reports for each user in any span of that length. */
+/** Limits the reports to each user in a sliding window. */
 export class ReportLimiter {
   readonly #sent = new Map<string, number[]>()
 
-  /** True, and counted, if this user may have one more. @param now milliseconds */
+  /** True, and counted, if the limit allows another report. @param now milliseconds since the epoch */
   allow(user: string, { count, perMs }: RateLimit, now: number): boolean {
     for (const [name, times] of this.#sent) {
       const recent = times.filter((time) => now - time < perMs)
@@ -140,7 +146,7 @@ export class ReportLimiter {
   }
 }
 
-function explanation({ notice }: BounceSettings, refused: Told, subject: string): string {
+function explanation({ notice }: BounceSettings, refused: ReportContext, subject: string): string {
   const { verdict, sender, recipients, arrived, answer } = refused
   const facts = [
     ...(subject ? [`Subject:  ${subject}`] : []),
@@ -153,8 +159,8 @@ function explanation({ notice }: BounceSettings, refused: Told, subject: string)
   return `${notice}\r\n\r\n${facts.join('\r\n')}\r\n\r\nThe message has not been delivered to anybody. ${left} part of this report.\r\n`
 }
 
-/** RFC 3464, one group for the message and one for each recipient. */
-function deliveryStatus({ me, sender, recipients, arrived, answer }: Told): string {
+/** RFC 3464: one group for the message and one for each recipient. */
+function deliveryStatus({ me, sender, recipients, arrived, answer }: ReportContext): string {
   const groups = [
     [
       `Reporting-MTA: dns; ${isAscii(me) ? me : ascii(domainToASCII(me) || me)}`,
@@ -173,8 +179,8 @@ function deliveryStatus({ me, sender, recipients, arrived, answer }: Told): stri
 }
 
 /**
- * In 7-bit, as a message/delivery-status has to be: the domain as `xn--`; a local part that is not ASCII makes the
- * address one of type utf-8, in its form utf-8-addr-xtext (RFC 6533, section 3).
+ * A message/delivery-status is 7-bit: the domain becomes `xn--`; an address with a non-ASCII local part has the type utf-8,
+ * written as utf-8-addr-xtext (RFC 6533, section 3).
  */
 function typedAddress(address: string): string {
   const at = address.lastIndexOf('@') + 1

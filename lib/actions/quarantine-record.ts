@@ -1,26 +1,26 @@
 /*
- * What lies beside the copy of a quarantined message: how it is read back, and why the message was kept. Made in
- * client.ts, written by actions/quarantine.ts, read for the page and by the commands.
+ * The record beside the copy of a quarantined message: its type, its parser, and the reason for the quarantine.
+ * plugin/message-facts.ts makes it, quarantine.ts writes it, the page and the commands read it.
  */
 
 import type { AttachmentFinding, Note } from '../policy/verdict'
 
-/** Beside the copy of a quarantined message, as JSON. */
+/** The JSON in UUID.json. */
 export interface QuarantineRecord {
   readonly uuid: string
   /** ISO 8601, UTC. */
   readonly time: string
   readonly envelope: { readonly mail_from: string; readonly rcpt_to: readonly string[] }
   readonly client: { readonly ip: string; readonly host: string | null; readonly helo: string | null }
-  /** Who has logged in. */
+  /** The authenticated user. */
   readonly user: string | null
   readonly message_id: string | null
   readonly verdict: Note
-  /** What the attachments came to, where they are looked at. */
+  /** The finding of the attachment rules. */
   readonly attachment: AttachmentFinding
 }
 
-/** Parses the file's text; null: it is something else. */
+/** Parses the file's text; null: not a record. */
 export function parseRecord(text: string): QuarantineRecord | null {
   try {
     const value = JSON.parse(text) as Partial<QuarantineRecord> | null
@@ -46,7 +46,7 @@ function isObject(value: unknown): boolean {
   return typeof value === 'object' && value !== null
 }
 
-/** Why it was kept: the virus, the mask that a name matches, or why it was not scanned. */
+/** The reason for the quarantine: the virus, the mask that an attachment matches, or the unscanned reason. */
 export function whyKept({ verdict, attachment }: QuarantineRecord): string {
   if (verdict.virus !== null) return verdict.virus
   if (attachment && 'denied' in attachment) return `attachment ${attachment.denied}`

@@ -1,6 +1,6 @@
 /*
- * Whether copies can be kept: tried with a file of no content, in the steps of queue/quarantine and quarantine.ts.
- * Synchronous, for `check` does it with the rights of another user, which it takes on for no longer than that.
+ * Tests whether copies can be stored: makes a one-byte copy with the same steps as queue/quarantine and quarantine.ts.
+ * Synchronous, because `check` switches to another user for exactly this call.
  */
 
 import { randomUUID } from 'node:crypto'
@@ -17,7 +17,7 @@ import {
 import path from 'node:path'
 import { today } from './quarantine'
 
-/** Below the path of queue/quarantine, what a copy goes through; `folder` is `[quarantine] folder`. */
+/** The folders of a copy below the path of queue/quarantine; `folder` is `[quarantine] folder`. */
 function foldersOf(base: string, folder: string): string[] {
   const place = path.join(base, folder)
   const day = path.join(place, today())
@@ -25,16 +25,16 @@ function foldersOf(base: string, folder: string): string[] {
 }
 
 const reasons: readonly (readonly [codes: readonly string[], why: string])[] = [
-  [['EACCES', 'EPERM', 'EROFS'], 'cannot be read and written to'],
-  [['EEXIST', 'ENOTDIR'], 'is no folder'],
-  [['EXDEV'], 'is on another file system than tmp beside it'],
+  [['EACCES', 'EPERM', 'EROFS'], 'cannot be read and written'],
+  [['EEXIST', 'ENOTDIR'], 'is not a folder'],
+  [['EXDEV'], 'is on another file system than tmp'],
   [['ENOSPC', 'EDQUOT'], 'is full'],
 ]
 
 /**
- * Makes a copy and takes it away again.
- * @returns folders that were not there before, outermost first
- * @throws Error that names the folder where that fails; nothing is left then
+ * Makes a copy and removes it.
+ * @returns the folders that it created, outermost first
+ * @throws Error that names the folder; nothing is left behind then
  */
 export function tryCopy(base: string, folder: string): string[] {
   const [, tmp = '', place = '', ...days] = foldersOf(base, folder)
@@ -43,13 +43,13 @@ export function tryCopy(base: string, folder: string): string[] {
   const tomorrow = path.join(place, name)
   const made: string[] = []
   const undo: (() => void)[] = []
-  const step = (directory: string, act: () => void, back?: () => void) => {
+  const step = (directory: string, act: () => void, revert?: () => void) => {
     try {
       act()
     } catch (error) {
-      throw inWords(directory, error as NodeJS.ErrnoException)
+      throw readable(directory, error as NodeJS.ErrnoException)
     }
-    if (back) undo.unshift(() => step(directory, back))
+    if (revert) undo.unshift(() => step(directory, revert))
   }
   try {
     for (const directory of [tmp, place]) step(directory, () => made.push(...make(directory)))
@@ -71,18 +71,18 @@ export function tryCopy(base: string, folder: string): string[] {
         () => unlinkSync(copy),
       )
     }
-    // Their entries are brought to the disk, each folder opened for that.
+    // quarantine.ts opens each folder to sync its entries.
     for (const directory of [base, place]) step(directory, () => closeSync(openSync(directory, 'r')))
     while (undo.length > 0) undo.shift()?.()
     return made
   } catch (error) {
-    for (const back of undo) attempt(back)
+    for (const revert of undo) attempt(revert)
     removeEmpty(made)
     throw error
   }
 }
 
-/** @param folders outermost first. What has something in it stays. */
+/** Folders that are not empty stay. @param folders outermost first */
 export function removeEmpty(folders: readonly string[]): void {
   for (const folder of folders.toReversed()) attempt(() => rmdirSync(folder))
 }
@@ -91,16 +91,16 @@ function attempt(act: () => void): void {
   try {
     act()
   } catch {
-    // There is nothing more to be done about it.
+    // Best effort: the first error is the one to report.
   }
 }
 
-function inWords(directory: string, { code = '', message }: NodeJS.ErrnoException): Error {
+function readable(directory: string, { code = '', message }: NodeJS.ErrnoException): Error {
   const [, why] = reasons.find(([codes]) => codes.includes(code)) ?? []
   return new Error(`${directory} ${why === undefined ? `cannot be used: ${message}` : `${why} (${code})`}`)
 }
 
-/** As `mkdir -p`. @returns what was not there */
+/** Like `mkdir -p`. @returns the created folders */
 function make(directory: string): string[] {
   const first = mkdirSync(directory, { recursive: true, mode: 0o700 })
   if (first === undefined) return []
@@ -108,7 +108,7 @@ function make(directory: string): string[] {
   return [first, ...inner.map((_, index) => path.join(first, ...inner.slice(0, index + 1)))]
 }
 
-/** The command by which the folders are as they have to be. */
+/** The command that creates the folders with the right owner and mode. */
 export function installCommand(base: string, folder: string, user: string): string {
   return `install -d -o ${user} -m 700 ${foldersOf(base, folder).join(' ')}`
 }

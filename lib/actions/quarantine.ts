@@ -1,6 +1,6 @@
 /*
- * Keeps a copy of a message through Haraka's own queue/quarantine, and believes it only when the copy is
- * whole and on disk. Beside it goes a .json with what the copy does not hold: envelope, verdict, time, client.
+ * Stores a copy of a message with Haraka's queue/quarantine, and checks that the copy is complete and on disk. The record
+ * beside it (.json) has what the copy lacks: envelope, verdict, time, client.
  */
 
 import { constants } from 'node:fs'
@@ -12,15 +12,15 @@ import { TransactionMessage } from '../haraka/transaction-message'
 import type { QuarantinePlugin } from '../haraka/types'
 import type { Connection, Transaction } from '../haraka/types'
 
-/** Milliseconds that all of it may take, and that a late second answer of the plugin is waited for. */
+/** Milliseconds for the whole copy. */
 export const copyMs = 20_000
-const afterthoughtMs = 1000
+/** Milliseconds to wait for a second callback of the plugin, and for another plugin's reading. */
+const secondCallbackMs = 1000
 
 /**
- * Resolves with the path of the copy. Rejects when there is no copy that is whole; nothing is left then that
- * looks like one.
+ * Resolves with the path of the copy. Rejects if the copy is not complete; nothing that looks like a copy is left then.
  * @param folder below the quarantine plugin's own path
- * @param record goes into the .json
+ * @param record content of the .json
  */
 export async function keepCopy(
   quarantine: QuarantinePlugin | undefined,
@@ -34,32 +34,32 @@ export async function keepCopy(
   const { uuid } = transaction
   const day = path.join(folder, today())
   if (base !== undefined) {
-    // The plugin goes on after a directory that it could not make, into an error that ends the process.
+    // If the plugin cannot create a directory, it continues into an error that ends the process.
     await mkdir(base, { recursive: true, mode: 0o700 })
-    for (const below of ['tmp', day]) await inFolder(base, below, (one) => requireUnlocked(one, uuid), true)
+    for (const below of ['tmp', day]) await inFolder(base, below, (one) => requireAbsent(one, uuid), true)
   }
   const until = AbortSignal.timeout(copyMs)
   const size = await fileSize(transaction, until)
-  if (connection.transaction !== transaction) throw new Error('the client has gone')
+  if (connection.transaction !== transaction) throw new Error('the client disconnected')
   let copy: string | null = null
   try {
-    copy = await chain(quarantine, connection, transaction, folder, until)
-    // The plugin takes its own other name of the copy away without waiting for it.
+    copy = await callPlugin(quarantine, connection, transaction, folder, until)
+    // The plugin unlinks its file in tmp, a second name of the copy, without waiting for it.
     if (base !== undefined) await inFolder(base, 'tmp', (tmp) => tmp.remove(uuid))
     const { root, below, name } = placeOf(copy, base)
     await inFolder(root, below, async (kept) => {
-      await settleOnDisk(kept, name, size)
+      await syncFile(kept, name, size)
       await writeRecord(kept, `${name}.json`, record)
     })
     await syncFolders(root, below)
     return copy
   } catch (error) {
-    // A plugin that is late with its note has kept a copy all the same.
+    // A plugin that sets its note late has still stored a copy.
     const noted = transaction.notes.quarantined
     const expected = base === undefined ? null : path.join(base, day, uuid)
     const copies = [copy, typeof noted === 'string' ? noted : null, expected]
     const left = [
-      // First, so that a plugin that is late has nothing to link any more.
+      // First, so that a late plugin has nothing left to link.
       base === undefined ? null : path.join(base, 'tmp', uuid),
       ...copies,
       ...copies.map((file) => file && `${file}.json`),
@@ -70,7 +70,7 @@ export async function keepCopy(
 }
 
 interface Place {
-  /** Links on the way to it are the administrator's. */
+  /** Links in this path are the administrator's, and followed. */
   readonly root: string
   readonly below: string
   readonly name: string
@@ -80,7 +80,7 @@ function placeOf(file: string, base: string | undefined): Place {
   const directory = path.dirname(file)
   const below = base === undefined ? '' : path.relative(base, directory)
   const name = path.basename(file)
-  // A site's own plugin may keep its copies elsewhere; what leads there is its own business.
+  // A site's own plugin may store its copies elsewhere.
   const isElsewhere = base === undefined || below === '..' || below.startsWith(`..${path.sep}`)
   return isElsewhere ? { root: directory, below: '', name } : { root: base, below, name }
 }
@@ -90,8 +90,8 @@ async function removeLeft(file: string, base: string | undefined): Promise<void>
   await inFolder(root, below, (folder) => folder.remove(name)).catch(() => undefined)
 }
 
-/** Calls the plugin; resolves with the path that it noted, whatever else it answers. */
-async function chain(
+/** Calls the plugin; resolves with the path in its note, whatever code it answers. */
+async function callPlugin(
   quarantine: QuarantinePlugin,
   connection: Connection,
   transaction: Transaction,
@@ -99,7 +99,7 @@ async function chain(
   until: AbortSignal,
 ): Promise<string> {
   const { notes } = transaction
-  // Notes of the connection stay for all its later messages and would beat ours; so would an action of others.
+  // Notes of the connection last for all its messages and would override ours, as would a quarantine_action.
   const aside = { ...pick(connection.notes, 'quarantine'), ...pick(connection.notes, 'quarantine_action') }
   delete notes.quarantine_action
   delete notes.quarantined
@@ -117,12 +117,12 @@ async function chain(
       }, connection)
     })
     if (typeof notes.quarantined !== 'string') {
-      // After a write error the plugin still files what there is of the copy, and then answers once more.
+      // After a write error the plugin still links the incomplete copy, and then calls back again.
       await Promise.race([
         second,
-        new Promise<void>((resolve) => (timer = setTimeout(resolve, afterthoughtMs))),
+        new Promise<void>((resolve) => (timer = setTimeout(resolve, secondCallbackMs))),
       ])
-      throw new Error('queue/quarantine kept no copy, its log line says why')
+      throw new Error('queue/quarantine stored no copy; its log line has the cause')
     }
     return notes.quarantined
   } finally {
@@ -131,9 +131,9 @@ async function chain(
   }
 }
 
-/** Of the copy in bytes: queue/quarantine writes lines that end in LF. */
+/** Size of the copy in bytes: queue/quarantine writes lines that end in LF. */
 async function fileSize(transaction: Transaction, until: AbortSignal): Promise<number> {
-  const message = new TransactionMessage(transaction, afterthoughtMs, 'piped')
+  const message = new TransactionMessage(transaction, secondCallbackMs, 'raw')
   try {
     return await measure({ open: (sink) => message.open(sink, '\n') }, until)
   } finally {
@@ -148,7 +148,7 @@ function pick(notes: Record<string, unknown>, name: string): Record<string, unkn
   return { [name]: value }
 }
 
-async function requireUnlocked(folder: Folder, name: string): Promise<void> {
+async function requireAbsent(folder: Folder, name: string): Promise<void> {
   const isThere = await folder.lstat(name).then(
     () => true,
     (error: unknown) => {
@@ -156,10 +156,10 @@ async function requireUnlocked(folder: Folder, name: string): Promise<void> {
       return false
     },
   )
-  if (isThere) throw new Error(`${folder.pathOf(name)} exists already`)
+  if (isThere) throw new Error(`${folder.pathOf(name)} already exists`)
 }
 
-async function settleOnDisk(folder: Folder, name: string, size: number): Promise<void> {
+async function syncFile(folder: Folder, name: string, size: number): Promise<void> {
   const handle = await folder.open(name, constants.O_RDWR)
   try {
     const found = (await handle.stat()).size
@@ -171,7 +171,7 @@ async function settleOnDisk(folder: Folder, name: string, size: number): Promise
   }
 }
 
-/** Under its final name it is complete. */
+/** Written to a temporary name first, so that a record is always complete. */
 async function writeRecord(folder: Folder, name: string, record: object): Promise<void> {
   const part = `${name}.tmp`
   const { O_CREAT, O_EXCL, O_WRONLY } = constants
@@ -190,13 +190,13 @@ async function writeRecord(folder: Folder, name: string, record: object): Promis
   }
 }
 
-/** A file survives a crash only if the entries that lead to it do. */
+/** After a crash a file is found only if its directory entries are on disk too. */
 async function syncFolders(root: string, below: string): Promise<void> {
   await inFolder(root, below, (folder) => folder.sync())
   if (below !== '') await syncFolders(root, path.relative('.', path.dirname(below)))
 }
 
-/** As queue/quarantine names the folder of a day: YYYYMMDD in local time. */
+/** The folder of the day, as queue/quarantine names it: YYYYMMDD in local time. */
 export function today(): string {
   const now = new Date()
   const two = (n: number) => String(n).padStart(2, '0')

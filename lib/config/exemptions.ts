@@ -1,7 +1,7 @@
 /*
- * config/clamav-stream.exempt: whose messages are not scanned, one entry a line. What an entry says and whether it
- * holds for a message; that an exempt message is delivered is policy.ts' business. Compared character by character, but
- * for the case of ASCII letters: what Unicode calls the same is often another mailbox.
+ * config/clamav-stream.exempt: messages that are not scanned, one entry a line. Parses entries and matches them against a
+ * message. Comparison ignores the case of ASCII letters only: strings that Unicode calls equivalent are often different
+ * mailboxes.
  */
 
 import { domainToASCII, domainToUnicode } from 'node:url'
@@ -12,18 +12,18 @@ import { asciiLower } from '../base/text'
 import { fitsWildcards } from '../base/wildcards'
 import { listed, refusal, type ValueType } from './value-types'
 
-/** The two sides of an address; Haraka has the domain in ASCII, and both empty for the null sender. */
+/** Local part and domain (ASCII) of an address, as Haraka has them; both are empty for the null sender. */
 export interface Mailbox {
   readonly user: string
   readonly host: string
-  /** The domain as it came; null or left out: there is none. */
+  /** The domain as received; null or left out: there is none. */
   readonly original_host?: string | null
 }
 
-/** Where a message comes from and where it goes, as far as entries speak of it. */
+/** The facts of a message that entries can match. */
 export interface Envelope {
   readonly ip: string
-  /** Who has logged in. */
+  /** The authenticated user. */
   readonly user: string | null
   readonly sender: Mailbox
   readonly recipients: readonly Mailbox[]
@@ -32,22 +32,22 @@ export interface Envelope {
 type Test<T> = (value: T) => boolean
 
 export interface Exemption {
-  /** As written, single spaces between its words. */
+  /** The entry with single spaces between its words. */
   readonly text: string
-  // All of them must hold, those that are null always do. Names and addresses are in the form of `comparable`.
+  // All of these must match; null always matches. Names and addresses are in the form of comparable().
   readonly network: Test<string> | null
   readonly user: Test<string> | null
   readonly sender: Test<Mailbox> | null
-  /** Null: the entry speaks of the whole message. */
+  /** Null: the entry is for the whole message. */
   readonly recipient: Test<Mailbox> | null
 }
 
-/** No more entries than this are named in the reason for one message. */
+/** Entries that are named in the reason at most. */
 const maxNamed = 3
 
 /**
- * The entries that exempt a message, as text: one that holds for all of it, or those that cover its recipients,
- * every single one. Null: it is not exempt.
+ * The entries that exempt a message, as text: one for the whole message, or those that together cover every recipient.
+ * Null: not exempt.
  */
 export function exemptedBy(exemptions: readonly Exemption[], envelope: Envelope): string | null {
   if (exemptions.length === 0) return null
@@ -61,7 +61,7 @@ export function exemptedBy(exemptions: readonly Exemption[], envelope: Envelope)
   )
   const whole = holding.find(({ recipient }) => recipient === null)
   if (whole) return whole.text
-  // Without recipients nothing says that somebody wants the message unscanned.
+  // Without recipients no recipient entry can match.
   if (envelope.recipients.length === 0) return null
   const entries = new Set<string>()
   for (const recipient of envelope.recipients.map(comparable)) {
@@ -73,7 +73,7 @@ export function exemptedBy(exemptions: readonly Exemption[], envelope: Envelope)
   return entries.size > maxNamed ? `${named} and ${entries.size - maxNamed} more` : named
 }
 
-/** Parses `KIND VALUE`, or several of them, each of another kind, that must all hold. */
+/** Parses one or more `KIND VALUE` pairs of different kinds, which must all match. */
 export function parseExemption(entry: string): Exemption | Invalid {
   const text = entry.replace(/\s+/g, ' ')
   const words = text.match(/(?:"(?:\\.|[^"\\])*"|\S)+/g) ?? []
@@ -88,8 +88,7 @@ export function parseExemption(entry: string): Exemption | Invalid {
     }
     const { allowed } = kinds[kind as keyof typeof kinds]
     if (value === undefined) return new Invalid(`${text}: ${kind} has no value: allowed is ${allowed}`)
-    if (given.has(kind))
-      return new Invalid(`${text}: ${kind} stands there twice: allowed is one of a kind in a line`)
+    if (given.has(kind)) return new Invalid(`${text}: ${kind} is there twice: allowed is one of each kind`)
     given.set(kind, value)
   }
   return entryOf(text, given)
@@ -107,11 +106,11 @@ const network: ValueType<Test<string>> = {
     if (bits > maxBits) return new Invalid()
     const family = base.kind() === 'ipv4' ? ipaddr.IPv4 : ipaddr.IPv6
     const start = family.networkAddressFromCIDR(`${address}/${bits}`).toString()
-    // 10.1.2.3/8 is a slip as often as it is meant.
+    // 10.1.2.3/8 is as often a typo as intended.
     if (start !== base.toString()) return new Invalid(`the network is ${start}/${bits}`)
     return (ip) => {
       if (!ipaddr.isValid(ip)) return false
-      // An IPv4 client of a socket for both families.
+      // An IPv4 client on a dual-stack socket has an IPv4-mapped address.
       const client = ipaddr.process(ip)
       return client.kind() === base.kind() && client.match(base, bits)
     }
@@ -119,7 +118,7 @@ const network: ValueType<Test<string>> = {
 }
 
 const login: ValueType<Test<string>> = {
-  allowed: 'a name as it is used to log in; * stands for any characters, ? for one',
+  allowed: 'a login name; * stands for any characters, ? for one',
   parse: (value) => (/\p{Cc}/u.test(value) ? new Invalid() : wildcards(asciiLower(value))),
 }
 
@@ -156,21 +155,21 @@ function entryOf(text: string, given: ReadonlyMap<string, string>): Exemption | 
 
 const isNull: Test<Mailbox> = ({ user, host }) => user === '' && host === ''
 
-/** The sides are matched apart, so that no local part, quoted ones with an @ in them included, is taken for a domain. */
+/** Local part and domain are matched separately, so that a quoted local part with an @ cannot pose as a domain. */
 function mailboxTest(value: string): Test<Mailbox> | Invalid {
   if (asciiLower(value) === 'postmaster') return ({ user, host }) => user === 'postmaster' && host === ''
-  const sides = /^(?<local>"(?:\\.|[^"\\])+"|[^\s"<>@\p{Cc}]+)@(?<domain>[^\s"<>@\p{Cc}]+)$/u.exec(
+  const parts = /^(?<local>"(?:\\.|[^"\\])+"|[^\s"<>@\p{Cc}]+)@(?<domain>[^\s"<>@\p{Cc}]+)$/u.exec(
     value,
   )?.groups
-  const domain = domainPattern(sides?.domain ?? '')
-  if (sides === undefined || domain instanceof Invalid)
+  const domain = domainPattern(parts?.domain ?? '')
+  if (parts === undefined || domain instanceof Invalid)
     return domain instanceof Invalid ? domain : new Invalid()
-  const fitsLocal = wildcards(asciiLower(unquoted(sides.local ?? '')))
+  const fitsLocal = wildcards(asciiLower(unquoted(parts.local ?? '')))
   const fitsDomain = wildcards(domain)
   return ({ user, host }) => host !== '' && fitsLocal(user) && fitsDomain(host)
 }
 
-/** In ASCII, as Haraka has the domains of a message, label by label. */
+/** The pattern in ASCII, as Haraka has the domains of a message, label by label. */
 function domainPattern(domain: string): string | Invalid {
   if (/^\[[\w.:*?-]+\]$/.test(domain)) return asciiLower(domain)
   const labels: string[] = []
@@ -185,15 +184,15 @@ function domainPattern(domain: string): string | Invalid {
 }
 
 /**
- * Whether the domain as it came is the one that Haraka has in ASCII. IDNA also maps full width forms, U+212A and the like
- * onto ASCII, and passes over a soft hyphen; the next server need not.
+ * Whether the received domain is the one that Haraka has in ASCII. IDNA also maps full-width forms and U+212A to ASCII and
+ * drops soft hyphens; the next server may not.
  */
 function isSameDomain(written: string, ascii: string): boolean {
-  const outline = (text: string) => asciiLower(text).replace(/\P{ASCII}/gu, '?')
-  return asciiLower(written) === asciiLower(ascii) || outline(written) === outline(domainToUnicode(ascii))
+  const skeleton = (text: string) => asciiLower(text).replace(/\P{ASCII}/gu, '?')
+  return asciiLower(written) === asciiLower(ascii) || skeleton(written) === skeleton(domainToUnicode(ascii))
 }
 
-/** How addresses are compared: `"a.b"@example.com` is `a.b@example.com`. */
+/** The form for comparison: `"a.b"@example.com` equals `a.b@example.com`. */
 function comparable({ user, host, original_host }: Mailbox): Mailbox {
   const written = original_host ?? host
   return { user: asciiLower(unquoted(user)), host: asciiLower(isSameDomain(written, host) ? host : written) }

@@ -1,21 +1,20 @@
 /*
- * The three files of a site's settings, as they stand there. Not through Haraka's loader, which watches them: it keeps
- * one reading of a file, also of one that is gone, has no line numbers, and tells nobody of one it may not read.
+ * Reads the three settings files of a site. Haraka's loader is not used: it caches a file even after it is deleted, has no
+ * line numbers, and does not report a file that it cannot read.
  */
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ConfigError } from '../base/config-error'
 import type { Plugin } from '../haraka/types'
-import { parseIni } from './ini'
-import { entryIn } from './lists'
+import { entryIn, parseIni } from './ini'
 import { fileNames } from './schema'
 
-/** Where Haraka's configuration is: the site's directory, and below it the package's own. */
+/** Directories of Haraka's configuration: the site's, and the package's defaults. */
 type ConfigPlaces = Pick<Plugin['config'], 'overrides_path' | 'root_path'>
 
 export interface SettingsFile {
-  /** Null: there is none. */
+  /** Null: the file does not exist. */
   readonly path: string | null
   readonly lines: readonly string[]
 }
@@ -26,7 +25,7 @@ export interface SettingsFiles {
   readonly exempt: SettingsFile
 }
 
-/** @throws ConfigError that names each file that is there and cannot be read */
+/** @throws ConfigError that names each file that exists and cannot be read */
 export function readSettingsFiles(places: ConfigPlaces): SettingsFiles {
   const problems: string[] = []
   const read = (name: string, isEnough: (lines: readonly string[]) => boolean = () => true): SettingsFile => {
@@ -56,9 +55,9 @@ export function readSettingsFiles(places: ConfigPlaces): SettingsFiles {
 }
 
 /**
- * Haraka can have settings from elsewhere (`!clamav-stream.ini` in smtp.json, a .js file); without them others would be
- * in force than somebody thinks.
- * @param loaded what Haraka's loader makes of the file
+ * Refuses settings that Haraka's loader takes from elsewhere (`!clamav-stream.ini` in smtp.json, a .js file): the plugin
+ * would silently ignore them.
+ * @param loaded the file as Haraka's loader returns it
  * @throws ConfigError
  */
 export function refuseOverrides(
@@ -76,18 +75,18 @@ export function refuseOverrides(
   if (elsewhere.length > 0) throw new ConfigError(elsewhere)
 }
 
-/** A list of comments alone leaves the package's in force, as Haraka's loader has it. */
+/** A list file with comments only leaves the package's in force, as with Haraka's loader. */
 export function hasEntries(lines: readonly string[]): boolean {
   return lines.some((line) => entryIn(line) !== '')
 }
 
-/** Without a byte order mark. What is half read would be half of what was meant. */
+/** Text without a byte order mark. A file that is not UTF-8 is refused, because part of it would be lost. */
 function textOf(bytes: Buffer): string {
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
     if (!text.includes('\0')) return text
   } catch {
-    // Said below.
+    // Thrown below.
   }
   throw new Error('it is not UTF-8')
 }

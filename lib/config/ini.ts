@@ -1,25 +1,25 @@
 /*
- * The lines of an ini, read as Haraka's own loader reads them. Our own reading, because that one passes over what is
- * no setting, keeps the last of two, makes numbers of digits and holds on to a file that is gone.
+ * Parses an ini as Haraka's loader does, and the entries of the two list files. That loader itself is not used: it ignores
+ * lines that are no setting, keeps the last of two equal keys, turns digits into numbers, and caches deleted files.
  */
 
-/** What is written for one key, all of `key[]` together. */
+/** The value of one key; the values of `key[]` are joined. */
 interface Setting {
   readonly section: string
   readonly key: string
   readonly value: string
-  /** Counted from 1; where there are several, the first. */
+  /** Line number from 1; of several lines, the first. */
   readonly line: number
 }
 
-/** Something about one line. */
+/** A problem in one line. */
 export interface Problem {
   readonly line: number
   readonly text: string
 }
 
 export interface Ini {
-  /** Each name once, with the line where it stands first. */
+  /** Each name once, with its first line. */
   readonly sections: ReadonlyMap<string, number>
   /** Each key of a section once, in the order of the file. */
   readonly settings: readonly Setting[]
@@ -29,10 +29,10 @@ export interface Ini {
 const sectionLine = /^\s*\[([^\]]*)\]\s*$/
 const commentOrBlank = /^\s*([;#].*)?$/
 const settingLine = /^\s*([\w@:._+\-/[\]]+)\s*=\s*(.*?)\s*$/
-/** Its line goes on in the next one. */
+/** The line continues in the next one. */
 const continuation = /\\[ \t]*$/
 
-/** Keys in front of the first section belong to `main`. */
+/** Keys before the first section belong to `main`. */
 export function parseIni(lines: readonly string[]): Ini {
   const sections = new Map<string, number>()
   const settings = new Map<string, Setting>()
@@ -43,8 +43,7 @@ export function parseIni(lines: readonly string[]): Ini {
   let text = ''
 
   const endOpen = () => {
-    if (open)
-      problems.push({ ...open, text: `${open.text} ends in a backslash, and no line goes on with it` })
+    if (open) problems.push({ ...open, text: `${open.text} ends in a backslash, but no line continues it` })
     open = null
     text = ''
   }
@@ -88,9 +87,14 @@ export function parseIni(lines: readonly string[]): Ini {
       settings.set(place, { ...before, value: `${before.value} ${setting.value}` })
     } else {
       const where = `in lines ${before.line} and ${setting.line}`
-      const text = `[${setting.section}] ${key} stands there twice, ${where}, and only one of them can count`
+      const text = `[${setting.section}] ${key} is set twice, ${where}`
       problems.push({ line: setting.line, text })
     }
   }
   return { sections, settings: [...settings.values()], problems }
+}
+
+/** The entry of a line in a list file, without its comment after `#` (or after `;` at the start); empty: no entry. */
+export function entryIn(line: string): string {
+  return line.replace(/(^|\s)#.*$|^\s*;.*$/, '').trim()
 }

@@ -1,6 +1,6 @@
 /*
- * How far the settings let mail by: whose messages are not scanned though nobody may have meant that, said at start and
- * by the command `check`. Entries of the list are asked about strangers, so it does not matter how they are written.
+ * Finds exemptions and rules that are wider than intended, for the log at start and for `check`. Exemptions are tested with
+ * sample senders, recipients and addresses, so it does not matter how an entry is written.
  */
 
 import { delivers } from '../policy/action'
@@ -9,13 +9,13 @@ import { fileNames } from './schema'
 import type { Settings } from './settings'
 
 export interface LetBy {
-  /** `everybody`: nothing is scanned, or nothing refused for what is found. `forgeable`: it is the sender's to choose. */
+  /** `everybody`: nothing is scanned, or every infected message is delivered. `forgeable`: the sender can claim it. */
   readonly kind: 'everybody' | 'many' | 'forgeable'
   readonly text: string
   readonly remedy: string
 }
 
-/** @param domains that the site takes mail for; none: not known */
+/** @param domains that the site receives mail for; empty: unknown */
 export function letBy(settings: Settings, domains: readonly string[]): LetBy[] {
   return [
     ...byNetwork(settings.exemptions, domains),
@@ -26,26 +26,26 @@ export function letBy(settings: Settings, domains: readonly string[]): LetBy[] {
   ]
 }
 
-/** So many strangers of each family. */
-const many = 64
-const numbers = Array.from({ length: many }, (_, number) => number)
+/** Sample addresses of each family. */
+const sampleCount = 64
+const numbers = Array.from({ length: sampleCount }, (_, number) => number)
 
-/** A site may have a hundred thousand domains. */
+/** Domains that are tested at most; a site may have a hundred thousand. */
 const maxDomains = 500
 
-/** Addresses all over each family; of IPv6 from 2000::/3, which is what there is. */
+/** Addresses spread over each family; for IPv6 over 2000::/3, the only global unicast range. */
 const addresses: Readonly<Record<string, readonly string[]>> = {
-  IPv4: numbers.map((number) => `${(number * 256) / many + 1}.113.7.9`),
-  IPv6: numbers.map((number) => `${(0x2000 + (number * 0x2000) / many + 1).toString(16)}:db8:7::9`),
+  IPv4: numbers.map((number) => `${(number * 256) / sampleCount + 1}.113.7.9`),
+  IPv6: numbers.map((number) => `${(0x2000 + (number * 0x2000) / sampleCount + 1).toString(16)}:db8:7::9`),
 }
 
-/** Names that no entry knows, unless it knows all. */
+/** Sample names that an entry matches only if it matches all names. */
 const topDomains = ['com', 'net', 'org', 'de', 'co.uk', 'io', 'com.br', 'xn--p1ai']
 const stranger = (number: number, domain: string): Mailbox => ({ user: `qv7.x-${number}_wk`, host: domain })
 const senderOf = (number: number) =>
   stranger(number, `zk${number}-jq.${topDomains[number % topDomains.length] ?? ''}`)
 
-/** The entries by which a stranger's message is not scanned; null: it is. */
+/** The entries that exempt a sample message; null: it is scanned. */
 function exemption(
   exemptions: readonly Exemption[],
   ip: string,
@@ -63,13 +63,13 @@ function byNetwork(exemptions: readonly Exemption[], domains: readonly string[])
       const entries = exemption(exemptions, ip, number, known[number % known.length] ?? '')
       return entries === null ? [] : [entries]
     })
-    if (found.length < many / 2) return []
-    const isAll = found.length === many
+    if (found.length < sampleCount / 2) return []
+    const isAll = found.length === sampleCount
     return [
       {
         kind: isAll ? 'everybody' : 'many',
-        text: `${fileNames.exempt}: ${isAll ? `no message from the internet (${family}) is scanned` : `half of the internet (${family}) is exempt, or more`}, by ${named(found)}`,
-        remedy: `${fileNames.exempt}: entries that hold for fewer`,
+        text: `${fileNames.exempt}: ${isAll ? `no message from the internet (${family}) is scanned` : `at least half of the internet (${family}) is exempt`}, by ${named(found)}`,
+        remedy: `narrow these entries in ${fileNames.exempt}`,
       } satisfies LetBy,
     ]
   })
@@ -81,7 +81,7 @@ function named(entries: readonly string[]): string {
   return texts.length > shown.length ? `${shown.join(', ')} and more` : shown.join(', ')
 }
 
-/** Some of the site's domains, whoever the mail is for; of all of them `byNetwork` tells. */
+/** Domains of the site for which no message is scanned. If that holds for all of them, byNetwork() reports it. */
 function byDomain(exemptions: readonly Exemption[], domains: readonly string[]): LetBy[] {
   if (exemptions.length === 0) return []
   const some = domains.slice(0, maxDomains)
@@ -96,23 +96,23 @@ function byDomain(exemptions: readonly Exemption[], domains: readonly string[]):
       {
         kind: 'many',
         text: `${fileNames.exempt}: no message to ${domain} is scanned, by ${named(entries)}`,
-        remedy: `${fileNames.exempt}: entries for single recipients`,
+        remedy: `use entries for single recipients in ${fileNames.exempt}`,
       },
     ]
   })
   return found.length < some.length ? found : []
 }
 
-/** What the sender says of itself, and nothing else: a virus has only to say the same. */
+/** Entries by MAIL FROM alone, which a virus can forge. */
 function forgeable(exemptions: readonly Exemption[]): LetBy[] {
-  const holdsAnywhere = ({ network }: Exemption) =>
-    network === null || Object.values(addresses).some((ips) => ips.filter(network).length >= many / 2)
+  const isWide = ({ network }: Exemption) =>
+    network === null || Object.values(addresses).some((ips) => ips.filter(network).length >= sampleCount / 2)
   return exemptions
-    .filter((entry) => entry.sender !== null && entry.user === null && holdsAnywhere(entry))
+    .filter((entry) => entry.sender !== null && entry.user === null && isWide(entry))
     .map(({ text }) => ({
       kind: 'forgeable',
-      text: `${fileNames.exempt}: "${text}" goes by MAIL FROM alone, which anybody can forge`,
-      remedy: `${fileNames.exempt}: network or user in the same line`,
+      text: `${fileNames.exempt}: "${text}" exempts by MAIL FROM alone, which anyone can forge`,
+      remedy: `add network or user to the same line of ${fileNames.exempt}`,
     }))
 }
 
@@ -121,26 +121,26 @@ function byCheck({ check }: Settings): LetBy[] {
   return [
     {
       kind: 'many',
-      text: '[check] leaves all but mail from public addresses, without a login, unscanned: behind a proxy or NAT that is everything',
-      remedy: '[check] authenticated=true, relay=true, or private_ip=true',
+      text: '[check] exempts all mail except from public addresses without login: behind a proxy or NAT that is all mail',
+      remedy: 'set authenticated=true, relay=true or private_ip=true in [check]',
     },
   ]
 }
 
-/** Names of signatures that no rule knows, unless it knows all. */
-const someNames = ['Eicar-Test-Signature', 'Qv7.Zeta.Wk9-6001337-0', 'Zk4.Jx_Test.UNOFFICIAL']
+/** Sample signature names that a rule matches only if it matches all names. */
+const sampleNames = ['Eicar-Test-Signature', 'Qv7.Zeta.Wk9-6001337-0', 'Zk4.Jx_Test.UNOFFICIAL']
 
-/** Signature rules by which everything is delivered, where [infected] says otherwise: it never comes to that. */
+/** A signature rule that delivers every infected message, so that [infected] action never applies. */
 function byRule({ rules }: Settings): LetBy[] {
-  const found = someNames.map((name) => rules.signatures.find(({ pattern }) => pattern.test(name)))
+  const found = sampleNames.map((name) => rules.signatures.find(({ pattern }) => pattern.test(name)))
   const [rule] = found
   const isAll = found.every((one) => one && delivers(one.action))
   if (!rule || !isAll || delivers(rules.infected)) return []
   return [
     {
       kind: 'everybody',
-      text: `${fileNames.signatures}: "${rule.text} ${rule.action.text}" delivers whatever is infected; [infected] action=${rules.infected.text} never counts`,
-      remedy: `${fileNames.signatures}: a rule that fits fewer names`,
+      text: `${fileNames.signatures}: "${rule.text} ${rule.action.text}" delivers every infected message; [infected] action=${rules.infected.text} never applies`,
+      remedy: `narrow this pattern in ${fileNames.signatures}`,
     },
   ]
 }

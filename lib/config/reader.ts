@@ -1,29 +1,28 @@
 /*
- * Reads keys and lists out of a site's files, and collects what is wrong in them: values that are not allowed, sections
- * and keys that do not exist. What the settings are made of is in config.ts.
+ * Reads keys and list entries from a site's files, and collects the problems: values that are not allowed, unknown sections
+ * and keys. settings.ts builds the settings from them.
  */
 
 import { closest } from 'fastest-levenshtein'
 import { Invalid } from '../base/invalid'
 import type { Host } from '../clamd/address'
-import { type Ini, parseIni, type Problem } from './ini'
-import { entryIn } from './lists'
+import { entryIn, type Ini, parseIni, type Problem } from './ini'
 import { fileNames, type Key, schema, type Section, type Values } from './schema'
 import { hosts, refusal } from './value-types'
 
-/** The lines of a file; none: there is no such file. */
+/** The lines of a file; empty if it does not exist. */
 interface Lines {
   readonly lines: readonly string[]
 }
 
-/** The three files, as they stand there. */
+/** The three settings files. */
 export interface Sources {
   readonly ini: Lines
   readonly signatures: Lines
   readonly exempt: Lines
 }
 
-/** A value that is wrong comes out as its default, an entry that is wrong not at all; `problems` tells of both. */
+/** An invalid value becomes its default, an invalid entry is left out; `problems` lists both. */
 export class SettingsReader {
   readonly #ini: Ini
   readonly #inIni: Problem[]
@@ -34,7 +33,7 @@ export class SettingsReader {
     this.#inIni = [...misplaced(this.#ini), ...this.#ini.problems]
   }
 
-  /** All that is wrong with what was read so far, in the order of the files. */
+  /** Problems of everything read so far, in the order of the files. */
   get problems(): string[] {
     const inIni = this.#inIni.toSorted((a, b) => a.line - b.line)
     return [...inIni.map(({ text }) => `${fileNames.ini}: ${text}`), ...this.#elsewhere]
@@ -46,8 +45,8 @@ export class SettingsReader {
   }
 
   /**
-   * @param port of those without one
-   * @param given takes the place of `[main] host`: from the command line
+   * @param port for hosts without one
+   * @param given from the command line, replaces `[main] host`
    */
   hosts(port: number, given?: string): readonly Host[] {
     const type = hosts(port)
@@ -81,24 +80,24 @@ export class SettingsReader {
   }
 }
 
-/** Keys of haraka-plugin-clamd and of Haraka, which look like others of ours. */
-const strangers = new Map([
+/** Keys of haraka-plugin-clamd and of Haraka, with the key of this plugin that replaces each. */
+const foreignKeys = new Map([
   ['main clamd_socket', 'host'],
   ['main timeout', 'scan_timeout'],
-  ['main randomize_host_order', 'host, whose addresses are asked in turn'],
-  ['main only_with_attachments', '[check], for every message is scanned'],
+  ['main randomize_host_order', 'host, whose addresses are used round robin'],
+  ['main only_with_attachments', '[check], because messages without attachments are scanned too'],
   ['http listen', "listen in Haraka's own http.ini"],
 ])
 
-/** Sections of haraka-plugin-clamd, and what is a file of its own. */
-const strangeSections = new Map([
+/** Sections of haraka-plugin-clamd, and sections that are files here. */
+const foreignSections = new Map([
   ['reject', fileNames.signatures],
   ['signature', fileNames.signatures],
   ['signatures', fileNames.signatures],
   ['exempt', fileNames.exempt],
 ])
 
-/** Sections and keys that do not exist, each with the nearest one that does. */
+/** Unknown sections and keys, each with the nearest known one. */
 function misplaced({ sections, settings }: Ini): Problem[] {
   const known = Object.keys(schema)
   const isKnown = (section: string): section is Section => Object.hasOwn(schema, section)
@@ -107,7 +106,7 @@ function misplaced({ sections, settings }: Ini): Problem[] {
       .filter(([section]) => !isKnown(section))
       .map(([section, line]) => ({
         line,
-        text: `[${section}] is no section; did you mean ${strangeSections.get(section) ?? `[${closest(section, known)}]`}?`,
+        text: `[${section}] is no section; did you mean ${foreignSections.get(section) ?? `[${closest(section, known)}]`}?`,
       })),
     ...settings.flatMap(({ section, key, line }) =>
       isKnown(section) && !Object.hasOwn(schema[section], key)
@@ -117,16 +116,16 @@ function misplaced({ sections, settings }: Ini): Problem[] {
   ]
 }
 
-/** The nearest key of the section; the same key of another section if it stands there. */
+/** The nearest key of the section, or the same key of another section. */
 function nearest(name: string, section: Section): string {
-  const meant = strangers.get(`${section} ${name}`)
+  const meant = foreignKeys.get(`${section} ${name}`)
   if (meant !== undefined) return meant
   const elsewhere = Object.entries(schema).find(([, keys]) => Object.hasOwn(keys, name))
   if (elsewhere) return `[${elsewhere[0]}] ${name}`
   return closest(keyOf(name), Object.keys(schema[section]))
 }
 
-/** As keys are written: `private_ip` for `privateIp`. */
+/** The key in the ini: `private_ip` for `privateIp`. */
 export function keyOf(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 }

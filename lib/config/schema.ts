@@ -1,6 +1,6 @@
 /*
- * What a site can set: the names of the files, and every section and key of the ini with its default. What a kind of
- * value allows is in values.ts, what becomes of them in config.ts.
+ * The settings of a site: names of the files, and every section and key of the ini with default and type. The types are in
+ * value-types.ts; settings.ts builds the settings from them.
  */
 
 import {
@@ -31,7 +31,7 @@ export const fileNames = {
 
 const dayMs = 24 * 60 * 60 * 1000
 
-/** A key: its default as it would stand in the ini, and its kind. */
+/** A key: its default as written in the ini, and its type. */
 export interface Key<T> {
   readonly initial: string
   readonly type: ValueType<T>
@@ -41,7 +41,7 @@ const key = <T>(initial: string, type: ValueType<T>): Key<T> => ({ initial, type
 
 const defaultPort = 3310
 
-/** Every section and key there is. An empty default stands for what docs/reference/config.md says of it. */
+/** Every section and key. docs/reference/config.md says what an empty default means. */
 export const schema = {
   main: {
     host: key('localhost', hosts(defaultPort)),
@@ -108,7 +108,7 @@ export const schema = {
 
 type Schema = typeof schema
 export type Section = keyof Schema
-/** Without the hosts, which need to know the port. */
+/** Without `host`, whose type depends on the port. */
 export type Values<S extends Section> = {
   readonly [K in Exclude<keyof Schema[S], 'host'>]: Schema[S][K] extends Key<infer T> ? T : never
 }

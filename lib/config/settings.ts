@@ -1,6 +1,6 @@
 /*
- * clamav-stream.ini and its two lists -> one frozen Settings, or one ConfigError that names every wrong key and
- * line. Reads no files and knows no Haraka: it is handed their lines.
+ * Lines of clamav-stream.ini and its two lists -> one frozen Settings, or one ConfigError that names every wrong key and
+ * line. Reads no files and does not depend on Haraka.
  */
 
 import type { BounceSettings } from '../actions/bounce'
@@ -24,9 +24,9 @@ export interface Settings {
   readonly rules: Rules
   readonly check: Check
   readonly exemptions: readonly Exemption[]
-  /** Text of the answer for an infected message. */
+  /** Text of the SMTP reply to an infected message. */
   readonly message: string
-  /** Where copies go, below the quarantine plugin's own path. */
+  /** Folder of the copies, below the quarantine plugin's own path. */
   readonly quarantineFolder: string
   readonly bounce: BounceSettings
   readonly attachments: AttachmentSettings
@@ -36,24 +36,24 @@ export interface Settings {
 }
 
 interface AttachmentSettings {
-  /** None: attachments are not looked at. */
+  /** Empty: attachments are not inspected. */
   readonly deny: readonly Mask[]
   readonly insideArchives: boolean
   /** Log every name seen. */
   readonly debug: boolean
 }
 
-/** What is served by Haraka's own HTTP server, if it has one. */
+/** Served by Haraka's HTTP server, if it has one. */
 export interface HttpSettings {
   readonly metrics: boolean
   readonly page: boolean
-  /** Asked of whoever wants to see either; empty: nothing is asked. */
+  /** Required for metrics and page; empty: both are public. */
   readonly token: string
 }
 
 /**
  * @param hasQuarantine queue/quarantine is listed in config/plugins
- * @param host takes the place of `[main] host`: from the command line
+ * @param host from the command line, replaces `[main] host`
  * @throws ConfigError that names every wrong key, its value and what is allowed, in the order of the files
  */
 export function parseSettings(sources: Sources, hasQuarantine: boolean, host?: string): Settings {
@@ -120,23 +120,23 @@ function settingsOf(reader: SettingsReader, host: string | undefined): Settings 
 }
 
 function missingQuarantine(settings: Settings): string[] {
-  const wanting = wantingQuarantine(settings)
-  if (wanting.length === 0) return []
-  const need = wanting.length === 1 ? 'needs' : 'need'
+  const keys = wantingQuarantine(settings)
+  if (keys.length === 0) return []
+  const need = keys.length === 1 ? 'needs' : 'need'
   return [
-    `config/plugins: ${wanting.join(', ')} ${need} queue/quarantine, which is not listed there, or was not when Haraka started`,
+    `config/plugins: ${keys.join(', ')} ${need} queue/quarantine, which is not listed there: add it and restart Haraka`,
   ]
 }
 
-/** An action that the settings name, and where they do. */
+/** An action of the settings, and its key or rule. */
 export interface ConfiguredAction {
   readonly rule: keyof Rules
-  /** As in `[infected] action` and `Heuristics.* (clamav-stream.signatures)`. */
+  /** For example `[infected] action` or `Heuristics.* (clamav-stream.signatures)`. */
   readonly where: string
   readonly action: Action
 }
 
-/** Every action that a message may get by the settings, without those that go by another key or are for nothing. */
+/** Every action that can apply to a message; keys that repeat another one or have no effect are left out. */
 export function actionsOf({ rules, attachments }: Settings): ConfiguredAction[] {
   const all: ConfiguredAction[] = []
   const add = (rule: keyof Rules, where: string, action: Action) => void all.push({ rule, where, action })
@@ -153,7 +153,7 @@ export function actionsOf({ rules, attachments }: Settings): ConfiguredAction[] 
   return all
 }
 
-/** The settings whose action keeps a copy. */
+/** The keys and rules whose action quarantines. */
 export function wantingQuarantine(settings: Settings): string[] {
   const wanting = actionsOf(settings).filter(({ action }) => action.quarantine)
   return [...new Set(wanting.map(({ where }) => where))]

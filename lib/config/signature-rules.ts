@@ -1,5 +1,5 @@
 /*
- * config/clamav-stream.signatures: what is done about which signature name, one rule a line.
+ * config/clamav-stream.signatures: actions by signature name, one rule a line.
  */
 
 import { Invalid } from '../base/invalid'
@@ -16,12 +16,10 @@ export function parseSignatureRule(rule: string): SignatureRule | Invalid {
   const action = actionWords.parse(words)
   if (action instanceof Invalid) return new Invalid(`${rule}: ${words} is not ${actionWords.allowed}`)
   if (wildcards?.startsWith('/'))
-    return new Invalid(
-      `${rule}: a regular expression ends in /, with no flags behind it, for case never counts`,
-    )
+    return new Invalid(`${rule}: a regular expression ends in / without flags; case is ignored anyway`)
   if (wildcards !== undefined) {
     if (/[^\x21-\x7e]/.test(wildcards))
-      return new Invalid(`${rule}: names of signatures are ASCII, so it fits none`)
+      return new Invalid(`${rule}: signature names are ASCII, so this pattern matches none`)
     const matches = matcherOf(asciiLower(wildcards))
     return { text: wildcards, pattern: { test: (name) => matches(asciiLower(name)) }, action }
   }

@@ -1,6 +1,5 @@
 /*
- * The kinds of value a setting can have: how each is written, and in words what is allowed.
- * Which setting has which kind and default is in config.ts.
+ * The types of values: how each is parsed, and a description of the allowed values. schema.ts assigns them to the keys.
  */
 
 import bytes from 'bytes'
@@ -12,14 +11,14 @@ import { type Host, parseHost } from '../clamd/address'
 import { type Action, parseAction } from '../policy/action'
 
 export interface ValueType<T> {
-  /** In words. A Wrong has a reason only where there is more to say than this. */
+  /** Description for error messages. An Invalid has a reason only if there is more to say. */
   readonly allowed: string
-  /** The value is nobody's business, the log's included. */
+  /** The value must not be logged. */
   readonly isSecret?: boolean
   parse(text: string): T | Invalid
 }
 
-/** What is told of a wrong value: as it was written, why it is wrong, and what is allowed. */
+/** The message for an invalid value: the setting as written, the reason, and the allowed values. */
 export function refusal(written: string, { why }: Invalid, { allowed }: ValueType<unknown>): string {
   return `${written}${why === '' ? '' : ` (${why})`}: allowed is ${allowed}`
 }
@@ -76,7 +75,7 @@ export function oneOf<const T extends string>(words: readonly T[]): ValueType<T>
   }
 }
 
-/** Action words; `accept` is for messages that were not scanned and has no place among them. */
+/** Action words without `accept`, which is for unscanned messages only. */
 export const actionWords: ValueType<Action> = {
   allowed:
     'reject, defer, discard or tag, or quarantine and bounce, which combine with each other and with reject, defer or discard',
@@ -86,7 +85,7 @@ export const actionWords: ValueType<Action> = {
   },
 }
 
-/** One word for what becomes of a message that could not be looked at. */
+/** The action for an unscanned message or an unreadable attachment: one word. */
 export const fallback: ValueType<Action> = {
   allowed: 'defer, reject, accept or quarantine',
   parse(text) {
@@ -108,7 +107,7 @@ export const folder: ValueType<string> = {
 export const mailbox: ValueType<NamedAddress> = {
   allowed: 'an address such as postmaster@example.com or Mail <postmaster@(me)>',
   parse(text) {
-    // Not the flag i, for with u it takes U+017F for an s.
+    // Not the flag i: together with u it matches U+017F as an s.
     const address = String.raw`[\w.!#$%&'*+/=?^\x60{|}~-]+@(?:\(me\)|[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)`
     const match = new RegExp(`^(?:(${address})|([^<>@\\p{Cc}]*)<(${address})>)$`, 'u').exec(text)
     if (!match) return new Invalid()
@@ -121,7 +120,7 @@ function unquoted(name: string): string {
   return /^".*"$/.test(name) ? name.slice(1, -1).replace(/\\(.)/g, '$1') : name
 }
 
-/** So many in so long: `10/h`. */
+/** A count per time: `10/h`. */
 export const rate: ValueType<{ count: number; perMs: number }> = {
   allowed: 'a number from 0 to 100000 per minute, hour or day: 1/m, 10/h, 50/d',
   parse(text) {
@@ -133,27 +132,27 @@ export const rate: ValueType<{ count: number; perMs: number }> = {
   },
 }
 
-/** Words for people, in any script, on one line. */
-export function prose(max: number): ValueType<string> {
+/** Text in any script, on one line. */
+export function prose(maxLength: number): ValueType<string> {
   return {
-    allowed: `one line of 1 to ${max} characters`,
-    parse: (value) => (/^\P{Cc}+$/u.test(value) && value.length <= max ? value : new Invalid()),
+    allowed: `one line of 1 to ${maxLength} characters`,
+    parse: (value) => (/^\P{Cc}+$/u.test(value) && value.length <= maxLength ? value : new Invalid()),
   }
 }
 
 /**
- * One line of printable ASCII; of words in braces only those named in `placeholders`, each once, so that the finished
- * text has an end: with the longest name of a virus it fits into a line of SMTP (RFC 5321, 512 bytes).
+ * One line of printable ASCII, with each of `placeholders` in braces at most once. So the final text, with the longest
+ * virus name, fits into an SMTP reply line (RFC 5321, 512 bytes).
  */
-export function text(max: number, placeholders: readonly string[]): ValueType<string> {
+export function text(maxLength: number, placeholders: readonly string[]): ValueType<string> {
   const known = placeholders.map((name) => `{${name}}`)
   return {
-    allowed: `one line of 1 to ${max} printable ASCII characters, which may have ${listed(known)} in it, once`,
+    allowed: `one line of 1 to ${maxLength} printable ASCII characters, with ${listed(known)} at most once`,
     parse(value) {
-      if (!/^[\x20-\x7e]+$/.test(value) || value.length > max) return new Invalid()
+      if (!/^[\x20-\x7e]+$/.test(value) || value.length > maxLength) return new Invalid()
       const found: string[] = value.match(/\{\w*\}/g) ?? []
       const unknown = found.find((word) => !known.includes(word))
-      if (unknown) return new Invalid(`${unknown} is not known`)
+      if (unknown) return new Invalid(`${unknown} is unknown`)
       const again = found.find((word, index) => found.indexOf(word) !== index)
       return again ? new Invalid(`${again} is there more than once`) : value
     },
@@ -161,8 +160,7 @@ export function text(max: number, placeholders: readonly string[]): ValueType<st
 }
 
 /**
- * Empty, or characters that go into `Authorization: Bearer` as they are (RFC 6750). Not digits alone: Haraka's
- * loader would read those as a number, and round it.
+ * Empty, or a `Bearer` token of RFC 6750. Not digits alone: Haraka's loader would turn them into a number and round it.
  */
 export const token: ValueType<string> = {
   allowed: 'nothing, or 16 to 256 of the characters A-Z a-z 0-9 - . _ ~ + /, not digits alone',
@@ -171,7 +169,7 @@ export const token: ValueType<string> = {
     value === '' || (/^[\w.~+/-]{16,256}$/.test(value) && !/^[\d.+-]+$/.test(value)) ? value : new Invalid(),
 }
 
-/** Hosts separated by space, comma or semicolon. `defaultPort` goes to those without one. */
+/** Hosts separated by space, comma or semicolon. `defaultPort` is for hosts without one. */
 export function hosts(defaultPort: number): ValueType<readonly Host[]> {
   return {
     allowed:
@@ -188,13 +186,13 @@ export function hosts(defaultPort: number): ValueType<readonly Host[]> {
   }
 }
 
-/** For the names of attachments; may be empty. */
+/** Masks for attachment names; may be empty. */
 export const masks: ValueType<readonly Mask[]> = {
   allowed: 'masks such as *.exe or *.scr, separated by space, comma or semicolon, without quotes or slashes',
   parse(value) {
     const found = parseMasks(value)
     for (const { text } of found) {
-      // Meant for an extension; as it stands it fits a file of just that name.
+      // Probably an extension is meant: the mask matches only a file of exactly that name.
       if (/^\.[^*?]*$/.test(text)) return new Invalid(`did you mean *${text}?`)
       if (/^[a-z0-9]{2,4}$/i.test(text)) return new Invalid(`did you mean *.${text}?`)
       if (!/^[^"'<>/\\#]{1,64}$/.test(text)) return new Invalid(text)
@@ -203,7 +201,7 @@ export const masks: ValueType<readonly Mask[]> = {
   },
 }
 
-/** Null for what is left empty. */
+/** Null for an empty value. */
 export function orEmpty<T>(type: ValueType<T>): ValueType<T | null> {
   return { ...type, parse: (value) => (value === '' ? null : type.parse(value)) }
 }

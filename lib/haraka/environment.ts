@@ -1,6 +1,6 @@
 /*
- * What of Haraka and the plugins beside us bears on the scan: who might come before the gate, who keeps copies, which
- * of Haraka's own limits do not go with ours.
+ * Haraka's environment of the plugin: other plugins that could run before the gate, the quarantine plugin, and Haraka's
+ * limits.
  */
 
 import { hostname } from 'node:os'
@@ -10,18 +10,18 @@ import type { Plugin, QuarantinePlugin, Server } from './types'
 
 export const quarantineName = 'queue/quarantine'
 
-/** Where messages are taken, and rejections turned round: we come first there. */
+/** Hooks that accept messages or override rejections: this plugin must be the first on them. */
 export const gateHooks: readonly string[] = ['queue', 'queue_outbound', 'deny']
 export const gatePriority = -100
 
-/** As we may stand in config/plugins. */
+/** This plugin's names in config/plugins. */
 export const ownNames: readonly string[] = ['clamav-stream', 'haraka-plugin-clamav-stream']
 
 interface PluginsModule {
   readonly config?: { get(name: 'plugins', type: 'list'): string[] }
   readonly registered_hooks?: Record<string, { plugin: string; priority: number }[] | undefined>
   readonly registered_plugins?: Record<string, unknown>
-  /** `ready`: it listens, or as a master it has workers, and has become the user that smtp.ini names. */
+  /** `ready`: it listens (a master: it has workers) and runs as the user of smtp.ini. */
   readonly server?: Server & { readonly ready?: unknown }
 }
 
@@ -32,12 +32,12 @@ interface ServerModule {
   readonly cfg?: { readonly main?: { readonly inactivity_timeout?: unknown } }
 }
 
-/** The server's name: what config/me says, and without that the machine's, as Haraka has it. @param me the file's value */
+/** The server's name, as Haraka has it: config/me, or the host name. @param me value of the file */
 export function serverName(me: unknown): string {
   return typeof me === 'string' && me !== '' ? me : hostname()
 }
 
-/** Plugins below us in config/plugins are not loaded yet when we are, but they are listed. */
+/** Whether config/plugins lists it: plugins below this one are not loaded yet when this one registers. */
 export function isListed(plugin: Plugin, name: string): boolean {
   const { config } = plugin.haraka_require('plugins') as PluginsModule
   return config?.get('plugins', 'list').includes(name) ?? false
@@ -49,8 +49,8 @@ export function quarantinePlugin(plugin: Plugin): QuarantinePlugin | undefined {
 }
 
 /**
- * Equal priorities run in the order of config/plugins, so a plugin that registered -100 before us, the least there is,
- * would take messages before the gate, or turn our rejections round.
+ * Requires that no other plugin with priority -100, the lowest, is registered earlier: equal priorities run in the order of
+ * config/plugins, so it could accept messages before the gate, or override rejections.
  * @throws ConfigError that names the plugin
  */
 export function requireFirstInLine(plugin: Plugin): void {
@@ -62,15 +62,15 @@ export function requireFirstInLine(plugin: Plugin): void {
       ownNames.includes(rival.plugin)
         ? `config/plugins: ${plugin.name} is listed twice`
         : `config/plugins: ${plugin.name} must be listed before ${rival.plugin}, ` +
-          `which has priority -100 on the hook ${hook} and would come before the check of the verdict`,
+          `which has priority -100 on the hook ${hook} and would run before the check of the verdict`,
     ])
   }
 }
 
-/** Milliseconds between two looks whether Haraka listens. */
-const listeningMs = 1000
+/** Milliseconds between two checks whether Haraka listens. */
+const pollMs = 1000
 
-/** Calls back once, when Haraka listens. There is no event for that, and hooks may be kept from us. */
+/** Calls back once, when Haraka listens. Haraka has no event for that, and another plugin can end its hooks early. */
 export function onListening(plugin: Plugin, callBack: (server: Server) => void): void {
   const { server } = plugin.haraka_require('plugins') as PluginsModule
   if (!server) return
@@ -78,10 +78,10 @@ export function onListening(plugin: Plugin, callBack: (server: Server) => void):
     if (!server.ready) return
     clearInterval(timer)
     callBack(server)
-  }, listeningMs).unref()
+  }, pollMs).unref()
 }
 
-/** As the running Haraka has them; under test fixtures there are none. */
+/** The limits of the running Haraka; null under test fixtures. */
 export function limitsOf(plugin: Plugin): HarakaLimits {
   const read = <T>(module: string, value: (module: unknown) => T): T | null => {
     try {

@@ -1,29 +1,28 @@
 /*
- * Haraka's own limits beside the settings: what its files come to, and which of them do not go together. Pure. Said at
- * start by neighbours.ts, and by the command `check`.
+ * Haraka's limits and their conflicts with the settings, for the log at start and for `check`. Pure.
  */
 
 import bytesText from 'bytes'
 import type { ScanSettings } from '../scan/scan-state'
 
-/** Null: not to be seen. */
+/** Null: unknown. */
 export interface HarakaLimits {
-  /** Bytes of a message; 0: any number. */
+  /** Largest message in bytes; 0: no limit. */
   readonly bytes: number | null
-  /** Milliseconds after which a connection that says nothing is ended. */
+  /** Milliseconds after which an idle connection is closed. */
   readonly inactivityMs: number | null
 }
 
 export interface LimitConflicts {
-  /** Haraka takes messages that are larger than max_size. */
+  /** Haraka accepts messages that are larger than max_size. */
   readonly takesLarger: boolean
-  /** clamd may give up before the budget of a scan is spent, and say OK. */
+  /** clamd's MaxScanTime may end before the budget of a scan, and clamd replies OK then. */
   readonly mayBeUnfinished: boolean
-  /** Haraka may end a connection in the middle of a scan. */
+  /** Haraka may close a connection during a scan. */
   readonly mayBreakOff: boolean
 }
 
-/** clamd's default, which cannot be asked for. Later than that, an OK may be that of a clamd that has given up. */
+/** Milliseconds: the default of clamd's MaxScanTime, which clamd does not report. A later OK may be an unfinished scan. */
 export const usualMaxScanMs = 120_000
 
 export function limitConflicts(
@@ -42,12 +41,12 @@ export function sizeText(size: number): string {
   return bytesText(size) ?? ''
 }
 
-/** @param given `[max] bytes` of connection.ini. What is no number, such as 25M, limits nothing. */
+/** @param given `[max] bytes` of connection.ini. For Haraka a value that is no number, such as 25M, is no limit. */
 export function bytesLimit(given: unknown): number | null {
   return given === undefined || given === null ? null : Number(given) || 0
 }
 
-/** Milliseconds. @param given seconds, `inactivity_timeout` of smtp.ini; Haraka takes 300 for none and for 0 */
+/** Milliseconds. @param given `inactivity_timeout` of smtp.ini in seconds; Haraka uses 300 for none and for 0 */
 export function inactivityLimit(given: unknown): number {
   return (Number(given) || 300) * 1000
 }

@@ -1,6 +1,6 @@
 /*
- * A transaction's message as the scanner reads it: exactly what would be delivered at this moment, from its
- * first byte, any number of times. The next plugin pipes the same stream, so every reading is closed again.
+ * A transaction's message for the scanner: exactly the bytes that would be delivered at this moment, readable several times.
+ * Later plugins pipe the same stream, so every reading must be closed.
  */
 
 import { EventEmitter } from 'node:events'
@@ -9,61 +9,61 @@ import { retryAfter } from '../base/retry'
 import { ClamdError } from '../clamd/errors'
 import type { Transaction } from './types'
 
-/** Milliseconds between two looks at whether another plugin has finished reading; there is no event for it. */
+/** Milliseconds between two tries while another plugin reads; there is no event for its end. */
 const pollMs = 20
 
 /**
- * Haraka keeps lines as they came. `relayed`: as they arrive by way of another server, which takes one dot off every line
- * that begins with one (RFC 5321, 4.5.2). `piped`: as a program on this machine gets them, with dots taken off where
- * there are two. Only what a client has sent without doubling its dots differs.
+ * Haraka stores lines as received. `unstuffed`: the message after the next SMTP server, which removes the leading dot of
+ * every line (RFC 5321, 4.5.2). `raw`: the message as Haraka pipes it to a program on this machine, with one of two leading
+ * dots removed. They differ only if the client did not double its dots.
  */
-export type Reading = 'relayed' | 'piped'
+export type Reading = 'unstuffed' | 'raw'
 
 export class TransactionMessage implements MessageSource {
   readonly minBytes: number
   readonly maxBytes: number
-  /** Of the reading that is open. */
+  /** Destination of the open reading. */
   #destination: Sink | null = null
-  /** Counts openings and closings, so that a wait for a neighbour knows when it has been overtaken. */
+  /** Counts open() and close(), so that a wait for another plugin's reading notices that it is outdated. */
   #generation = 0
   #hasLoneDots = false
 
-  /** @param patienceMs how long another plugin's reading is waited for */
+  /** @param maxWaitMs for another plugin's reading to end */
   constructor(
     private readonly transaction: Transaction,
-    private readonly patienceMs: number,
-    private readonly reading: Reading = 'relayed',
+    private readonly maxWaitMs: number,
+    private readonly reading: Reading = 'unstuffed',
   ) {
     const { headers, bytes_read: received, idx } = transaction.message_stream
     const head =
       headers.length === 0 ? 0 : headers.reduce((sum, line) => sum + bytesOnWire(line), '\r\n'.length)
     const body = head === 0 ? received : received - (idx.body?.start ?? 0)
-    // One dot less in each line of ".\n".
+    // Every line may be ".\n" and lose its dot.
     this.minBytes = head + Math.ceil(body * 0.5)
     this.maxBytes = head + body
   }
 
-  /** @param lineEnds as the reading has them */
+  /** @param lineEnds of the reading */
   async open(sink: Sink, lineEnds: '\r\n' | '\n' = '\r\n'): Promise<void> {
     const generation = ++this.#generation
-    const isRelayed = this.reading === 'relayed'
-    const onLoneDot = isRelayed ? () => (this.#hasLoneDots = true) : null
+    const isUnstuffed = this.reading === 'unstuffed'
+    const onLoneDot = isUnstuffed ? () => (this.#hasLoneDots = true) : null
     const destination = new DotUnstuffer(sink, onLoneDot)
     const onFinish = () => {
       this.#destination = null
     }
     const begin = () => {
-      // Closed, or begun anew, while another plugin was waited for.
+      // Closed or reopened while waiting for another plugin.
       if (generation !== this.#generation) return
       const { message_stream: stream } = this.transaction
-      stream.pipe(destination, { line_endings: lineEnds, dot_stuffed: !isRelayed })
+      stream.pipe(destination, { line_endings: lineEnds, dot_stuffed: !isUnstuffed })
       this.#destination = destination
       destination.once('finish', onFinish)
     }
     try {
       begin()
     } catch (error) {
-      const pace = { minTimeout: pollMs, factor: 1, maxRetryTime: this.patienceMs }
+      const pace = { minTimeout: pollMs, factor: 1, maxRetryTime: this.maxWaitMs }
       await retryAfter(error, begin, { ...pace, isPassing: isBusy }).catch((cause: unknown) => {
         const text = isBusy(cause) ? 'another plugin keeps the message open' : 'the message cannot be read'
         throw new ClamdError('read message', text, cause)
@@ -83,35 +83,34 @@ export class TransactionMessage implements MessageSource {
   }
 
   alternative(): MessageSource | null {
-    return this.#hasLoneDots ? new TransactionMessage(this.transaction, this.patienceMs, 'piped') : null
+    return this.#hasLoneDots ? new TransactionMessage(this.transaction, this.maxWaitMs, 'raw') : null
   }
 }
 
-/** Of the message stream, which has one reader at a time. */
+/** True for the message stream's error about a second reader. */
 function isBusy(error: unknown): boolean {
   return String(error).includes('currently piping')
 }
 
 const dot = 0x2e
 
-/** The part of a Writable that holds back what is written to it. */
+/** The part of a Writable that delays writes. */
 interface Corkable {
   cork(): void
   uncork(): void
 }
 
 /**
- * Passes lines on, and takes one dot off those that begin with one. To be given line by line, as the message stream does.
+ * Passes lines on and removes one leading dot. Each write must be one line, as from the message stream.
  *
- * A sink that wants to be left alone still gets what the stream has taken in hand, some 64 KiB at most: the stream cuts
- * all of that into lines at once, and would keep hundreds of them as objects that the collector carries along. What
- * comes next is held back in front of that.
+ * After the sink returned false it still gets the rest of the stream's current chunk, at most 64 KiB: the stream splits a
+ * chunk into lines at once and would otherwise buffer hundreds of line objects. Corking the source delays the next chunk.
  */
 class DotUnstuffer extends EventEmitter implements Sink {
   #source: Corkable | null = null
   #isCorked = false
 
-  /** @param onLoneDot called for each line in which the dot was not a doubled one; null: dots stay as they are */
+  /** @param onLoneDot called for each line with a single leading dot; null: dots are not removed */
   constructor(
     private readonly sink: Sink,
     private readonly onLoneDot: (() => void) | null,
@@ -152,7 +151,7 @@ class DotUnstuffer extends EventEmitter implements Sink {
   }
 }
 
-/** The stream sends header lines with CRLF, however they are kept. */
+/** The stream sends header lines with CRLF, whatever line ends they are stored with. */
 function bytesOnWire(line: string): number {
   let bytes = Buffer.byteLength(line)
   for (let at = line.indexOf('\n'); at !== -1; at = line.indexOf('\n', at + 1)) {

@@ -1,5 +1,5 @@
 /*
- * The part of Haraka 3.3 that is touched here, as types, and no more.
+ * Types for the parts of Haraka 3.3 that the plugin uses.
  */
 
 import type { EventEmitter } from 'node:events'
@@ -9,12 +9,12 @@ export type Next = (code?: number, message?: unknown) => void
 
 export interface Plugin {
   readonly name: string
-  /** Of the package's package.json. */
+  /** Path of the package's package.json. */
   readonly plugin_path?: string
-  /** Seconds that Haraka waits for a hook; 0: for ever. */
+  /** Hook timeout in seconds; 0: none. */
   timeout: number
   readonly config: {
-    /** The site's config directory, and the package's own; files of the first win. */
+    /** The site's config directory; its files override those of the package in root_path. */
     readonly overrides_path?: string
     readonly root_path?: string
     get(name: string, type: 'list', changed?: () => void): string[]
@@ -22,7 +22,7 @@ export interface Plugin {
     get(name: string, type: 'value'): unknown
   }
   register_hook(hook: string, method: string, priority?: number): void
-  /** Haraka's own modules; test fixtures have other ones. */
+  /** Returns one of Haraka's modules; test fixtures have other ones. */
   haraka_require(name: string): unknown
   logdebug(text: string): void
   loginfo(text: string): void
@@ -30,9 +30,9 @@ export interface Plugin {
   logerror(text: string): void
 }
 
-/** What init_master, init_child and init_http are given. */
+/** Argument of init_master, init_child and init_http. */
 export interface Server {
-  /** Node's; not with `nodes=0` in smtp.ini. */
+  /** Node's cluster module; undefined with `nodes=0` in smtp.ini. */
   readonly cluster?: { readonly isMaster: boolean }
   readonly http?: {
     /** The [main] section of http.ini. */
@@ -50,7 +50,7 @@ export interface Server {
 export interface Connection {
   transaction: Transaction | null
   readonly relaying: boolean
-  /** `auth_user`: who has logged in. They last as long as the connection. */
+  /** `auth_user` is the authenticated user. Notes last as long as the connection. */
   readonly notes: Record<string, unknown>
   readonly remote: {
     readonly ip: string
@@ -69,11 +69,11 @@ export interface Connection {
 export interface MailAddress {
   /** `user@domain`; empty for the null sender. */
   readonly address: string
-  /** The local part as it came, quotes included; empty for the null sender. */
+  /** The local part as received, with quotes; empty for the null sender. */
   readonly user: string
-  /** The domain in ASCII and small letters; empty for the null sender and the bare `postmaster`. */
+  /** The domain in lower-case ASCII; empty for the null sender and the bare `postmaster`. */
   readonly host: string
-  /** The domain as it came; left out where there is none. */
+  /** The domain as received; left out if there is none. */
   readonly original_host?: string | null
 }
 
@@ -86,7 +86,7 @@ export interface Transaction {
   /** Raw header lines, each with its line end; the message stream holds this very array. */
   readonly header: {
     readonly header_list: string[]
-    /** Raw value with its line end, all of that name one after the other; empty: none. */
+    /** Raw values with line ends, all headers of that name concatenated; empty: none. */
     get(name: string): string
     get_decoded(name: string): string
   }
@@ -103,18 +103,18 @@ export interface Outbound {
 }
 
 export interface MessageStream {
-  /** Headers that take the place of those received; empty: what was received goes out as it came. */
+  /** Headers that replace the received ones; empty: the message is sent as received. */
   readonly headers: readonly string[]
-  /** Bytes received, headers and dot-stuffing included. */
+  /** Bytes received, including headers and dot-stuffing. */
   readonly bytes_read: number
   readonly idx: { readonly body?: { readonly start: number } }
-  /** Writes line by line. Throws while another reading is open. @param options.dot_stuffed turn two dots in front into one */
+  /** Writes line by line. Throws while another reading is open. @param options.dot_stuffed replace two leading dots by one */
   pipe(destination: EventEmitter, options?: { line_endings?: string; dot_stuffed?: boolean }): void
   /** From haraka-message-stream 2.0.4 on. */
   unpipe?(): void
 }
 
-/** What is used of queue/quarantine, or of a site's own plugin of that name. */
+/** The used part of queue/quarantine, or of a site's own plugin of that name. */
 export interface QuarantinePlugin {
   quarantine(next: Next, connection: Connection): void
   get_base_dir?(): string

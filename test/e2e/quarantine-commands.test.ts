@@ -85,7 +85,7 @@ function files(): string[] {
   }
 }
 
-const journal = () =>
+const releaseLog = () =>
   readFileSync(path.join(folder, 'releases.log'), 'utf8')
     .trimEnd()
     .split('\n')
@@ -94,7 +94,7 @@ const journal = () =>
 const onTheWire = (file: string) =>
   Buffer.from(readFileSync(file, 'latin1').replaceAll('\n', '\r\n'), 'latin1')
 
-test('kept, listed, shown, scanned again, released, deleted', async () => {
+test('list, show, rescan, release, delete', async () => {
   const one = await keep({
     to: ['ann@example.com', 'bob@example.com'],
     from: 'evil@example.net',
@@ -137,7 +137,7 @@ test('kept, listed, shown, scanned again, released, deleted', async () => {
 
   const refused = await quarantine(['release', one.id])
   assert.equal(refused.code, 2)
-  assert.match(refused.error, /nobody is there to be asked: --yes/)
+  assert.match(refused.error, /not a terminal: use --yes/)
   assert.equal(sink.messages.length, 0)
 
   const released = await quarantine(['release', one.id, '--yes'], { env: { SUDO_USER: 'postmaster' } })
@@ -147,10 +147,10 @@ test('kept, listed, shown, scanned again, released, deleted', async () => {
   assert.deepEqual([arrived?.from, arrived?.to], ['evil@example.net', ['ann@example.com', 'bob@example.com']])
   assert.ok(arrived?.data.equals(onTheWire(one.file)), 'the message changed on its way')
   assert.deepEqual(
-    journal().map(({ event, uuid }) => [event, uuid]),
+    releaseLog().map(({ event, uuid }) => [event, uuid]),
     ['begin', 'sending', 'sent', 'end'].map((event) => [event, one.uuid]),
   )
-  const by = journal()[2]?.by as Record<string, unknown>
+  const by = releaseLog()[2]?.by as Record<string, unknown>
   assert.equal(by.sudo_user, 'postmaster')
   assert.equal(statSync(path.join(folder, 'releases.log')).mode & 0o777, 0o600)
 
@@ -169,7 +169,7 @@ test('kept, listed, shown, scanned again, released, deleted', async () => {
   const deleted = await quarantine(['delete', '--virus', 'Test.Virus', '-y'])
   assert.deepEqual([deleted.text, deleted.code], [`${one.id} deleted\n`, 0])
   assert.deepEqual(await ids(), [other.id])
-  const { about } = journal().find(({ event }) => event === 'deleting') ?? {}
+  const { about } = releaseLog().find(({ event }) => event === 'deleting') ?? {}
   assert.deepEqual((about as { envelope: unknown }).envelope, {
     mail_from: 'evil@example.net',
     rcpt_to: ['ann@example.com', 'bob@example.com'],
@@ -179,7 +179,7 @@ test('kept, listed, shown, scanned again, released, deleted', async () => {
   assert.match(gone.error, /no such message/)
 })
 
-test('bytes of every kind arrive as they are kept', async () => {
+test('messages of every kind arrive unchanged', async () => {
   for (const [title, data] of Object.entries({
     dots: mails.dotLines(),
     'long lines': mails.longLines(),
@@ -251,7 +251,7 @@ async function server(
   return { port: typeof address === 'object' && address ? address.port : 0, taken }
 }
 
-test('who was refused is told, and is the only one to be tried again', async (t) => {
+test('a refused recipient is reported, and only that one is tried again', async (t) => {
   const { id } = await keep({ to: ['a@example.com', 'b@example.com', 'c@example.com'] })
   let isFull = true
   const inner = await server(t, {
@@ -291,7 +291,7 @@ test('a refusal at the end loses nothing, and can be repeated', async (t) => {
   assert.match(ran.text, /not released, 127\.0\.0\.1:1: .*ECONNREFUSED/)
 })
 
-test('a connection that breaks behind the end leaves a doubt, and nobody gets the message twice', async (t) => {
+test('a connection that breaks after the end leaves the recipient in doubt, and no recipient gets the message twice', async (t) => {
   const { id } = await keep()
   let isBreaking = true
   const inner = await server(t, { end: () => (isBreaking ? 'hang up' : '250 taken') })
@@ -302,7 +302,7 @@ test('a connection that breaks behind the end leaves a doubt, and nobody gets th
   isBreaking = false
   const careful = await quarantine(['release', id, ...to])
   assert.equal(careful.code, 1)
-  assert.match(careful.text, /may have arrived or not: look for <.*> in the log of the next hop; --again/)
+  assert.match(careful.text, /may have arrived; search the log of the next hop for <.*>, or use --again/)
   assert.deepEqual(inner.taken, [])
   assert.match((await quarantine(['list'])).text, new RegExp(`^${id} .*in doubt `, 'm'))
   assert.equal((await quarantine(['release', id, '--again', ...to])).code, 0)
@@ -326,12 +326,12 @@ test('a release that is killed in the middle is in doubt, and does not lock the 
   isDeaf = false
   const next = await quarantine(['release', id, ...to])
   assert.equal(next.code, 1)
-  assert.match(next.text, /may have arrived or not/)
+  assert.match(next.text, /may have arrived/)
   assert.equal((await quarantine(['release', id, '--again', ...to])).code, 0)
   assert.equal(inner.taken.length, 1)
 })
 
-test('of two administrators one releases', async (t) => {
+test('of two releases at the same time, one is refused', async (t) => {
   const { id } = await keep()
   let open: (() => void) | undefined
   const inner = await server(t, {
@@ -352,11 +352,11 @@ test('of two administrators one releases', async (t) => {
   const first = quarantine(['release', id, ...to])
   const refused = await second
   assert.equal(refused.code, 2)
-  assert.match(refused.error, /release by .* is under way since .* \(process \d+ on /)
+  assert.match(refused.error, /locked by a release that .* started at .* \(process \d+ on /)
   assert.equal((await first).code, 0)
 })
 
-test('never back into this Haraka', async (t) => {
+test('a message is never released into this Haraka', async (t) => {
   const { id } = await keep()
   const kept = files().length
   // By what it calls itself, since the port of this site is not in its files.
@@ -392,10 +392,10 @@ test('the next hop is the one of the recipient, and mail on its way out has none
   const out = await keep({ to: ['z@example.org'], auth: true })
   const refused = await quarantine(['release', out.id, '--yes'])
   assert.equal(refused.code, 2)
-  assert.match(refused.error, /somebody sent this message out.*--to host:port/)
+  assert.match(refused.error, /somebody sent this message.*--to host:port/)
 })
 
-test("nothing is kept yet: that is no error, but a folder of somebody's choice that is not there is", async (t) => {
+test('an empty quarantine is no error, a missing --dir is', async (t) => {
   const site = new TemporaryDirectory('nothing-kept')
   t.after(() => site.remove())
   const config = path.join(site.path, 'config')
@@ -408,10 +408,10 @@ test("nothing is kept yet: that is no error, but a folder of somebody's choice t
   }
   const wrong = await quarantine(['list', '--dir', path.join(site.path, 'nowhere')])
   assert.equal(wrong.code, 2)
-  assert.match(wrong.error, /nowhere: there is no quarantine here/)
+  assert.match(wrong.error, /nowhere: no such quarantine folder/)
 })
 
-test('an age needs a unit: whoever means days must not delete what is seconds old', async () => {
+test('an age needs a unit, because 3 meant as days would delete messages of the last hour', async () => {
   const { id } = await keep({ data: mails.clean(), virus: 'Young.Virus' })
   const ran = await quarantine(['delete', '--older-than', '3', '--yes'])
   assert.notEqual(ran.code, 0)
@@ -419,7 +419,7 @@ test('an age needs a unit: whoever means days must not delete what is seconds ol
   assert.ok((await quarantine(['list'])).text.includes(id))
 })
 
-test('strangers cannot play with the terminal', async () => {
+test('text of a message cannot control the terminal', async () => {
   const data = Buffer.from(
     'From: a\r\nSubject: =?utf-8?B?' +
       Buffer.from('\x1b]0;owned\x07\u202etxt').toString('base64') +

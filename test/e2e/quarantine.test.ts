@@ -298,7 +298,7 @@ const infectedOf = (bytes: number) =>
   Buffer.concat([mails.eicarBody(), Buffer.from(`${'x'.repeat(70)}\r\n`.repeat(Math.ceil(bytes / 71)))])
 
 const sizes: Record<string, [bytes: number, why: RegExp]> = {
-  'a disk too small for the copy': [200_000, /kept no copy/],
+  'a disk too small for the copy': [200_000, /stored no copy/],
   'a disk with room for the copy alone': [63_000, /ENOSPC/],
 }
 for (const [title, [bytes, why]] of Object.entries(sizes)) {

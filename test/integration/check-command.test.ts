@@ -284,7 +284,7 @@ test('the site: each fault, and the line to add', async (t) => {
   assert.equal(
     await told(
       { 'clamav-stream.ini': keeping, plugins, 'quarantine.ini': `quarantine_path=${sites.path}\n` },
-      /^FAIL +quarantine .*\/infected is no folder \(EEXIST\): messages for the quarantine are deferred\n +-> install -d -o HARAKA -m 700 /m,
+      /^FAIL +quarantine .*\/infected is not a folder \(EEXIST\): messages for the quarantine are deferred\n +-> install -d -o HARAKA -m 700 /m,
     ),
     2,
   )
@@ -381,7 +381,7 @@ test('an exception that is hardly intended is a failure, a forgeable one a warni
     ],
     [
       { 'clamav-stream.signatures': '* tag\n' },
-      /^FAIL +exceptions +clamav-stream\.signatures: "\* tag" delivers whatever is infected; \[infected\] action=reject never/m,
+      /^FAIL +exceptions +clamav-stream\.signatures: "\* tag" delivers every infected message; \[infected\] action=reject never/m,
       2,
     ],
     [
@@ -391,12 +391,12 @@ test('an exception that is hardly intended is a failure, a forgeable one a warni
     ],
     [
       { 'clamav-stream.exempt': 'sender <>\n' },
-      /^WARN +exceptions +clamav-stream\.exempt: "sender <>" goes by MAIL FROM alone, which anybody can forge$/m,
+      /^WARN +exceptions +clamav-stream\.exempt: "sender <>" exempts by MAIL FROM alone, which anyone can forge$/m,
       1,
     ],
     [
       { 'clamav-stream.ini': `${ini}[check]\nauthenticated=no\nrelay=no\nprivate_ip=no\nlocal_ip=no\n` },
-      /^WARN +exceptions +\[check\] leaves all but mail from public addresses, without a login, unscanned/m,
+      /^WARN +exceptions +\[check\] exempts all mail except from public addresses without login/m,
       1,
     ],
   ]
@@ -587,7 +587,7 @@ test(
         .flatMap((one, at, all) => (/^FAIL/.test(one) ? [one, all[at + 1] ?? ''] : []))
       assert.ok(
         line.includes(
-          ` ${path.join(base, name)} cannot be read and written to (EACCES) by nobody: messages for`,
+          ` ${path.join(base, name)} cannot be read and written (EACCES) by nobody: messages for`,
         ),
         text,
       )
@@ -614,6 +614,6 @@ test(
 
 test('for Nagios, a check that cannot run is UNKNOWN', async () => {
   const ran = await check(tmpdir(), '--nagios', '--config', '/nowhere/at/all')
-  assert.match(ran.text, /^CLAMAV-STREAM UNKNOWN: .*has no configuration of a Haraka in it\n$/)
+  assert.match(ran.text, /^CLAMAV-STREAM UNKNOWN: .*has no Haraka configuration\n$/)
   assert.equal(ran.code, 3)
 })

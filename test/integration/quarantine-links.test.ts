@@ -276,7 +276,7 @@ test(
     assert.equal(astray.code, 2)
     assert.match(
       astray.error,
-      /permission denied: it belongs to .*, and here root works as nobody, who owns .*way$/m,
+      /permission denied: it belongs to .*, and root works here as nobody, the owner of .*way$/m,
     )
 
     // A group could lay links, or a user whom an access list hides behind the group's rights.

@@ -178,7 +178,7 @@ test('the settings of the site are used: hosts, size, and what is wrong in them'
   assert.doesNotMatch(wrong.error, /^\s+at /m)
   const nowhere = await clamavStream(['scan', 'mail'], { cwd: path.join(site, 'mail') })
   assert.equal(nowhere.code, 2)
-  assert.match(nowhere.error, /is no Haraka folder: .*--config DIR/)
+  assert.match(nowhere.error, /is not a Haraka folder: .*--config DIR/)
 })
 
 test('what clamd says OK to without looking is not called clean', async (t) => {
@@ -247,7 +247,7 @@ test('Ctrl-C ends it: no scan is left, the summary says that it is not all', asy
     },
   })
   assert.equal(ran.code, 130)
-  assert.match(ran.text, /Interrupted: not everything was scanned\nScanned files: 1\n/)
+  assert.match(ran.text, /Interrupted: not all files were scanned\nScanned files: 1\n/)
   assert.equal(ran.text.match(/OK$/gm)?.length, 1)
   assert.doesNotMatch(ran.text, /ERROR/)
 })

@@ -80,7 +80,7 @@ function refusalOf(folder: string, user: unknown): string | null {
   if (found?.isSymbolicLink()) return `${folder} is a symbolic link`
   const haraka = isName(user) ? accountOf(String(user))?.uid : process.geteuid?.()
   if (!found || haraka === undefined || [0, haraka].includes(found.uid)) return null
-  return `${folder} belongs to ${accountOf(String(found.uid))?.name ?? `user id ${found.uid}`}`
+  return `${folder} belongs to ${accountOf(String(found.uid))?.name ?? `the user with id ${found.uid}`}`
 }
 
 /** Root can act as any user; other users only as themselves. */

@@ -47,7 +47,7 @@ export function dropRoot(quarantine: string): void {
     droppedTo = { name: become(uid), folder: place }
   } catch (error) {
     throw new UserError(
-      `${place}: belongs to user id ${uid}, and root cannot become that user: ${(error as Error).message}`,
+      `${place}: belongs to the user with id ${uid}, and root cannot become that user: ${(error as Error).message}`,
     )
   }
 }
@@ -60,7 +60,7 @@ function become(uid: number): string {
   process.setgid?.(account?.gid ?? noGroup)
   // setuid() by root also changes the saved id, so there is no way back. It is last because the other calls need root.
   process.setuid?.(uid)
-  return account?.username ?? `user id ${uid}`
+  return account?.username ?? `the user with id ${uid}`
 }
 
 /** From the system's user database; userInfo() reads only the effective user. */

@@ -81,7 +81,7 @@ export async function openStore(directory: string, mayBeMissing: boolean): Promi
     if (entry.isDirectory() && !isRecord) {
       if (depth === maxDepth) throw new UnsafePath(`${file}: not read: more than ${maxDepth} folders deep`)
       await folder.inside(name, (inner) => collect(inner, depth + 1))
-    } else if (entry.isSymbolicLink()) throw new UnsafePath(`${file}: not read: a symbolic link`)
+    } else if (entry.isSymbolicLink()) throw new UnsafePath(`${file}: is a symbolic link`)
     else if (isRecord) {
       const record = parseRecord(await folder.text(name, maxRecordBytes))
       if (record === null) throw new UnsafePath(`${file}: not read: not a quarantine record`)
@@ -241,7 +241,7 @@ export function accessError(error: unknown, file: string): UserError {
 function ownerOf(file: string): string {
   try {
     const { uid } = lstatSync(file)
-    return accountOf(String(uid))?.name ?? `user id ${uid}`
+    return accountOf(String(uid))?.name ?? `the user with id ${uid}`
   } catch {
     // A file in a folder without search permission has no known owner: use the folder's.
     const above = path.dirname(file)

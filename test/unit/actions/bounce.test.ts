@@ -206,7 +206,7 @@ for (const [code, text] of [
 ] as const) {
   test(`a report that the outbound queue refuses is none: ${code}`, async () => {
     const outbound: Outbound = { send_email: (_from, _to, _contents, next) => next(code, text) }
-    await assert.rejects(sendReport(outbound, 'jane@example.com', 'report'), /did not take it: (no|\d+)$/)
+    await assert.rejects(sendReport(outbound, 'jane@example.com', 'report'), /did not accept it: (no|\d+)$/)
   })
 }
 

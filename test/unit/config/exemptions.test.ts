@@ -1,4 +1,4 @@
-// clamav-stream.exempt: what an entry holds for, which one is named, and what is told about a wrong one.
+// clamav-stream.exempt: what each entry matches, which entry is named, and the message for an invalid one.
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -12,9 +12,9 @@ import {
   type Mailbox,
   parseExemption,
 } from '../../../lib/config/exemptions'
-import { entryIn } from '../../../lib/config/lists'
+import { entryIn } from '../../../lib/config/ini'
 
-// Haraka's own reading of an envelope address.
+// Addresses are parsed by Haraka's own parser.
 const haraka = createRequire(createRequire(__filename).resolve('Haraka/package.json'))
 const { Address } = haraka('@haraka/email-address') as { Address: new (path: string) => Mailbox }
 const mailbox = (address: string): Mailbox => new Address(`<${address}>`)
@@ -44,13 +44,13 @@ function envelope({ ip = '198.51.100.1', user = null, from = 'a@b.org', to = ['c
 
 const exempt = (lines: string[], facts: Facts) => exemptedBy(entries(...lines), envelope(facts))
 
-test('no entries exempt nobody, and the shipped file has none', () => {
+test('without entries no message is exempt, and the default file has none', () => {
   assert.equal(exempt([], {}), null)
   const shipped = path.resolve(__dirname, '..', '..', '..', 'config', 'clamav-stream.exempt')
   for (const line of readFileSync(shipped, 'utf8').split('\n')) assert.equal(entryIn(line), '', line)
 })
 
-test('every example of the shipped file is an entry', () => {
+test('every example of the default file is a valid entry', () => {
   const shipped = path.resolve(__dirname, '..', '..', '..', 'config', 'clamav-stream.exempt')
   const examples = readFileSync(shipped, 'utf8').match(/^# (network|user|sender|recipient) .*$/gm) ?? []
   assert.equal(examples.length, 5)
@@ -80,7 +80,7 @@ for (const [entry, inside, outside] of networks) {
   })
 }
 
-test('users: only those who have logged in, whatever the case', () => {
+test('users: only authenticated ones, in any case', () => {
   assert.ok(exempt(['user backup@example.com'], { user: 'Backup@Example.com' }))
   assert.equal(exempt(['user backup'], { user: 'backup@example.com' }), null)
   assert.equal(exempt(['user *'], { user: null }), null)
@@ -159,7 +159,7 @@ for (const [ascii, others] of lookalikes) {
   }
 }
 
-test('a domain is written as it is meant', () => {
+test('a domain that IDNA changes is refused', () => {
   for (const domain of ['\u212a.example', '\uff45xample.com', 'exa\u00admple.com', 'b\u00fc\u212a.example']) {
     const entry = parseExemption(`sender *@${domain}`)
     assert.ok(entry instanceof Invalid, domain)
@@ -167,7 +167,7 @@ test('a domain is written as it is meant', () => {
   }
 })
 
-test('by recipient a message is exempt only if all of them are', () => {
+test('a message is exempt by recipient only if every recipient is', () => {
   const lab = ['recipient lab@example.com', 'recipient *@lab.example.com', 'recipient never@example.com']
   assert.equal(exempt(lab, { to: ['LAB@example.com'] }), 'recipient lab@example.com')
   assert.equal(
@@ -179,14 +179,14 @@ test('by recipient a message is exempt only if all of them are', () => {
   assert.equal(exempt(['network 192.0.2.1'], { to: [], ip: '192.0.2.1' }), 'network 192.0.2.1')
 })
 
-test('the reason names three entries at most', () => {
+test('the reason names at most three entries', () => {
   const names = ['a', 'b', 'c', 'd', 'e']
   const lines = names.map((name) => `recipient ${name}@example.com`)
   const to = names.map((name) => `${name}@example.com`)
   assert.match(exempt(lines, { to }) ?? '', /^recipient a@\S+, recipient b@\S+, recipient c@\S+ and 2 more$/)
 })
 
-test('several kinds in one line must all hold', () => {
+test('several kinds in one line must all match', () => {
   const line = 'sender *@example.com network 192.0.2.0/24 recipient lab@example.com'
   const all = { from: 'a@example.com', ip: '192.0.2.1', to: ['lab@example.com'] }
   assert.equal(exempt([line], all), line)
@@ -231,7 +231,7 @@ const wrong: [line: string, why: RegExp][] = [
   ['network fe80::1%eth0', /allowed is/],
   ['network ::ffff:10.0.0.1', /allowed is/],
   ['network clamd.example.com', /allowed is/],
-  ['user', /user has no value: allowed is a name as it is used to log in/],
+  ['user', /user has no value: allowed is a login name/],
   ['user a\u0007', /allowed is a name/],
   ['sender example.com', /sender example\.com: allowed is an address such as .* or <> for the null sender/],
   ['sender *', /allowed is an address/],
@@ -244,7 +244,7 @@ const wrong: [line: string, why: RegExp][] = [
   ['sender two words@example.com', /words@example\.com is no kind of entry/],
   ['recipient <>', /recipient <>: allowed is an address/],
   ['sender a@b network', /network has no value/],
-  ['sender a@b sender c@d', /sender stands there twice/],
+  ['sender a@b sender c@d', /sender is there twice/],
   ['network 10 sender x', /network 10: .*; sender x: /],
 ]
 for (const [line, why] of wrong) {

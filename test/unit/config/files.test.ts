@@ -1,4 +1,4 @@
-// Which file counts: the site's, the package's below it, and neither half read.
+// Which file is read: the site's, otherwise the package's; a file that is not UTF-8 is refused.
 import assert from 'node:assert/strict'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
@@ -24,7 +24,7 @@ function places(t: TestContext, site: Record<string, string | Buffer>, shipped: 
   return { overrides_path: overrides, root_path: root }
 }
 
-test("the site's file counts, whatever its line ends and byte order mark, and the package's where there is none", (t) => {
+test("the site's file is read, with any line ends and byte order mark, otherwise the package's", (t) => {
   const given = places(t, { [ini]: '\ufeff[main]\r\nhost=a\r' }, { [ini]: 'port=1', [signatures]: 'X tag\n' })
   const files = readSettingsFiles(given)
   assert.deepEqual(files.ini, { path: path.join(given.overrides_path, ini), lines: ['[main]', 'host=a', ''] })
@@ -32,7 +32,7 @@ test("the site's file counts, whatever its line ends and byte order mark, and th
   assert.deepEqual(files.exempt, { path: null, lines: [] })
 })
 
-test("a list of comments alone leaves the package's in force, an ini does not", (t) => {
+test("a list with comments only leaves the package's in force, an ini does not", (t) => {
   const comments = '# nothing\n; here\n\n'
   const shipped = { [ini]: 'port=1\n', [signatures]: 'X tag\n' }
   const files = readSettingsFiles(places(t, { [ini]: comments, [signatures]: comments }, shipped))
@@ -40,7 +40,7 @@ test("a list of comments alone leaves the package's in force, an ini does not", 
   assert.deepEqual(files.ini.lines, comments.split('\n'))
 })
 
-test('all that cannot be read are named', (t) => {
+test('every unreadable file is named', (t) => {
   const given = places(t, { [ini]: Buffer.from('[main]\n', 'utf16le'), [signatures]: Buffer.from([0xe4]) })
   mkdirSync(path.join(given.overrides_path, 'clamav-stream.exempt'))
   assert.throws(
@@ -53,7 +53,7 @@ test('all that cannot be read are named', (t) => {
   )
 })
 
-test('what is set elsewhere is refused, and what the file says is not', () => {
+test('a setting from elsewhere is refused, one from the file is not', () => {
   const lines = ['host=a', '[infected]', 'action = tag', 'x[] = 1']
   refuseOverrides({ main: { host: 'a' }, infected: { action: 'tag', x: ['1'] }, check: {} }, lines)
   assert.throws(

@@ -1,5 +1,5 @@
-// Where haraka-net-utils reads addresses otherwise than lists of clamds and of exempt networks need, so that there is
-// code of ours around it or in its place. Where one of these fails after an update, that code may go.
+// Where haraka-net-utils parses addresses differently from what lists of clamds and exempt networks need. If one of these
+// tests fails after an update, the code that replaces it may be removed.
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 import { test } from 'node:test'
@@ -12,13 +12,13 @@ test('endpoint(): a port is every address, and the last group of an IPv6 address
   assert.deepEqual({ ...endpoint('fe80::1:2', 1) }, { host: 'fe80::1', port: 2 })
 })
 
-test('endpoint(): looks at the form alone', () => {
+test('endpoint(): checks only the form', () => {
   assert.deepEqual({ ...endpoint('300.1.1.1:99999', 1) }, { host: '300.1.1.1', port: 99999 })
   assert.deepEqual({ ...endpoint('run/clamd.sock:777', 1) }, { path: 'run/clamd.sock', mode: '777' })
 })
 
 for (const host of ['my_clamd', 'clamd.example.com.', '[fe80::1%eth0]', '[::ffff:192.0.2.1]']) {
-  test(`endpoint(): an Error for ${host}, which the system's resolver takes`, () => {
+  test(`endpoint(): an Error for ${host}, which the system's resolver accepts`, () => {
     assert.ok(endpoint(host, 1) instanceof Error)
   })
 }
@@ -32,7 +32,7 @@ const networks: [network: string, ip: string][] = [
   ['10.0.0.0/8', '::ffff:10.1.2.3'],
 ]
 for (const [network, ip] of networks) {
-  test(`ip_in_list(): ${ip} is not in ${network}, and is for us`, () => {
+  test(`ip_in_list(): ${ip} is not in ${network}, but must be for an exemption`, () => {
     assert.equal(inList([network], ip), false)
     const entry = parseExemption(`network ${network}`)
     assert.ok(!(entry instanceof Invalid))

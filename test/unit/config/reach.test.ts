@@ -1,4 +1,4 @@
-// Settings that let by more than anybody may have meant: however that is written, it is told of.
+// Exemptions and rules that are wider than intended are reported, however they are written.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { letBy } from '../../../lib/config/reach'
@@ -11,7 +11,7 @@ interface Given {
   domains?: string[]
 }
 
-function told({ ini = '', signatures = '', exempt = '', domains = [] }: Given): string[] {
+function reported({ ini = '', signatures = '', exempt = '', domains = [] }: Given): string[] {
   const lines = (text: string) => ({ lines: text.split('\n') })
   const settings = parseSettings(
     { ini: lines(ini), signatures: lines(signatures), exempt: lines(exempt) },
@@ -20,7 +20,7 @@ function told({ ini = '', signatures = '', exempt = '', domains = [] }: Given): 
   return letBy(settings, domains).map(({ kind, text }) => `${kind}: ${text}`)
 }
 
-const kinds = (given: Given) => [...new Set(told(given).map((text) => text.split(':')[0]))]
+const kinds = (given: Given) => [...new Set(reported(given).map((text) => text.split(':')[0]))]
 
 const everybody: Given[] = [
   { exempt: 'network 0.0.0.0/0' },
@@ -50,7 +50,7 @@ for (const given of everybody) {
   test(`everybody: ${JSON.stringify(given)}`, () => assert.deepEqual(kinds(given), ['everybody']))
 }
 
-test('the sender that anybody can be is everybody, and can be forged', () => {
+test('an entry for any sender exempts everybody, and can be forged', () => {
   for (const exempt of ['sender *@*', 'sender ?*@?*', 'sender *@*.*', 'sender *@* network 0.0.0.0/0'])
     assert.deepEqual(kinds({ exempt }), ['everybody', 'forgeable'], exempt)
 })
@@ -64,8 +64,8 @@ const forgeable = [
 ]
 for (const exempt of forgeable) {
   test(`forgeable: ${exempt}`, () => {
-    assert.deepEqual(told({ exempt }), [
-      `forgeable: clamav-stream.exempt: "${exempt}" goes by MAIL FROM alone, which anybody can forge`,
+    assert.deepEqual(reported({ exempt }), [
+      `forgeable: clamav-stream.exempt: "${exempt}" exempts by MAIL FROM alone, which anyone can forge`,
     ])
   })
 }
@@ -87,16 +87,16 @@ const fine: Given[] = [
   { exempt: 'recipient lab@example.com', domains: ['example.com'] },
   { exempt: 'recipient *@lab.example.com', domains: ['example.com'] },
   { ini: '[check]\nauthenticated=false\nrelay=false' },
-  // What is said in so many words.
+  // The first one delivers infected mail on purpose: [infected] says so.
   { ini: '[infected]\naction=tag', signatures: '* tag' },
   { signatures: 'Heuristics.Phishing.* tag\nPUA.* tag' },
   { signatures: 'Win.* tag\n* reject' },
   { signatures: '* discard' },
 ]
-for (const given of fine) test(`fine: ${JSON.stringify(given)}`, () => assert.deepEqual(told(given), []))
+for (const given of fine) test(`fine: ${JSON.stringify(given)}`, () => assert.deepEqual(reported(given), []))
 
-test('the entries are named, three of them at most', () => {
-  const [text = ''] = told({
+test('at most three entries are named', () => {
+  const [text = ''] = reported({
     exempt: [0, 1, 2, 3, 4, 5, 6, 7].map((octet) => `network ${octet * 32}.0.0.0/3`).join('\n'),
   })
   assert.match(

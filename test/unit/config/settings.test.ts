@@ -1,4 +1,4 @@
-// The ini, docs/reference/config.md and the code agree; every mistake is named, all of them in one message.
+// The ini, docs/reference/config.md and the code agree; one message names every mistake.
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
@@ -94,7 +94,7 @@ test('an empty ini gives the defaults of the contract', () => {
   })
 })
 
-test('the shipped ini has every key, commented out at its default, with a sentence above it', () => {
+test('the default ini has every key, commented out at its default, with a sentence above it', () => {
   const shipped: Record<string, Record<string, string>> = {}
   let section = ''
   ini.forEach((line, index) => {
@@ -128,7 +128,7 @@ test('docs/reference/config.md names every key with its default', () => {
   }
 })
 
-test('times, sizes, words and hosts are read as people write them', () => {
+test('times, sizes, words and hosts are accepted in their usual forms', () => {
   const settings = parse({
     main: {
       host: 'a, b:3311;[::1]  /run/c.sock',
@@ -246,7 +246,7 @@ for (const [section, key, value] of wrong) {
   })
 }
 
-test('a token is fit for a header, and never shown', () => {
+test('a token is valid in a header, and never logged', () => {
   for (const token of ['correct-horse-battery', 'A'.repeat(256), '', 'a1._~+/-a1._~+/-']) {
     assert.equal(parse({ http: { token } }).http.token, token)
   }
@@ -263,7 +263,7 @@ test('a token is fit for a header, and never shown', () => {
   }
 })
 
-test('whatever keeps a copy wants queue/quarantine in config/plugins', () => {
+test('every action that stores a copy needs queue/quarantine in config/plugins', () => {
   const wanting: [section: string, key: string, value: string][] = [
     ['infected', 'action', 'quarantine reject'],
     ['infected', 'authenticated', 'bounce quarantine'],
@@ -287,7 +287,7 @@ test('whatever keeps a copy wants queue/quarantine in config/plugins', () => {
   assert.equal(problems({ attachments: { action: 'quarantine' } }, without), '', 'nothing is denied')
 })
 
-test('the sections of the rules are read as people write them', () => {
+test('the sections of the rules are accepted in their usual forms', () => {
   const settings = parse({
     quarantine: { folder: 'virus/kept' },
     bounce: { from: 'Mail <no-reply@(me)>', notice: 'Schade: Virus!', include: 'None', limit: '3/D' },
@@ -344,12 +344,12 @@ test('an unknown key or section names the nearest one, James spellings included'
   )
 })
 
-test('what is continued stands in its first line', () => {
+test('a problem in a continued line has the number of its first line', () => {
   const message = problems({}, { iniLines: ['host=a, \\', ' b', 'host=c'] })
-  assert.match(message, /host stands there twice, in lines 1 and 3/)
+  assert.match(message, /host is set twice, in lines 1 and 3/)
 })
 
-test('a line that goes on where none follows is named, for the loader drops it or gives it to the next section', () => {
+test('a backslash at the end without a next line is an error, because the loader drops the line or moves it to the next section', () => {
   for (const iniLines of [
     ['max_size=1M \\'],
     ['max_size=1M\\', '', '; comment'],
@@ -362,7 +362,7 @@ test('a line that goes on where none follows is named, for the loader drops it o
   }
 })
 
-test('lines that the loader would skip are named; comments, blanks, sections and continued lines are fine', () => {
+test('lines that the loader would skip are errors; comments, blanks, sections and continued lines are fine', () => {
   const lines = ['; comment \\', '# other', '', '[main]', 'host = a, \\', ' b', 'port=1', '  debug = true']
   assert.equal(problems({}, { iniLines: lines }), '')
   for (const line of ['host localhost', 'port: 3310', '[main', 'tag', '= 5']) {
@@ -370,13 +370,10 @@ test('lines that the loader would skip are named; comments, blanks, sections and
   }
 })
 
-test('a key that stands there twice is named, and a list of values is none', () => {
+test('a key that is set twice is an error, a list of values is not', () => {
   const message = problems({}, { iniLines: ['host=a', '[infected]', 'action=tag', '[main]', 'host=b'] })
-  assert.match(
-    message,
-    /^clamav-stream\.ini: \[main\] host stands there twice, in lines 1 and 5, and only one/,
-  )
-  assert.match(problems({}, { iniLines: ['host=a', 'host[]=b'] }), /\[main\] host stands there twice/)
+  assert.match(message, /^clamav-stream\.ini: \[main\] host is set twice, in lines 1 and 5/)
+  assert.match(problems({}, { iniLines: ['host=a', 'host[]=b'] }), /\[main\] host is set twice/)
   const { hosts } = parse({}, { iniLines: ['host[]=a', 'host[]=b:1'] }).hosts
   assert.deepEqual(hosts, [
     { name: 'a', port: 3310 },
@@ -384,7 +381,7 @@ test('a key that stands there twice is named, and a list of values is none', () 
   ])
 })
 
-test('masks that cannot fit what was meant are refused', () => {
+test('masks that cannot match the intended names are refused', () => {
   const deny = (value: string) => problems({ attachments: { deny: value } })
   assert.match(
     deny('*.com .exe'),
@@ -398,7 +395,7 @@ test('masks that cannot fit what was meant are refused', () => {
   assert.deepEqual(texts('*.exe;*.scr, *.?at .*'), ['*.exe', '*.scr', '*.?at', '.*'])
 })
 
-test('mistakes stand in the order of the file', () => {
+test('mistakes are in the order of the file', () => {
   const message = problems(
     {},
     { iniLines: ['[check]', 'relay=x', '[main]', 'port=0', 'foo', 'hosts=1', '[infectd]'] },
@@ -412,7 +409,7 @@ test('mistakes stand in the order of the file', () => {
   assert.ok(!order.includes(-1))
 })
 
-test('all mistakes stand in one message', () => {
+test('all mistakes are in one message', () => {
   const message = problems(
     { main: { port: 'x', foo: 1 }, check: { relay: 'x' } },
     { iniLines: ['host localhost'], signatures: ['Eicar delete'], exemptLines: ['# ours', 'network 10'] },
@@ -454,7 +451,7 @@ test('signature rules: wildcards, regular expressions, comments, first match, no
   assert.equal(action('xa by'), 'reject')
 })
 
-test('a name made to fit wildcards badly costs no more than name times pattern', () => {
+test('the worst name for a wildcard pattern costs at most name length times pattern length', () => {
   const { signatures } = parse({}, { signatures: [`*${'a*'.repeat(30)}b reject`] }).rules
   const started = process.cpuUsage()
   assert.equal(signatures[0]?.pattern.test('a'.repeat(128)), false)
@@ -462,7 +459,7 @@ test('a name made to fit wildcards badly costs no more than name times pattern',
   assert.ok(process.cpuUsage(started).user < 1_000_000)
 })
 
-test('a wrong signature rule is named', () => {
+test('an invalid signature rule is named', () => {
   // U+212A is no k, and no signature has it in its name.
   const rules = [
     'Eicar',
@@ -478,7 +475,7 @@ test('a wrong signature rule is named', () => {
   }
 })
 
-test('what Unicode makes an ASCII letter of is none', () => {
+test('characters that Unicode folds to ASCII letters do not match', () => {
   for (const [section, key, value] of [
     ['bounce', 'from', 'postma\u017fter@example.com'],
     ['bounce', 'from', 'postmaster@\u212a.example'],
@@ -491,7 +488,7 @@ test('what Unicode makes an ASCII letter of is none', () => {
     assert.match(problems({ [section]: { [key]: value } }), new RegExp(`\\[${section}\\] ${key} = `), value)
 })
 
-test('settings are frozen through and through', () => {
+test('settings are deeply frozen', () => {
   const settings = parse({}, { signatures: ['a tag'], exemptLines: ['network ::/0 user a'] })
   assert.throws(() => Object.assign(settings.rules.unscanned, { error: actionOf('accept') }), TypeError)
   assert.throws(() => Object.assign(settings.scan, { maxBytes: 1 }), TypeError)
