@@ -1,6 +1,6 @@
 /*
- * Who may see metrics and page where a token is set: a program sends the token itself, a browser the cookie that it
- * got for it. The token is never taken from an address, where logs, histories and referrers would keep it.
+ * Access to metrics and page with a token: a program sends the token itself, a browser a session cookie. The token is never
+ * accepted in a URL, which logs, histories and referrers record.
  */
 
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
@@ -17,7 +17,7 @@ export function isProgramAllowed(
   return given !== undefined && isSame(given, token)
 }
 
-/** With the cookie, or as a program. */
+/** Accepts the session cookie or the token. */
 export function isBrowserAllowed(
   token: string,
   headers: { readonly authorization?: string | undefined; readonly cookie?: string | undefined },
@@ -27,24 +27,24 @@ export function isBrowserAllowed(
     .split(';')
     .map((pair) => pair.trim().split('='))
     .filter(([name]) => name === cookieName)
-  return given.some(([, value = '']) => isSame(value, passOf(token)))
+  return given.some(([, value = '']) => isSame(value, sessionToken(token)))
 }
 
 /**
- * The Set-Cookie of whoever has shown the token. Without a path of its own the browser takes that of the request
- * (RFC 6265, 5.1.4), which is right behind a proxy, too. It lasts as long as the browser runs, or the token.
+ * The Set-Cookie after a login. Without a path the browser uses that of the request (RFC 6265, 5.1.4), which is also right
+ * behind a proxy. It is valid until the browser closes or the token changes.
  */
 export function sessionCookie(token: string, isSecure: boolean): string {
-  return `${cookieName}=${passOf(token)}; HttpOnly; SameSite=Strict${isSecure ? '; Secure' : ''}`
+  return `${cookieName}=${sessionToken(token)}; HttpOnly; SameSite=Strict${isSecure ? '; Secure' : ''}`
 }
 
-/** In constant time. */
+/** Compares in constant time. */
 export function isSame(given: string, expected: string): boolean {
   return timingSafeEqual(digest(given), digest(expected))
 }
 
-/** Not the token itself: what a browser keeps on disk opens the page and nothing else. */
-function passOf(token: string): string {
+/** Not the token itself: a stolen cookie opens the page only. */
+function sessionToken(token: string): string {
   return createHmac('sha256', token).update('haraka-plugin-clamav-stream page').digest('base64url')
 }
 

@@ -1,32 +1,32 @@
 /*
- * The processes of one Haraka, who together know what a single one does not: a worker asks the master, the master
- * asks every worker and keeps the last answer of each, so that what a worker has counted is not lost with it.
- * What the answers hold is recorder.ts' business; how they get there is channel.ts'.
+ * Collects the snapshots of all processes of a Haraka cluster. A worker asks the master; the master asks every worker and
+ * stores the last answer of each, so that the counts of a dead worker are not lost. recorder.ts makes the snapshots,
+ * base/cluster-channel.ts carries them.
  */
 
 import type { ToMaster, ToWorkers } from '../base/cluster-channel'
 
 const kinds = ['metrics', 'page'] as const
 
-/** What can be asked for. */
+/** What a snapshot is for. */
 export type SnapshotKind = (typeof kinds)[number]
 
 export type TakeSnapshot = (part: SnapshotKind) => Promise<unknown>
 
-/** The answer of every process. Rejects when they cannot be had in time. */
+/** The snapshots of all processes. Rejects after a timeout. */
 export type Collect = (part: SnapshotKind) => Promise<readonly unknown[]>
 
-/** A worker asks; the master has it tell; it has told; the master gives it all. */
-type Words =
+/** Worker to master: ask; master to each worker: tell; each worker to master: told; master to worker: all. */
+type Payload =
   | { readonly kind: 'ask' | 'tell'; readonly id: number; readonly part: SnapshotKind }
   | { readonly kind: 'told'; readonly id: number; readonly answer: unknown }
   | { readonly kind: 'all'; readonly id: number; readonly answers: readonly unknown[] }
 
-/** Milliseconds that the master waits for workers, and a worker for the master. */
+/** Milliseconds that the master waits for the workers (tellMs), and a worker for the master (allMs). */
 const tellMs = 1000
 const allMs = 3000
 
-/** For Haraka in one process. */
+/** For a Haraka without cluster. */
 export function alone(answer: TakeSnapshot): Collect {
   return async (part) => [await answer(part)]
 }
@@ -47,7 +47,7 @@ export class Worker {
       const id = ++this.#asked
       const timer = setTimeout(() => {
         this.#waiting.delete(id)
-        reject(new Error(`the master has not answered within ${this.limitMs} ms`))
+        reject(new Error(`the master did not answer within ${this.limitMs} ms`))
       }, this.limitMs)
       this.#waiting.set(id, (answers) => {
         clearTimeout(timer)
@@ -57,24 +57,24 @@ export class Worker {
       this.#send({ kind: 'ask', id, part })
     })
 
-  /** To be called with whatever the master says. */
-  receive(said: object): void {
-    const payload = said as Words
+  /** Call it with every message of the master. */
+  receive(received: object): void {
+    const payload = received as Payload
     if (payload.kind === 'all') this.#waiting.get(payload.id)?.(payload.answers)
     if (payload.kind !== 'tell' || !kinds.includes(payload.part)) return
     this.answer(payload.part).then(
       (answer) => this.#send({ kind: 'told', id: payload.id, answer }),
-      // The master goes on without it when the time is up.
+      // The master continues without it after its timeout.
       () => undefined,
     )
   }
 
-  #send(payload: Words): void {
+  #send(payload: Payload): void {
     this.master.send(payload)
   }
 }
 
-/** Makes one answer of those of processes that have ended. */
+/** Merges the snapshots of dead workers. */
 export type Merge = (answers: readonly unknown[]) => unknown
 
 interface Round {
@@ -89,7 +89,7 @@ export class Master {
   readonly #open = new Map<number, Round>()
   readonly #last: Record<SnapshotKind, Map<number, unknown>> = { metrics: new Map(), page: new Map() }
   readonly #deadWorkersSnapshot: Partial<Record<SnapshotKind, unknown>> = {}
-  readonly #folds: Partial<Record<SnapshotKind, Merge>> = {}
+  readonly #mergers: Partial<Record<SnapshotKind, Merge>> = {}
 
   constructor(
     private readonly workers: Pick<ToWorkers, 'ids' | 'send'>,
@@ -97,20 +97,20 @@ export class Master {
     private readonly limitMs = tellMs,
   ) {}
 
-  /** To be called with whatever a worker says. */
-  receive(said: object, from: number): void {
-    const payload = said as Words
+  /** Call it with every message of a worker. */
+  receive(received: object, from: number): void {
+    const payload = received as Payload
     if (payload.kind === 'ask' && kinds.includes(payload.part)) {
       this.#collect(payload.part).then(
         (answers) => this.#send(from, { kind: 'all', id: payload.id, answers }),
-        // The worker has its own limit.
+        // The worker has its own timeout.
         () => undefined,
       )
     }
     if (payload.kind === 'told') this.#told(from, payload.id, payload.answer)
   }
 
-  /** To be called when a worker's channel has closed. @throws whatever is thrown where its answers are folded */
+  /** Call it when a worker's channel closed. @throws any error of the merge */
   onExit(worker: number): void {
     for (const round of this.#open.values()) {
       if (round.pending.delete(worker) && round.pending.size === 0) round.end()
@@ -118,7 +118,7 @@ export class Master {
     const lasts = kinds.map((part) => [part, this.#last[part].get(worker)] as const)
     for (const part of kinds) this.#last[part].delete(worker)
     for (const [part, last] of lasts) {
-      const merge = this.#folds[part]
+      const merge = this.#mergers[part]
       if (last === undefined || !merge) continue
       const before = this.#deadWorkersSnapshot[part]
       this.#deadWorkersSnapshot[part] = merge(before === undefined ? [last] : [before, last])
@@ -126,7 +126,7 @@ export class Master {
   }
 
   async #collect(part: SnapshotKind): Promise<unknown[]> {
-    this.#folds[part] ??= await this.mergerFor(part)
+    this.#mergers[part] ??= await this.mergerFor(part)
     const id = ++this.#rounds
     const workers = this.workers.ids()
     await new Promise<void>((resolve) => {
@@ -141,19 +141,19 @@ export class Master {
     })
     this.#open.delete(id)
     const deadWorkersSnapshot = this.#deadWorkersSnapshot[part]
-    // Of a worker that has not answered in time this is what it said before: late, but nothing goes backwards.
+    // For a worker without an answer in time this is its previous one, so that no counter decreases.
     return [...(deadWorkersSnapshot === undefined ? [] : [deadWorkersSnapshot]), ...this.#last[part].values()]
   }
 
   #told(worker: number, id: number, answer: unknown): void {
     const round = this.#open.get(id)
-    // Too late, and what it said since may be newer.
+    // Late: the stored answer may be newer.
     if (!round?.pending.delete(worker)) return
     this.#last[round.part].set(worker, answer)
     if (round.pending.size === 0) round.end()
   }
 
-  #send(to: number, payload: Words): void {
+  #send(to: number, payload: Payload): void {
     this.workers.send(to, payload)
   }
 }

@@ -1,6 +1,6 @@
 /*
- * The answers to requests below /clamav-stream: metrics, page, its files, its events, and the way in where there is
- * a token. Plain Node requests and responses; where the figures come from is recorder.ts, crew.ts and view.ts.
+ * HTTP handler below /clamav-stream: metrics, page, page files, event stream, and login with the token. The data come from
+ * recorder.ts, cluster-collect.ts and dashboard/view.ts.
  */
 
 import { readFileSync } from 'node:fs'
@@ -23,13 +23,13 @@ interface HandlerParts {
   readonly warn: (text: string) => void
 }
 
-/** As express hands it on: `url` is below where the site is mounted, `originalUrl` is the whole. */
+/** From express: `url` is relative to the mount point, `originalUrl` is the whole. */
 export type HandlerRequest = IncomingMessage & { readonly originalUrl?: string }
 
 const files = path.join(__dirname, 'dashboard', 'page')
 const maxFormBytes = 4096
 
-/** Everything comes from here, and nothing in a string can become a script. */
+/** All resources come from this origin, and no string can become a script. */
 const policy = [
   "default-src 'none'",
   "script-src 'self'",
@@ -58,7 +58,7 @@ type Reply = (request: HandlerRequest, response: ServerResponse) => void | Promi
 export class Handler {
   readonly #eventStream: EventStream
   readonly #texts = new Map<string, string>()
-  /** By where, below the site's own place. */
+  /** By path below the mount point. */
   readonly #replies: ReadonlyMap<string, Reply>
 
   constructor(private readonly parts: HandlerParts) {
@@ -76,7 +76,7 @@ export class Handler {
     ])
   }
 
-  /** What is switched off is not there: `next` answers. */
+  /** Calls `next` for unknown paths, and for parts that are switched off. */
   handle(request: HandlerRequest, response: ServerResponse, next: () => void): void {
     const reply = this.#replyTo(request)
     if (!reply) {
@@ -87,11 +87,11 @@ export class Handler {
     Promise.resolve()
       .then(() => reply(request, response))
       .catch((error: unknown) => {
-        // Who has gone needs no answer, and what it broke off is no fault here.
+        // The client disconnected: no answer is needed, and nothing failed here.
         if (response.destroyed) return
-        this.parts.warn(`no answer to ${request.method ?? ''} ${placeOf(request)}: ${String(error)}`)
+        this.parts.warn(`cannot answer ${request.method ?? ''} ${pathOf(request)}: ${String(error)}`)
         if (response.headersSent) response.destroy()
-        else answer(response, 503, 'text/plain', 'Not available at the moment\n')
+        else answer(response, 503, 'text/plain', 'Temporarily unavailable\n')
       })
   }
 
@@ -101,14 +101,14 @@ export class Handler {
 
   #replyTo(request: HandlerRequest): Reply | undefined {
     const { metrics, page } = this.parts.settings()
-    const place = placeOf(request)
-    return (place === '/metrics' ? metrics : page) ? this.#replies.get(place) : undefined
+    const requested = pathOf(request)
+    return (requested === '/metrics' ? metrics : page) ? this.#replies.get(requested) : undefined
   }
 
   readonly #metrics: Reply = async (request, response) => {
     const { token } = this.parts.settings()
     if (!isProgramAllowed(token, request.headers)) {
-      refuse(response, 'text/plain', 'A token is needed\n')
+      refuse(response, 'text/plain', 'Token required\n')
       return
     }
     const [prom, snapshots] = await Promise.all([this.parts.prom(), this.parts.collect('metrics')])
@@ -119,7 +119,7 @@ export class Handler {
   readonly #page: Reply = (request, response) => {
     const { token } = this.parts.settings()
     const url = request.originalUrl ?? request.url ?? ''
-    // The page's own addresses are relative, so that it works wherever a proxy puts it; they need this form.
+    // The page's URLs are relative, so that it works below any proxy path; they need a URL without a slash at the end.
     if (/^[^?]*\/(\?|$)/.test(url) && request.originalUrl !== undefined) {
       redirect(response, '../clamav-stream')
       return
@@ -129,26 +129,26 @@ export class Handler {
       refuse(
         response,
         'text/html',
-        this.#text('login.html').replace('<!-- said -->', () => said(url)),
+        this.#text('login.html').replace('<!-- message -->', () => loginMessage(url)),
       )
   }
 
   readonly #events: Reply = (request, response) => {
     const { token } = this.parts.settings()
-    const mayWatch = () => {
+    const isAllowed = () => {
       const { page, token: current } = this.parts.settings()
       return page && current === token
     }
-    if (!isBrowserAllowed(token, request.headers)) refuse(response, 'text/plain', 'A token is needed\n')
-    else if (!this.#eventStream.hasRoom) answer(response, 503, 'text/plain', 'Too many are watching\n')
-    else this.#eventStream.add(response, mayWatch)
+    if (!isBrowserAllowed(token, request.headers)) refuse(response, 'text/plain', 'Token required\n')
+    else if (!this.#eventStream.hasRoom) answer(response, 503, 'text/plain', 'Too many viewers\n')
+    else this.#eventStream.add(response, isAllowed)
   }
 
   readonly #session: Reply = async (request, response) => {
     const { token } = this.parts.settings()
     const body = await bodyOf(request)
     if (body === null) {
-      answer(response, 413, 'text/plain', 'Too long\n')
+      answer(response, 413, 'text/plain', 'Form too long\n')
       return
     }
     const form = new URLSearchParams(body)
@@ -174,11 +174,11 @@ export class Handler {
   }
 }
 
-function said(url: string): string {
-  return url.endsWith('?wrong') ? '<p class="alert" role="alert">That is not the token.</p>' : ''
+function loginMessage(url: string): string {
+  return url.endsWith('?wrong') ? '<p class="alert" role="alert">Wrong token.</p>' : ''
 }
 
-function placeOf({ url = '/' }: IncomingMessage): string {
+function pathOf({ url = '/' }: IncomingMessage): string {
   return url.replace(/\?.*$/s, '')
 }
 
@@ -186,11 +186,11 @@ function only(methods: readonly string[], reply: Reply): Reply {
   return (request, response) => {
     if (methods.includes(request.method ?? '')) return reply(request, response)
     response.setHeader('Allow', methods.join(', '))
-    answer(response, 405, 'text/plain', 'Not here\n')
+    answer(response, 405, 'text/plain', 'Method not allowed\n')
   }
 }
 
-/** Node leaves out the text of an answer to HEAD by itself. */
+/** Node omits the body in answers to HEAD. */
 function answer(response: ServerResponse, code: number, type: string, text: string): void {
   response.writeHead(code, { 'Content-Type': type.includes('charset') ? type : `${type}; charset=utf-8` })
   response.end(text)
@@ -206,7 +206,7 @@ function redirect(response: ServerResponse, to: string): void {
   answer(response, 303, 'text/plain', '')
 }
 
-/** @returns null if it is longer than any form of ours */
+/** @returns null if the body is longer than maxFormBytes */
 async function bodyOf(request: IncomingMessage): Promise<string | null> {
   const chunks: Buffer[] = []
   let bytes = 0

@@ -1,6 +1,6 @@
 /*
- * The metrics of one process, kept with prom-client, and those of all processes as the text that Prometheus reads.
- * What each means is in docs/guide/monitoring.md. prom-client is handed in: who wants no metrics does not load it.
+ * The metrics of one process, counted with prom-client, and those of all processes in the Prometheus text format.
+ * docs/guide/monitoring.md explains each. prom-client is passed in, so that it is loaded only if metrics are on.
  */
 
 import type {
@@ -20,13 +20,13 @@ export type Prom = typeof import('prom-client')
 export type MetricsSnapshot = readonly MetricSnapshot[]
 type MetricSnapshot = Omit<MetricObject, 'collect'> & { readonly values: MetricValue<string>[] }
 
-/** What is done besides answering, and how it may come out. */
+/** Actions besides the SMTP reply, and their results. */
 export interface ActionResults {
   readonly copy: 'kept' | 'failed'
   readonly report: 'sent' | 'failed' | 'withheld'
 }
 
-/** More addresses than this share the label `other`. */
+/** Addresses with a label of their own at most; the others share the label `other`. */
 const maxAddresses = 32
 
 const prefix = 'clamav_stream_'
@@ -41,7 +41,7 @@ export class Metrics {
   readonly #bytes: Histogram
   readonly #labelOf = addressLabels()
 
-  /** @param states is asked whenever the metrics are read */
+  /** @param states called whenever the metrics are read */
   constructor(prom: Prom, version: string, states: () => readonly AddressState[]) {
     const registry = new prom.Registry()
     const registers = [registry]
@@ -92,8 +92,8 @@ export class Metrics {
     this.#bytes.observe(verdict.bytes)
   }
 
-  countAction<D extends keyof ActionResults>(deed: D, result: ActionResults[D]): void {
-    this.#actionResults[deed].inc({ result })
+  countAction<A extends keyof ActionResults>(action: A, result: ActionResults[A]): void {
+    this.#actionResults[action].inc({ result })
   }
 
   async snapshot(): Promise<MetricsSnapshot> {
@@ -164,7 +164,7 @@ export async function exposition(
   return { type: registry.contentType, text: await registry.metrics() }
 }
 
-/** What remains of processes that have ended: all that only ever grows, of as many addresses as one process has. */
+/** Counters and histograms of dead workers, with at most as many addresses as one process has. */
 export function deadWorkersSnapshot(prom: Prom, snapshots: readonly MetricsSnapshot[]): MetricsSnapshot {
   const labelOf = addressLabels()
   const lasting = snapshots.map((metrics) =>
@@ -183,7 +183,7 @@ export function deadWorkersSnapshot(prom: Prom, snapshots: readonly MetricsSnaps
   return all.map(({ name, help, type, values, aggregator }) => ({ name, help, type, values, aggregator }))
 }
 
-/** For each address the label it has; the first ones have one of their own. */
+/** The label of an address: the first maxAddresses have their own. */
 function addressLabels(): (text: string) => string {
   const known = new Set<string>()
   return (text) => {
@@ -194,7 +194,7 @@ function addressLabels(): (text: string) => string {
   }
 }
 
-/** As the metrics themselves say how: most are summed. prom-client's type asks for more than it uses. */
+/** Aggregates as each metric says; most are summed. prom-client's type requires more than it uses. */
 function aggregated(prom: Prom, snapshots: readonly MetricsSnapshot[]): Registry {
   return prom.AggregatorRegistry.aggregate(snapshots as unknown as object[])
 }

@@ -1,6 +1,6 @@
 /*
- * What one process has to tell of its messages: for metrics, for the page, for both or for neither, as the settings
- * have it at the moment. The message path calls `tell` and nothing else here; no fault of this part reaches it.
+ * Records the messages of one process for metrics and page, as the current settings say. The message path calls only
+ * tell(), and no error of this module reaches it.
  */
 
 import type { HttpSettings } from '../config/settings'
@@ -10,14 +10,14 @@ import type { SnapshotKind } from './cluster-collect'
 import { type MessageSummary, Stats, type StatsSnapshot } from './dashboard/stats'
 import { type ActionResults, Metrics, type MetricsSnapshot, type Prom } from './metrics'
 
-/** What the page is made of; `tally` is null in a process that has just been told that there is a page. */
+/** The page data of one process; `stats` is null if the page was only just switched on. */
 export interface PageSnapshot {
   readonly stats: StatsSnapshot | null
   readonly addresses: readonly AddressState[]
   readonly processes: number
 }
 
-interface Surroundings {
+interface RecorderContext {
   readonly settings: () => HttpSettings
   readonly states: () => readonly AddressState[]
   readonly version: string
@@ -26,12 +26,12 @@ interface Surroundings {
 
 const recorders = new WeakMap<object, Recorder>()
 
-/** From now on the plugin's messages are recorded. Without it `tell` does nothing. */
+/** Sets the plugin's recorder. Without one, tell() does nothing. */
 export function recordWith(plugin: object, recorder: Recorder): void {
   recorders.set(plugin, recorder)
 }
 
-/** Never throws. */
+/** Calls `what` with the plugin's recorder. Never throws. */
 export function tell(plugin: object, what: (recorder: Recorder) => void): void {
   const recorder = recorders.get(plugin)
   if (!recorder) return
@@ -48,45 +48,40 @@ export class Recorder {
   #loading: Promise<Metrics> | null = null
   #hasFailed = false
 
-  constructor(private readonly surroundings: Surroundings) {
-    this.#fit()
+  constructor(private readonly context: RecorderContext) {
+    this.#applySettings()
   }
 
-  /** @param correspondence is asked only for messages that the page will show */
-  judged(
-    verdict: Verdict,
-    finding: AttachmentFinding,
-    action: string,
-    correspondence: () => MessageSummary,
-  ): void {
-    this.#fit()
-    // Counters that have begun go on also while nobody is to see them: they would jump otherwise.
+  /** @param summary called only for messages that the page shows */
+  judged(verdict: Verdict, finding: AttachmentFinding, action: string, summary: () => MessageSummary): void {
+    this.#applySettings()
+    // Counters continue while metrics are switched off: otherwise they would jump when switched on again.
     this.#metrics?.count(verdict, finding, action)
-    this.#stats?.add(verdict, finding, action, correspondence)
+    this.#stats?.add(verdict, finding, action, summary)
   }
 
-  countAction<D extends keyof ActionResults>(deed: D, result: ActionResults[D]): void {
-    this.#metrics?.countAction(deed, result)
+  countAction<A extends keyof ActionResults>(action: A, result: ActionResults[A]): void {
+    this.#metrics?.countAction(action, result)
   }
 
-  /** Says it once: what fails for one message will fail for the next as well. */
+  /** Logs once: an error for one message usually repeats for the next. */
   failed(error: unknown): void {
     if (this.#hasFailed) return
     this.#hasFailed = true
-    this.surroundings.warn(`metrics and page miss messages: ${String(error)}`)
+    this.context.warn(`metrics and page miss messages: ${String(error)}`)
   }
 
   async snapshot(part: SnapshotKind): Promise<MetricsSnapshot | PageSnapshot> {
-    this.#fit()
+    this.#applySettings()
     if (part === 'page') {
-      return { stats: this.#stats?.snapshot() ?? null, addresses: this.surroundings.states(), processes: 1 }
+      return { stats: this.#stats?.snapshot() ?? null, addresses: this.context.states(), processes: 1 }
     }
     return (await this.#load()).snapshot()
   }
 
-  /** Settings may have changed. What is not wanted any more is forgotten. */
-  #fit(): void {
-    const { metrics, page } = this.surroundings.settings()
+  /** Follows the current settings: statistics of a page that was switched off are dropped. */
+  #applySettings(): void {
+    const { metrics, page } = this.context.settings()
     if (!page) this.#stats = null
     else this.#stats ??= new Stats(Date.now)
     if (metrics && !this.#loading) this.#load().catch((error: unknown) => this.failed(error))
@@ -94,7 +89,7 @@ export class Recorder {
 
   #load(): Promise<Metrics> {
     this.#loading ??= loadProm().then((prom) => {
-      this.#metrics = new Metrics(prom, this.surroundings.version, this.surroundings.states)
+      this.#metrics = new Metrics(prom, this.context.version, this.context.states)
       return this.#metrics
     })
     return this.#loading

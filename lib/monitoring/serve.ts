@@ -1,6 +1,6 @@
 /*
- * Metrics and page in Haraka: on its HTTP server in every process that has one, and in the master of a cluster the
- * exchange between the workers. Without `listen` in http.ini none of it begins. Outside the path of a message.
+ * Serves metrics and page on Haraka's HTTP server, in every process that has one; the master of a cluster collects from the
+ * workers. Inactive without `listen` in http.ini. Not in the path of a message.
  */
 
 import { readFileSync } from 'node:fs'
@@ -25,18 +25,18 @@ import { Handler, type HandlerRequest } from './http-handler'
 import { deadWorkersSnapshot, type MetricsSnapshot } from './metrics'
 import { loadProm, type PageSnapshot, Recorder, recordWith } from './recorder'
 
-/** What ends the plugin's part in this process. */
+/** Stops serving in this process. */
 const ends = new WeakMap<Plugin, () => void>()
 
-/** What is in force at this moment. */
+/** The current settings and hosts. */
 export interface Running {
   readonly settings: Pick<Settings, 'http' | 'quarantineFolder'>
   readonly hosts: Pick<HostPool, 'states'>
 }
 
 /**
- * For init_http: begins to record, and puts the site where Haraka's own files and its 404 come after it.
- * @param running asked each time, for a reload may have changed it
+ * For init_http: starts recording, and mounts the handler before Haraka's static files and its 404.
+ * @param running called for each use, because a reload changes it
  */
 export function serve(plugin: Plugin, { cluster, http }: Server, running: () => Running): void {
   const app = http?.app
@@ -55,16 +55,18 @@ export function serve(plugin: Plugin, { cluster, http }: Server, running: () => 
     ? follow(plugin, answer)
     : { collect: alone(answer), stop: () => undefined }
   const quarantine = new Quarantine(() => quarantineFolder(plugin, running().settings), Date.now)
-  const site = new Handler({ settings, collect, prom: loadProm, quarantine, warn })
-  app.use('/clamav-stream', (request: HandlerRequest, response, next) => site.handle(request, response, next))
+  const handler = new Handler({ settings, collect, prom: loadProm, quarantine, warn })
+  app.use('/clamav-stream', (request: HandlerRequest, response, next) =>
+    handler.handle(request, response, next),
+  )
   recordWith(plugin, recorder)
   ends.set(plugin, () => {
     stop()
-    site.end()
+    handler.end()
   })
 }
 
-/** For the master of a cluster, the first time that it is called: the workers find each other through here. */
+/** For the master of a cluster: connects the workers. Only the first call has an effect. */
 export function connectWorkers(plugin: Plugin, { cluster, http }: Server): void {
   if (!cluster?.isMaster || !http?.cfg?.listen || ends.has(plugin)) return
   const workers = new ToWorkers(topicOf(plugin), failedIn(plugin))
@@ -76,7 +78,7 @@ export function connectWorkers(plugin: Plugin, { cluster, http }: Server): void 
   ends.set(plugin, stop)
 }
 
-/** Ends what browsers keep open, and the talk between the processes. */
+/** Closes open event streams and the cluster channel. */
 export function stopServing(plugin: Plugin): void {
   ends.get(plugin)?.()
 }
@@ -107,7 +109,7 @@ function quarantineFolder(plugin: Plugin, settings: Running['settings']): string
   return base === undefined ? null : path.join(base, settings.quarantineFolder)
 }
 
-/** Of this package, from its package.json, which is what Haraka has loaded. */
+/** The version in this package's package.json. */
 function versionOf(plugin: Plugin): string {
   try {
     const { version } = JSON.parse(readFileSync(plugin.plugin_path ?? '', 'utf8')) as { version?: unknown }

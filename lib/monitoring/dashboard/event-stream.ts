@@ -1,52 +1,52 @@
 /*
- * Server-sent events for the page: one look at everything for all who watch, and none while nobody does.
+ * Server-sent events for the page. One view is built for all viewers, and none without viewers.
  */
 
 import type { ServerResponse } from 'node:http'
 
-const everyMs = 2000
-/** A browser with more than this unread is passed over until it has caught up. */
+const intervalMs = 2000
+/** A browser with more unread bytes than this is skipped until it has read them. */
 const maxUnreadBytes = 1024 * 1024
-/** One that has not after so many rounds is cut off: it is stopped or gone, and places are few. */
-const maxPassedOver = 30
+/** Skipped rounds in a row after which a browser is disconnected, since places are limited. */
+const maxSkipped = 30
 const maxWatchers = 32
 
 interface Watcher {
   readonly response: ServerResponse
-  readonly mayWatch: () => boolean
+  readonly isAllowed: () => boolean
   last: string
-  /** Rounds in a row. */
-  passedOver: number
+  /** Skipped rounds in a row. */
+  skipped: number
 }
 
 export class EventStream {
   readonly #watchers = new Set<Watcher>()
   #timer: NodeJS.Timeout | null = null
-  #isLooking = false
-  #isOver = false
+  #isBuilding = false
+  #hasEnded = false
 
   /**
-   * @param look at what is shown; rejects when that cannot be had at the moment
-   * @param pauseMs between two looks
+   * @param build returns the view; rejects if it is temporarily not available
+   * @param pauseMs between two rounds
    */
   constructor(
-    private readonly look: () => Promise<unknown>,
-    private readonly pauseMs = everyMs,
+    private readonly build: () => Promise<unknown>,
+    private readonly pauseMs = intervalMs,
   ) {}
 
   get hasRoom(): boolean {
-    return !this.#isOver && this.#watchers.size < maxWatchers
+    return !this.#hasEnded && this.#watchers.size < maxWatchers
   }
 
-  /** Sends until the browser goes, or `mayWatch` says no. */
-  add(response: ServerResponse, mayWatch: () => boolean): void {
-    // Its 'close' has been.
+  /** Sends until the browser disconnects, or isAllowed() returns false. */
+  add(response: ServerResponse, isAllowed: () => boolean): void {
+    // 'close' was already emitted.
     if (response.destroyed) return
-    const watcher = { response, mayWatch, last: '', passedOver: 0 }
+    const watcher = { response, isAllowed, last: '', skipped: 0 }
     this.#watchers.add(watcher)
     response.on('close', () => {
       this.#watchers.delete(watcher)
-      if (this.#watchers.size === 0) this.#rest()
+      if (this.#watchers.size === 0) this.#stopTimer()
     })
     response.on('error', () => undefined)
     response.writeHead(200, { 'Content-Type': 'text/event-stream; charset=utf-8', 'X-Accel-Buffering': 'no' })
@@ -55,43 +55,43 @@ export class EventStream {
     void this.#round()
   }
 
-  /** Nobody is served any more: an open response would keep the process from ending. */
+  /** Closes all responses: an open one would keep the process alive. */
   end(): void {
-    this.#isOver = true
+    this.#hasEnded = true
     for (const { response } of this.#watchers) response.end()
-    this.#rest()
+    this.#stopTimer()
   }
 
   async #round(): Promise<void> {
-    if (this.#isLooking) return
-    this.#isLooking = true
+    if (this.#isBuilding) return
+    this.#isBuilding = true
     try {
-      const text = JSON.stringify(await this.look())
+      const text = JSON.stringify(await this.build())
       for (const watcher of this.#watchers) serve(watcher, text)
     } catch {
       for (const watcher of this.#watchers) serve(watcher, watcher.last)
     } finally {
-      this.#isLooking = false
+      this.#isBuilding = false
     }
   }
 
-  #rest(): void {
+  #stopTimer(): void {
     if (this.#timer) clearInterval(this.#timer)
     this.#timer = null
   }
 }
 
-/** With what is shown now, if it may have it and can take it. */
+/** Sends the current view, unless the viewer lost access or is too slow. */
 function serve(watcher: Watcher, text: string): void {
-  const { response, mayWatch } = watcher
-  if (!mayWatch()) response.end()
+  const { response, isAllowed } = watcher
+  if (!isAllowed()) response.end()
   else if (response.writableLength <= maxUnreadBytes) send(watcher, text)
-  else if (++watcher.passedOver > maxPassedOver) response.destroy()
+  else if (++watcher.skipped > maxSkipped) response.destroy()
 }
 
 function send(watcher: Watcher, text: string): void {
-  // A comment keeps proxies from taking the connection for dead.
+  // A comment keeps proxies from closing an idle connection.
   watcher.response.write(text === watcher.last ? ':\n\n' : `data: ${text}\n\n`)
   watcher.last = text
-  watcher.passedOver = 0
+  watcher.skipped = 0
 }

@@ -1,6 +1,6 @@
 /*
- * What is in the quarantine, for the page: how many copies, how large, and the newest. Reads the folders of
- * days that actions/quarantine.ts fills, seldom, one file at a time, and never twice what has not changed.
+ * Summary of the quarantine for the page: count, bytes and the newest copies. Reads the day folders of
+ * actions/quarantine.ts at most every 15 seconds, one file at a time; unchanged folders are cached.
  */
 
 import { parseRecord, whyKept } from '../../actions/quarantine-record'
@@ -11,7 +11,7 @@ export interface QuarantineSummary {
   readonly count: number
   readonly bytes: number
   readonly newest: readonly CopySummary[]
-  /** There are more than are counted. */
+  /** There are more copies than were counted. */
   readonly isPartial: boolean
 }
 
@@ -20,7 +20,7 @@ interface CopySummary {
   readonly time: number
   readonly uuid: string
   readonly from: string
-  /** Signature name, mask of an attachment, or why it was not scanned. */
+  /** Reason: signature name, attachment mask, or unscanned reason. */
   readonly what: string
 }
 
@@ -31,7 +31,7 @@ interface Found {
 }
 
 interface Day {
-  /** Of the folder, which changes with every copy that comes or goes. */
+  /** Modification time of the folder, which changes with every added or removed copy. */
   readonly changedMs: number
   readonly count: number
   readonly bytes: number
@@ -39,28 +39,28 @@ interface Day {
 }
 
 const maxNewest = 5
-/** Beyond it the count is partial: the page is no reason to read a disk for minutes. */
+/** Copies that are counted at most, so that the page never reads the disk for minutes. */
 const maxCopies = 20_000
 const maxRecordBytes = 64 * 1024
 const freshMs = 15_000
 
 export class Quarantine {
   #days = new Map<string, Day>()
-  #looked: { readonly at: number; readonly kept: Promise<QuarantineSummary | null> } | null = null
+  #cached: { readonly at: number; readonly kept: Promise<QuarantineSummary | null> } | null = null
 
-  /** @param folder of the copies, or null when none are kept; asked at each look */
+  /** @param folder of the copies, null without quarantine; called for each summary */
   constructor(
     private readonly folder: () => string | null,
     private readonly now: () => number,
   ) {}
 
-  /** At most some seconds old. Null when nothing is kept, or cannot be read. Never rejects. */
+  /** At most 15 seconds old. Null without quarantine, or if it cannot be read. Never rejects. */
   look(): Promise<QuarantineSummary | null> {
     const now = this.now()
-    if (!this.#looked || now - this.#looked.at >= freshMs) {
-      this.#looked = { at: now, kept: this.#read().catch(() => null) }
+    if (!this.#cached || now - this.#cached.at >= freshMs) {
+      this.#cached = { at: now, kept: this.#read().catch(() => null) }
     }
-    return this.#looked.kept
+    return this.#cached.kept
   }
 
   async #read(): Promise<QuarantineSummary | null> {
@@ -69,7 +69,7 @@ export class Quarantine {
     try {
       return await inFolder(folder, '', (quarantine) => this.#readIn(quarantine))
     } catch (error) {
-      // Made with the first copy.
+      // The folder is created with the first copy.
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
       return { count: 0, bytes: 0, newest: [], isPartial: false }
     }
@@ -97,7 +97,7 @@ export class Quarantine {
     }
   }
 
-  /** Null: it cannot be read, or is no folder of ours. */
+  /** Null: the folder cannot be read. */
   #day(quarantine: Folder, name: string, room: number): Promise<Day | null> {
     const reading = quarantine.inside(name, async (folder) => {
       const changedMs = (await folder.stat()).mtimeMs
@@ -108,7 +108,7 @@ export class Quarantine {
       const records = (await namesIn(folder)).filter((one) => one.endsWith('.json')).slice(0, room)
       for (const record of records) {
         const uuid = record.slice(0, -'.json'.length)
-        // The copy itself is written before its record; it may have been taken away since.
+        // The copy is written before its record, and may have been removed since.
         const copy = await folder.ownFile(uuid)
         if (!copy) continue
         bytes += copy.size

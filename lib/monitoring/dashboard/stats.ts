@@ -1,6 +1,6 @@
 /*
- * What the page tells of the last day, counted in one process: verdicts by time, scans by address, signatures, the
- * last messages that were infected or not scanned. Holds a fixed amount whatever comes in. Pure; the clock is handed in.
+ * Statistics of one process for the page: verdicts by time, scans by address, signatures, and the last infected and
+ * unscanned messages of one day. Memory is bounded. Pure; the clock is passed in.
  */
 
 import { displayText } from '../../base/text'
@@ -10,10 +10,10 @@ import { type Bucket, mergeBuckets, TimeWindow } from './time-window'
 export interface Counts {
   clean: number
   infected: number
-  /** By accident; exempt ones are not among them. */
+  /** Without exempt messages. */
   unscanned: number
   exempt: number
-  /** Messages with a denied attachment, which are counted above as well. */
+  /** Messages with a denied attachment; they also count in one of the fields above. */
   denied: number
 }
 
@@ -23,7 +23,7 @@ interface Work {
   slowestMs: number
 }
 
-/** Who sent a message to whom, as an administrator needs it to find that message again. */
+/** Sender, recipients and identifiers, to find the message in the log. */
 export interface MessageSummary {
   readonly uuid: string
   readonly from: string
@@ -35,13 +35,13 @@ export interface MessageSummary {
   readonly subject: string
 }
 
-/** One message in the list of the last ones. Every string is bounded and fit to be shown. */
+/** One of the last messages. Every string is bounded and printable. */
 export interface RecentMessage extends MessageSummary {
   /** Milliseconds since the epoch. */
   readonly time: number
-  /** Signature name, or why there was no scan. */
+  /** Signature name or unscanned reason. */
   readonly what: string
-  /** Of an unscanned one: address, step and cause. */
+  /** For an unscanned message: address, step and cause. */
   readonly why: string
   readonly action: string
   readonly clamd: string | null
@@ -49,20 +49,20 @@ export interface RecentMessage extends MessageSummary {
 
 export type Names = readonly (readonly [name: string, count: number])[]
 
-/** Plain JSON, for it travels between processes. */
+/** Plain JSON, since it is sent between processes. */
 export interface StatsSnapshot {
   readonly minutes: readonly Bucket<Counts>[]
   readonly quarters: readonly Bucket<Counts>[]
   readonly addresses: readonly (readonly [text: string, work: readonly Bucket<Work>[]])[]
   readonly signatures: readonly Bucket<Names>[]
-  /** Newest first, as is the next. */
+  /** Newest first, like `unscanned`. */
   readonly infected: readonly RecentMessage[]
   readonly unscanned: readonly RecentMessage[]
 }
 
 const minuteMs = 60_000
 
-/** How far back each goes, and in how many steps. */
+/** Bucket width and number of buckets of each series. */
 export const windows = {
   minutes: { widthMs: minuteMs, count: 60 },
   quarters: { widthMs: 15 * minuteMs, count: 96 },
@@ -70,7 +70,7 @@ export const windows = {
   signatures: { widthMs: 60 * minuteMs, count: 24 },
 } as const
 
-/** Most that is kept of each. */
+/** Maximum number of entries. */
 export const bounds = { messages: 50, addresses: 32, names: 30, recipients: 3 } as const
 
 const noCounts = (): Counts => ({ clean: 0, infected: 0, unscanned: 0, exempt: 0, denied: 0 })
@@ -91,22 +91,17 @@ export class Stats {
   /** @param now milliseconds since the epoch */
   constructor(private readonly now: () => number) {}
 
-  /** @param correspondence is asked only for messages that get into one of the lists */
-  add(
-    verdict: Verdict,
-    finding: AttachmentFinding,
-    action: string,
-    correspondence: () => MessageSummary,
-  ): void {
+  /** @param summary called only for messages of the lists */
+  add(verdict: Verdict, finding: AttachmentFinding, action: string, summary: () => MessageSummary): void {
     const now = this.now()
     const isExempt = verdict.outcome === 'unscanned' && verdict.reason === 'exempt'
     for (const counts of [this.#minutes.at(now), this.#quarters.at(now)]) {
       counts[isExempt ? 'exempt' : verdict.outcome]++
       if (finding !== null && 'denied' in finding) counts.denied++
     }
-    if (verdict.clamd !== null) this.#worked(verdict.clamd, verdict.ms, now)
+    if (verdict.clamd !== null) this.#addWork(verdict.clamd, verdict.ms, now)
     const list = (messages: RecentMessage[], what: string, why: string) =>
-      keep(messages, { ...shown(correspondence()), time: now, what, why, action, clamd: verdict.clamd })
+      prepend(messages, { ...bounded(summary()), time: now, what, why, action, clamd: verdict.clamd })
     if (verdict.outcome === 'infected') {
       const name = displayText(verdict.virus, 128)
       addName(this.#signatures.at(now), name)
@@ -128,10 +123,10 @@ export class Stats {
     }
   }
 
-  #worked(text: string, ms: number, now: number): void {
+  #addWork(text: string, ms: number, now: number): void {
     const timeWindow =
       this.#addresses.get(text) ?? new TimeWindow(windows.work.widthMs, windows.work.count, noWork)
-    // The one that was used last stands last.
+    // The last used address is moved to the end.
     this.#addresses.delete(text)
     this.#addresses.set(text, timeWindow)
     const [oldest = ''] = this.#addresses.keys()
@@ -143,7 +138,7 @@ export class Stats {
   }
 }
 
-/** Those of several processes as one, without what is too old by now: some of them may have ended long ago. */
+/** Merges the statistics of several processes; buckets outside the window are dropped, since some processes are dead. */
 export function mergeStats(all: readonly StatsSnapshot[], nowMs: number): StatsSnapshot {
   const { minutes, quarters, signatures } = windows
   return {
@@ -159,7 +154,7 @@ export function mergeStats(all: readonly StatsSnapshot[], nowMs: number): StatsS
       nowMs,
       sumCounts,
     ),
-    addresses: joinWork(
+    addresses: mergeWork(
       all.flatMap(({ addresses }) => addresses),
       nowMs,
     ),
@@ -174,8 +169,8 @@ export function mergeStats(all: readonly StatsSnapshot[], nowMs: number): StatsS
   }
 }
 
-/** Of the addresses that had work, those that had some last, as in each of the lists. */
-function joinWork(all: StatsSnapshot['addresses'], nowMs: number): StatsSnapshot['addresses'] {
+/** Merges scans by address; the least recently used addresses are dropped. */
+function mergeWork(all: StatsSnapshot['addresses'], nowMs: number): StatsSnapshot['addresses'] {
   const latestFirst = [...new Set(all.map(([text]) => text).reverse())]
   return latestFirst
     .map((text) => {
@@ -214,8 +209,8 @@ export function sumNames(lists: readonly Names[]): (readonly [string, number])[]
 }
 
 /**
- * When there is no room, the new name takes the place and the count of the rarest one: frequent names are never
- * pushed out by a flood of rare ones, and no count is too low (Metwally et al., "space-saving").
+ * When full, the new name replaces the rarest one and inherits its count: a flood of rare names never displaces frequent
+ * ones, and no count is too low (Metwally et al., "space-saving").
  */
 function addName(names: Map<string, number>, name: string): void {
   const count = names.get(name)
@@ -229,8 +224,8 @@ function addName(names: Map<string, number>, name: string): void {
   names.set(name, rarest[1] + 1)
 }
 
-/** Bounded, and fit to be shown. */
-function shown({ uuid, from, to, recipients, ip, user, subject }: MessageSummary): MessageSummary {
+/** With bounded, printable strings. */
+function bounded({ uuid, from, to, recipients, ip, user, subject }: MessageSummary): MessageSummary {
   return {
     uuid: displayText(uuid, 64),
     from: displayText(from, 160),
@@ -242,7 +237,7 @@ function shown({ uuid, from, to, recipients, ip, user, subject }: MessageSummary
   }
 }
 
-function keep(list: RecentMessage[], recentMessage: RecentMessage): void {
+function prepend(list: RecentMessage[], recentMessage: RecentMessage): void {
   list.unshift(recentMessage)
   if (list.length > bounds.messages) list.pop()
 }

@@ -1,12 +1,12 @@
 /*
- * A rolling window of time in buckets of equal width, so that it needs the same room whatever happens. Buckets are
- * numbered from the epoch, and those of several processes fit together.
+ * A sliding time window in a fixed number of buckets of equal width. Buckets are numbered from the epoch, so that those of
+ * several processes can be merged.
  */
 
-/** A bucket's number (time / width) and what is in it. */
+/** A bucket's number (time / width) and its content. */
 export type Bucket<T> = readonly [index: number, content: T]
 
-/** So many buckets of this width. */
+/** Number and width of the buckets. */
 export interface Window {
   readonly widthMs: number
   readonly count: number
@@ -23,7 +23,7 @@ export class TimeWindow<T> implements Window {
     this.#slots = new Array<undefined>(count).fill(undefined)
   }
 
-  /** The bucket of this moment. */
+  /** The bucket at that time. */
   at(nowMs: number): T {
     const index = Math.floor(nowMs / this.widthMs)
     const slot = this.#slots[index % this.count]
@@ -33,7 +33,7 @@ export class TimeWindow<T> implements Window {
     return content
   }
 
-  /** Those inside the window that ends now. */
+  /** The buckets inside the window that ends at `nowMs`. */
   buckets(nowMs: number): Bucket<T>[] {
     return inWindow(
       this.#slots.flatMap((slot) => (slot ? [slot] : [])),
@@ -43,13 +43,13 @@ export class TimeWindow<T> implements Window {
   }
 }
 
-/** A clock that was set back leaves some in the future: those are not inside either. */
+/** Excludes buckets in the future, which exist after a clock was set back. */
 function inWindow<T>(buckets: readonly Bucket<T>[], { widthMs, count }: Window, nowMs: number): Bucket<T>[] {
   const last = Math.floor(nowMs / widthMs)
   return buckets.filter(([index]) => index <= last && index > last - count)
 }
 
-/** The same buckets of several processes as one, of the window that ends now. */
+/** Merges the buckets of several processes, inside the window that ends at `nowMs`. */
 export function mergeBuckets<T>(
   lists: readonly (readonly Bucket<T>[])[],
   window: Window,

@@ -1,5 +1,5 @@
 /*
- * What the page shows, made of what the processes tell. Figures and strings only: how they look is page/page.js.
+ * The data of the page, from the snapshots of all processes. page/page.js formats them.
  */
 
 import type { AddressState } from '../../hosts/host-pool'
@@ -22,11 +22,11 @@ export interface View {
   readonly addresses: readonly AddressView[]
   readonly hour: Counts
   readonly day: Counts
-  /** Oldest first, one for each minute of the last hour. */
+  /** One for each minute of the last hour, oldest first. */
   readonly minutes: readonly Counts[]
-  /** Oldest first, one for each quarter of an hour of the last day. */
+  /** One for each 15 minutes of the last day, oldest first. */
   readonly quarters: readonly Counts[]
-  /** Of the last day, the most frequent first. */
+  /** Signatures of the last day, most frequent first. */
   readonly signatures: readonly (readonly [name: string, count: number])[]
   readonly infected: readonly RecentMessage[]
   readonly unscanned: readonly RecentMessage[]
@@ -36,7 +36,7 @@ export interface View {
 /** An address as all processes see it, with its scans of the last hour. */
 export interface AddressView {
   readonly text: string
-  /** Processes by how they see it. */
+  /** Number of processes for which the address is up. */
   readonly up: number
   readonly resting: number
   readonly untrusted: number
@@ -46,7 +46,7 @@ export interface AddressView {
   readonly signatures: { readonly number: number; readonly builtMs: number } | null
   readonly maxScannableBytes: number | null
   readonly scans: number
-  /** Of all scans, 0 to 1. */
+  /** Share of all scans, 0 to 1. */
   readonly share: number
   /** null: no scans. */
   readonly meanMs: number | null
@@ -55,8 +55,8 @@ export interface AddressView {
 
 const maxSignatures = 10
 
-/** Several processes as one. */
-function joinPages(pages: readonly PageSnapshot[], nowMs: number) {
+/** Merges the snapshots of several processes. */
+function mergePages(pages: readonly PageSnapshot[], nowMs: number) {
   return {
     stats: mergeStats(
       pages.flatMap(({ stats }) => (stats ? [stats] : [])),
@@ -67,13 +67,13 @@ function joinPages(pages: readonly PageSnapshot[], nowMs: number) {
   }
 }
 
-/** Of processes that have ended: what they counted lasts as long as it would be shown, what they saw does not. */
+/** The snapshot of dead workers: their counts are kept, their address states are not. */
 export function deadWorkersPage(pages: readonly PageSnapshot[], nowMs: number): PageSnapshot {
-  return { ...joinPages(pages, nowMs), addresses: [], processes: 0 }
+  return { ...mergePages(pages, nowMs), addresses: [], processes: 0 }
 }
 
 export function viewOf(pages: readonly PageSnapshot[], kept: QuarantineSummary | null, nowMs: number): View {
-  const { stats, addresses, processes } = joinPages(pages, nowMs)
+  const { stats, addresses, processes } = mergePages(pages, nowMs)
   const minutes = series(stats.minutes, windows.minutes, nowMs)
   const quarters = series(stats.quarters, windows.quarters, nowMs)
   return {
@@ -90,7 +90,7 @@ export function viewOf(pages: readonly PageSnapshot[], kept: QuarantineSummary |
   }
 }
 
-/** In the order in which the processes list them, which is that of the ini. */
+/** In the order of the ini, as in each process. */
 function addressViews(states: readonly AddressState[], work: StatsSnapshot['addresses']): AddressView[] {
   const scansOf = new Map(work.map(([text, buckets]) => [text, sumWork(buckets.map(([, one]) => one))]))
   const total = [...scansOf.values()].reduce((sum, { scans }) => sum + scans, 0)
@@ -118,7 +118,7 @@ function addressViews(states: readonly AddressState[], work: StatsSnapshot['addr
   })
 }
 
-/** Every step of the window, empty ones too. */
+/** Every bucket of the window, including empty ones. */
 function series(buckets: readonly Bucket<Counts>[], { widthMs, count }: Window, nowMs: number): Counts[] {
   const byIndex = new Map(buckets)
   const last = Math.floor(nowMs / widthMs)

@@ -232,7 +232,7 @@ const wrong: [line: string, why: RegExp][] = [
   ['network ::ffff:10.0.0.1', /allowed is/],
   ['network clamd.example.com', /allowed is/],
   ['user', /user has no value: allowed is a login name/],
-  ['user a\u0007', /allowed is a name/],
+  ['user a\u0007', /allowed is a login name/],
   ['sender example.com', /sender example\.com: allowed is an address such as .* or <> for the null sender/],
   ['sender *', /allowed is an address/],
   ['sender @example.com', /allowed is an address/],

@@ -126,7 +126,7 @@ test('a master that does not answer is given up', async () => {
   const crew = new TestCrew()
   const worker = crew.add(1, () => Promise.resolve(1), 50)
   crew.silent.add(1)
-  await assert.rejects(worker.collect('metrics'), /the master has not answered within 50 ms/)
+  await assert.rejects(worker.collect('metrics'), /the master did not answer within 50 ms/)
 })
 
 test('what another release asks for, and nobody here knows, is left alone', async () => {

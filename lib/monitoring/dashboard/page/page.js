@@ -1,12 +1,12 @@
 // @ts-check
 /*
- * The page in the browser: shows what the events bring. Every string goes in as text, never as HTML, and a part of the
- * page is touched only when its figures have changed, so that a reader's place and selection stay where they are.
+ * The page in the browser: shows the data of the event stream. Every string is inserted as text, never as HTML. A part of
+ * the page is redrawn only if its data changed, so that scroll position and selection stay.
  */
 
 /** @typedef {import('../view').View} View */
 /** @typedef {import('../view').AddressView} AddressView */
-/** @typedef {import('../stats').Sighting} Sighting */
+/** @typedef {import('../stats').RecentMessage} RecentMessage */
 /** @typedef {import('../stats').Counts} Counts */
 /** @typedef {import('../quarantine-summary').QuarantineSummary} Kept */
 
@@ -23,7 +23,7 @@ const dateAndClock = new Intl.DateTimeFormat(undefined, {
   minute: '2-digit',
 })
 
-/** What was last drawn, by part. @type {Map<string, string>} */
+/** The data last drawn, by part. @type {Map<string, string>} */
 const drawn = new Map()
 /** @type {View | null} */
 let latest = null
@@ -50,7 +50,7 @@ function element(tag, properties, ...children) {
   return made
 }
 
-/** What a stranger has written: its direction of writing ends with it. @param {string} text */
+/** Text from a message, isolated so that its writing direction cannot affect the page. @param {string} text */
 const foreign = (text) => element('bdi', {}, text)
 
 /** @param {string} text */
@@ -84,7 +84,7 @@ function age(ms) {
 }
 
 /**
- * Bars, each as high as its count is beside the highest. The same figures stand above them as text.
+ * Bars, scaled to the highest count. The sum is beside them as text.
  * @param {readonly number[]} counts
  * @param {string} kind
  */
@@ -112,7 +112,7 @@ const verdictRows = [
   { name: 'Clean', note: '', key: 'clean', kind: '' },
   { name: 'Infected', note: '', key: 'infected', kind: 'bad' },
   { name: 'Not scanned', note: 'error, timeout, limits, too large', key: 'unscanned', kind: 'warn' },
-  { name: 'Exempt', note: 'not scanned by your settings', key: 'exempt', kind: '' },
+  { name: 'Exempt', note: 'not scanned, by your settings', key: 'exempt', kind: '' },
   { name: 'Attachment denied', note: 'counted above as well', key: 'denied', kind: '' },
 ]
 
@@ -146,8 +146,12 @@ function stateOf({ up, resting, untrusted, inFlight }) {
   /** @param {number} count */
   const where = (count) => (count < all ? ` in ${count} of ${all} processes` : '')
   const words = [
-    ...(untrusted > 0 ? [element('span', { class: 'bad' }, `✗ fails the self test${where(untrusted)}`)] : []),
-    ...(resting > 0 ? [element('span', { class: 'warn' }, `● rests after a failure${where(resting)}`)] : []),
+    ...(untrusted > 0
+      ? [element('span', { class: 'bad' }, `✗ failed the self test${where(untrusted)}`)]
+      : []),
+    ...(resting > 0
+      ? [element('span', { class: 'warn' }, `● resting after a failure${where(resting)}`)]
+      : []),
     ...(up === all ? [element('span', { class: 'good' }, '✓ up')] : []),
   ]
   return element('td', {}, ...words, small(inFlight === 0 ? 'idle' : `${wholes.format(inFlight)} in flight`))
@@ -156,12 +160,12 @@ function stateOf({ up, resting, untrusted, inFlight }) {
 /** @param {readonly AddressView[]} addresses @param {number} now */
 function addressRows(addresses, now) {
   return addresses.map((address) => {
-    const { text, protocol, engine, signatures, provenBytes, scans, share, meanMs, slowestMs } = address
+    const { text, protocol, engine, signatures, maxScannableBytes, scans, share, meanMs, slowestMs } = address
     const about = [
       engine,
       signatures && `signatures ${signatures.number}, ${age(now - signatures.builtMs)} old`,
       protocol?.toUpperCase(),
-      provenBytes !== null && `scans up to ${size(provenBytes)}`,
+      maxScannableBytes !== null && `scans up to ${size(maxScannableBytes)}`,
     ].filter((part) => typeof part === 'string')
     return element(
       'tr',
@@ -193,7 +197,7 @@ function signatureRows(signatures) {
   )
 }
 
-/** @param {Sighting} sighting */
+/** @param {RecentMessage} message */
 function messageRow({ time, what, why, action, clamd, uuid, from, to, recipients, ip, user, subject }) {
   const others = recipients - to.length
   return element(
@@ -228,9 +232,9 @@ function messageRow({ time, what, why, action, clamd, uuid, from, to, recipients
 function drawKept(kept) {
   place('kept-sum').textContent =
     kept === null
-      ? 'No copies are kept, or their folder cannot be read.'
+      ? 'No copies, or their folder cannot be read.'
       : kept.count === 0
-        ? 'Nothing is in it.'
+        ? 'Empty.'
         : `${kept.isPartial ? 'More than ' : ''}${wholes.format(kept.count)} ${kept.count === 1 ? 'copy' : 'copies'}, ${size(kept.bytes)}.`
   const rows = (kept?.newest ?? []).map(({ time, uuid, from, what }) =>
     element(
@@ -251,7 +255,7 @@ function orNone(rows, columns, text) {
   return [element('tr', {}, element('td', { class: 'none', colSpan: columns }, text))]
 }
 
-/** Draws a part of the page if what it shows has changed. @param {string} part @param {unknown} figures @param {() => void} draw */
+/** Draws a part of the page if its data changed. @param {string} part @param {unknown} figures @param {() => void} draw */
 function changed(part, figures, draw) {
   const text = JSON.stringify(figures)
   if (drawn.get(part) === text) return
@@ -283,12 +287,12 @@ function show(view) {
   changed('kept', kept, () => drawKept(kept))
   changed('about', processes, () => {
     place('about').textContent =
-      `Of ${processes === 1 ? 'one process' : `${processes} processes`} together, since the start, at most for a day. No message's content is shown or kept here.`
+      `Sum of ${processes === 1 ? 'one process' : `${processes} processes`} since the start of Haraka, at most one day. Message contents are neither shown nor stored.`
   })
   place('updated').textContent = `as of ${clock.format(now)}`
 }
 
-/** Told to screen readers, so only when it is another. @param {string} text @param {boolean} isLost */
+/** Screen readers announce it, so it is set only if it changed. @param {string} text @param {boolean} isLost */
 function say(text, isLost) {
   document.body.classList.toggle('lost', isLost)
   const status = place('status')
@@ -303,7 +307,7 @@ function watch() {
     if (!isPaused && latest) show(latest)
   }
   events.onerror = () => {
-    say('Connection lost, trying again', true)
+    say('Connection lost, reconnecting', true)
     if (events.readyState !== EventSource.CLOSED) return
     say('Connection refused: reload the page if this stays', true)
     setTimeout(watch, retryMs)
