@@ -40,8 +40,8 @@ interface Multipart {
   readonly digest: boolean
 }
 
-/** Most bytes of Content- headers of one part that are kept. */
-const maxSectionBytes = 256 * 1024
+/** Most bytes of Content- headers of one part that are kept: what reading parameters takes grows with their square. */
+const maxSectionBytes = 32 * 1024
 /** Bytes of a line that are looked at together. A delimiter has 70 characters in RFC 2046. */
 const maxLineBytes = 16 * 1024
 
@@ -255,7 +255,7 @@ export class MimeReader {
     if (!this.#keeping) return
     this.#sectionBytes += bytes.length
     if (this.#sectionBytes <= maxSectionBytes) this.#section?.push(text)
-    else this.handler.trouble('the headers of a part are too long')
+    else this.handler.trouble(`more than ${maxSectionBytes} bytes in the headers of a part`)
   }
 
   #endSection(): void {

@@ -32,30 +32,48 @@ const fieldWithoutColon = /^[^:=]*=/
 const minDigits = 16
 /** Lines between two times that others get a turn. */
 const linesPerTurn = 2048
-const boundaryWords = /boundary[^=\r\n"]{0,20}=\s*"?([^";\r\n]{1,200})/gi
+const boundaryWord = Buffer.from('oundary')
+const boundaryValue = /^boundary[^=\r\n"]{0,20}=\s{0,20}"?([^";\r\n]{1,200})/i
+const maxBoundaryBytes = 250
 const maxBoundaries = 64
+/** Of boundaries that are announced. */
+const maxMentions = 10_000
 /** In front of a boundary on its line. */
 const maxPrefix = 100
 
-/** Of every multipart that is announced anywhere, and how its lines begin where they are cut. */
-export function boundariesIn(bytes: Buffer): string[] {
+/** Of every multipart that is announced anywhere, and how its lines begin where they are cut. @throws OverBudget */
+async function boundariesIn(bytes: Buffer, budget: Budget): Promise<Set<string>> {
   const found = new Set<string>()
-  for (
-    let at = bytes.indexOf('oundary');
-    at >= 0 && found.size < maxBoundaries;
-    at = bytes.indexOf('oundary', at + 1)
-  ) {
-    const text = bytes.toString('latin1', at - 1, at + 300)
-    for (const [, boundary = ''] of text.matchAll(boundaryWords)) {
-      const trimmed = boundary.trim()
-      if (trimmed.length > 2) found.add(trimmed.slice(0, 60))
+  let mentions = 0
+  for (const at of placesOf(bytes, boundaryWord)) {
+    await budget.breathe()
+    if (found.size === maxBoundaries) break
+    const text = bytes.toString('latin1', at - 1, at + maxBoundaryBytes)
+    const trimmed = boundaryValue.exec(text)?.[1]?.trim()
+    if (trimmed === undefined) continue
+    if (++mentions > maxMentions) throw new OverBudget(`more than ${maxMentions} boundaries`)
+    if (trimmed.length > 2) found.add(trimmed.slice(0, 60))
+  }
+  return found
+}
+
+/** Where lines begin that hold a boundary, dashes in front or not. @throws OverBudget */
+async function delimitersIn(bytes: Buffer, budget: Budget): Promise<Set<number>> {
+  const delimiters = new Set<number>()
+  for (const boundary of await boundariesIn(bytes, budget)) {
+    for (const at of placesOf(bytes, Buffer.from(boundary, 'latin1'))) {
+      await budget.breathe()
+      // Where it is announced it ends nothing.
+      const before = bytes.toString('latin1', Math.max(0, at - maxPrefix), at)
+      const prefix = before.slice(before.lastIndexOf('\n') + 1)
+      if (prefix.length < maxPrefix && !prefix.includes('oundary')) delimiters.add(at - prefix.length)
     }
   }
-  return [...found]
+  return delimiters
 }
 
 /** Places in order. */
-function* placesOf(bytes: Buffer, text: string): Generator<number> {
+function* placesOf(bytes: Buffer, text: Buffer): Generator<number> {
   for (let at = bytes.indexOf(text); at >= 0; at = bytes.indexOf(text, at + 1)) yield at
 }
 
@@ -65,7 +83,7 @@ function* placesOf(bytes: Buffer, text: string): Generator<number> {
  * @throws OverBudget
  */
 export async function stretchesOf(bytes: Buffer, maxPlaces: number, budget: Budget): Promise<Stretches> {
-  const lines = new Lines(bytes)
+  const lines = new Lines(bytes, await delimitersIn(bytes, budget))
   for (let at = 0, count = 0; at < bytes.length; count++) {
     at = lines.take(at)
     if (count % linesPerTurn > 0) continue
@@ -79,8 +97,6 @@ class Lines {
   readonly #starts: { readonly at: number; readonly from: number }[] = []
   readonly #ends: number[] = []
   readonly #runs: Omit<Stretch, 'head'>[] = []
-  /** Where lines hold a boundary, dashes in front or not. */
-  readonly #delimiters: ReadonlySet<number>
   /** The block of lines that are not empty. */
   #block = 0
   /** Whether a line of headers is in it, and no body has begun behind that. */
@@ -91,18 +107,10 @@ class Lines {
   #run = -1
   #runEnd = 0
 
-  constructor(private readonly bytes: Buffer) {
-    const delimiters = new Set<number>()
-    for (const boundary of boundariesIn(bytes)) {
-      for (const at of placesOf(bytes, boundary)) {
-        // Where it is announced it ends nothing.
-        const before = bytes.toString('latin1', Math.max(0, at - maxPrefix), at)
-        const prefix = before.slice(before.lastIndexOf('\n') + 1)
-        if (prefix.length < maxPrefix && !prefix.includes('oundary')) delimiters.add(at - prefix.length)
-      }
-    }
-    this.#delimiters = delimiters
-  }
+  constructor(
+    private readonly bytes: Buffer,
+    private readonly delimiters: ReadonlySet<number>,
+  ) {}
 
   get places(): number {
     return this.#starts.length + this.#runs.length
@@ -115,7 +123,7 @@ class Lines {
     const next = found < 0 ? bytes.length : found + 1
     const first = this.#firstOf(from, next)
     if (first === next) this.#empty(from, next)
-    else if (isDashes(bytes, first) || this.#delimiters.has(from)) this.#delimiter(from, next)
+    else if (isDashes(bytes, first) || this.delimiters.has(from)) this.#delimiter(from, next)
     else this.#line(from, next, first)
     return next
   }

@@ -14,9 +14,10 @@ const [colon, newline, repeat] = [0x3a, 0x0a, 0x90]
 const lengthsAt = 10
 const headerBytes = 20
 
-/** Data and resource forks of every file in the text. */
-export function* binHexFiles(text: Buffer): Generator<Buffer> {
+/** Data and resource forks of every file in the text; null: another look at the clock. */
+export function* binHexFiles(text: Buffer): Generator<Buffer | null> {
   for (let at = text.indexOf(mark); at >= 0; at = text.indexOf(mark, at + 1)) {
+    yield null
     const line = text.indexOf(newline, at)
     const start = line < 0 ? -1 : text.indexOf(colon, line)
     if (start < 0) return

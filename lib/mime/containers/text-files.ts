@@ -19,7 +19,7 @@ export async function* textFiles(text: Buffer, budget: Budget): AsyncGenerator<T
   for await (const bytes of uuencodedFiles(text, budget)) yield { kind: 'uuencoded file', bytes }
   for (const [kind, files] of otherFiles) {
     for (const bytes of files(text)) {
-      yield { kind, bytes }
+      if (bytes !== null) yield { kind, bytes }
       await budget.breathe()
     }
     await budget.breathe()
@@ -37,6 +37,7 @@ async function* uuencodedFiles(text: Buffer, budget: Budget): AsyncGenerator<Buf
   let fittingEnd = 0
   for (const begin of begins) {
     for (let at = text.indexOf(begin); at >= 0; at = text.indexOf(begin, at + 1)) {
+      await budget.breathe()
       const prefix = linePrefix(text, at)
       if (prefix === null) continue
       const line = beginLine.exec(text.toString('latin1', at, at + maxBeginBytes))?.[0]
@@ -139,7 +140,7 @@ const yBegin = Buffer.from('=ybegin ')
 const yEnd = Buffer.from('\n=yend')
 const yPart = '=ypart'
 
-function* yencFiles(text: Buffer): Generator<Buffer> {
+function* yencFiles(text: Buffer): Generator<Buffer | null> {
   for (let at = text.indexOf(yBegin); at >= 0; at = text.indexOf(yBegin, at + 1)) {
     let from = text.indexOf(newline, at) + 1
     if (from === 0) return
@@ -165,19 +166,54 @@ function ydecoded(bytes: Buffer): Buffer {
   return out.subarray(0, length)
 }
 
-const encodingWords = /ENCODING\s*=\s*"?B(?:ASE64)?\b[^:\n]{0,1000}:(?<data>[A-Za-z0-9+/=\s]{4,})/gi
-const dataWords = /;\s*base64\s*,(?<data>(?:[A-Za-z0-9+/_=-]|%[0-9a-f]{2}|\s)+)/gi
-const calendarMarks = ['ENCODING=', 'encoding=', 'Encoding='].map((mark) => Buffer.from(mark))
-const dataMark = Buffer.from('base64,')
+const encodingValue = /encoding\s*=\s*"?B(?:ASE64)?\b[^:\n]{0,1000}:/iy
+const encodingMarks = ['ENCODING=', 'encoding=', 'Encoding='].map((mark) => Buffer.from(mark))
+const maxEncodingBytes = 1100
+const dataMark = Buffer.from('base64')
+const dataValue = /base64\s{0,100},/y
+const maxDataBytes = 110
 
 /** A folded line goes on behind a blank; the next entry has a name and a colon, which are no base64. */
-function* calendarFiles(text: Buffer): Generator<Buffer> {
+function* calendarFiles(text: Buffer): Generator<Buffer | null> {
   const unfolded = unfold(text)
-  if (!calendarMarks.some((mark) => unfolded.includes(mark))) return
-  for (const { groups } of unfolded.toString('latin1').matchAll(encodingWords)) {
-    yield Buffer.from((groups?.data ?? '').replace(/\n\S*$/, ''), 'base64')
+  for (const mark of encodingMarks) {
+    for (const data of dataBehind(unfolded, mark, encodingValue, maxEncodingBytes, isBase64Byte))
+      yield data === null ? null : Buffer.from(data.replace(/\n\S*$/, ''), 'base64')
   }
 }
+
+/** What follows each mark with such a beginning, as far as its bytes may be data; null: at this one there is nothing. */
+function* dataBehind(
+  text: Buffer,
+  mark: Buffer,
+  beginning: RegExp,
+  maxBytes: number,
+  isData: Uint8Array,
+): Generator<string | null> {
+  for (let at = text.indexOf(mark); at >= 0; at = text.indexOf(mark, at + 1)) {
+    beginning.lastIndex = 0
+    const length = beginning.exec(text.toString('latin1', at, at + maxBytes))?.[0].length
+    if (length === undefined) {
+      yield null
+      continue
+    }
+    const from = at + length
+    let to = from
+    while (to < text.length && isData[text[to] ?? 0] === 1) to++
+    yield text.toString('latin1', from, to)
+    at = Math.max(at, to - mark.length)
+  }
+}
+
+function bytesOf(characters: string): Uint8Array {
+  const table = new Uint8Array(256)
+  for (const byte of Buffer.from(characters)) table[byte] = 1
+  return table
+}
+
+const base64Characters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/= \t\r\n\v\f'
+const isBase64Byte = bytesOf(base64Characters)
+const isAddressByte = bytesOf(`${base64Characters}_-%`)
 
 /** Only what may be a calendar is copied for it. */
 function unfold(text: Buffer): Buffer {
@@ -186,17 +222,16 @@ function unfold(text: Buffer): Buffer {
   return Buffer.from(text.toString('latin1').replace(/\r?\n[ \t]/g, ''), 'latin1')
 }
 
-function* dataAddresses(text: Buffer): Generator<Buffer> {
-  if (!text.includes(dataMark)) return
-  for (const { groups } of text.toString('latin1').matchAll(dataWords)) {
-    const data = (groups?.data ?? '').replace(/%([0-9a-f]{2})/gi, (_, hex: string) =>
+function* dataAddresses(text: Buffer): Generator<Buffer | null> {
+  for (const data of dataBehind(text, dataMark, dataValue, maxDataBytes, isAddressByte)) {
+    const unescaped = data?.replace(/%([0-9a-f]{2})/gi, (_, hex: string) =>
       String.fromCharCode(parseInt(hex, 16)),
     )
-    yield Buffer.from(data, 'base64')
+    yield unescaped === undefined ? null : Buffer.from(unescaped, 'base64')
   }
 }
 
-const otherFiles: readonly (readonly [kind: string, files: (text: Buffer) => Iterable<Buffer>])[] = [
+const otherFiles: readonly (readonly [kind: string, files: (text: Buffer) => Iterable<Buffer | null>])[] = [
   ['yEnc file', yencFiles],
   ['BinHex file', binHexFiles],
   ['calendar attachment', calendarFiles],

@@ -172,3 +172,30 @@ test('a skeleton has everything but the attachments, and these decoded', async (
     whole.toString().replace(base64(content).trimEnd(), ''),
   )
 })
+
+const megabyteOf = (text: string) => text.repeat(Math.ceil(1024 ** 2 / text.length))
+const laborious: Readonly<Record<string, string>> = {
+  'a data address of a megabyte and more': `data:;base64,${megabyteOf('QUJD').repeat(3)}`,
+  'beginnings of yEnc': megabyteOf('=ybegin a\r\n'),
+  'beginnings of BinHex': megabyteOf('with BinHex\r\n:\r\n'),
+  'beginnings of uuencode': megabyteOf('begin 644 a\r\n'),
+  'entries of a calendar without data': `BEGIN:VCARD\r\n${megabyteOf('ENCODING=B ')}`,
+  boundaries: megabyteOf('boundary='),
+}
+for (const [name, body] of Object.entries(laborious)) {
+  test(`others get their turn meanwhile: ${name}`, async () => {
+    let longestMs = 0
+    let turnBegan = performance.now()
+    const timer = setInterval(() => {
+      longestMs = Math.max(longestMs, performance.now() - turnBegan)
+      turnBegan = performance.now()
+    })
+    try {
+      await contentsOf(Buffer.from(crlf('Subject: test', '', body)))
+    } finally {
+      clearInterval(timer)
+    }
+    longestMs = Math.max(longestMs, performance.now() - turnBegan)
+    assert.ok(longestMs < 500, `${Math.round(longestMs)} ms`)
+  })
+}
