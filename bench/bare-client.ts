@@ -1,5 +1,5 @@
-// The floor: a client that holds the whole message already and hands it to clamd on a new connection with as few
-// writes as the protocol allows. It trusts everybody and checks nothing.
+// The lower bound: a client that has the whole message in memory and sends it to clamd on a new connection, with as few
+// writes as the protocol allows and without any check.
 import net from 'node:net'
 
 const host = '127.0.0.1'

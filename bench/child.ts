@@ -1,5 +1,5 @@
-// A TypeScript file of this directory as a process of its own, so that its CPU time is not counted as anybody else's. It
-// is asked and answers over node's own channel, one question at a time, and ends with this process.
+// Runs a TypeScript file of this directory in a separate process, so that its CPU time is counted separately. It answers
+// one request at a time over Node's IPC channel, and ends with this process.
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import path from 'node:path'

@@ -1,4 +1,4 @@
-// What is compared: who takes mail, who scans it on the way, and whose CPU time is whose.
+// The contenders: mail servers, their scanners, and the processes whose CPU time belongs to each.
 import type { RealClamd } from '../test/support/clamd/clamd'
 import { FrontProcess } from './front'
 import type { Target } from './load'

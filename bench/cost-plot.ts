@@ -1,4 +1,4 @@
-// Which figures are plotted: what scanning adds to the mail server's CPU, and to the time of a message.
+// The plotted figures: CPU time and message time that scanning adds to the mail server.
 import { type ContenderName, titles } from './contenders'
 import { added, primaryTable } from './figures'
 import type { Plot, Series } from './plot'

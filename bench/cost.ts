@@ -1,4 +1,4 @@
-// What one message costs: time on the clock and on the processors, contender by contender in turn.
+// The cost of one message in time and CPU time; the contenders take turns.
 import { seeded, shuffled } from '../test/support/random'
 import type { Contender } from './contenders'
 import { cpuMsBetween, cpuSnapshot } from './cpu'

@@ -1,6 +1,5 @@
-// What of a run is written down, and where: docs/reports/benchmarks.md and its plot as a whole, and in README.md and
-// docs/guide/install.md what is between two marks. Nothing here reads a clock or the machine, so the same figures always
-// make the same documents.
+// The documents of a run: docs/reports/benchmarks.md with its plot, and the parts between two marks in README.md and
+// docs/guide/install.md. Pure: the same figures always make the same documents.
 import { readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { format, resolveConfig } from 'prettier'

@@ -1,4 +1,4 @@
-// What two features cost on top of a scan: looking at the names of attachments, and keeping a copy of an infected message.
+// The cost of two features on top of a scan: attachment names, and a quarantine copy of an infected message.
 import type { RealClamd } from '../test/support/clamd/clamd'
 import { TemporaryDirectory } from '../test/support/process'
 import { harakaContender } from './contenders'

@@ -1,4 +1,4 @@
-// Who pays for an address that swallows connections, when two others are well.
+// The delay of messages when one of three addresses never answers a connect.
 import { openBlackHole } from '../test/support/clamd/black-hole'
 import { type RealClamd, startClamd } from '../test/support/clamd/clamd'
 import type { LoadClient } from './load'

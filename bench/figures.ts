@@ -1,4 +1,4 @@
-// From what was measured to what is compared: what scanning adds to the same server without it.
+// From measurements to comparisons: the cost that scanning adds to the same server without it.
 import { baselines, type ContenderName } from './contenders'
 import type { Cost, CostTable, Latency, Results, SizeCosts } from './results'
 import { median, type Spread, spread } from './statistics'

@@ -1,4 +1,4 @@
-// How long a small message takes when it is the only one.
+// The time of a small message on an idle server.
 import type { Contender } from './contenders'
 import { inTurn } from './cost'
 import type { LoadClient } from './load'

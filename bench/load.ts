@@ -1,5 +1,4 @@
-// The client's side, in a process of its own. What is sent is made before the clock starts. The other end of this is
-// load-process.ts.
+// The sending client, in a separate process (load-process.ts). Messages are made before the clock starts.
 import { Child } from './child'
 import type { Kind } from './messages'
 

@@ -1,4 +1,4 @@
-// What was measured on, and with which versions. Says nothing that tells one machine from another of its kind.
+// Hardware and versions of a run, without anything that identifies the machine.
 import { readFileSync } from 'node:fs'
 import { cpus, release, totalmem, type } from 'node:os'
 import path from 'node:path'

@@ -1,4 +1,4 @@
-// One run: starts clamd and the contenders, has the chosen parts measured one after the other, and stops everything.
+// One run: starts clamd and the contenders, measures the chosen parts one after the other, and stops everything.
 import { type RealClamd, startClamd } from '../test/support/clamd/clamd'
 import { type Contender, startContender, titles } from './contenders'
 import { costOf, inTurn, warmUp } from './cost'

@@ -1,4 +1,4 @@
-// How much memory Haraka takes at most while many large messages are under way, and what stays of those that are done.
+// Haraka's peak memory with many large messages at the same time, and the memory that remains after them.
 import { readdirSync, readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { RealClamd } from '../test/support/clamd/clamd'

@@ -1,5 +1,5 @@
-// The run in words and tables. The terminal shows all of it, with targets for those who work on the plugin;
-// docs/reports/benchmarks.md shows the ratios, and what they are ratios of.
+// The report of a run as text and tables. The terminal shows everything, including the targets;
+// docs/reports/benchmarks.md shows the ratios and their denominators.
 import { contenderNames, titles } from './contenders'
 import { added, addedLatency, costSpread, middle, primaryTable } from './figures'
 import { type Cost, type CostTable, memoryNames, type Results, type SizeCosts } from './results'

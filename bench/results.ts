@@ -1,4 +1,4 @@
-// What a run found out, as it is kept in results.json: raw enough that report, targets and plot can be made again.
+// The results of a run as in results.json: raw enough to make report, targets and plot again.
 import type { ContenderName } from './contenders'
 
 /** Milliseconds per message. */

@@ -1,5 +1,4 @@
-// `npm run bench`: what scanning costs, measured afresh, printed and written down. What is measured and how is measure.ts'
-// business, what is written where documents.ts'.
+// `npm run bench`: measures the cost of scanning (measure.ts), prints it, and writes the documents (documents.ts).
 import { readResults, writeDocuments } from './documents'
 import { measureAll } from './measure'
 import { type Options, readOptions, usage } from './options'

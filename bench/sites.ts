@@ -1,4 +1,4 @@
-// The Harakas that are compared: the same server each time, with one plugin more or less. None delivers anything.
+// The compared Haraka sites: the same server with different plugins. None delivers mail.
 import { checkoutHaraka, type Haraka, type HarakaOptions, startHaraka } from '../test/support/haraka/haraka'
 
 /** The largest message anybody takes, in bytes: 100 MiB. */

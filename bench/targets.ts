@@ -1,4 +1,4 @@
-// What the plugin is meant to reach, as ratios within one run, and whether it does.
+// The plugin's targets as ratios within one run, and whether it reaches them.
 import type { ContenderName } from './contenders'
 import { added, addedLatency, costSpread, middle, primaryTable, ratio } from './figures'
 import type { CostTable, Results, SizeCosts } from './results'

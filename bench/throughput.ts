@@ -1,4 +1,4 @@
-// What several clamds give: messages a second with daemons that are slow and do one scan at a time.
+// Messages a second with several clamds, each slow and with one scan at a time.
 import type { RealClamd } from '../test/support/clamd/clamd'
 import type { LoadClient, Sent } from './load'
 import type { Throughput } from './results'

@@ -1,5 +1,5 @@
-// `npm run bench`: gets a fresh clone ready, with a Postfix and a clamav-milter to compare with where that does no harm,
-// then hands over to bench/run.ts. Arguments go there.
+// `npm run bench`: sets up a fresh clone, and Postfix with clamav-milter for comparison if it may install them; then runs
+// bench/run.ts with all arguments.
 import { ensureBuild, ensureClamd, ensurePackages, ensurePostfix, handOver } from './setup.mjs'
 
 try {

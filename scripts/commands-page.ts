@@ -1,4 +1,4 @@
-// docs/reference/commands.md, made of the help of every command: `npm run docs` writes it, and a test holds the two together.
+// `npm run docs` writes docs/reference/commands.md from the help of every command; a test fails if they differ.
 import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import type { Command } from 'commander'

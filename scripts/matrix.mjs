@@ -1,6 +1,6 @@
 // `npm run test:matrix`: the end-to-end tests on every Node and every Haraka that the package supports, all from npm,
-// one after the other, and a table of what came of it. The logs stay in .lab/matrix/.
-// --node 22 and --haraka 3.3.4 choose (both may be given more than once); test files are run instead of all.
+// one after the other, and a table of the results. The logs stay in .lab/matrix/.
+// --node 22 and --haraka 3.3.4 select cells (both may be repeated); with test files as arguments only those run.
 import { spawn, spawnSync } from 'node:child_process'
 import {
   createWriteStream,

@@ -1,6 +1,5 @@
-// What a fresh clone needs before it can start or be tested: npm packages, the build, and a clamd. Each step says in
-// one line what it does when there is something to do, and nothing otherwise.
-// Plain JavaScript without npm packages, because those may be what is missing.
+// Sets up a fresh clone for start and tests: npm packages, the build, and a clamd. Each step prints one line if it has
+// something to do, otherwise nothing. Plain JavaScript without npm packages, because these may be missing.
 import { spawn, spawnSync } from 'node:child_process'
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs'
 import { constants as os } from 'node:os'

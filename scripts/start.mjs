@@ -1,5 +1,5 @@
-// `npm start`: gets a fresh clone ready, then hands over to start.ts. What was asked for is checked first, so that a
-// misspelt option does not cost an installation.
+// `npm start`: sets up a fresh clone, then runs start.ts. Options are checked first, so that a wrong one does not cost an
+// installation.
 import { parseArgs } from 'node:util'
 import { ensureBuild, ensureClamd, ensurePackages, handOver } from './setup.mjs'
 

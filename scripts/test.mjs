@@ -1,5 +1,5 @@
-// `npm test`, on a laptop and in CI alike: gets a fresh clone ready, runs the cheap checks, then every test in one run of
-// node's own runner, whose summary comes last. Test files and folders among the arguments are run instead of all, as in
+// `npm test`, locally and in CI: sets up a fresh clone, runs the cheap checks, then all tests in one run of Node's test
+// runner, whose summary comes last. With files or folders as arguments only those run, for example
 // `npm test -- test/unit/clamd`; options go to the runner.
 import { readdirSync } from 'node:fs'
 import { availableParallelism } from 'node:os'

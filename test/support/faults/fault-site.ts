@@ -1,6 +1,6 @@
 // A real Haraka for the fault tests: many messages, one after the other or at once, each followed from the client's
-// side and from inside (witness.ts). What must be true of any message at all is checked here; which fault is met, and
-// how it may end, is the tests' business.
+// side and from inside (observer.ts). Checks what holds for every message; the tests choose the fault and its allowed
+// results.
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'

@@ -44,7 +44,7 @@ function later(payload: object, receive: (payload: object) => void): void {
   setImmediate(() => receive(JSON.parse(text) as object))
 }
 
-test('whoever asks gets the answers of all', async () => {
+test('a worker that asks gets the snapshots of all processes', async () => {
   const crew = new TestCrew()
   const first = crew.add(1, () => Promise.resolve(10))
   const second = crew.add(2, () => Promise.resolve(5))
@@ -53,7 +53,7 @@ test('whoever asks gets the answers of all', async () => {
   assert.deepEqual(both.map(sum), [15, 15, 15])
 })
 
-test('what a worker has counted outlives it, however many die', async () => {
+test('counts of dead workers are kept, however many die', async () => {
   const crew = new TestCrew()
   const asker = crew.add(1, () => Promise.resolve(1))
   for (let id = 2; id < 20; id++) {
@@ -64,7 +64,7 @@ test('what a worker has counted outlives it, however many die', async () => {
   }
 })
 
-test('a worker that dies while it is asked holds nobody up', async () => {
+test('a worker that dies during a collection does not delay it', async () => {
   const crew = new TestCrew(60_000)
   const asker = crew.add(1, () => Promise.resolve(1), 60_000)
   crew.add(2, () => new Promise(() => setImmediate(() => crew.kill(2))))
@@ -72,7 +72,7 @@ test('a worker that dies while it is asked holds nobody up', async () => {
 })
 
 test(
-  'a worker that dies is gone, also when its last answer cannot be made sense of',
+  'a dead worker is removed, also if its last snapshot cannot be merged',
   { timeout: 10_000 },
   async () => {
     const workers = new Set([1, 2])
@@ -110,7 +110,7 @@ test(
   },
 )
 
-test('of a worker that does not answer in time, what it said before counts', async () => {
+test('for a worker that does not answer in time, its previous snapshot counts', async () => {
   const crew = new TestCrew(50)
   const asker = crew.add(1, () => Promise.resolve(1))
   let isStuck = false
@@ -122,14 +122,14 @@ test('of a worker that does not answer in time, what it said before counts', asy
   assert.equal(sum(await asker.collect('metrics')), 11)
 })
 
-test('a master that does not answer is given up', async () => {
+test('a collection fails if the master does not answer', async () => {
   const crew = new TestCrew()
   const worker = crew.add(1, () => Promise.resolve(1), 50)
   crew.silent.add(1)
   await assert.rejects(worker.collect('metrics'), /the master did not answer within 50 ms/)
 })
 
-test('what another release asks for, and nobody here knows, is left alone', async () => {
+test('a kind of snapshot that only another release knows is ignored', async () => {
   const crew = new TestCrew()
   const worker = crew.add(1, (part) => {
     assert.equal(part, 'page', 'asked for what is not there')

@@ -42,13 +42,13 @@ async function startFeed(t: TestContext) {
   return { startStalled }
 }
 
-test('a browser that does not catch up loses its place', limited, async (t) => {
+test('a browser that never reads is disconnected', limited, async (t) => {
   const { startStalled } = await startFeed(t)
   const { closed } = await startStalled()
   await closed
 })
 
-test('a browser that catches up keeps it', limited, async (t) => {
+test('a browser that reads again stays connected', limited, async (t) => {
   const { startStalled } = await startFeed(t)
   const { socket, response } = await startStalled()
   let bytes = 0
@@ -58,7 +58,7 @@ test('a browser that catches up keeps it', limited, async (t) => {
   assert.equal(response.destroyed, false)
 })
 
-test('a browser that has gone before it is given a place takes none', limited, async (t) => {
+test('a browser that disconnects before it is added takes no place', limited, async (t) => {
   const eventStream = new EventStream(() => Promise.resolve({}))
   t.after(() => eventStream.end())
   const server = createServer((request, response) => {

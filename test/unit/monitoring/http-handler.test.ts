@@ -74,7 +74,7 @@ test('labels are bounded: more addresses than there can be are one', async () =>
   assert.ok(!text.includes('Name.'))
 })
 
-test('deeds, findings and signatures are told; several processes are summed up, and what is gone stays', async () => {
+test('action results, findings and signatures are exported, summed over processes, dead ones included', async () => {
   const one = recorderWith({ metrics: true }).recorder
   const two = recorderWith({ metrics: true }).recorder
   await Promise.all([one.snapshot('metrics'), two.snapshot('metrics')])
@@ -123,7 +123,7 @@ test('however many processes end, and whatever addresses they had: as many label
   }
 })
 
-test('who may see what', () => {
+test('access with and without token, for programs and browsers', () => {
   const token = 'correct-horse-battery'
   assert.ok(isProgramAllowed('', {}) && isBrowserAllowed('', {}))
   assert.ok(isProgramAllowed(token, { authorization: `Bearer ${token}` }))
@@ -196,7 +196,7 @@ test('requests that are none of ours go on; the others are answered as they shou
   for (const [where, init] of expected) assert.equal((await ask(where, init)).status, 404, where)
 })
 
-test('the way in takes the token and nothing else', async (t) => {
+test('the login accepts only the token', async (t) => {
   const token = 'correct-horse-battery'
   const site = await startSite({ page: true, token })
   t.after(() => site.stop())

@@ -1,4 +1,4 @@
-// What the page counts: by time, bounded whatever comes in, and over several processes.
+// Statistics of the page: by time, bounded for any input, and merged over processes.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { displayText } from '../../../lib/base/text'
