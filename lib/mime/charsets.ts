@@ -1,25 +1,21 @@
 /*
- * Bytes of a name into characters, in whatever charset the name claims.
+ * Decodes bytes into characters by the charset that a name or a body claims.
  */
 
 import iconv from 'iconv-lite'
 import { decode as decodeKnown, normalizeCharset } from 'libmime/lib/charset.js'
 
-/** Stands for all charsets of mainframes: letters and digits lie in the same places in nearly all of them. */
+/** Stands for all EBCDIC code pages: nearly all of them have letters and digits in the same places. For bodies only. */
 const ebcdic = 'ebcdic'
 
-/**
- * Charsets to decode with where one is claimed, the likeliest first. Programs know more of them than we do, and what is
- * unknown to both is mostly ASCII with something above it: only a name in EBCDIC does not show its letters then.
- */
+/** Charsets to decode a name with, the likeliest first: a program without the shifting charsets reads them as UTF-8. */
 export function charsetsFor(charset: string): readonly [string, ...string[]] {
-  if (shiftsOf(charset)) return [charset, 'utf-8']
-  return /utf-?7/i.test(charset) || isKnown(charset) ? [charset] : [charset, ebcdic]
+  return shiftsOf(charset) ? [charset, 'utf-8'] : [charset]
 }
 
 /**
  * Never throws: an unknown charset is read as UTF-8. libmime knows the aliases that mail programs use and the
- * Japanese charsets; UTF-7 it refuses, since it cares for markup, but mail programs do show such names.
+ * Japanese charsets. It refuses UTF-7, in which mail programs do show names.
  */
 export function decodeCharset(bytes: Buffer, charset: string): string {
   if (/utf-?7/i.test(charset)) return iconv.decode(bytes, 'utf-7')
@@ -33,7 +29,7 @@ export function decodeCharset(bytes: Buffer, charset: string): string {
 const maxRemembered = 256
 const known = new Map<string, boolean>()
 
-/** Asked first, and remembered: libmime takes ten times as long over a charset that does not exist. */
+/** Cached, because libmime takes ten times as long over a charset that does not exist. */
 function isKnown(charset: string): boolean {
   const remembered = known.get(charset)
   if (remembered !== undefined) return remembered
@@ -46,19 +42,18 @@ function isKnown(charset: string): boolean {
 
 interface Shifts {
   readonly names: RegExp
-  /** Whatever is no text: of what it has caught, two bytes are one character. */
+  /** Matches escape sequences; its group holds text with two bytes per character. */
   readonly marks: RegExp
-  /** The same characters with the eighth bit set. */
+  /** Charset that has the same characters with the eighth bit set. */
   readonly charset: string
 }
 
-/** Charsets of seven bits that iconv-lite lacks. RFC 1557, RFC 1922, RFC 1843. */
+/** Charsets of seven bits that iconv-lite lacks. RFC 1557, RFC 1922. */
 const shifting: readonly Shifts[] = [
   // eslint-disable-next-line no-control-regex
   { names: /^iso-?2022-?kr/i, marks: /\x1b\$\)C|\x0e([^\x0f]*)\x0f?/g, charset: 'euc-kr' },
   // eslint-disable-next-line no-control-regex
   { names: /^iso-?2022-?cn/i, marks: /\x1b\$[)*+][A-Z]|\x0e([^\x0f]*)\x0f?/g, charset: 'gbk' },
-  { names: /^hz\b/i, marks: /~\r?\n|~(?=~)|~\{([^]*?)(?:~\}|$)/g, charset: 'gbk' },
 ]
 
 function shiftsOf(charset: string): Shifts | undefined {
@@ -76,7 +71,7 @@ function high(character: string): string {
   return String.fromCharCode(character.charCodeAt(0) | 0x80)
 }
 
-/** Controls below, and of what differs from one to the next, a character that says nothing. */
+/** DEL in place of controls, `_` in place of characters that differ between code pages. */
 const ebcdicCharacters = Buffer.alloc(256, '_').fill(0x7f, 0, 0x40)
 for (const [first, characters] of [
   [0x40, ' '],
@@ -95,7 +90,7 @@ for (const [first, characters] of [
   ebcdicCharacters.write(characters, first, 'latin1')
 }
 
-/** Text of a header (one character per byte) as UTF-8 and as it is, the likelier first. */
+/** Header text (one character per byte) read as UTF-8 and as Latin-1, the likelier reading first. */
 export function rawReadings(text: string): string[] {
   // eslint-disable-next-line no-control-regex
   if (!/[\x80-\xff]/.test(text) || /[^\x00-\xff]/.test(text)) return [text]

@@ -49,7 +49,7 @@ const newline = 0x0a
 const dash = 0x2d
 const lineOfDashes = Buffer.from('\n--')
 /** Also behind a carriage return by itself, which some take for the end of a line. */
-const contentLine = /^(?:content-|x-sun-data-name)|\r(?!\n)/i
+const contentLine = /^content-|\r(?!\n)/i
 const headerLine = /^[!-9;-~]{1,100}[ \t]*:/
 
 export class MimeReader {

@@ -1,35 +1,33 @@
 /*
- * Files in the text of a message: uuencode (`begin 644 name`), as mail programs still show it as attachments,
- * and the names of yEnc, whose content is left alone.
+ * Finds uuencoded files (`begin 644 name`) in the text of a message: mail programs still show them as attachments.
  */
 
 import type { BodySink } from './mime-reader'
 
-/** Characters of a line that are looked at. */
+/** Bytes of a line that are read; the rest of a longer line is ignored. */
 const maxLineBytes = 1024
 const newline = 0x0a
-/** What the lines that tell of a file begin with. */
-const [letterB, equalsSign] = [0x62, 0x3d]
+/** First byte of `begin`. */
+const letterB = 0x62
 const begin = /^begin[ \t]+[0-7]{3,7}[ \t]+(?<name>\S[^]*)$/
-/** What is called uuencode in the headers needs less to be taken for it. */
+/** Looser form, for parts whose headers say uuencode. */
 const declaredBegin = /^begin\b(?:[ \t]+\d+[ \t]+(?<name>\S[^]*))?/
-const yenc = /^=ybegin [^]*?\bname=(?<name>[^]+)$/
-/** Its characters are those from space to backquote, which running text rarely keeps to. */
+/** Data lines have only characters from space to backquote; running text nearly always has others. */
 const encodedLine = /^[\x20-\x60]{1,90}$/
 
-/** Takes the decoded text of a part, names the files in it and hands over what they contain. */
+/** Takes the decoded text of a part; reports the name and the content of each uuencoded file in it. */
 export class UuencodedFiles implements BodySink {
   #line = ''
-  /** The file announced in the line before, or in front of an empty one. */
+  /** File name from a `begin` line on the previous line, or with one empty line in between. */
   #announced: string | null = null
   #emptySeen = false
   #file: BodySink | null = null
 
   constructor(
     private readonly onName: (name: string) => void,
-    /** Takes the content of one file. */
+    /** @returns the sink for the content of one file */
     private readonly openFile: () => BodySink,
-    /** Whether the headers say that this is uuencode. */
+    /** The part's headers say uuencode. */
     private readonly isDeclared: boolean,
   ) {}
 
@@ -49,10 +47,10 @@ export class UuencodedFiles implements BodySink {
     }
   }
 
-  /** Nearly every line, told by its first byte. */
+  /** True for nearly every line, from its first byte alone. */
   #saysNothing(first: number | undefined): boolean {
     const isAwaited = this.#line !== '' || this.#announced !== null || this.#file !== null
-    return !isAwaited && first !== letterB && first !== equalsSign
+    return !isAwaited && first !== letterB
   }
 
   end(): void {
@@ -83,8 +81,6 @@ export class UuencodedFiles implements BodySink {
       this.#file = this.openFile()
       this.#fileLine(line)
     }
-    const name = yenc.exec(line)?.groups?.name
-    if (name !== undefined) this.onName(name)
   }
 
   #fileLine(line: string): void {
@@ -98,7 +94,7 @@ export class UuencodedFiles implements BodySink {
   }
 }
 
-/** Its first character says how many bytes follow; spaces at the end may be lost. */
+/** The first character gives the number of bytes in the line; trailing spaces may be lost in transit. */
 function hasItsLength(line: string): boolean {
   return line.length - 1 >= Math.ceil(lengthOf(line) / 3) * 4 - 3
 }
@@ -117,7 +113,7 @@ function decodeLine(line: string): Buffer {
   return out.subarray(0, length)
 }
 
-/** Spaces at the end of a line are lost on the way, and stand for zero. */
+/** Trailing spaces, which stand for zero, may be lost in transit. */
 function digit(line: string, at: number): number {
   return at < line.length ? (line.charCodeAt(at) - 32) & 63 : 0
 }

@@ -18,7 +18,6 @@ const evil = [`${disposition}; filename="evil.exe"`, '', 'text']
 
 const denied: Record<string, Buffer> = {
   'Content-Name, which old programs write': withHeaders(type, 'Content-Name: evil.exe'),
-  'X-Sun-Data-Name': withHeaders(type, 'X-Sun-Data-Name: evil.exe'),
   'words of unpadded base64, each by itself': withHeaders(
     `${disposition}; filename="=?utf-8?B?ZXZpbA?= =?utf-8?B?LmV4ZQ?="`,
   ),
@@ -217,31 +216,14 @@ const denied: Record<string, Buffer> = {
   ),
   'encoded word in KOI8-R': withHeaders(`${disposition}; filename="=?koi8-r?Q?=C1.exe?="`),
   'encoded word in an unknown charset': withHeaders(`${disposition}; filename="=?x-none?Q?evil=2Eexe?="`),
-  'encoded word in EBCDIC': withHeaders(`${disposition}; filename="=?IBM037?B?haWJk0uFp4U=?="`),
-  'encoded words in EBCDIC, each a piece': withHeaders(
-    `${disposition}; filename="=?cp500?B?xaWJk0s=?= =?cp500?B?xefF?="`,
-  ),
-  'encoded word in EBCDIC, with a control in the extension': withHeaders(
-    `${disposition}; filename="=?cp037?Q?=C5=51=89=93=4B=85=06=A7=85?="`,
-  ),
-  'RFC 2231 in EBCDIC': withHeaders(`${disposition}; filename*=cp037''%85%a5%89%93%4b%85%a7%85`),
-  'RFC 2231 in EBCDIC, in pieces': withHeaders(
-    `${disposition}; filename*0*=cp1047''%85%a5%89%93; filename*1*=%4b%85%a7%85`,
-  ),
   'encoded word in ISO-2022-KR': withHeaders(
     `${disposition}; filename="=?iso-2022-kr?B?${Buffer.from('evil.e\x1b$)Cxe').toString('base64')}?="`,
   ),
   'encoded word in ISO-2022-KR, with wide letters': withHeaders(
     `${disposition}; filename="=?iso-2022-kr?B?${Buffer.from('\x1b$)Cevil.\x0e#e#x#e\x0f').toString('base64')}?="`,
   ),
-  'encoded word in HZ': withHeaders(
-    `${disposition}; filename="=?hz-gb-2312?B?${Buffer.from('evil.e~\nxe').toString('base64')}?="`,
-  ),
-  'encoded word in HZ, with wide letters': withHeaders(
-    `${disposition}; filename="=?hz-gb-2312?B?${Buffer.from('evil.~{#e#x#e~}').toString('base64')}?="`,
-  ),
-  'encoded word in HZ, for who does not know it': withHeaders(
-    `${disposition}; filename="=?hz-gb-2312?Q?evil~{.exe?="`,
+  'encoded word in ISO-2022-KR, read by a program without it': withHeaders(
+    `${disposition}; filename="=?iso-2022-kr?B?${Buffer.from('evil.\x0eexe').toString('base64')}?="`,
   ),
   'encoded word in a charset that is not known, beside others': withHeaders(
     `${disposition}; filename="=?x-none?Q?=D7=C9?= =?iso-8859-1?Q?=E9.exe?="`,
@@ -413,7 +395,6 @@ const denied: Record<string, Buffer> = {
     'multipart/mixed; boundary=a',
     ...['--a', '', 'x', '--a--', 'begin 644 evil.exe', '#86)C', '`', 'end'],
   ),
-  yEnc: raw(lines('Subject: x', '', '=ybegin line=128 size=3 name=evil.exe', 'abc', '=yend size=3')),
   TNEF: mixed([
     ['Content-Type: application/ms-tnef; name="winmail.dat"', 'Content-Transfer-Encoding: base64'],
     base64(tnef(attribute(0x00018010, Buffer.from('evil.exe\0')))),
