@@ -21,11 +21,11 @@ export interface QueryOptions {
 /** PING, then what the daemon offers. Rejects with a ClamdError. */
 export async function queryCapabilities(address: Address, how: QueryOptions): Promise<Capabilities> {
   await ping(address, how)
-  const late: ClamdError[] = []
+  let isLate = false
   // Daemons before 0.95 refuse VERSIONCOMMANDS, or hang up on it.
   const askedFor = async (words: Buffer): Promise<Capabilities> => {
     const reply = await ask(address, words, how).catch((error: unknown) => {
-      if (error instanceof NoReplyInTime) late.push(error)
+      if (error instanceof ClamdError && error.code === 'reply_timeout') isLate = true
       return ''
     })
     how.signal.throwIfAborted()
@@ -33,10 +33,8 @@ export async function queryCapabilities(address: Address, how: QueryOptions): Pr
   }
   const told = await askedFor(command.versionCommands)
   const offer = told.version === null ? { ...told, ...(await askedFor(command.version)) } : told
-  return late.length > 0 ? { ...offer, isLate: true } : offer
+  return isLate ? { ...offer, isLate: true } : offer
 }
-
-class NoReplyInTime extends ClamdError {}
 
 /** Rejects with a ClamdError where PING is not answered with PONG. */
 export async function ping(address: Address, how: QueryOptions): Promise<void> {
@@ -50,7 +48,7 @@ async function ask(address: Address, words: Buffer, how: QueryOptions): Promise<
   const limit = new Deadline(
     signal,
     connectMs,
-    () => new NoReplyInTime('reply', `no reply within ${connectMs} ms`),
+    () => new ClamdError('reply', `no reply within ${connectMs} ms`, { code: 'reply_timeout' }),
   )
   try {
     connection.attach(limit)

@@ -7,7 +7,7 @@ import type { NetConnectOpts, Socket } from 'node:net'
 import type { CancelSignal } from '../base/cancellation'
 import { printable } from '../base/text'
 import type { Address } from './address'
-import { ClamdError, NoReply, isLocalShortage, type Step } from './errors'
+import { ClamdError, isLocalShortage, type Step } from './errors'
 import { maxReplyBytes, parseReply, type Reply } from './protocol'
 
 /** Milliseconds between two tries to connect where there is no room for the moment. */
@@ -70,12 +70,12 @@ export function dial(
         noRoom = cause
         retry = setTimeout(begin, fullPauseMs)
       } else {
-        fail(new ClamdError(step, 'no connection', cause))
+        fail(new ClamdError(step, 'no connection', { cause }))
       }
     }
     const onAbort = () => fail(how.signal.reason)
     const timer = setTimeout(
-      () => fail(new ClamdError(step, `no connection within ${how.connectMs} ms`, noRoom)),
+      () => fail(new ClamdError(step, `no connection within ${how.connectMs} ms`, { cause: noRoom })),
       how.connectMs,
     )
     how.signal.addEventListener('abort', onAbort)
@@ -98,7 +98,7 @@ export class CommandConnection {
     socket.setEncoding('latin1')
     socket.on('data', (text: string) => this.#receive(text))
     socket.on('error', (cause) => {
-      this.#broken = new NoReply(this.#step, 'connection broke', cause)
+      this.#broken = new ClamdError(this.#step, 'connection broke', { code: 'no_reply', cause })
       this.fail(this.#broken)
     })
     socket.on('close', this.#onEnd)
@@ -227,7 +227,8 @@ export class CommandConnection {
   }
 
   #closed(): ClamdError {
-    if (this.#received === '') return new NoReply(this.#step, 'connection closed without a reply')
+    if (this.#received === '')
+      return new ClamdError(this.#step, 'connection closed without a reply', { code: 'no_reply' })
     return new ClamdError(
       this.#step,
       `connection closed in the middle of a reply: ${printable(this.#received)}`,

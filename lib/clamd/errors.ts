@@ -1,62 +1,68 @@
 /*
- * Why an exchange with a clamd came to nothing: at which step, in words for the log, with the original
- * error as `cause`. Thrown by the dialogues, turned into a verdict by the scanner, shown to no client.
+ * Why an exchange with a clamd failed: a code to switch on, the step, and words for the log. Thrown by the dialogues,
+ * turned into a verdict by the scanner, never shown to the client.
  */
 
 export type Step =
   'resolve' | 'connect' | 'command' | 'port' | 'data connect' | 'send' | 'reply' | 'read message'
 
+/**
+ * How a session ended in a way that is not held against the address.
+ * `session_late`: clamd's time limit ended it after the whole message; on a connection of its own the reply may come later.
+ * `session_hung_up`: a new session was closed without a reply. `session_refused`: the daemon has no sessions.
+ * `session_stale`: the connection had carried another message before.
+ */
+export type SessionEnd = 'session_late' | 'session_hung_up' | 'session_refused' | 'session_stale'
+
+/**
+ * `no_reply`: the connection ended before the first byte of a reply. `reply_timeout`: no reply within the time limit.
+ * `inconclusive`: a self test gave different results for the same size. `failed`: all else; the step says where.
+ */
+export type ErrorCode = 'failed' | 'no_reply' | 'reply_timeout' | 'inconclusive' | SessionEnd
+
 export class ClamdError extends Error {
-  override readonly name = 'Failure'
+  override readonly name = 'ClamdError'
+  readonly code: ErrorCode
+
+  /** @param options.cause the system's error, if there is one */
   constructor(
     readonly step: Step,
     message: string,
-    cause?: unknown,
+    { code = 'failed', ...options }: { readonly code?: ErrorCode; readonly cause?: unknown } = {},
   ) {
-    super(message, cause === undefined ? undefined : { cause })
+    super(message, options)
+    this.code = code
   }
 
-  /** What happened, with the system's code if there is one, on one line. */
+  /** The message on one line, with the system's error code if there is one. */
   get text(): string {
     const code = codeOf(this.cause)
     return `${this.message}${code ? ` (${code})` : ''}`
   }
 }
 
+export type SessionError = ClamdError & { readonly code: SessionEnd }
+
+export function isSessionError(error: unknown): error is SessionError {
+  return error instanceof ClamdError && error.code.startsWith('session_')
+}
+
 function codeOf(error: unknown): string | undefined {
   return (error as NodeJS.ErrnoException | undefined)?.code
 }
 
-/** This process, or this machine, has no file descriptor left: no other address would change that. */
+/** True when this process or machine has no file descriptor left; another address would fail as well. */
 export function isLocalShortage(error: unknown): boolean {
   const code = codeOf(error)
   return code === 'EMFILE' || code === 'ENFILE'
 }
 
-/** For the log: at which step, and what happened. */
+/** `step: message (CODE)`, for the log. */
 export function errorText(error: unknown): string {
   return error instanceof ClamdError ? `${error.step}: ${error.text}` : String(error)
 }
 
-/** The connection ended without a word. */
-export class NoReply extends ClamdError {}
-
-/**
- * A session ended in a way that is not held against the address.
- * `late`: clamd's time limit ended it after the whole message; on a connection of its own, the reply may come later.
- * `hung up`: a new one, without a word. `refused`: the daemon has no sessions. `stale`: one that has carried a message
- * before.
- */
-export class SessionEnded extends ClamdError {
-  constructor(
-    readonly why: 'late' | 'hung up' | 'refused' | 'stale',
-    { step, text }: Pick<ClamdError, 'step' | 'text'>,
-  ) {
-    super(step, text)
-  }
-}
-
-/** The message is larger than max_size; nobody's fault, and no other address would change it. */
+/** The message is larger than max_size. Another address would not change that, so no address counts as failed. */
 export class TooLarge extends Error {
   override readonly name = 'TooLarge'
   constructor(readonly bytes: number) {

@@ -5,7 +5,7 @@
 
 import type { MessageSource } from '../base/message-source'
 import { CommandConnection } from './connection'
-import { ClamdError, NoReply, SessionEnded } from './errors'
+import { ClamdError, isSessionError, type SessionEnd } from './errors'
 import type { DialogueResult, Exchange } from './exchange'
 import { command, type Reply } from './protocol'
 import type { Session, SessionPool } from './session-pool'
@@ -38,15 +38,19 @@ async function inSession(
     return await converse(how, message, sessions, session)
   } catch (error) {
     const isOfMessage = !(error instanceof ClamdError) || error.step === 'read message'
-    if (how.signal.aborted || isOfMessage || error instanceof SessionEnded) throw error
+    if (how.signal.aborted || isOfMessage || isSessionError(error)) throw error
     if (kept) {
       // clamd may close what is idle, or have been restarted.
       sessions.drop(how.address)
-      throw new SessionEnded('stale', error)
+      throw sessionError('session_stale', error)
     }
     // A proxy may let INSTREAM through and hang up on IDSESSION; not one that has let a session through before.
-    throw how.mayBeKept && error instanceof NoReply ? new SessionEnded('hung up', error) : error
+    throw how.mayBeKept && error.code === 'no_reply' ? sessionError('session_hung_up', error) : error
   }
+}
+
+function sessionError(code: SessionEnd, { step, message, cause }: ClamdError): ClamdError {
+  return new ClamdError(step, message, { code, cause })
 }
 
 async function converse(

@@ -7,7 +7,7 @@ import type { CancelSignal } from '../base/cancellation'
 import { printable } from '../base/text'
 import type { Address } from './address'
 import { CommandConnection, type DialOptions } from './connection'
-import { ClamdError, SessionEnded } from './errors'
+import { ClamdError } from './errors'
 import { command, numbered, parseReply, type Reply } from './protocol'
 
 export interface SessionTimes {
@@ -55,7 +55,7 @@ export class Session {
     // In a session, clamd's ReadTimeout runs on while it scans, and while there is no thread for that.
     const isOver = sent.complete && performance.now() - this.#begunAt >= minLimitMs
     if (text === 'COMMAND READ TIMED OUT' && isOver)
-      throw new SessionEnded('late', { step: 'reply', text: printable(text) })
+      throw new ClamdError('reply', printable(text), { code: 'session_late' })
     const own = numbered(text, this.#scans)
     const reply = parseReply(own ?? text)
     const isVerdict = reply.kind === 'clean' || reply.kind === 'found'

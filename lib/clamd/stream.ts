@@ -100,7 +100,7 @@ async function transfer(
 function whenRead(data: Socket, upload: Upload): Promise<ClamdError | null> {
   return new Promise((resolve) => {
     data.on('error', (cause) =>
-      resolve(new ClamdError('send', `data connection broke after ${upload.bytes} bytes`, cause)),
+      resolve(new ClamdError('send', `data connection broke after ${upload.bytes} bytes`, { cause })),
     )
     data.on('end', () =>
       resolve(

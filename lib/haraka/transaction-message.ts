@@ -66,7 +66,7 @@ export class TransactionMessage implements MessageSource {
       const pace = { minTimeout: pollMs, factor: 1, maxRetryTime: this.maxWaitMs }
       await retryAfter(error, begin, { ...pace, isPassing: isBusy }).catch((cause: unknown) => {
         const text = isBusy(cause) ? 'another plugin keeps the message open' : 'the message cannot be read'
-        throw new ClamdError('read message', text, cause)
+        throw new ClamdError('read message', text, { cause })
       })
     }
   }

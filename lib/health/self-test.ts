@@ -95,7 +95,7 @@ class Prober {
     })
     if (reply.kind === 'found' && /eicar/i.test(reply.name)) return true
     if (reply.kind === 'found' && isLimitName(reply.name) && bytes === minProbeBytes)
-      throw new Inconclusive('reply', said(reply))
+      throw new ClamdError('reply', said(reply), { code: 'inconclusive' })
     this.#missed = said(reply)
     return false
   }
@@ -132,7 +132,7 @@ class Prober {
     const { reply, step } = await sendProbe(address, mail, settings, connect, signal)
     this.trace(`${settings.protocol}: ${what}: ${said(reply)}`)
     if (reply.kind === 'unknown_command') throw new ClamdError('command', reply.text)
-    if (reply.kind === 'error') throw new Inconclusive(step, reply.text)
+    if (reply.kind === 'error') throw new ClamdError(step, reply.text, { code: 'inconclusive' })
     return reply
   }
 
@@ -167,9 +167,10 @@ async function largestFound(
   }
   // Where it broke off it may have been gone for a while, and behind a proxy that looks the same.
   if (prober.breaks > 0 && (!(await prober.finds(proven)) || (await prober.finds(notVerified))))
-    throw new Inconclusive(
+    throw new ClamdError(
       'reply',
       `the test file is found in ${proven} bytes at one time and not at another`,
+      { code: 'inconclusive' },
     )
   return proven
 }
@@ -204,7 +205,7 @@ export async function selfTestAsMail(
     proven = await by(usual, null)
   } catch (error) {
     if (settings.protocol !== 'auto' || !(error instanceof ClamdError)) throw error
-    const isInVain = beforeReading.includes(error.step) || error instanceof TooLong
+    const isInVain = beforeReading.includes(error.step) || error.code === 'reply_timeout'
     if (usual === 'stream' && isInVain)
       return by('instream', error).catch((other: unknown) => {
         // It has STREAM alone, and that is what there is to be told.
@@ -276,17 +277,17 @@ export async function sendProbe(
 }
 
 function limited(signal: CancelSignal, limitMs: number): Deadline {
-  return new Deadline(signal, limitMs, () => new TooLong('reply', `no verdict within ${limitMs} ms`))
+  return new Deadline(
+    signal,
+    limitMs,
+    () => new ClamdError('reply', `no verdict within ${limitMs} ms`, { code: 'reply_timeout' }),
+  )
 }
 
-/** The daemon is busy or in trouble, which says nothing about a size. */
-class Inconclusive extends ClamdError {}
-
-/** There was no verdict in time. */
-class TooLong extends Inconclusive {}
-
+/** A daemon that is slow or inconsistent says nothing about a size. */
 function isBreak(error: unknown): error is ClamdError {
-  return error instanceof ClamdError && afterSending.includes(error.step) && !(error instanceof Inconclusive)
+  if (!(error instanceof ClamdError) || !afterSending.includes(error.step)) return false
+  return error.code !== 'inconclusive' && error.code !== 'reply_timeout'
 }
 
 export function said(reply: Reply): string {

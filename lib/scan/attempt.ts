@@ -10,7 +10,7 @@ import type { Address } from '../clamd/address'
 import { ping } from '../clamd/capabilities'
 import type { Connect } from '../clamd/connection'
 import { dialogue } from '../clamd/dialogue'
-import { ClamdError, isLocalShortage, NoReply, SessionEnded, type Step } from '../clamd/errors'
+import { ClamdError, isLocalShortage, isSessionError, type SessionError, type Step } from '../clamd/errors'
 import { isEncryptedName, noFreePort, type Protocol, type Reply } from '../clamd/protocol'
 import { PlainCheck } from '../mime/plain/plain-check'
 import { noInsight, secondLook } from './second-look'
@@ -278,14 +278,14 @@ export class Attempt {
       const answer = await dialogue[protocol](exchange, file ?? apart?.rest ?? message)
       if (file === null) state.plain = apart?.plain ?? check?.end() ?? null
       if (exchange.sessions && answer.reply.kind === 'unknown_command')
-        throw new SessionEnded('refused', { step: 'reply', text: answer.reply.text })
+        throw new ClamdError('reply', answer.reply.text, { code: 'session_refused' })
       return { end: 'replied', ...answer }
     } catch (error) {
       if (signal.aborted) throw signal.reason
-      if (error instanceof SessionEnded) return this.#afterSession(state, lease, protocol, error, file)
+      if (isSessionError(error)) return this.#afterSession(state, lease, protocol, error, file)
       if (!(error instanceof ClamdError) || error.step === 'read message' || isLocalShortage(error.cause))
         throw error
-      const end = error instanceof NoReply ? 'hung up' : 'failed'
+      const end = error.code === 'no_reply' ? 'hung up' : 'failed'
       return { end, reply: { kind: 'error', text: error.text }, step: error.step, bytes: 0 }
     }
   }
@@ -295,17 +295,17 @@ export class Attempt {
     state: ScanState,
     lease: Lease,
     protocol: Protocol,
-    end: SessionEnded,
+    end: SessionError,
     file: MessageSource | null,
   ): Promise<AttemptResult> {
     state.log.trace(`${lease.text} ${protocol}: once more: ${end.text}`)
-    if (end.why === 'late') {
+    if (end.code === 'session_late') {
       lease.hasSessions = false
       return this.#attempt(state, lease, protocol, true, file)
     }
     const notVerified = await this.#recheckHost(state, lease)
     if (notVerified) return notVerified
-    if (end.why === 'stale') return this.#attempt(state, lease, protocol, false, file)
+    if (end.code === 'session_stale') return this.#attempt(state, lease, protocol, false, file)
     lease.hasSessions = false
     const attempt = await this.#attempt(state, lease, protocol, true, file)
     if (hasVerdict(attempt)) lease.giveUpSessions()

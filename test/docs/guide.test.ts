@@ -26,7 +26,9 @@ const examples = [
   ),
   errorText(new ClamdError('data connect', 'no connection')),
   ...['ECONNREFUSED', 'ENOENT', 'EACCES'].map((code) =>
-    errorText(new ClamdError('connect', 'no connection', Object.assign(new Error(code), { code }))),
+    errorText(
+      new ClamdError('connect', 'no connection', { cause: Object.assign(new Error(code), { code }) }),
+    ),
   ),
   // Haraka's own, about a hook that takes too long.
   ...found(read('node_modules', 'Haraka', 'plugins.js'), /(timed out on hook)/g),

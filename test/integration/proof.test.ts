@@ -200,7 +200,7 @@ test(
     const small = 3
     // All breaks off from the largest probe on: what is found in nothing has no limit.
     await daemon.play((scan) => (scan < small ? [] : [{ at: 'first', do: 'close' }]))
-    await assert.rejects(runSelfTest(daemon.address, usual, connect, never), { name: 'Failure' })
+    await assert.rejects(runSelfTest(daemon.address, usual, connect, never), { name: 'ClamdError' })
     // It is back while the limit is looked for: another time all of it is found.
     await daemon.play((scan) => (scan < small || scan >= small + 6 ? [] : [{ at: 'first', do: 'close' }]))
     await assert.rejects(runSelfTest(daemon.address, usual, connect, never), /at one time and not at another/)
@@ -220,7 +220,7 @@ for (const [name, script] of Object.entries(troubles)) {
     if (script.length === 0) await daemon.play([{ at: 'connect', do: 'refuse' }] as never)
     for (const protocol of ['stream', 'instream'] as const) {
       const settings = { ...usual, protocol, scanMs: 300 }
-      await assert.rejects(runSelfTest(daemon.address, settings, connect, never), { name: 'Failure' })
+      await assert.rejects(runSelfTest(daemon.address, settings, connect, never), { name: 'ClamdError' })
     }
   })
 }
