@@ -1,10 +1,10 @@
 /*
- * A clamd's place: the host as an administrator writes it, the address as it is dialled.
- * Names are turned into addresses in names.ts.
+ * The host as the administrator writes it, and the address as it is dialled. Host names are resolved in
+ * lib/hosts/resolver.ts.
  */
 
 import { isIP } from 'node:net'
-// The module alone: the whole package reads two lists of domains and says so on standard output.
+// Only this module: the whole package reads two lists of domains and reports that on standard output.
 import { endpoint } from 'haraka-net-utils/lib/endpoint'
 import ipaddr from 'ipaddr.js'
 import { Invalid } from '../base/invalid'
@@ -12,7 +12,7 @@ import { Invalid } from '../base/invalid'
 /** Where to dial: `host` is a literal IPv4 or IPv6 address. */
 export type Address = { host: string; port: number } | { path: string }
 
-/** As configured: a name stands for every address it resolves to. */
+/** A configured host; a name stands for every address that it resolves to. */
 export type Host = Address | { name: string; port: number }
 
 /** `127.0.0.1:3310`, `[::1]:3310` or the path: for logs, notes and as a key. */
@@ -52,7 +52,7 @@ export function parseHost(text: string, defaultPort: number): Host | Invalid {
 const label = '[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?'
 
 /**
- * Hosts that endpoint() refuses and the system's resolver takes: names with underscores, as container networks have them,
+ * Hosts that endpoint() refuses and the system's resolver takes: names with underscores, as container networks use them,
  * or with a final dot; IPv6 addresses with a zone, or with an IPv4 address at their end.
  */
 const beyondEndpoint = new RegExp(
@@ -60,7 +60,7 @@ const beyondEndpoint = new RegExp(
   'i',
 )
 
-/** As Haraka reads hosts in its own files, and what else the system knows as a host. Null: neither. */
+/** Accepts what Haraka accepts in its own files, and what else the system's resolver takes. null: neither. */
 function split(text: string, defaultPort: number): { readonly host: string; readonly port: number } | null {
   const found = endpoint(text, defaultPort)
   if (!(found instanceof Error)) return 'host' in found ? found : null
@@ -69,10 +69,10 @@ function split(text: string, defaultPort: number): { readonly host: string; read
   return host === undefined ? null : { host, port: port === undefined ? defaultPort : Number(port) }
 }
 
-/** Of the many ways to write an IPv6 address the usual one (RFC 5952), for two of them are the same clamd. */
+/** The canonical form of an IPv6 address (RFC 5952), so that each clamd has one address text. */
 function usual(v6: string): string {
   const [address = '', ...zone] = v6.split('%')
-  // With an IPv4 address at its end it would be read as another one.
+  // ipaddr.js misreads a scoped or mapped address with an IPv4 address at its end.
   const text = address.includes('.') ? address.toLowerCase() : ipaddr.IPv6.parse(address).toRFC5952String()
   return [text, ...zone].join('%')
 }

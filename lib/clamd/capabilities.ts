@@ -1,5 +1,6 @@
 /*
- * Is it a clamd, which one, and what does it offer: PING and VERSIONCOMMANDS, each on a connection of its own.
+ * Asks an address whether it is a clamd, which release, and which commands it has: PING and VERSIONCOMMANDS, each on a
+ * connection of its own.
  */
 
 import { type CancelSignal, Deadline } from '../base/cancellation'
@@ -18,31 +19,31 @@ export interface QueryOptions {
   readonly trace?: (text: string) => void
 }
 
-/** PING, then what the daemon offers. Rejects with a ClamdError. */
+/** Sends PING, then VERSIONCOMMANDS or VERSION. Rejects with a ClamdError. */
 export async function queryCapabilities(address: Address, how: QueryOptions): Promise<Capabilities> {
   await ping(address, how)
   let isLate = false
-  // Daemons before 0.95 refuse VERSIONCOMMANDS, or hang up on it.
-  const askedFor = async (words: Buffer): Promise<Capabilities> => {
-    const reply = await ask(address, words, how).catch((error: unknown) => {
+  // Daemons before 0.95 refuse VERSIONCOMMANDS, or close the connection on it.
+  const query = async (bytes: Buffer): Promise<Capabilities> => {
+    const reply = await ask(address, bytes, how).catch((error: unknown) => {
       if (error instanceof ClamdError && error.code === 'reply_timeout') isLate = true
       return ''
     })
     how.signal.throwIfAborted()
     return parseCapabilities(reply)
   }
-  const told = await askedFor(command.versionCommands)
-  const offer = told.version === null ? { ...told, ...(await askedFor(command.version)) } : told
+  const first = await query(command.versionCommands)
+  const offer = first.version === null ? { ...first, ...(await query(command.version)) } : first
   return isLate ? { ...offer, isLate: true } : offer
 }
 
-/** Rejects with a ClamdError where PING is not answered with PONG. */
+/** Rejects with a ClamdError unless the reply to PING is PONG. */
 export async function ping(address: Address, how: QueryOptions): Promise<void> {
   const pong = await ask(address, command.ping, how)
   if (parseReply(pong).kind !== 'pong') throw new ClamdError('reply', `not PONG but ${printable(pong)}`)
 }
 
-async function ask(address: Address, words: Buffer, how: QueryOptions): Promise<string> {
+async function ask(address: Address, bytes: Buffer, how: QueryOptions): Promise<string> {
   const { connect, connectMs, signal } = how
   const connection = await CommandConnection.open({ connect, address, connectMs, signal })
   const limit = new Deadline(
@@ -52,7 +53,7 @@ async function ask(address: Address, words: Buffer, how: QueryOptions): Promise<
   )
   try {
     connection.attach(limit)
-    const reply = await connection.ask(words, 'reply')
+    const reply = await connection.ask(bytes, 'reply')
     how.trace?.(`says ${printable(reply)}`)
     return reply
   } finally {

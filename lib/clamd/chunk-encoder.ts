@@ -1,15 +1,15 @@
 /*
- * A message's lines put together again, cut into chunks, and these gathered into parcels for the system: INSTREAM chunks
- * with their headers, or STREAM's bare bytes. Bytes only; upload.ts sends them. Copies nothing: what is added must not
- * be changed afterwards.
+ * Joins a message's lines, cuts them into chunks, and gathers the chunks into batches of one system call each: INSTREAM
+ * chunks with their headers, or bare bytes for STREAM. upload.ts sends the batches. Copies nothing: the caller must not
+ * change the bytes that it adds.
  */
 
 import { chunkHeader, endOfChunks } from './protocol'
 
-/** So much is gathered for one system call; a call for every chunk of 8 KiB is what sending costs most. */
-const parcelBytes = 64 * 1024
+/** System calls are the main cost of sending: one per chunk of 8 KiB would be too many. */
+const batchBytes = 64 * 1024
 
-/** What goes to the system in one call. */
+/** Bytes that are handed to the system in one call. */
 export interface Batch {
   readonly pieces: Buffer[]
   bytes: number
@@ -17,88 +17,86 @@ export interface Batch {
 
 export class ChunkEncoder {
   readonly #isFramed: boolean
-  /** Lines that lie one behind the other in one buffer, not yet part of a chunk. */
-  #span: ArrayBufferLike = emptyRun
-  #runStart = 0
-  #runEnd = 0
-  /** The chunk that is being filled. */
-  #chunk: Batch = emptyParcel()
-  #batch: Batch = emptyParcel()
+  /** Consecutive lines in one buffer that are not yet part of a chunk. */
+  #span: ArrayBufferLike = emptySpan
+  #spanStart = 0
+  #spanEnd = 0
+  #chunk: Batch = emptyBatch()
+  #batch: Batch = emptyBatch()
 
   /**
-   * @param chunkBytes in each chunk but the last
-   * @param prologue stands in front of the first chunk, unframed: the INSTREAM command. null: STREAM, which has no frames.
-   * @param onParcel given each parcel as it is full, and the last one
-   * @param onContent given the content, in its order, as it is put into chunks
+   * @param chunkBytes size of each chunk; the last may be smaller
+   * @param preamble sent unframed before the first chunk: the INSTREAM command. null: STREAM, which has no frames
+   * @param onBatch called with each full batch, and with the last one
+   * @param onContent called with the content in its order, as it is put into chunks
    */
   constructor(
     private readonly chunkBytes: number,
     preamble: Buffer | null,
-    private readonly onParcel: (batch: Batch) => void,
+    private readonly onBatch: (batch: Batch) => void,
     private readonly onContent: ((piece: Buffer) => void) | undefined = undefined,
   ) {
     this.#isFramed = preamble !== null
     if (preamble) put(this.#batch, preamble)
   }
 
-  /** The message stream cuts its lines from larger buffers, so most of them lie right behind the one before. */
+  /** Haraka's message stream cuts lines from larger buffers, so most lines directly follow the one before. */
   add(lines: Buffer): void {
-    if (lines.buffer !== this.#span || lines.byteOffset !== this.#runEnd) {
-      this.#endRun()
+    if (lines.buffer !== this.#span || lines.byteOffset !== this.#spanEnd) {
+      this.#endSpan()
       this.#span = lines.buffer
-      this.#runStart = lines.byteOffset
-      this.#runEnd = lines.byteOffset
+      this.#spanStart = lines.byteOffset
+      this.#spanEnd = lines.byteOffset
     }
-    this.#runEnd += lines.length
+    this.#spanEnd += lines.length
     this.#fillChunks()
   }
 
-  /** Nothing more comes. */
   end(): void {
-    this.#endRun()
+    this.#endSpan()
     if (this.#chunk.bytes > 0) this.#endChunk()
     if (this.#isFramed) put(this.#batch, endOfChunks)
-    this.#endParcel()
+    this.#endBatch()
   }
 
-  #endRun(): void {
-    if (this.#runEnd > this.#runStart) this.#cut(this.#runEnd - this.#runStart)
+  #endSpan(): void {
+    if (this.#spanEnd > this.#spanStart) this.#cut(this.#spanEnd - this.#spanStart)
   }
 
   #fillChunks(): void {
     for (;;) {
       const room = this.chunkBytes - this.#chunk.bytes
-      if (this.#runEnd - this.#runStart < room) return
+      if (this.#spanEnd - this.#spanStart < room) return
       this.#cut(room)
       this.#endChunk()
-      if (this.#batch.bytes >= parcelBytes) this.#endParcel()
+      if (this.#batch.bytes >= batchBytes) this.#endBatch()
     }
   }
 
-  /** Moves the first bytes of the run to the chunk. */
+  /** Moves the first bytes of the span to the chunk. */
   #cut(bytes: number): void {
-    const piece = Buffer.from(this.#span, this.#runStart, bytes)
+    const piece = Buffer.from(this.#span, this.#spanStart, bytes)
     this.onContent?.(piece)
     put(this.#chunk, piece)
-    this.#runStart += bytes
+    this.#spanStart += bytes
   }
 
   #endChunk(): void {
     if (this.#isFramed) put(this.#batch, chunkHeader(this.#chunk.bytes))
     for (const piece of this.#chunk.pieces) put(this.#batch, piece)
-    this.#chunk = emptyParcel()
+    this.#chunk = emptyBatch()
   }
 
-  #endParcel(): void {
+  #endBatch(): void {
     const batch = this.#batch
-    this.#batch = emptyParcel()
-    this.onParcel(batch)
+    this.#batch = emptyBatch()
+    this.onBatch(batch)
   }
 }
 
-const emptyRun = new ArrayBuffer(0)
+const emptySpan = new ArrayBuffer(0)
 
-function emptyParcel(): Batch {
+function emptyBatch(): Batch {
   return { pieces: [], bytes: 0 }
 }
 

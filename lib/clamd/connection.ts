@@ -1,6 +1,6 @@
 /*
- * Connections to a clamd: made within a limit, replies read line by line within bounds, both ended by the
- * exchange's signal. Knows terminators and sizes, not what a reply means (protocol.ts).
+ * Connects to a clamd within a time limit and reads replies up to a size limit; the exchange's signal ends both.
+ * Knows terminators and sizes, not what a reply means (protocol.ts).
  */
 
 import type { NetConnectOpts, Socket } from 'node:net'
@@ -10,17 +10,17 @@ import type { Address } from './address'
 import { ClamdError, isLocalShortage, type Step } from './errors'
 import { maxReplyBytes, parseReply, type Reply } from './protocol'
 
-/** Milliseconds between two tries to connect where there is no room for the moment. */
+/** Milliseconds between two tries to connect while a unix socket's queue or the file descriptors are full. */
 const fullPauseMs = 10
 
-/** Milliseconds after OK in which clamd's end of the connection is waited for. */
+/** Milliseconds to wait after OK for clamd to close the connection. */
 const lingerMs = 100
 
 export type Connect = (options: NetConnectOpts) => Socket
 
 export interface DialOptions {
   readonly connect: Connect
-  /** Milliseconds for each connection to be made. */
+  /** Time limit in milliseconds for each connection. */
   readonly connectMs: number
   /** Ends the exchange at once; its reason is what the exchange rejects with. */
   readonly signal: CancelSignal
@@ -55,7 +55,7 @@ export function dial(
     }
     const fail = (reason: Error) => {
       release()
-      // A socket that is being torn down may still emit an error; unheard, that would end the process.
+      // A destroyed socket may still emit an error; without a listener that would end the process.
       socket.on('error', () => undefined)
       socket.destroy()
       reject(reason)
@@ -65,7 +65,7 @@ export function dial(
       resolve(socket)
     }
     const onError = (cause: NodeJS.ErrnoException) => {
-      // EAGAIN is a unix socket whose queue is full: over TCP the system would go on trying by itself.
+      // EAGAIN: the queue of a unix socket is full. Over TCP the system itself tries again.
       if (cause.code === 'EAGAIN' || isLocalShortage(cause)) {
         noRoom = cause
         retry = setTimeout(begin, fullPauseMs)
@@ -83,7 +83,6 @@ export function dial(
   })
 }
 
-/** A command connection: commands out, replies in. */
 export class CommandConnection {
   #received = ''
   #ended: Error | null = null
@@ -91,7 +90,7 @@ export class CommandConnection {
   #broken: ClamdError | null = null
   #signal: CancelSignal | null = null
   #waiting: { step: Step; resolve: (line: string) => void; reject: (reason: Error) => void } | null = null
-  /** A command is out that nothing has come for yet. */
+  /** A command was sent that has no reply yet. */
   #isUnanswered = false
 
   private constructor(readonly socket: Socket) {
@@ -105,14 +104,14 @@ export class CommandConnection {
     socket.on('end', this.#onEnd)
   }
 
-  /** It obeys the signal until it is closed or detached. */
+  /** The connection obeys the signal until it is closed or detached. */
   static async open(how: DialOptions & { readonly address: Address }): Promise<CommandConnection> {
     const line = new CommandConnection(await dial(how, how.address, 'connect'))
     line.attach(how.signal)
     return line
   }
 
-  /** Begins another exchange. */
+  /** Starts another exchange, which the signal can end. */
   attach(signal: CancelSignal): void {
     this.detach()
     this.#signal = signal
@@ -125,12 +124,12 @@ export class CommandConnection {
     this.#signal = null
   }
 
-  /** Open, and nothing has come that was not asked for. */
+  /** Open, without unread bytes. */
   get isQuiet(): boolean {
     return !this.socket.destroyed && !this.#isClosed && this.#ended === null && this.#received === ''
   }
 
-  /** What has come behind the last reply. */
+  /** Bytes received after the last reply. */
   get unread(): string {
     return this.#received
   }
@@ -143,7 +142,7 @@ export class CommandConnection {
     return answer
   }
 
-  /** The next reply without its terminator. Rejects with a ClamdError, or with whatever `fail` was given. */
+  /** The next reply without its terminator. Rejects with a ClamdError, or with the reason given to `fail`. */
   reply(step: Step): Promise<string> {
     return new Promise((resolve, reject) => {
       this.#waiting = { step, resolve, reject }
@@ -152,8 +151,8 @@ export class CommandConnection {
   }
 
   /**
-   * The reply that ends the exchange. Clean is only clean after a completely sent message, and if nothing but the
-   * end of the connection follows.
+   * The reply that ends the exchange: `clean` only if the whole message was sent, and if nothing but the end of the
+   * connection follows.
    */
   async lastReply(sent: { readonly complete: boolean; readonly bytes: number }): Promise<Reply> {
     const reply = parseReply(await this.reply('reply'))
@@ -167,33 +166,33 @@ export class CommandConnection {
   }
 
   /**
-   * clamd closes with its reply. One that says OK and has not read what we sent closes with a reset, and one that
-   * says OK and goes on says more. Who just stays connected is believed after a moment: a proxy may do that.
+   * clamd closes the connection after its reply. A reset shows that it has not read all, more bytes that OK was not its
+   * reply. If the connection stays open, OK counts after `lingerMs`, because a proxy may keep it open.
    */
   async #orderlyEnd(): Promise<void> {
     if (this.#broken) throw this.#broken
     if (this.#isClosed || this.#received !== '') return
     let timer: NodeJS.Timeout | undefined
     await new Promise<void>((resolve, reject) => {
-      // A busy event loop may come late to the timer; what is there by then is read first.
+      // On a busy event loop the timer is late; setImmediate lets the socket's bytes be read first.
       timer = setTimeout(() => setImmediate(resolve), lingerMs)
       this.socket.once('end', resolve).once('close', resolve).once('data', resolve)
       this.socket.once('error', () =>
         reject(this.#broken ?? new ClamdError('reply', 'connection broke after OK')),
       )
     }).finally(() => clearTimeout(timer))
-    // Ended by us, before clamd had its moment.
+    // `fail` was called during the wait.
     if (this.#ended) throw this.#ended
   }
 
-  /** Ends the connection; whoever waits for a reply gets `reason`. A reply that is already here still counts. */
+  /** Ends the connection and rejects a pending `reply` with `reason`. A reply already received still counts. */
   fail(reason: Error): void {
     this.#ended ??= reason
     this.#serve()
     this.#destroy()
   }
 
-  /** For the end of the exchange, when nobody waits for a reply any more. */
+  /** Ends the connection when no reply is pending. */
   close(): void {
     this.detach()
     this.socket.off('close', this.#onEnd).off('end', this.#onEnd)
@@ -201,13 +200,13 @@ export class CommandConnection {
   }
 
   /**
-   * A clamd whose threads are all busy gets to a STREAM after we have gone, and a thread of it then waits for the data
-   * that nobody sends: many of them, and it scans nothing any more. After a reset its `PORT n` fails, and it is free. A
-   * unix socket needs none for that, and has none.
+   * A clamd with all threads busy reads a STREAM command after we have closed, and the thread then waits for data that
+   * never comes; many such threads stop clamd. After a reset its `PORT n` fails and the thread is free. Over a unix socket
+   * that write fails without a reset.
    */
   #destroy(): void {
     const { socket } = this
-    // Only what is open, and over TCP, has one.
+    // Only an open TCP socket has a remote port.
     if (this.#isUnanswered && socket.remotePort !== undefined) socket.resetAndDestroy()
     else socket.destroy()
   }

@@ -1,5 +1,5 @@
 /*
- * The dialogues by the name of their protocol.
+ * The dialogue for each protocol.
  */
 
 import { instream } from './instream'

@@ -1,6 +1,6 @@
 /*
- * What one exchange with a clamd is given, whatever the protocol: how to connect, its limits, whom to tell. Types only;
- * replies are protocol.ts', failures failure.ts', and the message is a MessageSource (source.ts).
+ * The options of one exchange with a clamd, the same for both protocols. Types only; replies are in protocol.ts, errors
+ * in errors.ts, and the message is a MessageSource.
  */
 
 import type { Address } from './address'
@@ -11,26 +11,26 @@ import type { SessionPool } from './session-pool'
 
 export interface Exchange extends DialOptions {
   readonly address: Address
-  /** Where INSTREAM connections come from and go to, for a daemon that has IDSESSION; null: one for each message. */
+  /** Pool of INSTREAM connections, for a daemon that has IDSESSION; null: one connection per message. */
   readonly sessions: SessionPool | null
-  /** False: not over a connection that has carried a message before. */
+  /** False: only on a new connection. */
   readonly mayBeKept: boolean
   /** Bytes per write to the data connection, and per INSTREAM chunk. */
   readonly bufferBytes: number
-  /** Most bytes of one message that are sent, our own Received line included. */
+  /** Maximum message size in bytes, our own Received line included. */
   readonly maxBytes: number
-  /** Goes in front of the content. Left out: our own Received line, by which clamd takes the content for mail. */
+  /** Sent before the content. By default our own Received line, by which clamd recognises mail. */
   readonly preface?: Buffer
-  /** Handed the content, preface included, as it is sent; it must not be changed. Left out: nobody wants it. */
+  /** Called with the content, preface included, as it is sent; must not change it. */
   readonly onContent?: (piece: Buffer) => void
-  /** Told when the dialogue comes to a step. */
+  /** Called when the dialogue enters a step. */
   readonly at: (step: Step, detail?: string) => void
 }
 
 export interface DialogueResult {
   readonly reply: Reply
-  /** At which step the reply came. */
+  /** The step at which the reply came. */
   readonly step: 'port' | 'reply'
-  /** Content sent, in bytes, our Received line included. */
+  /** Bytes of content sent, our Received line included. */
   readonly bytes: number
 }

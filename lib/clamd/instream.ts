@@ -1,6 +1,6 @@
 /*
- * One message through INSTREAM: command, chunks and reply on one connection, of its own or one that is kept for
- * several messages. Drawn in docs/reference/protocol.md.
+ * Scans one message through INSTREAM: command, chunks and reply on one connection, which is new or comes from the session
+ * pool. Drawn in docs/reference/protocol.md.
  */
 
 import type { MessageSource } from '../base/message-source'
@@ -28,23 +28,20 @@ async function inSession(
   message: MessageSource,
   sessions: SessionPool,
 ): Promise<DialogueResult> {
-  const kept = how.mayBeKept ? sessions.take(how.address, how.signal) : null
-  how.at(
-    'connect',
-    kept ? 'kept from a message before' : how.mayBeKept ? undefined : 'anew, the kept one was no good',
-  )
-  const session = kept ?? (await sessions.open(how))
+  const pooled = how.mayBeKept ? sessions.take(how.address, how.signal) : null
+  how.at('connect', pooled ? 'reused' : how.mayBeKept ? undefined : 'new, the reused connection failed')
+  const session = pooled ?? (await sessions.open(how))
   try {
     return await converse(how, message, sessions, session)
   } catch (error) {
-    const isOfMessage = !(error instanceof ClamdError) || error.step === 'read message'
-    if (how.signal.aborted || isOfMessage || isSessionError(error)) throw error
-    if (kept) {
-      // clamd may close what is idle, or have been restarted.
+    const isLocal = !(error instanceof ClamdError) || error.step === 'read message'
+    if (how.signal.aborted || isLocal || isSessionError(error)) throw error
+    if (pooled) {
+      // clamd may have closed an idle connection, or may have been restarted.
       sessions.drop(how.address)
       throw sessionError('session_stale', error)
     }
-    // A proxy may let INSTREAM through and hang up on IDSESSION; not one that has let a session through before.
+    // A proxy may pass INSTREAM and close on IDSESSION, unless it has passed a session before.
     throw how.mayBeKept && error.code === 'no_reply' ? sessionError('session_hung_up', error) : error
   }
 }
@@ -61,7 +58,7 @@ async function converse(
 ): Promise<DialogueResult> {
   let isDone = false
   try {
-    const answer = await transfer(how, message, session.connection, session.begin(), (sent) =>
+    const answer = await transfer(how, message, session.connection, session.nextCommand(), (sent) =>
       session.reply(sent),
     )
     const { kind } = answer.reply
@@ -83,7 +80,7 @@ async function transfer(
   const upload = new Upload(connection.socket, how, preamble, (reason) => connection.fail(reason))
   try {
     how.at('send')
-    upload.once('finish', () => how.at('reply', `${upload.bytes} bytes handed on`))
+    upload.once('finish', () => how.at('reply', `${upload.bytes} bytes sent`))
     message.open(upload).catch((error: unknown) => connection.fail(error as Error))
     const reply = await replyTo(upload)
     return { reply, step: 'reply', bytes: upload.bytes }

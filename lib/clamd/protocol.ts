@@ -1,6 +1,6 @@
 /*
- * clamd's words as bytes and values: commands, replies, the STREAM port, what a daemon offers.
- * No I/O here: the dialogues are in stream.ts and instream.ts. Wire layouts are drawn in docs/reference/protocol.md.
+ * clamd's commands and replies as bytes and values. No I/O here: the dialogues are in stream.ts and instream.ts. Wire
+ * layouts are drawn in docs/reference/protocol.md.
  */
 
 import { printable } from '../base/text'
@@ -8,27 +8,27 @@ import { printable } from '../base/text'
 /** How a message goes to clamd. */
 export type Protocol = 'stream' | 'instream'
 
-/** Commands as they go over the wire. Bare ones are understood by every release; INSTREAM and VERSIONCOMMANDS need a prefix. */
+/** Every release knows commands without a prefix; INSTREAM and VERSIONCOMMANDS need one. */
 export const command = {
   ping: Buffer.from('PING\n'),
   version: Buffer.from('VERSION\n'),
   versionCommands: Buffer.from('nVERSIONCOMMANDS\n'),
   stream: Buffer.from('STREAM\n'),
   instream: Buffer.from('zINSTREAM\0'),
-  /** Begins a session, in which replies are numbered, and its first message. */
+  /** Starts a session, in which replies are numbered, and its first message. */
   sessionInstream: Buffer.from('zIDSESSION\0zINSTREAM\0'),
 } as const
 
 /**
- * Goes in front of every message. clamd tells mail from other content by the first bytes and misses
- * attachments behind a first header it does not expect (X-Foo, DKIM-Signature); a Received line settles it.
+ * Sent before every message. clamd recognises mail by its first bytes, and misses attachments if the first header is one
+ * that it does not expect (X-Foo, DKIM-Signature).
  */
 export const receivedLine = Buffer.from('Received: by haraka-plugin-clamav-stream\r\n')
 
-/** Bytes before the content of an INSTREAM chunk: its length, big-endian. */
+/** Size in bytes of the length field of an INSTREAM chunk, big-endian. */
 const chunkHeaderBytes = 4
 
-/** What goes in front of a chunk of so many bytes. */
+/** The length field of a chunk of `bytes`. */
 export function chunkHeader(bytes: number): Buffer {
   const header = Buffer.allocUnsafe(chunkHeaderBytes)
   header.writeUInt32BE(bytes)
@@ -38,7 +38,7 @@ export function chunkHeader(bytes: number): Buffer {
 /** The chunk of length zero that ends an INSTREAM message. */
 export const endOfChunks = chunkHeader(0)
 
-/** The most of a reply that is read, in bytes. Real ones are below 200; VERSIONCOMMANDS is the longest. */
+/** Maximum reply size in bytes. Real replies are below 200; VERSIONCOMMANDS has the longest. */
 export const maxReplyBytes = 4096
 
 export type Reply =
@@ -51,7 +51,7 @@ export type Reply =
   | { kind: 'limit'; text: string }
   | { kind: 'error'; text: string }
 
-/** Parses one reply without its terminator. What is not in clamd's grammar is an error, never clean. */
+/** Parses one reply without its terminator. A reply that is not in clamd's grammar is an error, never clean. */
 export function parseReply(line: string): Reply {
   if (line === 'PONG') return { kind: 'pong' }
   if (line === 'stream: OK') return { kind: 'clean' }
@@ -63,13 +63,13 @@ export function parseReply(line: string): Reply {
   return { kind: 'error', text: text || 'an empty reply' }
 }
 
-/** The reply to a session's command number `n`; null if it is not that: `2: stream: OK`. */
+/** The reply to command number `n` of a session, as in `2: stream: OK`; null: another number, or none. */
 export function numbered(line: string, n: number): string | null {
   const prefix = `${n}: `
   return line.startsWith(prefix) ? line.slice(prefix.length) : null
 }
 
-/** ExtendedDetectionInfo adds `(md5:size)` to the name in STREAM replies; rules and people want the name. */
+/** ExtendedDetectionInfo adds `(md5:size)` to the name in STREAM replies; rules match the name alone. */
 function virusName(text: string): string {
   return printable(text.replace(/\([0-9a-f]{32}:\d+\)$/, '')) || 'unnamed'
 }
@@ -79,39 +79,39 @@ export function isLimitName(name: string): boolean {
   return name === '(null)' || /^Heuristics\.Limits\.Exceeded\b/i.test(name)
 }
 
-/** True for names that mean "nobody could look into it" (AlertEncrypted), not a virus. */
+/** True for names that mean "encrypted, not scanned" (AlertEncrypted), not a virus. */
 export function isEncryptedName(name: string): boolean {
   return /^Heuristics\.Encrypted\b/i.test(name)
 }
 
-/** The port of a `PORT n` line, or null if it is anything else (an error line comes in its place). */
+/** The port of a `PORT n` line; null: another line, such as an error. */
 export function parsePort(line: string): number | null {
   const digits = /^PORT (\d{1,5})$/.exec(line)?.[1]
   const port = Number(digits ?? 0)
   return port >= 1 && port <= 65535 ? port : null
 }
 
-/** In place of a port: every one of clamd's range is in use, until another scan ends. */
+/** clamd's reply to STREAM while every port of its range is in use by another scan. */
 export const noFreePort = "Can't find any free port. ERROR"
 
-/** STREAM: clamd waited at its data port, and whatever took our connection there was not clamd. */
+/** STREAM: no data reached clamd at its data port, so another program accepted our data connection. */
 export function isMissingCommand(reply: Reply): boolean {
   return reply.kind === 'error' && /^(Accept (timeout|poll)\.|accept\(\)) ERROR$/.test(reply.text)
 }
 
 export interface Capabilities {
-  /** As in `ClamAV 1.4.6/27500/Sun Nov 22 …`; null when the daemon did not say. */
+  /** `ClamAV 1.4.6/27500/Sun Nov 22 …`; null: the daemon reports no version. */
   version: string | null
   /** null: the daemon does not list its commands (older than 0.95). */
   commands: readonly string[] | null
-  /** Not all of it was told in time, which is no reason to think that there is less. */
+  /** A reply was missing after the time limit, so the values are incomplete. */
   isLate?: true
 }
 
 /** Parses the answer to VERSIONCOMMANDS or VERSION. */
 export function parseCapabilities(line: string): Capabilities {
   const [said = '', list] = line.split('| COMMANDS:')
-  // The first releases say `clamd / ClamAV version 0.60`.
+  // The first releases reply `clamd / ClamAV version 0.60`.
   const version = said.replace(/^clamd \/ ClamAV version /, 'ClamAV ')
   return {
     version: version.startsWith('ClamAV ') ? printable(version.trim()) : null,
@@ -119,12 +119,12 @@ export function parseCapabilities(line: string): Capabilities {
   }
 }
 
-/** Whether several messages may go over one connection; no daemon that does not say so is asked to. */
+/** True if the daemon lists IDSESSION: it scans several messages on one connection. */
 export function hasSessions({ commands }: Capabilities): boolean {
   return commands?.includes('IDSESSION') ?? false
 }
 
-/** What `auto` will speak; null: the daemon does not say, so the first message will show. */
+/** The protocol that `auto` starts with; null: the daemon does not list its commands. */
 export function protocolOf({ commands }: Capabilities): Protocol | null {
   if (commands === null) return null
   if (commands.includes('STREAM')) return 'stream'

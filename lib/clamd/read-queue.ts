@@ -1,45 +1,44 @@
 /*
- * Who may read on: one at a time of those with a large message to send. Read by turns in small pieces, all of them
- * would be read to the end at about the same time, with clamd waiting for the first one until then, and what is under
- * way for so long outlives the collector's quick passes.
+ * Lets one large message at a time read on. If large messages were read in turns, all would be complete at about the
+ * same time: clamd would wait longer for the first, and the garbage collector would keep the buffers of all.
  */
 
-/** Milliseconds after which one goes on in any case, and waits no more: mail is not held up by whoever is slow. */
-const patienceMs = 1000
+/** A waiting message reads on after this time in any case, so that a slow address does not delay the others. */
+const maxWaitMs = 1000
 
 export interface Waiter {
-  /** It may read on. */
+  /** Called when it may read on. */
   onReadable(): void
 }
 
 export class ReadQueue {
   #holder: Waiter | null = null
-  /** In the order of asking. */
+  /** In the order of arrival. */
   readonly #waiting = new Map<Waiter, NodeJS.Timeout>()
-  /** Those who have waited long enough. */
+  /** Waited for `maxWaitMs` and need no turn any more. */
   readonly #bypassed = new WeakSet<Waiter>()
 
-  /** True: it has the turn, until it passes it on. False: `onReadable` will be called. */
-  take(who: Waiter): boolean {
-    this.#holder ??= who
-    if (this.#holder === who || this.#bypassed.has(who)) return true
-    if (!this.#waiting.has(who)) {
+  /** @returns true: it has the turn until `pass`; false: `onReadable` will be called */
+  take(waiter: Waiter): boolean {
+    this.#holder ??= waiter
+    if (this.#holder === waiter || this.#bypassed.has(waiter)) return true
+    if (!this.#waiting.has(waiter)) {
       this.#waiting.set(
-        who,
+        waiter,
         setTimeout(() => {
-          this.#waiting.delete(who)
-          this.#bypassed.add(who)
-          who.onReadable()
-        }, patienceMs),
+          this.#waiting.delete(waiter)
+          this.#bypassed.add(waiter)
+          waiter.onReadable()
+        }, maxWaitMs),
       )
     }
     return false
   }
 
-  /** It has no use for the turn, now or any more. */
-  pass(who: Waiter): void {
-    this.#cease(who)
-    if (this.#holder !== who) return
+  /** Gives the turn to the next waiter. */
+  pass(waiter: Waiter): void {
+    this.#cease(waiter)
+    if (this.#holder !== waiter) return
     const [next = null] = this.#waiting.keys()
     this.#holder = next
     if (!next) return

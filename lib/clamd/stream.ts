@@ -1,5 +1,5 @@
 /*
- * One message through STREAM: command and `PORT n` on one connection, the message on a second one to the
+ * Scans one message through STREAM: command and `PORT n` on one connection, the message on a second one to the
  * same address, its end marked by closing, the reply on the first. Drawn in docs/reference/protocol.md.
  */
 
@@ -29,12 +29,12 @@ export async function stream(how: Exchange, message: MessageSource): Promise<Dia
   }
 }
 
-/** The data listener is IPv4 on every interface of clamd's host; behind a unix socket that host is ours. */
+/** clamd's data port is IPv4 on every interface; a clamd behind a unix socket runs on this host. */
 function dataAddress(address: Address, port: number): Address {
   return { host: 'path' in address ? '127.0.0.1' : address.host, port }
 }
 
-/** What came instead of `PORT n`; a verdict on nothing is none. */
+/** A reply in place of `PORT n`. A verdict before any data does not count. */
 function refusal(answer: string): Reply {
   const reply = parseReply(answer)
   return reply.kind === 'unknown_command' || reply.kind === 'error'
@@ -50,10 +50,10 @@ async function transfer(
 ): Promise<DialogueResult> {
   const upload = new Upload(data, how, null, (reason) => connection.fail(reason))
   const sent = whenRead(data, upload)
-  let patience: NodeJS.Timeout | undefined
+  let replyTimer: NodeJS.Timeout | undefined
   let isOver = false
-  const giveUpSoon = (reason: ClamdError) => {
-    patience ??= setTimeout(() => {
+  const failSoon = (reason: ClamdError) => {
+    replyTimer ??= setTimeout(() => {
       connection.fail(reason)
       data.destroy(reason)
     }, how.connectMs)
@@ -62,23 +62,23 @@ async function transfer(
   how.signal.addEventListener('abort', onAbort)
   try {
     how.at('send')
-    upload.once('finish', () => how.at('reply', `${upload.bytes} bytes handed on`))
+    upload.once('finish', () => how.at('reply', `${upload.bytes} bytes sent`))
     message.open(upload).catch((error: unknown) => connection.fail(error as Error))
     void sent.then((broken) => {
       if (isOver) return
       message.close()
       upload.stop()
       if (!broken) return
-      // Who still reads scans what there is, and may find something in it.
+      // A clamd that still reads scans what it has, and may find something.
       data.end()
-      // clamd writes the reason on the command connection; it gets a moment to arrive.
-      giveUpSoon(broken)
+      // clamd writes the reason on the command connection: wait for it, up to connectMs.
+      failSoon(broken)
     })
     const reply = await connection.lastReply(upload)
     if (reply.kind === 'error' && isMissingCommand(reply))
       throw new ClamdError('data connect', `something else answers at the data port: ${reply.text}`)
     if (reply.kind === 'clean') {
-      giveUpSoon(new ClamdError('send', 'OK, but the data connection was not closed'))
+      failSoon(new ClamdError('send', 'OK, but the data connection was not closed'))
       const broken = await sent
       if (broken) throw broken
     }
@@ -86,7 +86,7 @@ async function transfer(
   } finally {
     isOver = true
     how.signal.removeEventListener('abort', onAbort)
-    clearTimeout(patience)
+    clearTimeout(replyTimer)
     message.close()
     upload.stop()
     data.destroy()
@@ -94,8 +94,8 @@ async function transfer(
 }
 
 /**
- * Resolves with null when clamd has closed the data connection in good order after our last byte: it has read
- * to the end. A clamd that stopped at its StreamMaxLength says OK as well, but resets or closes before the end.
+ * Resolves with null when clamd has closed the data connection without an error after our last byte: it has read all of
+ * it. A clamd that stops at its StreamMaxLength replies OK as well, but resets or closes before the end.
  */
 function whenRead(data: Socket, upload: Upload): Promise<ClamdError | null> {
   return new Promise((resolve) => {

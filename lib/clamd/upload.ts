@@ -1,6 +1,6 @@
 /*
- * Puts one reading of a message on a socket: our Received line and what follows, framed for INSTREAM or bare
- * for STREAM (framing.ts), no faster than the socket takes it, and never more than maxBytes.
+ * Writes one reading of a message to a socket: our Received line, then the content, in chunks for INSTREAM or bare for
+ * STREAM (chunk-encoder.ts). Obeys the socket's back-pressure and never sends more than maxBytes.
  */
 
 import { EventEmitter } from 'node:events'
@@ -12,26 +12,26 @@ import type { Exchange } from './exchange'
 import { receivedLine } from './protocol'
 import { ReadQueue, type Waiter } from './read-queue'
 
-/** Pieces shorter than this on average are cheaper copied into one than handed to the system one by one. */
+/** Below this average size in bytes, copying pieces into one buffer is cheaper than writing each. */
 const pieceBytes = 1024
 
-/** Whose source may be read on. Messages of one parcel need no turn; the others wait a second for theirs at most. */
-const reading = new ReadQueue()
+/** Decides which message is read on. A message of one batch needs no turn. */
+const readQueue = new ReadQueue()
 
 /**
- * Only the part of a Writable that a pipe needs: the queue of a real one would hold every line of the message
- * once more. What is written must not be changed afterwards.
+ * Has only the part of a Writable that a pipe needs: a real Writable would hold every line of the message a second time.
+ * The caller must not change the buffers that it writes.
  */
 export class Upload extends EventEmitter implements Sink, Waiter {
-  /** Content taken so far in bytes, our Received line included, chunk headers not. */
+  /** Bytes of content taken so far, with our Received line, without chunk headers. */
   bytes = 0
-  /** True once everything, the end included, has been handed to the system. */
+  /** True once everything, including the end mark, has been handed to the system. */
   complete = false
 
   readonly #isFramed: boolean
   readonly #encoder: ChunkEncoder
   readonly #queue: Batch[] = []
-  /** A parcel is under way, or waits for the next turn of the event loop. */
+  /** A batch is being written, or waits for the next turn of the event loop. */
   #isBusy = false
   #flushing: NodeJS.Immediate | null = null
   #hasWritten = false
@@ -41,8 +41,8 @@ export class Upload extends EventEmitter implements Sink, Waiter {
   #stopped = false
 
   /**
-   * @param prologue goes out in front, unframed: the INSTREAM command. null: STREAM, which has no frames.
-   * @param onTooLarge called once, when the message turns out larger than maxBytes; nothing more is sent then.
+   * @param preamble sent unframed before the content: the INSTREAM command. null: STREAM, which has no frames
+   * @param onTooLarge called once, when the message is larger than maxBytes; nothing more is sent then
    */
   constructor(
     private readonly socket: Socket,
@@ -79,23 +79,23 @@ export class Upload extends EventEmitter implements Sink, Waiter {
     if (this.#stopped) return
     this.#hasEnded = true
     this.#isFull = false
-    reading.pass(this)
+    readQueue.pass(this)
     this.#encoder.end()
     this.emit('finish')
   }
 
-  /** Takes and sends nothing more, and forgets the socket. */
+  /** Ignores further writes, sends nothing more and releases the socket. */
   stop(): void {
     this.#stopped = true
-    reading.pass(this)
+    readQueue.pass(this)
     this.#queue.length = 0
     this.socket.off('drain', this.#onDrain)
     if (this.#flushing) clearImmediate(this.#flushing)
   }
 
   /**
-   * Each parcel but the first goes right after the event loop has looked at the socket. For a clamd that has had
-   * enough replies and closes at once; a write that fails then takes the socket with it, the unread reply included.
+   * Each batch but the first is written right after the event loop has read the socket: clamd may reply and close before
+   * the end of the message, and a failed write would destroy the socket with the unread reply.
    */
   #enqueue(batch: Batch): void {
     this.#queue.push(batch)
@@ -129,8 +129,8 @@ export class Upload extends EventEmitter implements Sink, Waiter {
     if (!batch) return
     const isLast = this.#hasEnded && this.#queue.length === 0
     this.#isBusy = !this.#write(batch, isLast)
-    // The system has not taken it all: others, to other addresses, may have a use for the turn.
-    if (this.socket.writableLength > 0) reading.pass(this)
+    // The system has not taken all bytes: a message to another address can use the turn.
+    if (this.socket.writableLength > 0) readQueue.pass(this)
     if (!this.#isBusy) this.#onDrain()
   }
 
@@ -139,12 +139,12 @@ export class Upload extends EventEmitter implements Sink, Waiter {
     this.#isBusy = false
     if (this.#queue.length > 0) {
       this.#flushSoon()
-    } else if (this.#isFull && reading.take(this)) {
+    } else if (this.#isFull && readQueue.take(this)) {
       this.#readOn()
     }
   }
 
-  /** @returns false if the socket wants to be left alone until it drains */
+  /** @returns false: wait for the socket's `drain` */
   #write({ pieces, bytes }: Batch, isLast: boolean): boolean {
     const { socket } = this
     const done = (error?: Error | null) => {

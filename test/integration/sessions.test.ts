@@ -37,7 +37,7 @@ after(() => assert.equal(runningTimers(), timersBefore, 'a timer was left runnin
 
 /** Longer than any test, so that nothing is closed for its age, or for somebody's who waits. */
 const longMs = 600_000
-const longTimes = { idleMs: longMs, patienceMs: longMs }
+const longTimes = { idleMs: longMs, slowReplyMs: longMs }
 let ids = 0
 
 function letter(content: Content, bytes = 2000): Buffer {
