@@ -1,6 +1,6 @@
 /*
- * The addresses of every configured host: which is asked next, which rests, how many scans each has in
- * flight, and what has been learnt of it. Makes no connection and reads no message.
+ * The addresses of all configured hosts: which one is next, which ones rest, scans in flight, and what is known of each.
+ * Makes no connection and reads no message.
  */
 
 import type { CancelSignal } from '../base/cancellation'
@@ -14,81 +14,81 @@ import { HostResolver, type ResolverSettings } from './resolver'
 import type { System } from './system'
 
 export interface HostSettings extends ResolverSettings {
-  /** Milliseconds for which a failed address is asked last. */
+  /** Milliseconds for which a failed address is used last. */
   readonly restMs: number
-  /** Milliseconds that anybody waits for a name. */
+  /** Time limit in milliseconds for a name look-up. */
   readonly connectMs: number
   /** Scans in flight per address; 0: no limit. */
   readonly maxConcurrent: number
 }
 
-/** An address at this moment, for whoever watches. */
+/** An address at this moment, for metrics, page and commands. */
 export interface AddressState {
   /** `host:port`, `[v6]:port` or the path of a socket. */
   readonly text: string
-  /** `resting`: failed, asked last. `untrusted`: it does not find the EICAR test file and gets no mail. */
+  /** `resting`: failed, used last. `untrusted`: does not find the EICAR test file and gets no mail. */
   readonly state: 'up' | 'resting' | 'untrusted'
   readonly inFlight: number
   readonly protocol: Protocol | null
   readonly engine: ClamdVersion | null
-  /** Largest message it was proven to scan, in bytes; null: not proven. */
+  /** Size in bytes of the largest message that it is proven to scan; null: not proven. */
   readonly maxScannableBytes: number | null
 }
 
-/** The addresses that a message of some size is kept from, and why. */
+/** Addresses that a message does not go to: they miss the test file, or do not scan messages of its size. */
 export interface PassedOver {
   readonly untrusted: readonly string[]
   readonly tooSmall: readonly { readonly text: string; readonly maxScannableBytes: number }[]
 }
 
 /**
- * What others may want to hear of an address, as mail found out: it failed; it works again; it does what it would not have
- * done before, and may be another daemon; it does not find the test file.
+ * Event that a scan caused. `back`: works after a failure. `doubted`: unexpected behaviour, the daemon may have been
+ * replaced. `untrusted`: does not find the test file.
  */
 export type AddressNews = 'failed' | 'back' | 'doubted' | 'untrusted'
 
-/** Milliseconds after which a connection that is still being made counts as slow, and other messages go elsewhere. */
+/** Milliseconds after which an unfinished connection counts as slow, and other messages go elsewhere. */
 const slowMs = 100
 
 /**
- * Milliseconds without a finished scan after which an address that has several counts as standing still: a daemon that was
- * stopped takes connections and messages all the same, and each of them would be lost to it for its whole budget.
+ * Milliseconds without a finished scan after which an address with several scans counts as stalled: a stopped daemon still
+ * accepts connections, and each message would lose its whole budget to it.
  */
-const stillMs = 2000
+const stallMs = 2000
 
-/** Most addresses outside the list of which something is kept; names may stand for ever new ones. */
+/** Maximum number of remembered addresses outside the list: a name may resolve to new ones for ever. */
 const maxOthers = 1000
 
 export class HostPool {
   readonly #resolver: HostResolver
   #list: HostState[] = []
   /**
-   * Addresses that are not in the list, or not at the moment: some name servers tell of a few at a time, and one that
-   * comes back must not get what it is known not to scan.
+   * Addresses that the names do not resolve to now. Some name servers return a few addresses at a time, and what is known
+   * of an address must hold when it comes back.
    */
   readonly #others = new Map<string, HostState>()
   #next: number
   readonly #waiting = new WaitQueue()
-  /** Until then proofs are waited for. */
+  /** Until then messages wait for the self tests; in ms of `System.now`. */
   #checksDueAt: number
 
   /**
-   * @param proofMs milliseconds from now for which a message waits rather than goes to an address that nobody has
-   * tried to prove yet; 0: nobody does
-   * @param tell told of what changes with an address, and of each failure: others may have seen it work in between
+   * @param selfTestMs milliseconds from now for which a message waits for the first self test of an address; 0: there
+   * are no self tests
+   * @param tell called on each change of an address and on each failure: another process may have seen it work in between
    */
   constructor(
     private readonly settings: HostSettings,
     private readonly system: System,
-    proofMs = 0,
+    selfTestMs = 0,
     private readonly tell: (address: Address, news: AddressNews) => void = () => undefined,
   ) {
     this.#resolver = new HostResolver(settings, system, () => this.#relist())
     this.#next = Math.floor(system.random() * 2 ** 31)
-    this.#checksDueAt = system.now() + proofMs
+    this.#checksDueAt = system.now() + selfTestMs
   }
 
-  /** Every address now known, looking nothing up. */
+  /** Every known address, without a look-up. */
   states(): readonly AddressState[] {
     const now = this.system.now()
     return this.#list.map(({ text, trust, restsUntil, inFlight, protocol, engine, maxScannableBytes }) => ({
@@ -101,23 +101,23 @@ export class HostPool {
     }))
   }
 
-  /** Whether every name stands for addresses. */
+  /** True if every name resolves to an address. */
   get areAllKnown(): boolean {
     return this.#resolver.areAllKnown
   }
 
-  /** Whether an address has room for so many scans only. */
+  /** True if `max_concurrent` is set. */
   get isLimited(): boolean {
     return this.settings.maxConcurrent > 0
   }
 
-  /** Smallest size in bytes that some address is proven to scan and no more; Infinity where none has such a limit. */
+  /** Smallest size limit of all addresses in bytes; Infinity: none has a limit. */
   get minScannableBytes(): number {
     const now = this.system.now()
-    return this.#list.reduce((least, host) => Math.min(least, limitOf(host, now)), Infinity)
+    return this.#list.reduce((min, host) => Math.min(min, limitOf(host, now)), Infinity)
   }
 
-  /** The addresses that get no message of so many bytes. */
+  /** The addresses that get no message of this size. */
   passedOver(bytes: number): PassedOver {
     const untrusted = this.#list.filter(({ trust }) => trust === 'untrusted')
     const now = this.system.now()
@@ -130,7 +130,7 @@ export class HostPool {
     }
   }
 
-  /** Every address now known; looks the names up first if that has not been done. */
+  /** Every known address, after the first look-up of the names. */
   async addresses(signal: CancelSignal): Promise<readonly Address[]> {
     await this.#resolved(signal)
     await this.#resolving(signal)
@@ -138,9 +138,9 @@ export class HostPool {
   }
 
   /**
-   * The next address that is not in `tried`, not untrusted, and not known to scan less than so many bytes, waiting for
-   * one to have room, or to be proven, if need be.
-   * @returns null when there is none left. Rejects with the signal's reason.
+   * The next address that is not in `tried`, finds the test file, and has no size limit below `bytes`. Waits until one has
+   * a free place, or has been tested.
+   * @returns null: none is left. Rejects with the signal's reason.
    */
   async take(tried: ReadonlySet<string>, signal: CancelSignal, bytes = 0): Promise<Lease | null> {
     await this.#resolved(signal)
@@ -162,27 +162,27 @@ export class HostPool {
       const candidates = this.#candidates(left)
       const chosen = candidates && this.#choose(candidates, tried.size > 0)
       if (!chosen) {
-        await this.#waiting.wait(signal, this.#changeMs(left))
+        await this.#waiting.wait(signal, this.#nextChangeMs(left))
         continue
       }
-      if (hasPaused || chosen.dialling === 0 || !this.#areBeingMet(candidates))
+      if (hasPaused || chosen.dialling === 0 || !this.#isFirstContactPending(candidates))
         return this.#lease(chosen, othersOf(left, chosen))
       hasPaused = !(await this.#waiting.wait(signal, slowMs))
     }
   }
 
-  /** Takes over what the old ones found out about their addresses, by settings under which it is as true. */
+  /** Takes over what an older pool knows, when the settings that it depends on are the same. */
   inherit(old: HostPool): void {
     for (const host of [...old.#others.values(), ...old.#list]) this.#keep(inherited(host))
   }
 
-  /** No more proofs will come. */
+  /** Call when no more self tests will end. */
   stopWaitingForChecks(): void {
     this.#checksDueAt = this.system.now()
     this.#waiting.wakeAll()
   }
 
-  /** Takes in what somebody found out about an address, also before the address is known here. */
+  /** Stores facts about an address, also about one that is not in the list yet. */
   learn(address: Address, facts: AddressFacts): void {
     const text = addressText(address)
     const host = this.#list.find((one) => one.text === text)
@@ -196,31 +196,31 @@ export class HostPool {
     this.#keep(other)
   }
 
-  /** Tells what somebody else's attempt came to. */
+  /** Records the outcome of a PING. */
   report(address: Address, outcome: 'worked' | 'failed', protocol: Protocol | null): void {
     const host = this.#list.find(({ text }) => text === addressText(address))
     if (!host) return
-    this.#judge(host, outcome)
+    this.#recordOutcome(host, outcome)
     if (outcome === 'worked') host.protocol = host.verifiedProtocol ?? protocol
     this.#waiting.wakeAll()
   }
 
   /**
-   * Those of which something is known; all, when no more is to be waited for.
-   * @returns null when all that do not rest are still to be proven, and it is worth while to wait for that
+   * The tested addresses; all addresses once the time for self tests is over.
+   * @returns null: no address that does not rest has been tested, so the message waits
    */
   #candidates(left: readonly HostState[]): readonly HostState[] | null {
     const now = this.system.now()
     if (now >= this.#checksDueAt) return left
     const awake = left.filter((host) => host.restsUntil <= now)
-    const host = awake.filter(({ trust }) => trust !== 'awaited')
-    if (host.length > 0) return host
+    const tested = awake.filter(({ trust }) => trust !== 'awaited')
+    if (tested.length > 0) return tested
     return awake.length > 0 ? null : left
   }
 
   /**
-   * The next in turn of those with room; the ones that rest only when all do, the longest at rest first.
-   * @param hasFailed the message has met one that failed, and is spared others that may
+   * The next address in turn with a free place. Resting addresses only when all rest, the one with the oldest rest first.
+   * @param hasFailed an address has failed this message, so that healthy addresses come first
    */
   #choose(left: readonly HostState[], hasFailed: boolean): HostState | undefined {
     const now = this.system.now()
@@ -234,9 +234,9 @@ export class HostPool {
     const withRoom = inTurn.filter((host) => awake.includes(host) && room(host))
     const well = withRoom.filter(({ failed }) => !failed)
     const open = hasFailed && well.length > 0 ? well : withRoom
-    const moving = open.filter((host) => !this.#standsStill(host))
+    const moving = open.filter((host) => !this.#isStalled(host))
     const best = moving.length > 0 ? moving : open
-    // Where a connection is still being made, it may never be: one message waits for that, not all that come meanwhile.
+    // A connection may never be made: one message waits for it, not every message.
     const inTime = best.filter((host) => !this.#isSlow(host))
     return (
       best.find(({ dialling }) => dialling === 0) ??
@@ -246,8 +246,8 @@ export class HostPool {
     )
   }
 
-  #standsStill({ inFlight, quietSince }: HostState): boolean {
-    return inFlight > 1 && this.system.now() - quietSince >= stillMs
+  #isStalled({ inFlight, quietSince }: HostState): boolean {
+    return inFlight > 1 && this.system.now() - quietSince >= stallMs
   }
 
   #isSlow({ dialling, diallingSince }: HostState): boolean {
@@ -255,20 +255,20 @@ export class HostPool {
   }
 
   /**
-   * Somebody finds out at this moment whether one of them is to be reached at all. It is known in an instant as a rule,
-   * and if not, one message that waits for it is enough.
+   * True while the first connection to one of them is being made. It is usually made at once; if not, one waiting message
+   * is enough.
    */
-  #areBeingMet(list: readonly HostState[]): boolean {
+  #isFirstContactPending(list: readonly HostState[]): boolean {
     if (list.length < 2) return false
     return list.some((host) => host.dialling > 0 && !host.wasReached && !host.failed && !this.#isSlow(host))
   }
 
   #lease(host: HostState, others: Others): Lease {
     const now = this.system.now()
-    // Nobody could tell that one at work on a single message is not: it has to be sent another one.
-    if (host.inFlight === 1 && now - host.quietSince >= stillMs) host.quietSince = now
+    // A single scan does not show a stalled daemon: restart the clock with the second one.
+    if (host.inFlight === 1 && now - host.quietSince >= stallMs) host.quietSince = now
     this.#next = this.#list.indexOf(host) + 1
-    // After its rest one scan finds out whether the address is back; the others go on without it meanwhile.
+    // After the rest one scan tests whether the address works; meanwhile other messages go elsewhere.
     if (host.failed) host.restsUntil = now + this.settings.restMs
     return new Lease(host, () => this.system.now(), others, this.#listener)
   }
@@ -280,12 +280,12 @@ export class HostPool {
       this.tell(host.address, 'doubted')
     },
     ended: (host, outcome) => {
-      if (outcome) this.#judge(host, outcome)
+      if (outcome) this.#recordOutcome(host, outcome)
       this.#waiting.wakeAll()
     },
   }
 
-  #judge(host: HostState, outcome: AddressOutcome): void {
+  #recordOutcome(host: HostState, outcome: AddressOutcome): void {
     const isBack = host.failed && outcome === 'worked'
     host.failed = outcome === 'failed'
     if (host.failed) host.failureEpoch++
@@ -299,14 +299,14 @@ export class HostPool {
     else if (isBack) this.tell(host.address, 'back')
     else if (host.failed) this.tell(host.address, 'failed')
     if (!host.failed) return
-    // What comes back may be another release.
+    // The daemon may come back as another release.
     host.protocol = host.verifiedProtocol
     host.hasSessions = false
     this.#resolver.resolveAfterFailure()
   }
 
-  /** Milliseconds until something is different for these by itself: a rest is over, or the time for proofs. */
-  #changeMs(left: readonly HostState[]): number | null {
+  /** Milliseconds until the next rest ends, or the time for self tests; null: neither is pending. */
+  #nextChangeMs(left: readonly HostState[]): number | null {
     const now = this.system.now()
     const times = [this.#checksDueAt, ...left.map(({ restsUntil }) => restsUntil)].filter(
       (time) => time > now,
@@ -327,13 +327,13 @@ export class HostPool {
     }
   }
 
-  /** When the look-up that is under way has ended, or has taken too long. */
+  /** Waits for a running look-up, up to `connectMs`. */
   async #resolving(signal: CancelSignal): Promise<void> {
     const { resolving } = this.#resolver
     if (resolving) await within(resolving, this.settings.connectMs, signal)
   }
 
-  /** The list as the names now stand, with what was known of each address. */
+  /** Rebuilds the list from the names' current addresses, and keeps what is known of each. */
   #relist(): void {
     const before = new Map(this.#list.map((one) => [one.text, one]))
     const list = this.#resolver.addresses().map((address) => {

@@ -1,5 +1,5 @@
 /*
- * One address with what is known of it: how it did, what it speaks, what it was proven to scan. Kept by hosts.ts.
+ * What is known of one address: outcome of its scans, protocol, size that it is proven to scan. Kept by host-pool.ts.
  */
 
 import { type Address, addressText } from '../clamd/address'
@@ -7,126 +7,124 @@ import type { Protocol } from '../clamd/protocol'
 import type { ClamdVersion } from '../clamd/version'
 
 export interface Alarm {
-  /** `found`: something was found in it. `failed`: there was no verdict. */
+  /** `found`: clamd found something in a harmless mail. `failed`: no verdict on it. */
   readonly kind: 'found' | 'failed'
   readonly text: string
 }
 
-/** Plain JSON, since it goes from one process of a cluster to the others. */
+/** Plain JSON, because it is sent between the processes of a cluster. */
 export interface SelfTestResult {
   /** The test file was found. False: no signatures, or attachments are not decoded. */
   readonly findsTestFile: boolean
-  /** Largest message in bytes that was found scanned to its end, our Received line included; null: not looked for. */
+  /** Size in bytes of the largest message scanned to its end, with our Received line; null: not tested. */
   readonly maxScannableBytes: number | null
-  /** The limit is all that was asked for. */
+  /** `maxScannableBytes` is at least max_size. */
   readonly coversMaxSize: boolean
-  /** What clamd said to the smallest probe in which it missed the test file; null: it missed none. */
+  /** clamd's reply to the smallest probe in which it missed the test file; null: it missed none. */
   readonly missed: string | null
-  /** What came of a harmless mail in place of OK; null: it was OK. */
+  /** The reply to a harmless mail, if it was not OK; null: OK. */
   readonly alarm: Alarm | null
-  /** AlertExceedsMax is set: what was not scanned to the end is not said to be OK. null: that did not show. */
+  /** AlertExceedsMax is set: a mail that is not scanned to the end is not reported OK. null: unknown. */
   readonly reportsLimits: boolean | null
   readonly probes: number
-  /** Sent with all of them together. */
+  /** Sum of all probes. */
   readonly sentBytes: number
   readonly ms: number
 }
 
-/** Plain JSON, since it goes from one process of a cluster to the others. */
+/** Plain JSON, because it is sent between the processes of a cluster. */
 export interface ArchiveLimit {
-  /** The test file was found behind so much; null: not looked for, or not to the end. */
+  /** Largest value with which the test file was found; null: not tested, or not to the end. */
   readonly upTo: number | null
-  /** What became of more than that, at its worst. `unknown`: not tried, or there was no verdict. */
+  /** Worst reply above `upTo`. `silent`: OK. `reported`: a limit name. `unknown`: not tested, or no verdict. */
   readonly beyond: 'silent' | 'reported' | 'unknown'
 }
 
 export interface ArchiveLimits {
   /** Size of a member of a zip archive (MaxFileSize, MaxScanSize). */
   readonly memberBytes: ArchiveLimit
-  /** Archives in one another (MaxRecursion). */
+  /** Levels of nested archives (MaxRecursion). */
   readonly depth: ArchiveLimit
-  /** Files in an archive (MaxFiles). */
+  /** Number of files in an archive (MaxFiles). */
   readonly files: ArchiveLimit
 }
 
-/** What came of a test file. */
+/** Result of sending one test file. */
 export interface EicarCheckResult {
   readonly findsTestFile: boolean
-  /** At the end of so many bytes, our Received line included; null: sizes are not to be proven. */
+  /** Size of the mail in bytes, with our Received line; null: sizes are not tested. */
   readonly bytes: number | null
-  /** What was said in place of that it was found. */
+  /** clamd's reply, if it did not find the test file. */
   readonly missed: string | null
   readonly protocol: Protocol
 }
 
-/** What is found out about an address besides its answers to mail; a part left out stays as it is. */
+/** Facts about an address from other sources than its scans; a missing key leaves its value unchanged. */
 export interface AddressFacts {
-  /** It has failed, here or in another process: it has to find the test file before it gets mail. */
+  /** Failed in another process: it has to find the test file before it gets mail. */
   readonly hasFailedElsewhere?: true
   readonly engine?: ClamdVersion | null
-  /** It takes several messages on one connection (IDSESSION). */
+  /** Scans several messages on one connection (IDSESSION). */
   readonly hasSessions?: boolean
-  /** null: it could not be proven, for now. */
+  /** null: the self test failed, and will be repeated. */
   readonly selfTest?: SelfTestResult | null
-  /** How far it looks into archives; null: that is not known. */
+  /** null: unknown. */
   readonly archives?: ArchiveLimits | null
-  /** It finds the test file, whatever else there is to be proven. */
+  /** Finds the test file; the rest of the self test is still running. */
   readonly isDetecting?: true
-  /** By which the proof came about, where it is not what `auto` would take. */
+  /** Protocol of the self test, if it is not the one that `auto` starts with. */
   readonly verifiedProtocol?: Protocol | null
 }
 
-/** An address with what is known of it. */
 export interface HostState {
   readonly address: Address
   readonly text: string
   failed: boolean
-  /** How often it has failed, here or in another process: there may be another daemon by now. */
+  /** Number of failures here or in another process: after each, the daemon may have been replaced. */
   failureEpoch: number
-  /** So many of them came before the test file that it has found. */
+  /** `failureEpoch` when the last found test file was sent. */
   verifiedEpoch: number
   restsUntil: number
-  /** Scans. */
+  /** Number of scans. */
   inFlight: number
-  /** Of these, those whose connection is still being made. */
+  /** Number of these scans whose connection is still being made. */
   dialling: number
-  /** When the first of them began, by `World.now`. */
+  /** Start of the first of these, in ms of `System.now`. */
   diallingSince: number
-  /** When it last finished a scan, or was given one while it had none in flight, by `World.now`. */
+  /** When it last finished a scan, or got one while idle, in ms of `System.now`. */
   quietSince: number
-  /** A connection has come about since it last failed. */
+  /** Has accepted a connection since it last failed. */
   wasReached: boolean
-  /** Scans that came to their end there. */
+  /** Number of finished scans. */
   finished: number
-  /** That was last seen to work. */
+  /** Protocol of the last scan that worked. */
   protocol: Protocol | null
   /** See AddressFacts. */
   verifiedProtocol: Protocol | null
   hasSessions: boolean
-  /** It says that it has sessions, and messages come through without one only; until it is another release. */
+  /** Lists IDSESSION, but scans only without a session. Reset with another release. */
   refusesSessions: boolean
   engine: ClamdVersion | null
-  /** `awaited`: nobody has tried to prove it yet. */
+  /** `awaited`: no self test yet. */
   trust: 'awaited' | 'unproven' | 'proven' | 'untrusted'
-  /** Largest message that it was proven to scan; null where `trust` is `proven`: of any size. */
+  /** Size in bytes of the largest message that it is proven to scan; null with `trust: 'proven'`: any size. */
   maxScannableBytes: number | null
-  /** How often it had been doubted when that was found out. */
+  /** `failureEpoch` of `maxScannableBytes`. */
   provenAt: number
   limit: SizeLimit | null
   archives: ArchiveLimits | null
 }
 
-/** An address was found not to scan larger messages. */
+/** The address does not scan larger messages to the end. */
 export interface SizeLimit {
   readonly bytes: number
-  /** By `World.now`: what one message has found is tried again. */
+  /** In ms of `System.now`; then larger messages are tried again. */
   readonly untilMs: number
 }
 
-/** Milliseconds for which messages go elsewhere that are larger than what mail has found an address to scan. */
+/** Milliseconds for which a size limit holds that a message has found. */
 const limitMs = 60_000
 
-/** Of which nothing is known yet. */
 export function newHostState(address: Address): HostState {
   return {
     address,
@@ -154,7 +152,6 @@ export function newHostState(address: Address): HostState {
   }
 }
 
-/** Takes in what somebody found out. */
 export function apply(
   host: HostState,
   {
@@ -194,9 +191,9 @@ export function apply(
 }
 
 /**
- * It has found a test file at the end of so many bytes, sent when it had been doubted so often. What was found since counts
- * for more; what was proven before that doubt may have been another daemon's.
- * @param bytes null: the size makes no difference
+ * The address has found the test file. A later result counts for more; an earlier one may be that of another daemon.
+ * @param failureEpoch as it was when the test file was sent
+ * @param bytes size of the test mail; null: sizes are not tested
  */
 export function trust(host: HostState, failureEpoch: number, bytes: number | null): void {
   if (host.trust === 'untrusted' && failureEpoch < host.failureEpoch) return
@@ -209,31 +206,31 @@ export function trust(host: HostState, failureEpoch: number, bytes: number | nul
   if (host.limit && bytes !== null && bytes > host.limit.bytes) host.limit = null
 }
 
-/** It finds the test file, but not at the end of so many bytes. */
+/** The address finds the test file, but not in a mail of `bytes`. */
 export function limit(host: HostState, bytes: number, nowMs: number): void {
-  const most = bytes - 1
-  host.limit = { bytes: most, untilMs: nowMs + limitMs }
-  host.maxScannableBytes = Math.min(host.maxScannableBytes ?? most, most)
+  const maxBytes = bytes - 1
+  host.limit = { bytes: maxBytes, untilMs: nowMs + limitMs }
+  host.maxScannableBytes = Math.min(host.maxScannableBytes ?? maxBytes, maxBytes)
 }
 
-/** It does not find the test file. Those that are under way were sent before that was known. */
+/** The address does not find the test file; the new epoch makes running scans check it again. */
 export function markBlind(host: HostState): void {
   host.trust = 'untrusted'
   host.failureEpoch++
 }
 
-/** Most bytes that it may be sent, as far as that has been found out; what is not proven yet is tried first. */
+/** Maximum message size in bytes for the address; Infinity: no limit is known. */
 export function limitOf({ limit }: HostState, nowMs: number): number {
   return limit && nowMs < limit.untilMs ? limit.bytes : Infinity
 }
 
 /**
- * What an OK of the address holds for: beyond that it may have passed over in silence what it has not looked into.
- * Infinity: it reports where it stops. null: that is not known.
+ * Largest values up to which an OK of the address can be relied on; above them it may have skipped content without a
+ * report. Infinity: it reports its limits. null: unknown.
  */
 export type SilentLimits = Readonly<Record<keyof ArchiveLimits, number | null>>
 
-/** null: nothing has been found out. */
+/** null: no limits were tested. */
 export function silentLimits({ archives }: HostState): SilentLimits | null {
   const silent = ({ upTo, beyond }: ArchiveLimit) => (beyond === 'reported' ? Infinity : upTo)
   return (
@@ -246,8 +243,8 @@ export function silentLimits({ archives }: HostState): SilentLimits | null {
 }
 
 /**
- * What is carried over to other settings, under which the proof still holds: as it was found to be. It has to find the
- * test file once more.
+ * The state for new settings under which the self test still holds. The address has to find the test file again before
+ * its next message.
  */
 export function inherited(host: HostState): HostState {
   const {

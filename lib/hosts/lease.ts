@@ -1,5 +1,5 @@
 /*
- * The right to use one address for one scan. Given out by hosts.ts, used by asking.ts.
+ * The right to use one address for one scan. Issued by host-pool.ts, used by lib/scan/attempt.ts.
  */
 
 import type { Address } from '../clamd/address'
@@ -16,40 +16,38 @@ import {
   trust,
 } from './host-state'
 
-/** What a scan came to, as far as it says something about the address. */
 export type AddressOutcome = 'worked' | 'failed'
 
 /**
- * What a scan came to on an address. `late`: no verdict in time, which is a failure only if the address has finished no
- * other scan since this one began: one that is at work and has too much of it, or met a message that takes for ever, is
- * no dead one. `neither`: the scan ended for a reason that says nothing about the address.
+ * Outcome of a scan for its address. `late`: no verdict in time, a failure only if the address has finished no other scan
+ * since this one started; else it is overloaded or the message is slow, and the address still works. `neither`: the reason
+ * says nothing about the address.
  */
 export type LeaseOutcome = AddressOutcome | 'late' | 'neither'
 
-/** Who is told of a lease. */
 export interface LeaseListener {
-  /** Once, when the scan has left the address. null: that says nothing about it. */
+  /** Called once, when the scan has ended. null: its outcome says nothing about the address. */
   ended(host: HostState, outcome: AddressOutcome | null): void
-  /** When there is a connection, the first to the address, or the first since it failed. */
+  /** Called on the first connection to the address, and on the first since it failed. */
   reached(): void
-  /** There may be another daemon by now. */
+  /** The daemon may have been replaced. */
   doubted(host: HostState): void
 }
 
 /**
- * The addresses that are left to the message besides this one. `well`: one of them has not failed, or has found the test
- * file since. `doubtful`: all of them may be as bad.
+ * The other addresses that the message may still go to. `well`: one of them has not failed, or has found the test file
+ * since. `doubtful`: all have failed since. `none`: there are none.
  */
 export type Others = 'well' | 'doubtful' | 'none'
 
-/** Least bytes of a mail that is to prove a size: most messages are smaller. */
+/** Minimum size of a test mail in bytes; most messages are smaller. */
 const minTestBytes = 64 * 1024
 
-/** Ends with exactly one call of `done`. */
+/** End each lease with `done`; later calls have no effect. */
 export class Lease {
   readonly #host: HostState
   readonly #finishedBefore: number
-  /** Until when the address was to rest for this scan to find out whether it is back. */
+  /** The address's `restsUntil` when the scan started, to recognise a later failure. */
   readonly #restsUntil: number
   #isOpen = true
   #isDialling = true
@@ -75,12 +73,12 @@ export class Lease {
     return this.#host.text
   }
 
-  /** What the daemon was last seen to be. */
+  /** Version of the daemon, as of the last query. */
   get engine(): ClamdVersion | null {
     return this.#host.engine
   }
 
-  /** What the daemon there was last seen to speak; set it when that is learnt. */
+  /** Protocol of the last scan that worked. */
   get protocol(): Protocol | null {
     return this.#host.protocol
   }
@@ -89,7 +87,7 @@ export class Lease {
     this.#host.protocol = protocol
   }
 
-  /** It takes several messages on one connection; to be cleared where that may be wrong. */
+  /** Scans several messages on one connection (IDSESSION). Clear it after a session failed. */
   get hasSessions(): boolean {
     return this.#host.hasSessions
   }
@@ -98,40 +96,40 @@ export class Lease {
     this.#host.hasSessions = hasSessions
   }
 
-  /** To be called when it does what it would not have done before: another daemon may have taken its place. */
+  /** Call on unexpected behaviour: the daemon may have been replaced, and has to be checked again. */
   doubt(): void {
     this.listener.doubted(this.#host)
   }
 
-  /** How often it has been doubted so far. */
+  /** Number of failures and doubts so far. */
   get failureEpoch(): number {
     return this.#host.failureEpoch
   }
 
-  /** To be called when a message came through on a connection of its own, and not in a session. */
+  /** Call when a message was scanned on a connection of its own, after it failed in a session. */
   giveUpSessions(): void {
     this.#host.refusesSessions = true
   }
 
-  /** It has found the test file, and has not failed since. */
+  /** True if it has found the test file and has not failed since. */
   get isVerified(): boolean {
     return this.#host.trust === 'proven' && this.#host.verifiedEpoch >= this.#host.failureEpoch
   }
 
-  /** It is vouched for, and proven to scan so many bytes. */
+  /** True if it is verified and proven to scan messages of this size. */
   isProvenFor(bytes: number): boolean {
     return this.isVerified && this.scans(bytes)
   }
 
-  /** It was proven to scan so many bytes. */
+  /** True if it is proven to scan messages of this size. */
   scans(bytes: number): boolean {
     const { maxScannableBytes } = this.#host
     return maxScannableBytes === null || bytes <= maxScannableBytes
   }
 
   /**
-   * The size of a test file mail that is best sent to prove so many bytes: room for larger messages is proven with it, by
-   * powers of two, or half-way up to where it is known to stop.
+   * Size in bytes of the test mail for a message of `bytes`. Larger than needed, so that it also covers later messages: the
+   * next power of two, or half-way to the known limit.
    */
   testBytes(bytes: number, maxBytes: number): number {
     const limitBytes = limitOf(this.#host, this.now())
@@ -142,24 +140,24 @@ export class Lease {
     return Math.max(bytes, Math.min(wanted, maxBytes))
   }
 
-  /** It does not find the test file, as far as is known. */
+  /** True if it did not find the last test file. */
   get isUntrusted(): boolean {
     return this.#host.trust === 'untrusted'
   }
 
-  /** How far an OK of the address holds for archives. */
+  /** Limits up to which an OK holds for archives; null: unknown. */
   get silentLimits(): SilentLimits | null {
     return silentLimits(this.#host)
   }
 
-  /** It has failed, and nothing is known since. */
+  /** True if its last scan failed. */
   get hasFailed(): boolean {
     return this.#host.failed
   }
 
   /**
-   * To be called with what it made of the test file.
-   * @param doubts as they were before that was sent: those that came meanwhile may be about another daemon
+   * Records the result of a test file.
+   * @param failureEpoch as it was when the test file was sent: later failures may be another daemon's
    */
   recordCheck(
     { findsTestFile, bytes }: Pick<EicarCheckResult, 'findsTestFile' | 'bytes'>,
@@ -169,12 +167,12 @@ export class Lease {
     else markBlind(this.#host)
   }
 
-  /** To be called when it has missed the test file at the end of so many bytes, and finds it in fewer. */
+  /** Call when it misses the test file in a mail of `bytes` and finds it in a smaller one. */
   limit(bytes: number): void {
     limit(this.#host, bytes, this.now())
   }
 
-  /** To be called when there is a connection. Until then other scans prefer other addresses. */
+  /** Call when the connection is made. Until then other scans prefer other addresses. */
   reached(): void {
     if (!this.#isDialling) return
     this.#endDialling()
@@ -191,7 +189,7 @@ export class Lease {
     host.inFlight--
     const saysNothing =
       outcome === 'neither' || (outcome === 'late' && host.finished !== this.#finishedBefore)
-    // It has not found out; the next one may.
+    // The scan after the rest gave no answer; the next scan may try at once.
     if (saysNothing && host.failed && host.restsUntil === this.#restsUntil) host.restsUntil = 0
     this.listener.ended(host, saysNothing ? null : outcome === 'worked' ? 'worked' : 'failed')
   }

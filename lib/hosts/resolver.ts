@@ -1,6 +1,5 @@
 /*
- * The configured hosts as addresses: names looked up, and again after a while or when an address fails. Knows
- * nothing of what becomes of an address.
+ * Resolves the configured hosts to addresses: at start, after `resolveMs`, and when an address fails.
  */
 
 import { type Address, addressText, type Host } from '../clamd/address'
@@ -12,7 +11,7 @@ export interface ResolverSettings {
   readonly resolveMs: number
 }
 
-/** Least milliseconds between two look-ups that failures ask for. */
+/** Minimum milliseconds between two look-ups after failures. */
 const failurePauseMs = 1000
 
 export class HostResolver {
@@ -20,14 +19,14 @@ export class HostResolver {
   #resolvedAt = -Infinity
   #resolving: Promise<void> | null = null
 
-  /** @param changed told whenever there may be other addresses */
+  /** @param changed called when the addresses may have changed */
   constructor(
     private readonly settings: ResolverSettings,
     private readonly system: Pick<System, 'lookup' | 'now' | 'warn'>,
     private readonly changed: () => void,
   ) {}
 
-  /** In the order of the hosts, each once, as the names now stand. */
+  /** The current addresses in the order of the hosts, without duplicates. */
   addresses(): Address[] {
     const addresses = new Map<string, Address>()
     for (const address of this.settings.hosts.flatMap((host) => this.#addressesOf(host))) {
@@ -37,7 +36,7 @@ export class HostResolver {
     return [...addresses.values()]
   }
 
-  /** Whether every name stands for addresses. */
+  /** True if every name resolves to an address. */
   get areAllKnown(): boolean {
     return this.settings.hosts.every((host) => this.#addressesOf(host).length > 0)
   }
@@ -46,12 +45,12 @@ export class HostResolver {
     return this.#ageMs < this.settings.resolveMs
   }
 
-  /** The look-up that is under way; null: none is. */
+  /** The running look-up; null: none. */
   get resolving(): Promise<void> | null {
     return this.#resolving
   }
 
-  /** Looks all names up, unless that is being done already. Never rejects. */
+  /** Looks up all names, or joins the running look-up. Never rejects. */
   resolve(): Promise<void> {
     this.#resolving ??= this.#lookUpAll().finally(() => {
       this.#resolving = null
@@ -59,7 +58,7 @@ export class HostResolver {
     return this.#resolving
   }
 
-  /** A name may stand for other addresses by now. */
+  /** After a failure the name may have other addresses. */
   resolveAfterFailure(): void {
     if (this.#ageMs >= Math.min(failurePauseMs, this.settings.resolveMs)) void this.resolve()
   }
@@ -68,12 +67,12 @@ export class HostResolver {
     return this.system.now() - this.#resolvedAt
   }
 
-  /** What is found is used at once, so that a silent name server holds up nobody who can do without it. */
+  /** Each result is used at once: a silent name server must not delay messages for other hosts. */
   async #lookUpAll(): Promise<void> {
     this.changed()
-    const resolver = new Set(this.settings.hosts.flatMap((host) => ('name' in host ? [host.name] : [])))
+    const names = new Set(this.settings.hosts.flatMap((host) => ('name' in host ? [host.name] : [])))
     await Promise.all(
-      [...resolver].map(async (name) => {
+      [...names].map(async (name) => {
         await this.#lookUp(name)
         this.changed()
       }),
@@ -81,7 +80,7 @@ export class HostResolver {
     this.#resolvedAt = this.system.now()
   }
 
-  /** A name that cannot be looked up keeps the addresses it had. */
+  /** A name keeps its addresses when a look-up fails. */
   async #lookUp(name: string): Promise<void> {
     try {
       this.#byName.set(name, await this.system.lookup(name))

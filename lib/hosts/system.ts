@@ -1,15 +1,15 @@
 /*
- * Names, time and chance as they are, for hosts.ts and names.ts; tests have their own.
+ * Name look-ups, clock and random numbers for host-pool.ts and resolver.ts; tests pass their own.
  */
 
 import { lookup } from 'node:dns/promises'
 
 export interface System {
-  /** Every address of a name as the system resolves it, /etc/hosts included. */
+  /** Every address of a name from the system's resolver, /etc/hosts included. */
   readonly lookup: (name: string) => Promise<readonly string[]>
-  /** Milliseconds that never go backwards. */
+  /** Monotonic clock in milliseconds. */
   readonly now: () => number
-  /** 0 ≤ n < 1; where the rotation starts in this process. */
+  /** 0 ≤ n < 1; gives the random start of the round robin in each process. */
   readonly random: () => number
   readonly warn: (text: string) => void
 }
