@@ -1,57 +1,57 @@
 /*
- * The channel that Node keeps between the master of a cluster and each worker, for those parts of the plugin that talk
- * on it. Haraka and other plugins do so as well: ours goes under our name and a topic, and all else is left alone. No
- * message ends a process, whether it cannot be sent, cannot be understood, or comes from another release of the plugin.
+ * Messages between the master of a cluster and its workers, over Node's own channel. Haraka and other plugins use it too:
+ * ours carry our name and a topic, all others are ignored. A message that cannot be sent or read, or that comes from
+ * another release of the plugin, never ends the process.
  */
 
 import cluster, { type Worker } from 'node:cluster'
 
 interface Envelope {
-  readonly clamav_stream: { readonly topic: string; readonly words: object }
+  readonly clamav_stream: { readonly topic: string; readonly payload: object }
 }
 
-/** Told what was thrown where something was to be said or heard. */
+/** Called with an error from sending or from a listener. */
 export type Failed = (error: unknown) => void
 
-/** In the master: all its workers. Words are plain JSON; nobody has looked at those that are heard. */
+/** The master's side. Payloads are plain JSON; received ones are unchecked. */
 export class ToWorkers {
-  /** @param topic those who have the same one hear each other */
+  /** @param topic only listeners with the same topic receive the message */
   constructor(
     private readonly topic: string,
     private readonly failed: Failed,
   ) {}
 
-  /** Those that can be told something, by cluster's number. */
+  /** Ids of the connected workers. */
   ids(): number[] {
     return Object.values(cluster.workers ?? {}).flatMap((worker) =>
       worker?.isConnected() ? [worker.id] : [],
     )
   }
 
-  /** Never throws; who has gone hears nothing. */
-  send(to: number, words: object): void {
-    post(cluster.workers?.[to], this.topic, words, this.failed)
+  /** Never throws. Has no effect for a worker that has ended. */
+  send(to: number, payload: object): void {
+    post(cluster.workers?.[to], this.topic, payload, this.failed)
   }
 
-  sendToAll(words: object, but?: number): void {
-    for (const id of this.ids()) if (id !== but) this.send(id, words)
+  sendToAll(payload: object, but?: number): void {
+    for (const id of this.ids()) if (id !== but) this.send(id, payload)
   }
 
   /**
-   * @param lost told of every worker whose channel has closed
-   * @returns ends it
+   * @param onExit called with the id of each worker whose channel has closed
+   * @returns a function that removes the listeners
    */
   listen(
-    receive: (words: object, from: number) => void,
+    receive: (payload: object, from: number) => void,
     onExit: (worker: number) => void = () => undefined,
   ): () => void {
     const onMessage = guarded((worker: Worker, message: unknown) => {
-      const words = wordsOf(message, this.topic)
-      if (words) receive(words, worker.id)
+      const payload = payloadOf(message, this.topic)
+      if (payload) receive(payload, worker.id)
     }, this.failed)
     const onDisconnect = guarded(({ id }: Worker) => onExit(id), this.failed)
     cluster.on('message', onMessage)
-    // Not "exit": Haraka takes all listeners off that for a restart.
+    // Not "exit": Haraka removes all listeners from that for a restart.
     cluster.on('disconnect', onDisconnect)
     return () => {
       cluster.off('message', onMessage)
@@ -60,7 +60,7 @@ export class ToWorkers {
   }
 }
 
-/** In a worker: its master. */
+/** A worker's side. */
 export class ToMaster {
   /** @param topic as in ToWorkers */
   constructor(
@@ -68,39 +68,39 @@ export class ToMaster {
     private readonly failed: Failed,
   ) {}
 
-  /** Never throws; a master that has gone hears nothing. */
-  send(words: object): void {
-    post(cluster.worker, this.topic, words, this.failed)
+  /** Never throws. Has no effect after the master has ended. */
+  send(payload: object): void {
+    post(cluster.worker, this.topic, payload, this.failed)
   }
 
-  /** @returns ends it */
-  listen(receive: (words: object) => void): () => void {
+  /** @returns a function that removes the listener */
+  listen(receive: (payload: object) => void): () => void {
     const onMessage = guarded((message: unknown) => {
-      const words = wordsOf(message, this.topic)
-      if (words) receive(words)
+      const payload = payloadOf(message, this.topic)
+      if (payload) receive(payload)
     }, this.failed)
     process.on('message', onMessage)
     return () => process.off('message', onMessage)
   }
 }
 
-function post(other: Worker | undefined, topic: string, words: object, failed: Failed): void {
+function post(other: Worker | undefined, topic: string, payload: object, failed: Failed): void {
   if (!other?.isConnected()) return
   try {
-    // With a callback: without one, a process that is just going away would end this one.
-    other.send({ clamav_stream: { topic, words } } satisfies Envelope, () => undefined)
+    // Without a callback, sending to a process that ends right now would throw and end this one.
+    other.send({ clamav_stream: { topic, payload } } satisfies Envelope, () => undefined)
   } catch (error) {
     failed(error)
   }
 }
 
-function wordsOf(message: unknown, topic: string): object | null {
+function payloadOf(message: unknown, topic: string): object | null {
   const { clamav_stream: ours } = (message ?? {}) as Partial<Envelope>
-  const words: unknown = ours?.topic === topic ? ours.words : null
-  return typeof words === 'object' ? words : null
+  const payload: unknown = ours?.topic === topic ? ours.payload : null
+  return typeof payload === 'object' ? payload : null
 }
 
-/** What is thrown in a listener would end the process. */
+/** An error thrown in a listener would end the process. */
 function guarded<A extends unknown[]>(work: (...args: A) => void, failed: Failed): (...args: A) => void {
   return (...args) => {
     try {

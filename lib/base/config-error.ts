@@ -1,8 +1,8 @@
 /*
- * What stops Haraka at start: every mistake of an administrator in one message.
+ * The error that stops Haraka at start.
  */
 
-/** All that is wrong with the settings, in one message. */
+/** Every mistake in the settings, in one message. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'
   constructor(problems: readonly string[]) {
@@ -11,7 +11,7 @@ export class ConfigError extends Error {
         ? problems.join('')
         : `${problems.length} settings are wrong:${problems.map((problem) => `\n  ${problem}`).join('')}`,
     )
-    // Haraka logs the stack of what stops it; an administrator's mistake has nothing to do with our lines.
+    // Haraka logs the stack; for a mistake in the settings only the message is of use.
     this.stack = `${this.name}: ${this.message}`
   }
 }

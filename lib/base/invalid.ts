@@ -1,8 +1,8 @@
 /*
- * What a parser answers in place of a value when it can make none of what an administrator wrote.
+ * What a parser returns for a setting that it cannot parse.
  */
 
 export class Invalid {
-  /** @param why in words; empty where saying what is allowed says it all */
+  /** @param why for the administrator; empty when the list of allowed values is enough */
   constructor(readonly why = '') {}
 }

@@ -1,10 +1,10 @@
 /*
- * A message that this plugin has made itself, as the scanner reads it: piece by piece, as often as needed.
+ * A message that this plugin generates, for the scanner to read piece by piece, as often as needed.
  */
 
 import type { MessageSource, Sink } from './message-source'
 
-/** Bytes that go out in one write. */
+/** Maximum bytes of one write. */
 export const pieceBytes = 64 * 1024
 
 export class MadeMessage implements MessageSource {
@@ -12,7 +12,7 @@ export class MadeMessage implements MessageSource {
   readonly maxBytes: number
   #close: (() => void) | null = null
 
-  /** @param pieces of one reading, of at most `pieceBytes` each and `bytes` together */
+  /** @param pieces yields one reading: pieces of at most `pieceBytes`, `bytes` in total */
   constructor(
     bytes: number,
     private readonly pieces: () => Iterator<Buffer, undefined>,
@@ -25,7 +25,7 @@ export class MadeMessage implements MessageSource {
     const pieces = this.pieces()
     const pump = () => {
       if (this.#close !== close) return
-      // Not for…of, which would end the pieces where the loop is left.
+      // for…of would close the iterator when the loop is left.
       for (let next = pieces.next(); !next.done; next = pieces.next()) {
         if (!sink.write(next.value)) {
           sink.once('drain', pump)
@@ -49,13 +49,11 @@ export class MadeMessage implements MessageSource {
   }
 }
 
-/** One that is there already, in one stretch or in several, one behind the other. */
 export function bytesMessage(...stretches: readonly Buffer[]): MadeMessage {
   const bytes = stretches.reduce((sum, { length }) => sum + length, 0)
   return new MadeMessage(bytes, () => piecesOf(stretches))
 }
 
-/** One that is a text. */
 export function textMessage(text: string): MadeMessage {
   return bytesMessage(Buffer.from(text))
 }

@@ -1,5 +1,5 @@
 /*
- * Reads a message for its size alone.
+ * Reads a message only for its size.
  */
 
 import { EventEmitter } from 'node:events'
@@ -19,7 +19,7 @@ class Counter extends EventEmitter implements Sink {
   }
 }
 
-/** Resolves with the bytes of one reading. Rejects as `open` does, or with the signal's reason. */
+/** Resolves with the size of one reading in bytes. Rejects as `open` does, or with the signal's reason. */
 export async function measure(message: Pick<MessageSource, 'open'>, signal: CancelSignal): Promise<number> {
   signal.throwIfAborted()
   const counter = new Counter()

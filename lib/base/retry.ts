@@ -1,20 +1,20 @@
 /*
- * Trying again, with p-retry, what has failed a first time: an attempt that succeeds at once, as nearly all do, costs
- * the message no promise of ours.
+ * Repeats a failed first attempt with p-retry. The caller makes the first attempt itself: nearly all succeed, and then no
+ * promise is needed.
  */
 
 import pRetry, { type Options } from 'p-retry'
 import type { CancelSignal } from './cancellation'
 
 export interface RetryOptions extends Pick<Options, 'minTimeout' | 'maxTimeout' | 'factor'> {
-  /** Milliseconds from now after which no attempt begins any more. */
+  /** Milliseconds from now after which no attempt is started. */
   readonly maxRetryTime: number
-  /** Whether it is worth another attempt. */
+  /** True if another attempt may succeed. */
   readonly isPassing: (error: unknown) => boolean
   readonly signal?: CancelSignal
 }
 
-/** @param failure of the first attempt. Rejects with that of the last one, or with the signal's reason */
+/** @param failure error of the first attempt. Rejects with the error of the last one, or with the signal's reason */
 export function retryAfter<T>(
   failure: unknown,
   attempt: () => T | Promise<T>,
@@ -28,7 +28,7 @@ export function retryAfter<T>(
     ...pace,
     retries: Infinity,
     shouldRetry: ({ error }) => isPassing(error),
-    // No more of an AbortSignal is used than a CancelSignal has.
+    // p-retry uses only the members of AbortSignal that CancelSignal has.
     signal: signal as AbortSignal | undefined,
   })
 }

@@ -1,7 +1,7 @@
 /*
- * Files in folders where other users can create and rename things. Each folder is held open, and a name is looked up in
- * the folder that is held, so that a name swapped meanwhile leads nowhere else. No link is followed, no open waits, and
- * what was opened is checked before it is used.
+ * Opens files in folders where other users can create and rename entries. Each folder stays open, and names are looked up
+ * in the open folder, so that a name swapped meanwhile leads nowhere else. No link is followed, no open blocks, and each
+ * opened file is checked before use.
  */
 
 import { constants, type Dirent, existsSync, type Stats } from 'node:fs'
@@ -11,10 +11,10 @@ import { Readable } from 'node:stream'
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants
 
-/** What lies at a path is not what it has to be. The message begins with the path. */
+/** The file or folder at a path is not of the required kind. The message starts with the path. */
 export class UnsafePath extends Error {}
 
-/** Linux looks up `/proc/self/fd/N/NAME` in the open folder N. Elsewhere Node has nothing but the path. */
+/** Linux looks up `/proc/self/fd/N/NAME` in the open folder N. Elsewhere Node can use only the path. */
 const canHold = process.platform === 'linux' && existsSync('/proc/self/fd')
 
 /**
@@ -43,9 +43,9 @@ export async function inFolder<T>(
   }
 }
 
-/** A folder that is held open. */
+/** An open folder. */
 export class Folder {
-  /** Where the system finds what is in it. */
+  /** Path by which the system finds its entries. */
   readonly #place: string
 
   constructor(
@@ -55,7 +55,7 @@ export class Folder {
     this.#place = canHold ? `/proc/self/fd/${handle.fd}` : path
   }
 
-  /** Works in a folder that is in this one. */
+  /** Works in a subfolder. */
   async inside<T>(name: string, work: (folder: Folder) => Promise<T>): Promise<T> {
     const inner = this.pathOf(name)
     mustBeFolder(await this.lstat(name), inner)
@@ -68,7 +68,7 @@ export class Folder {
     }
   }
 
-  /** Creates a folder for its owner alone, unless there is something of that name. */
+  /** Creates a folder for its owner alone, unless the name exists. */
   async make(name: string): Promise<void> {
     await this.#at(name, (place) => mkdir(place, 0o700)).catch(unless('EEXIST'))
   }
@@ -80,7 +80,7 @@ export class Folder {
    */
   async open(name: string, flags = O_RDONLY): Promise<FileHandle> {
     const file = this.pathOf(name)
-    // Only the open file is sure; but a device may act on being opened, and an error of the system does not say what it is.
+    // The check after opening decides; this one keeps devices closed, which may act on being opened, and names the kind.
     if ((flags & O_EXCL) === 0) {
       const found = await this.lstat(name).catch(unless(...((flags & O_CREAT) === 0 ? [] : ['ENOENT'])))
       if (found) mustBeOwnFile(found, file)
@@ -107,7 +107,7 @@ export class Folder {
     }
   }
 
-  /** What `open` would find; null: there is nothing that it would open. */
+  /** Stats of the file that `open` would open; null: it would open none. */
   async ownFile(name: string): Promise<Stats | null> {
     try {
       const found = await this.lstat(name)
@@ -118,12 +118,12 @@ export class Folder {
     }
   }
 
-  /** Of the name itself, also where it is a link. */
+  /** Stats of the name itself, also if it is a link. */
   lstat(name: string): Promise<Stats> {
     return this.#at(name, (place) => lstat(place))
   }
 
-  /** Of the folder. */
+  /** Stats of the folder. */
   stat(): Promise<Stats> {
     return this.handle.stat()
   }
@@ -136,12 +136,12 @@ export class Folder {
     return this.#at(from, (place) => this.#at(to, (target) => rename(place, target)))
   }
 
-  /** Removes a name if it is there; of a link the link itself. */
+  /** Removes a name if it exists; a link, not its target. */
   async remove(name: string): Promise<void> {
     await this.#at(name, (place) => unlink(place)).catch(unless('ENOENT'))
   }
 
-  /** Resolves when the names in it are on disk. */
+  /** Resolves when the folder's entries are on disk. */
   sync(): Promise<void> {
     return this.handle.sync()
   }
@@ -156,7 +156,7 @@ export class Folder {
     return this.#named(() => act(`${this.#place}${path.sep}${name}`))
   }
 
-  /** An error of the system names the path that people know. */
+  /** Replaces /proc paths in system errors by the folder's own path. */
   async #named<T>(act: () => Promise<T>): Promise<T> {
     try {
       return await act()
@@ -175,7 +175,7 @@ function unless(...codes: readonly string[]): (error: unknown) => void {
 
 function mustBeFolder(found: Stats, folder: string): void {
   if (!found.isDirectory()) throw new UnsafePath(`${folder}: is ${kindOf(found)}, not a folder`)
-  // Whoever owns the folder could swap what is in it; root can do that anyway.
+  // The owner of a folder can swap its entries; root can do that anyway.
   if (found.uid !== 0) mustBeOurs(found, folder)
 }
 
@@ -205,8 +205,8 @@ function kindOf(found: Stats): string {
 
 /**
  * Opens a regular file of any owner, under any name.
- * @param isLinkFollowed the path was named by the user, so that a link at its end is meant
- * @throws UnsafePath for anything else, without waiting for it
+ * @param isLinkFollowed true for a path from the user, who may mean a link
+ * @throws UnsafePath for anything else, without blocking
  */
 export async function openRegular(file: string | Buffer, isLinkFollowed: boolean): Promise<FileHandle> {
   const handle = await open(file, O_RDONLY | O_NONBLOCK | (isLinkFollowed ? 0 : O_NOFOLLOW))
@@ -222,8 +222,8 @@ export async function openRegular(file: string | Buffer, isLinkFollowed: boolean
 const pieceBytes = 64 * 1024
 
 /**
- * Reads from `start` up to `end`, which is not included. The file is opened for the first byte, and closed at the end, on an
- * error, and when the stream is destroyed.
+ * Streams bytes from `start` up to and without `end`. Opens the file for the first byte; closes it at the end, on an error,
+ * and when the stream is destroyed.
  */
 export function reading(opening: () => Promise<FileHandle>, start = 0, end = Infinity): Readable {
   return Readable.from(pieces(opening, start, end), { objectMode: false })

@@ -1,16 +1,14 @@
 /*
- * Waiting for something to be different, in the order of arrival, and for work that may take too long. What is waited
- * for is the caller's business; every wait obeys a signal.
+ * Waits for a change of state, in the order of arrival, or for work with a time limit. Every wait obeys a signal.
  */
 
 import type { CancelSignal } from './cancellation'
 
-/** A queue of those who wait. */
 export class WaitQueue {
   readonly #wakes = new Set<() => void>()
 
   /**
-   * Resolves when everybody is woken, when the signal aborts, or after so many milliseconds.
+   * Resolves on `wakeAll`, when the signal aborts, or after `ms` milliseconds.
    * @returns false: the time was up
    */
   async wait(signal: CancelSignal, ms: number | null = null): Promise<boolean> {
@@ -32,7 +30,7 @@ export class WaitQueue {
     return !isTimeUp
   }
 
-  /** All, since whoever is first may not want what there is; they queue again in the same order. */
+  /** Wakes all, because the first may not be able to use the change; they queue again in the same order. */
   wakeAll(): void {
     if (this.#wakes.size === 0) return
     const wakes = [...this.#wakes]

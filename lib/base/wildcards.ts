@@ -1,9 +1,9 @@
 /*
- * Patterns with `*` and `?` against text that a stranger chose. Not a regular expression: no text must cost more
- * than its length times that of the pattern.
+ * Matches patterns with `*` and `?` against untrusted text. A regular expression could take exponential time; this takes at
+ * most the product of both lengths.
  */
 
-/** Whether the whole text fits: `*` stands for any characters, `?` for one. Case matters. */
+/** True if the whole text matches: `*` stands for any characters, `?` for one. Case-sensitive. */
 export function fitsWildcards(text: string, pattern: string): boolean {
   let [at, next] = [0, 0]
   let star = -1
@@ -26,7 +26,7 @@ export function fitsWildcards(text: string, pattern: string): boolean {
   return next === pattern.length
 }
 
-/** @param pattern in small letters, with `*` and `?`; so must be the names it is asked about */
+/** @param pattern in lower case, with `*` and `?`; the names must be in lower case, too */
 export function matcherOf(pattern: string): (text: string) => boolean {
   const body = pattern.slice(1)
   if (pattern.startsWith('*') && !/[*?]/.test(body)) return (name) => name.endsWith(body)

@@ -37,12 +37,12 @@ const foreign = [
   { clamav_stream: null },
   { clamav_stream: 'topic' },
   { clamav_stream: { topic: 'topic' } },
-  { clamav_stream: { topic: 'topic', words: null } },
-  { clamav_stream: { topic: 'topic', words: 'words' } },
-  { clamav_stream: { topic: 'another', words: { other: true } } },
+  { clamav_stream: { topic: 'topic', payload: null } },
+  { clamav_stream: { topic: 'topic', payload: 'words' } },
+  { clamav_stream: { topic: 'another', payload: { other: true } } },
 ]
 
-test('words get from the master to one worker and to all but one, and back', limited, async (t) => {
+test('payloads get from the master to one worker and to all but one, and back', limited, async (t) => {
   const [one, two] = await Promise.all([startWorker(t), startWorker(t)])
   for (const { order } of [one, two]) order('listen')
   const workers = new ToWorkers('topic', nobody)
@@ -58,9 +58,9 @@ test('words get from the master to one worker and to all but one, and back', lim
     assert.deepEqual(await next(), { heard: { to: 'all' } })
   }
   const heard = new Promise((resolve) => {
-    const stop = workers.listen((words, from) => {
+    const stop = workers.listen((payload, from) => {
       stop()
-      resolve([words, from])
+      resolve([payload, from])
     })
   })
   two.order('say', { from: 'two' })
