@@ -1,6 +1,6 @@
 /*
- * How far a clamd looks into archives, found out by asking it, and whether it says so where it stops. What is beyond a limit
- * is passed over in silence without AlertExceedsMax, and a zip member above MaxFileSize with it as well.
+ * Tests how far a clamd looks into archives, and whether it reports where it stops. Without AlertExceedsMax clamd skips
+ * what is above a limit without a report; it skips a zip member above MaxFileSize even with it.
  */
 
 import type { CancelSignal } from '../base/cancellation'
@@ -14,11 +14,11 @@ import type { Probe } from './padded-mail'
 import { said, type SelfTestSettings, sendProbe } from './self-test'
 import { attachmentMail } from './test-mails'
 
-/** Bytes of members that are tried: each half of the one before. */
+/** Sizes of the test members in bytes: each is half of the one before. */
 const maxMemberBytes = 100 * 1024 * 1024
 const minMemberBytes = 1024 * 1024
 
-/** Bytes of the largest member that is tried: mail is deflated to a quarter and less, and clamd's time has its price. */
+/** Size in bytes of the largest test member: a file may deflate to a quarter; larger members would cost clamd too much. */
 export function largestMember(maxBytes: number): number {
   return Math.max(maxBytes, Math.min(4 * maxBytes, maxMemberBytes))
 }
@@ -30,9 +30,8 @@ const depths = [64, 32, ...Array.from({ length: 16 }, (_, index) => 16 - index)]
 const fileCounts = [10_005, 9900, 5000, 2500, 1000, 250, 50]
 
 /**
- * Never rejects but with the signal's reason. At clamd's and at Debian's defaults it costs a clamd three or four seconds of
- * CPU, three times as much as the proof of 25 MB, and sends a few hundred kilobytes. After a mail that comes to no verdict
- * nothing more is sent.
+ * Rejects only with the signal's reason. With clamd's and Debian's defaults it takes 3 to 4 s of clamd's CPU, three times as
+ * much as the self test of 25 MB, and sends a few hundred kilobytes. Stops after a mail without a verdict.
  */
 export async function findArchiveLimits(
   address: Address,

@@ -1,6 +1,6 @@
 /*
- * Zip archives with the EICAR test file in them, behind a limit of clamd: a large member, many archives in one another,
- * many files. Made to be small and quick to make; only clamd gets to see them.
+ * Zip archives that hold the EICAR test file beyond a limit of clamd: a large member, nested archives, many files. Small and
+ * quick to make; sent to clamd only.
  */
 
 import { constants, deflateRawSync } from 'node:zlib'
@@ -8,22 +8,22 @@ import { newId, testFile } from './test-mails'
 
 interface Member {
   readonly name: string
-  /** Unpacked. */
+  /** Unpacked size. */
   readonly bytes: number
   readonly packed: Buffer
   readonly isDeflated: boolean
 }
 
-/** Bytes of a block of tar, to which every file is filled up. */
+/** Block size of tar; every file is padded to it. */
 const tarBlockBytes = 512
 
-/** Bytes of each file of padding with its header. */
+/** Size of each padding file with its header. */
 const paddingBytes = 1024 * 1024
 
 /**
- * A member of so many bytes, rounded down to blocks of tar: a tar archive with the test file behind padding. clamd cuts a
- * member off at its limit and looks into what is left, and some signatures want the test file to be a file of its own. The
- * padding is many files that are all alike, since clamd scans only the first of those.
+ * A zip with one member of `bytes`, rounded down to tar blocks: a tar archive with the test file after padding. Tar, because
+ * clamd cuts a member at its limit and scans the rest, and some signatures match the test file only as a whole file. The
+ * padding files are identical, because clamd then scans only the first.
  */
 export function largeMember(bytes: number): Buffer {
   const first = tarFile('id', Buffer.from(newId()))
@@ -41,14 +41,14 @@ export function largeMember(bytes: number): Buffer {
   return zip([{ name: 'large.tar', bytes: tarBytes, packed: Buffer.concat(pieces), isDeflated: true }])
 }
 
-/** So many archives in one another. */
+/** The test file in `levels` nested archives. */
 export function nested(levels: number): Buffer {
   let content = zip([deflated(newId(), testFile())])
   for (let level = 1; level < levels; level++) content = zip([stored('nested.zip', content)])
   return content
 }
 
-/** So many files in an archive. In one more, for it is large, and all alike. */
+/** An archive of `files`, inside another one, which compresses its repetitive headers. */
 export function manyFiles(files: number): Buffer {
   const filler = stored('x', Buffer.from('x'))
   const archive = zip([
@@ -59,7 +59,7 @@ export function manyFiles(files: number): Buffer {
   return zip([deflated('many.zip', archive)])
 }
 
-/** Ends on a whole byte, so that others may follow and what is written once can be repeated. */
+/** Deflated, ends on a whole byte: pieces can be joined and repeated. */
 function inPieces(content: Buffer): Buffer {
   return deflateRawSync(content, { finishFlush: constants.Z_FULL_FLUSH })
 }
@@ -72,7 +72,7 @@ function stored(name: string, content: Buffer): Member {
   return { name, bytes: content.length, packed: content, isDeflated: false }
 }
 
-/** APPNOTE 4.3: each member behind a header, then a directory of all, then where that begins. No checksums: clamd needs none. */
+/** APPNOTE 4.3: members with headers, central directory, end record. Without checksums, which clamd does not need. */
 function zip(members: readonly Member[]): Buffer {
   const content: Buffer[] = []
   const directory: Buffer[] = []
@@ -106,7 +106,7 @@ function paddingFile(bytes: number): Buffer {
   return tarFile('padding', Buffer.alloc(bytes - tarBlockBytes))
 }
 
-/** POSIX 1003.1, ustar: a block of header, then the content, filled up to whole blocks. */
+/** POSIX 1003.1, ustar: a header block, then the content, padded to whole blocks. */
 function tarFile(name: string, content: Buffer): Buffer {
   const octal = (value: number, digits: number) => `${value.toString(8).padStart(digits, '0')}\0`
   const header = Buffer.alloc(tarBlockBytes)
@@ -114,7 +114,7 @@ function tarFile(name: string, content: Buffer): Buffer {
   header.write(octal(0o644, 7), 100)
   header.write(octal(content.length, 11), 124)
   header.write(octal(0, 11), 136)
-  // Counts as spaces in the sum itself.
+  // The checksum counts its own field as spaces.
   header.write(' '.repeat(8), 148)
   header.write('0', 156)
   header.write('ustar\0' + '00', 257)

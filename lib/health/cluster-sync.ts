@@ -1,7 +1,6 @@
 /*
- * What the master of a cluster finds out about the addresses, told to its workers, so that they do not all ask; and
- * what mail in one worker finds out, told to the master and the other workers. A worker that starts asks what is known
- * so far. How they reach each other is channel.ts' business.
+ * Shares facts about addresses in a cluster. The master checks the addresses and sends the results to all workers; a worker
+ * sends what its scans find to the master, which passes it on. A new worker asks for all known facts.
  */
 
 import type { ToMaster, ToWorkers } from '../base/cluster-channel'
@@ -9,17 +8,21 @@ import type { Address } from '../clamd/address'
 import type { AddressNews } from '../hosts/host-pool'
 import type { AddressFacts } from '../hosts/host-state'
 
-/** From the master. */
+/** Message from the master. */
 interface Told {
   readonly told: readonly (readonly [Address, AddressFacts])[]
 }
 
-/** From a worker: news of an address; null: it wants to know what is known. */
+/** Message from a worker: an event of an address; null: a request for all known facts. */
 interface Heard {
   readonly heard: { readonly address: Address; readonly news: AddressNews } | null
 }
 
-/** In the master. `known` answers workers that ask. @returns tells all workers */
+/**
+ * In the master.
+ * @param known the facts for a worker that asks
+ * @returns sends facts to all workers
+ */
 export function serveWorkers(
   workers: Pick<ToWorkers, 'send' | 'sendToAll' | 'listen'>,
   known: () => Told['told'],
@@ -33,7 +36,7 @@ export function serveWorkers(
     if (said === null) workers.send(from, { told: known() } satisfies Told)
     if (!said) return
     const { address, news } = said
-    // What one worker has seen fail, all of them have to try before they believe it.
+    // After a failure in one worker, all workers test the address before they send it mail.
     if (news !== 'back') tellAll(address, { hasFailedElsewhere: true }, from)
     heard(address, news)
   })
@@ -41,7 +44,7 @@ export function serveWorkers(
   return (address, facts) => tellAll(address, facts)
 }
 
-/** In a worker. @returns tells the master, and by way of it the others, of an address */
+/** In a worker. @returns sends an event of an address to the master, which passes it on */
 export function followMaster(
   master: Pick<ToMaster, 'send' | 'listen'>,
   learn: (address: Address, facts: AddressFacts) => void,

@@ -1,6 +1,6 @@
 /*
- * What a proof comes to, and what to do about it for whoever keeps that clamd: one judgement for the log (news.ts) and
- * for the command `check`, which choose how loud to say it. Pure.
+ * Turns the result of a self test into texts with a remedy, for the log (log-lines.ts) and for the command `check`, which
+ * choose the level. Pure.
  */
 
 import { sizeText } from '../haraka/limits'
@@ -10,30 +10,30 @@ import type { SelfTestResult } from '../hosts/host-state'
 import { largestMember } from './archive-limits'
 
 /**
- * `blind`: does not find the test file. `finds`: does, and up to which size was not looked for. `whole`: up to
- * max_size. `partly`: in smaller messages only. `alarmed`, `mute`: has something to say of a harmless mail, or no
- * verdict on it. `silent`: does not say where it stops at a limit of its own. `opened`: how far it looks into archives.
+ * `blind`: misses the test file. `finds`: finds it, size not tested. `whole`: finds it in messages up to max_size. `partly`:
+ * only in smaller messages. `alarmed`: finds something in a harmless mail. `mute`: gives no verdict on it. `silent`: does not
+ * report its limits. `opened`: size limit for files in archives.
  */
 export type Kind = 'blind' | 'finds' | 'whole' | 'partly' | 'alarmed' | 'mute' | 'silent' | 'opened'
 
 export interface Diagnosis {
   readonly kind: Kind
-  /** To be put behind the address. */
+  /** Continues a line that starts with the address. */
   readonly text: string
-  /** In the imperative, without a stop; null: there is nothing to do. */
+  /** Imperative, without a full stop; null: nothing to do. */
   readonly remedy: string | null
 }
 
 /**
- * Whether the test file is found, and up to which size.
- * @param maxBytes the size to prove
+ * Says whether the test file is found, and up to which size.
+ * @param maxBytes max_size
  */
 export function detectionOf(
   { findsTestFile, maxScannableBytes, coversMaxSize }: SelfTestResult,
   maxBytes: number,
 ): Diagnosis {
   const finds = 'finds the EICAR test file'
-  const scannableBytes = sizeText(maxBytes)
+  const maxSize = sizeText(maxBytes)
   if (!findsTestFile)
     return {
       kind: 'blind',
@@ -42,17 +42,17 @@ export function detectionOf(
     }
   if (maxScannableBytes === null) return { kind: 'finds', text: finds, remedy: null }
   if (coversMaxSize)
-    return { kind: 'whole', text: `${finds}, also at the end of ${scannableBytes} (max_size)`, remedy: null }
+    return { kind: 'whole', text: `${finds}, also at the end of ${maxSize} (max_size)`, remedy: null }
   return {
     kind: 'partly',
-    text: `${finds} up to ${sizeText(maxScannableBytes)} only, max_size is ${scannableBytes}`,
+    text: `${finds} up to ${sizeText(maxScannableBytes)} only, max_size is ${maxSize}`,
     remedy:
       `raise StreamMaxLength and MaxFileSize in clamd.conf to ${maxBytes} or more, MaxScanSize to ${2 * maxBytes} ` +
       'or more; or lower max_size',
   }
 }
 
-/** What else is not as it should be. */
+/** Faults with a harmless mail. */
 export function warnings({ alarm }: SelfTestResult): Diagnosis[] {
   const odd: Diagnosis[] = []
   if (alarm?.kind === 'found')
@@ -64,8 +64,8 @@ export function warnings({ alarm }: SelfTestResult): Diagnosis[] {
   if (alarm?.kind === 'failed')
     odd.push({
       kind: 'mute',
-      text: `comes to no verdict on a harmless mail: ${alarm.text}`,
-      remedy: "check into clamd's log, and for a proxy before clamd",
+      text: `gives no verdict on a harmless mail: ${alarm.text}`,
+      remedy: "look into clamd's log, and check for a proxy in front of clamd",
     })
   return odd
 }
@@ -74,8 +74,8 @@ const stops = 'says OK where it stops at a limit of its own: '
 const alert = 'AlertExceedsMax yes (from 0.101 on)'
 
 /**
- * How far it looks into archives, and what is passed over in silence.
- * @param limits null: they were not looked for
+ * Says how far clamd looks into archives, and what it skips without a report.
+ * @param limits null: not tested
  * @param maxBytes max_size
  */
 export function archivesOf(
@@ -107,7 +107,7 @@ export function archivesOf(
   const member = largestMember(maxBytes)
   const remedies = [
     ...(isSilent ? [alert] : []),
-    // Not even then does clamd report such a member of a zip archive.
+    // clamd does not report a large zip member even with AlertExceedsMax.
     ...(memberBytes.beyond === 'silent'
       ? [`MaxFileSize ${member} or more and MaxScanSize ${3 * member} or more`]
       : []),

@@ -1,5 +1,5 @@
 /*
- * What the log is told of a proof: what is not as it was, what that means for mail, and what to do about it.
+ * Log lines after a self test: what has changed, what that means for mail, and what to do.
  */
 
 import { type ClamdError, errorText } from '../clamd/errors'
@@ -8,9 +8,9 @@ import type { ArchiveLimits } from '../hosts/host-state'
 import type { SelfTestResult } from '../hosts/host-state'
 import { archivesOf, detectionOf, type Diagnosis, type Kind, warnings } from './diagnosis'
 
-/** To be put behind the address. */
 export interface LogLine {
   readonly level: 'info' | 'warn' | 'error'
+  /** Continues a line that starts with the address. */
   readonly text: string
 }
 
@@ -26,9 +26,9 @@ const levels: Record<Kind, LogLine['level']> = {
 }
 
 /**
- * @param streamFailure why mail goes by INSTREAM though there is STREAM; null: it does not
- * @param before what was proven the last time; null: nothing
- * @param maxBytes the size to prove
+ * @param streamFailure why mail goes by INSTREAM although clamd has STREAM; null: it does not
+ * @param before result of the self test before; null: this is the first
+ * @param maxBytes max_size
  */
 export function logLinesFor(
   selfTest: SelfTestResult,
@@ -36,25 +36,25 @@ export function logLinesFor(
   before: SelfTestResult | null,
   maxBytes: number,
 ): LogLine[] {
-  const news: LogLine[] = []
+  const lines: LogLine[] = []
   const tell = (one: Diagnosis) =>
-    void news.push({ level: levels[one.kind], text: wordsFor(one, selfTest, maxBytes) })
+    void lines.push({ level: levels[one.kind], text: wordsFor(one, selfTest, maxBytes) })
   if (
     selfTest.findsTestFile !== before?.findsTestFile ||
     selfTest.maxScannableBytes !== before.maxScannableBytes
   )
     tell(detectionOf(selfTest, maxBytes))
   if (streamFailure && !before)
-    news.push({
+    lines.push({
       level: 'info',
-      text: `gets mail by INSTREAM, STREAM came to nothing: ${errorText(streamFailure)}`,
+      text: `gets mail by INSTREAM, because STREAM failed: ${errorText(streamFailure)}`,
     })
   const known = before ? warnings(before).map(({ text }) => text) : []
   for (const one of warnings(selfTest)) if (!known.includes(one.text)) tell(one)
-  return news
+  return lines
 }
 
-/** How far it looks into archives, whether that is news or not. @param limits null: they were not looked for */
+/** Log lines on archives, also without a change. @param limits null: not tested */
 export function aboutArchives(
   selfTest: SelfTestResult,
   limits: ArchiveLimits | null,

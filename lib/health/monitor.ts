@@ -1,7 +1,6 @@
 /*
- * Keeps true what is known of every clamd besides its answers to mail: which one it is, how old its signatures are,
- * what it was proven to scan. Asks at start and every hour, sooner where there is a reason. Runs in the background,
- * in one process of a Haraka; who is told is its owner's business.
+ * Checks every clamd in the background: version, age of the signatures, self test. At start and every hour, sooner after a
+ * failure. Runs in one process of a cluster; the owner passes the results on.
  */
 
 import { type Address, addressText } from '../clamd/address'
@@ -27,13 +26,13 @@ export interface HealthSettings {
 }
 
 export interface MonitorSettings extends Omit<ScanSettings, 'scope'>, HealthSettings {
-  /** Between two looks at an address that does not answer, or gets no mail. */
+  /** Milliseconds between two checks of an address that does not answer, or gets no mail. */
   readonly pingIntervalMs: number
 }
 
 export interface MonitorSystem {
   readonly connect: Connect
-  /** Milliseconds that never go backwards. */
+  /** Monotonic clock in milliseconds. */
   readonly now: () => number
   /** Unix time in milliseconds. */
   readonly date: () => number
@@ -42,52 +41,51 @@ export interface MonitorSystem {
   readonly tell: (address: Address, facts: AddressFacts) => void
 }
 
-/** What is known of one address. */
 interface WatchedHost {
   readonly address: Address
   readonly name: string
   isBusy: boolean
-  /** By `now`; an address is looked at when this is past. */
+  /** Time of the next check, in ms of `now`. */
   dueAt: number
   seenAt: number
-  /** Looks in a row that came to nothing. */
+  /** Number of failed checks in a row. */
   failures: number
   engine: ClamdVersion | null
   hasSessions: boolean
   selfTest: SelfTestResult | null
   archives: ArchiveLimits | null
-  /** What the log was told of them the last time. */
+  /** The last log lines on `archives`, to log only changes. */
   archiveTexts: readonly string[]
-  /** Failures that mail has met. */
+  /** Number of failures and doubts from mail. */
   failureEpoch: number
-  /** So many of them came before the last look that came to its end. */
+  /** `failureEpoch` at the start of the last complete check. */
   verifiedEpoch: number
-  /** It does not find the test file, as mail or the last look found. */
+  /** Mail or the last check found that it misses the test file. */
   isUntrusted: boolean
-  /** Mail has found out something since the last look began. */
+  /** Mail has reported an event since the last check started. */
   hasNews: boolean
   verifiedProtocol: Protocol | null
-  /** Unix time; once a day is enough. */
+  /** Unix time in ms of the last warning about old signatures; at most one a day. */
   warnedAt: number
 }
 
 const hourMs = 60 * 60 * 1000
 const dayMs = 24 * hourMs
 
-/** Most addresses that are remembered; names may stand for ever new ones. */
+/** Maximum number of remembered addresses: a name may resolve to new ones for ever. */
 const maxWatched = 1000
 
-/** Least milliseconds between two rounds. */
+/** Minimum milliseconds between two rounds. */
 const minPauseMs = 1000
 
-/** Milliseconds after Haraka's start for which mail waits for this proof, rather than for one of its own. */
+/** Milliseconds after Haraka's start for which mail waits for the self test; later each message sends its own test file. */
 export const selfTestPatienceMs = 10_000
 
 export class HealthMonitor {
   readonly #watched = new Map<string, WatchedHost>()
   readonly #pauseMs: number
 
-  /** @param everyMs between two looks at an address that is well */
+  /** @param everyMs milliseconds between two checks of a healthy address */
   constructor(
     private readonly settings: MonitorSettings,
     private readonly system: MonitorSystem,
@@ -97,7 +95,7 @@ export class HealthMonitor {
     this.#pauseMs = Math.max(minPauseMs, Math.min(settings.pingIntervalMs, everyMs))
   }
 
-  /** What was found out so far, for somebody who comes later. */
+  /** All known facts, for a worker that starts later. */
   known(): readonly [Address, AddressFacts][] {
     return [...this.#watched.values()]
       .filter(({ engine, seenAt }) => engine !== null || seenAt > -Infinity)
@@ -118,7 +116,7 @@ export class HealthMonitor {
             engine,
             hasSessions,
             archives,
-            // It has been told to the others before the look comes to its end.
+            // The other workers have this before the check is complete.
             ...((selfTest !== null || seenAt > -Infinity) && { selfTest, verifiedProtocol }),
             ...(failureEpoch > verifiedEpoch && { hasFailedElsewhere: true }),
           },
@@ -126,7 +124,7 @@ export class HealthMonitor {
       )
   }
 
-  /** Looks at every address that is due, again and again until the signal ends it. To be called once. */
+  /** Checks every address that is due, until the signal aborts. Call once. */
   run(first: 'at once' | 'after a pause'): void {
     let timer: NodeJS.Timeout | undefined
     const round = () => {
@@ -139,12 +137,12 @@ export class HealthMonitor {
     else timer = setTimeout(round, this.#pauseMs).unref()
   }
 
-  /** For an address that has just answered, with what it offers. */
+  /** Checks an address that has just answered. */
   answered(address: Address, offer: Capabilities): void {
     void this.#check(this.#of(address), offer)
   }
 
-  /** An address that had failed works again: it may be another daemon by now. One that mail found blind is looked at at once. */
+  /** After a failure the daemon may have been replaced, so it is checked soon; at once if it misses the test file. */
   onAddressNews(address: Address, news: AddressNews): void {
     const watched = this.#of(address)
     if (news !== 'back') watched.failureEpoch++
@@ -157,7 +155,7 @@ export class HealthMonitor {
     if (watched.dueAt <= this.system.now()) void this.#check(watched)
   }
 
-  get #isOver(): boolean {
+  get #isAborted(): boolean {
     return this.signal.aborted
   }
 
@@ -174,7 +172,7 @@ export class HealthMonitor {
     const text = addressText(address)
     const known = this.#watched.get(text)
     if (known) return known
-    // What is not in the list now is remembered: some name servers tell of a few addresses at a time.
+    // Addresses outside the list are remembered: some name servers return a few addresses at a time.
     const [oldest = ''] = this.#watched.size < maxWatched ? [] : this.#watched.keys()
     this.#watched.delete(oldest)
     const watched: WatchedHost = {
@@ -217,7 +215,7 @@ export class HealthMonitor {
       const { selfTest } = this.settings
       const mayDiffer = !isSame || failureEpoch > watched.verifiedEpoch
       if (selfTest !== 'off') {
-        if (!mayDiffer && isWell(watched.selfTest)) await this.#proveAgain(watched, offer)
+        if (!mayDiffer && isWell(watched.selfTest)) await this.#repeatTestFile(watched, offer)
         else await this.#runSelfTest(watched, offer, isSame, selfTest)
       }
       watched.verifiedEpoch = failureEpoch
@@ -226,17 +224,17 @@ export class HealthMonitor {
         await this.#findArchiveLimits(watched, offer)
       this.#reportArchives(watched)
       if (offer.isLate) {
-        this.#again(watched)
+        this.#retryLater(watched)
         return
       }
       watched.failures = 0
       watched.dueAt = now() + (watched.isUntrusted ? this.#pauseMs : this.everyMs)
     } catch (error) {
-      if (this.#isOver) return
+      if (this.#isAborted) return
       if (!(error instanceof ClamdError)) this.system.log.error(`${watched.name}: ${String(error)}`)
-      // Whoever waits for a proof need not wait any more.
+      // Ends the wait of messages for this self test.
       if (watched.selfTest === null) tell(watched.address, { selfTest: null })
-      this.#again(watched)
+      this.#retryLater(watched)
     } finally {
       watched.seenAt = now()
       watched.isBusy = false
@@ -244,13 +242,13 @@ export class HealthMonitor {
     }
   }
 
-  /** What was heard during a look may be about another daemon than that. */
+  /** An event during a check may be about a daemon that replaced the checked one. */
   #reschedule(watched: WatchedHost): void {
     if (watched.hasNews) watched.dueAt = Math.min(watched.dueAt, watched.seenAt + this.#pauseMs)
   }
 
-  /** Sooner than one that is well, and less and less often; an address without mail for want of it is not kept waiting. */
-  #again(watched: WatchedHost): void {
+  /** Doubles the pause after each failure; not for an address that gets no mail until it is checked. */
+  #retryLater(watched: WatchedHost): void {
     const pauses = watched.isUntrusted ? 1 : 2 ** Math.min(watched.failures, 20)
     watched.dueAt = this.system.now() + Math.min(this.everyMs, this.#pauseMs * pauses)
     watched.failures++
@@ -268,10 +266,10 @@ export class HealthMonitor {
   }
 
   /**
-   * Signatures can go without another VERSION line; limits do not change while mail meets no failure, since clamd reads
-   * clamd.conf when it starts. So the test file alone is sent.
+   * Sends the test file alone. Signatures can vanish with the same VERSION line; limits change only with a restart, which
+   * mail notices, because clamd reads clamd.conf when it starts.
    */
-  async #proveAgain(watched: WatchedHost, offer: Capabilities): Promise<void> {
+  async #repeatTestFile(watched: WatchedHost, offer: Capabilities): Promise<void> {
     const { connect, log, tell } = this.system
     const { address, name, selfTest: before, verifiedProtocol } = watched
     const settings = { ...this.settings, depth: 'test file' as const }
@@ -289,12 +287,12 @@ export class HealthMonitor {
     before: SelfTestResult | null,
   ): void {
     const { log } = this.system
-    const news = selfTest ? logLinesFor(selfTest, streamFailure, before, this.settings.maxBytes) : []
-    if (news.length === 0) log.trace(`${name}: self test as before`)
-    for (const { level, text } of news) log[level](`${name} ${text}`)
+    const lines = selfTest ? logLinesFor(selfTest, streamFailure, before, this.settings.maxBytes) : []
+    if (lines.length === 0) log.trace(`${name}: self test as before`)
+    for (const { level, text } of lines) log[level](`${name} ${text}`)
   }
 
-  /** After the proof has been told, for mail does not wait for this. */
+  /** Runs after the self test, because mail does not wait for it. */
   async #findArchiveLimits(watched: WatchedHost, offer: Capabilities): Promise<void> {
     const { settings, system, signal } = this
     const { address, name, selfTest, verifiedProtocol } = watched
@@ -309,10 +307,10 @@ export class HealthMonitor {
 
   #reportArchives(watched: WatchedHost): void {
     const { name, selfTest, archives, archiveTexts } = watched
-    const news = selfTest ? aboutArchives(selfTest, archives, this.settings.maxBytes) : []
-    for (const { level, text } of news)
+    const lines = selfTest ? aboutArchives(selfTest, archives, this.settings.maxBytes) : []
+    for (const { level, text } of lines)
       if (!archiveTexts.includes(text)) this.system.log[level](`${name} ${text}`)
-    watched.archiveTexts = news.map(({ text }) => text)
+    watched.archiveTexts = lines.map(({ text }) => text)
   }
 
   async #runSelfTest(
@@ -326,13 +324,13 @@ export class HealthMonitor {
     const slow = setTimeout(() => {
       if (watched.selfTest === null) {
         log.warn(
-          `${name}: self test not finished after ${selfTestPatienceMs / 1000} s; a message for which nothing is proven yet is preceded by a test file of its size`,
+          `${name}: self test not finished after ${selfTestPatienceMs / 1000} s; until then each message waits for a test file of its size`,
         )
       }
     }, selfTestPatienceMs)
     try {
       const before = watched.selfTest
-      // A daemon as it was before needs no new search if neither more nor less is proven.
+      // With the same version, first try the limit that was found before.
       const provenBefore = isSame ? (before?.maxScannableBytes ?? null) : null
       const onSeeing = () => {
         if (!watched.isUntrusted) return
@@ -354,7 +352,7 @@ export class HealthMonitor {
       this.#report(watched, streamFailure, before)
     } catch (error) {
       if (!this.signal.aborted) {
-        const text = `${name}: self test came to nothing, ${errorText(error)}`
+        const text = `${name}: self test failed: ${errorText(error)}`
         if (watched.failures === 0) log.warn(`${text}; it will be tried again`)
         else log.trace(text)
       }
@@ -373,7 +371,7 @@ export class HealthMonitor {
   }
 }
 
-/** A new proof could show nothing better. */
+/** True if another full self test cannot give a better result. */
 function isWell(selfTest: SelfTestResult | null): boolean {
   return (
     selfTest !== null &&

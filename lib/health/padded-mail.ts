@@ -1,12 +1,11 @@
 /*
- * A mail that a clamd is tried with, of any size, each unlike all others. What is in it is mails.ts' business, what
- * becomes of it prove.ts'.
+ * A test mail of any size, different from all others. test-mails.ts has the contents, self-test.ts sends it.
  */
 
 import { MadeMessage, pieceBytes } from '../base/made-message'
 import { receivedLine } from '../clamd/protocol'
 
-/** Text, or padding of so many bytes that begins with a tag of its own. */
+/** Text, or padding of `bytes` that starts with a unique tag. */
 export type Stretch = Buffer | { readonly tag: Buffer; readonly bytes: number }
 
 export class Probe extends MadeMessage {
@@ -17,7 +16,7 @@ export class Probe extends MadeMessage {
     )
   }
 
-  /** As it is sent, our Received line included. */
+  /** Size as sent, with our Received line. */
   get bytes(): number {
     return receivedLine.length + this.minBytes
   }

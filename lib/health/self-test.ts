@@ -1,7 +1,6 @@
 /*
- * What one clamd is good for, found out by asking it: whether it finds the EICAR test file, and up to which size of
- * message it still does; whether a harmless mail is clean; whether it says so when it stops at a limit of its own. When
- * that is done, and what follows from it, is watch.ts' and hosts.ts' business.
+ * Tests one clamd: does it find the EICAR test file, up to which message size, is a harmless mail clean, and does it report
+ * its limits. monitor.ts decides when, lib/hosts what follows.
  */
 
 import { type CancelSignal, Deadline } from '../base/cancellation'
@@ -16,35 +15,35 @@ import type { Probe } from './padded-mail'
 import { harmlessMail, minProbeBytes, nestedMail, testFileMail } from './test-mails'
 
 export interface SelfTestSettings {
-  /** As `self_test` has it, and `test file`: that alone, without the other small mails. */
+  /** The setting `self_test`, or `test file`: only the test file, without the other small mails. */
   readonly depth: 'full' | 'eicar' | 'test file'
-  /** Of the first mail with the test file; without it the least. */
+  /** Size of the first mail with the test file; by default the minimum. */
   readonly testBytes?: number
   readonly protocol: Protocol
-  /** The size to prove, our Received line included. */
+  /** max_size, with our Received line. */
   readonly maxBytes: number
   readonly bufferBytes: number
   readonly connectMs: number
   /** Milliseconds for each probe. */
   readonly scanMs: number
-  /** A limit found before: enough if it is still true, and maxBytes is still too much. */
+  /** A limit found before, in bytes: tried first when maxBytes fails. */
   readonly provenBefore?: number | null
-  /** Told when the test file was found, before anything else is tried. */
+  /** Called when the test file is found, before the rest of the test. */
   readonly onSeeing?: () => void
 }
 
-/** Probes between the largest proven and the smallest unproven size; each halves what is between. */
+/** Maximum number of probes of the bisection. */
 const maxBisections = 10
 
-/** Steps at which STREAM comes to nothing before clamd has the message; something else may take it on the way. */
+/** Steps at which STREAM fails before clamd has the message. */
 const beforeReading: readonly Step[] = ['command', 'port', 'data connect', 'send']
 
-/** Steps at which a daemon that has read enough breaks off. */
+/** Steps at which a daemon closes the connection after reading enough. */
 const afterSending: readonly Step[] = ['send', 'reply']
 
 /**
- * Rejects with a ClamdError when the daemon cannot be asked, fails or takes too long: that proves nothing. Sends at most
- * two probes of maxBytes and thirteen smaller ones, each at most twice, and three of a few kilobytes.
+ * Rejects with a ClamdError when the daemon is not reached, fails or takes too long: the test has no result then. Sends at
+ * most two probes of maxBytes and thirteen smaller ones, each at most twice, and three of a few kilobytes.
  */
 export async function runSelfTest(
   address: Address,
@@ -62,9 +61,9 @@ export async function runSelfTest(
   return prober.selfTest(true, await largestFound(prober, settings.maxBytes, settings.provenBefore))
 }
 
-/** One address while it is proven: the probes that were sent there, and what came of them. */
+/** The self test of one address: sends the probes and collects the results. */
 class Prober {
-  /** Probes for whose size a daemon broke off, twice. */
+  /** Number of sizes for which the daemon closed the connection twice. */
   breaks = 0
   readonly #started = performance.now()
   #probes = 0
@@ -81,11 +80,11 @@ class Prober {
     private readonly trace: (text: string) => void,
   ) {}
 
-  /** Whether the test file is found at the end of so many bytes. */
+  /** True if clamd finds the test file in a mail of `bytes`. */
   async finds(bytes: number): Promise<boolean> {
     const sendTestFile = () => this.#send(`test file at the end of ${bytes} bytes`, testFileMail(bytes))
     const reply = await sendTestFile().catch((error: unknown) => {
-      // Some break off where they stop reading, and the reply is lost. Once more tells it from an accident.
+      // Some daemons close where they stop reading, and the reply is lost. A second try excludes a chance failure.
       if (bytes === minProbeBytes || !isBreak(error)) throw error
       return sendTestFile().catch((again: unknown): Reply => {
         if (!isBreak(again)) throw again
@@ -100,7 +99,7 @@ class Prober {
     return false
   }
 
-  /** A harmless mail, and one that goes over a limit of every clamd. */
+  /** Sends a harmless mail, and one that exceeds a limit of every clamd. */
   async tryOthers(): Promise<void> {
     const harmless = await this.#eicarCheck('a harmless mail', harmlessMail())
     if (harmless.kind !== 'clean')
@@ -136,7 +135,7 @@ class Prober {
     return reply
   }
 
-  /** What goes wrong here says nothing about what it finds. */
+  /** Errors become a reply, because they say nothing about what the daemon finds. */
   async #eicarCheck(what: string, mail: Probe): Promise<Reply> {
     try {
       return await this.#send(what, mail)
@@ -148,7 +147,7 @@ class Prober {
   }
 }
 
-/** Bytes of the largest message in which the test file is found, as far as it is looked for. */
+/** Size in bytes of the largest tested message in which the test file is found. */
 async function largestFound(
   prober: Pick<Prober, 'finds' | 'breaks'>,
   maxBytes: number,
@@ -165,7 +164,7 @@ async function largestFound(
     if (await prober.finds(middle)) proven = middle
     else notVerified = middle
   }
-  // Where it broke off it may have been gone for a while, and behind a proxy that looks the same.
+  // A daemon that was down for a while behind a proxy looks like one with a limit: test both sizes again.
   if (prober.breaks > 0 && (!(await prober.finds(proven)) || (await prober.finds(notVerified))))
     throw new ClamdError(
       'reply',
@@ -178,14 +177,14 @@ async function largestFound(
 export interface MailTest {
   readonly selfTest: SelfTestResult
   readonly protocol: Protocol
-  /** Why it is not STREAM, which the daemon may have; null: it is, or need not be. */
+  /** Why STREAM failed; null: it works, or was not tried. */
   readonly streamFailure: ClamdError | null
 }
 
 /**
- * As mail goes with `auto`: by INSTREAM where STREAM is not to be had, its ports are closed, it comes to no verdict in
- * time, or a harmless mail is clean by INSTREAM only. Rejects as `prove` does.
- * @param offered what the daemon says it has; null: it does not say
+ * Tests with the protocol that mail uses. With `auto` that is INSTREAM if STREAM is missing, its ports are closed, it gives
+ * no verdict in time, or a harmless mail is clean by INSTREAM only. Rejects as `runSelfTest` does.
+ * @param offered protocol that the daemon lists; null: it lists no commands
  */
 export async function selfTestAsMail(
   address: Address,
@@ -208,7 +207,7 @@ export async function selfTestAsMail(
     const isInVain = beforeReading.includes(error.step) || error.code === 'reply_timeout'
     if (usual === 'stream' && isInVain)
       return by('instream', error).catch((other: unknown) => {
-        // It has STREAM alone, and that is what there is to be told.
+        // It has only STREAM, so the error of STREAM counts.
         throw other instanceof ClamdError && other.step === 'command' ? error : other
       })
     if (usual === 'instream' && error.step === 'command') return by('stream', null)
@@ -218,14 +217,14 @@ export async function selfTestAsMail(
   if (!hasChoice || alarm?.kind !== 'failed') return proven
   const other = await by(
     'instream',
-    new ClamdError('reply', `a harmless mail comes to: ${alarm.text}`),
+    new ClamdError('reply', `reply to a harmless mail: ${alarm.text}`),
   ).catch(() => null)
   return other?.selfTest.alarm === null ? other : proven
 }
 
 /**
- * For a scanner: the test file alone, when an address is to show that it finds it before it gets a message.
- * @param depth as `self_test` has it; `eicar`: whatever the size of a message
+ * For the scanner: sends the test file to an address before a message.
+ * @param depth the setting `self_test`; `eicar`: the message size does not matter
  */
 export function eicarCheckWith(
   settings: Omit<Parameters<typeof selfTestAsMail>[1], 'depth' | 'scanMs' | 'testBytes'>,

@@ -1,6 +1,6 @@
 /*
- * The start-up check: every address by itself, in the background, until it answers PING or the tries are
- * used up. Tells the hosts what it found and the log one line an address; never holds up the server.
+ * The start-up check: sends PING to every address in the background until it answers or the tries are used up. Reports to
+ * the host pool and logs one line per address; never delays the server.
  */
 
 import pRetry from 'p-retry'
@@ -12,7 +12,7 @@ import { hasSessions, type Capabilities, type Protocol, protocolOf } from '../cl
 import type { HostPool } from '../hosts/host-pool'
 
 export interface StartupSettings {
-  /** Tries per address; 0: no check. */
+  /** Maximum number of tries per address; 0: no check. */
   readonly maxPings: number
   readonly pingIntervalMs: number
   readonly connectMs: number
@@ -27,8 +27,8 @@ export interface StartupLog {
 }
 
 /**
- * Resolves when every address has answered or been given up, or the signal ended it; never rejects.
- * @param answered told of each address as it answers
+ * Resolves when every address has answered or used up its tries, or when the signal aborts; never rejects.
+ * @param answered called for each address that answers
  */
 export async function checkAtStart(
   settings: StartupSettings,
@@ -84,7 +84,7 @@ async function known(hosts: HostPool, signal: AbortSignal): Promise<readonly Add
   return addresses
 }
 
-/** Asks, and tells the hosts how that went. Rejects with a ClamdError. */
+/** Queries an address and reports the outcome to the host pool. Rejects with a ClamdError. */
 async function ask(
   address: Address,
   settings: StartupSettings,
@@ -100,7 +100,7 @@ async function ask(
     if (!offer.isLate) hosts.learn(address, { hasSessions: hasSessions(offer) })
     return offer
   } catch (error) {
-    // Without a file descriptor nobody was asked.
+    // Without a file descriptor no address was asked.
     const isOurs = error instanceof ClamdError && isLocalShortage(error.cause)
     if (!signal.aborted && !isOurs) hosts.report(address, 'failed', null)
     throw error

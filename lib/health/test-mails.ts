@@ -1,6 +1,5 @@
 /*
- * What is in the mails that a clamd is tried with. Each is unlike all others, in every part, since clamd scans nothing
- * twice that it has found clean.
+ * Contents of the test mails. Every part is unique, because clamd does not scan again what it has found clean.
  */
 
 import { randomBytes } from 'node:crypto'
@@ -8,16 +7,16 @@ import { gzipSync } from 'node:zlib'
 import { receivedLine } from '../clamd/protocol'
 import { Probe, type Stretch } from './padded-mail'
 
-/** The 68 bytes of the EICAR test file, put together here so that no scanner takes this file for one. */
+/** The 68 bytes of the EICAR test file, assembled here so that no scanner reports this source file. */
 export function testFile(): Buffer {
   const words = ['EICAR', 'STANDARD', 'ANTIVIRUS', 'TEST', 'FILE!']
   return Buffer.from(['X5O!P%@AP[4\\PZX54(P^)7CC)7}', words.join('-'), 'H+H*'].join('$'))
 }
 
-/** The last part of the padding has at most so many bytes, fewer than the test file. */
+/** Maximum size of the last padding part, below that of the test file. */
 const lastPartBytes = 64
 
-/** More than a clamd can be told to follow: MaxRecursion is at most 100. */
+/** Exceeds the highest MaxRecursion, which is 100. */
 const nestedLevels = 110
 
 const idBytes = 12
@@ -51,7 +50,7 @@ function attachment(name: string, content: Buffer): readonly string[] {
   ]
 }
 
-/** What stands around the padding. */
+/** The mail without its padding. */
 function framework(id: string): Readonly<Record<'top' | 'between' | 'last', Buffer>> {
   return {
     top: lines(...headers(id, `multipart/mixed; boundary="${id}"`), ''),
@@ -60,13 +59,13 @@ function framework(id: string): Readonly<Record<'top' | 'between' | 'last', Buff
   }
 }
 
-/** Bytes of a test file mail without padding, our Received line included. */
+/** Size of a test mail without padding, with our Received line. */
 export const minProbeBytes = Object.values(framework('0'.repeat(2 * idBytes))).reduce(
   (sum, { length }, index) => (index === 1 ? sum : sum + length),
   receivedLine.length,
 )
 
-/** Sizes of parts that fill so many bytes, each half of what is left; the last two are equal. */
+/** Sizes of parts that fill `bytes`: each is half of the rest; the last two are equal. */
 function halves(bytes: number, headerBytes: number): number[] {
   const count = 1 + Math.ceil(Math.log2(Math.max(1, bytes / lastPartBytes)))
   let left = bytes - count * headerBytes
@@ -80,14 +79,13 @@ function halves(bytes: number, headerBytes: number): number[] {
 }
 
 /**
- * EICAR's test file as the last attachment, behind padding.
+ * A mail with the EICAR test file as its last attachment, after padding.
  *
  * clamd counts the mail and each decoded part against MaxScanSize, skips a part that does not fit, and goes on with
- * the next one. So the padding is not one part but many, each half of what is left: together as large as the mail,
- * and if they do not all fit, what remains is too little for the test file, too. A mail that is found scanned is
- * then one whose attachments are scanned whatever their number and encoding.
+ * the next one. So the padding is many parts, each half of the rest. If one does not fit, too little room remains for the
+ * test file, too. If clamd finds the test file, it scans every attachment of a mail of this size.
  *
- * @param bytes of the whole as it is sent, our Received line included
+ * @param bytes size of the mail as sent, with our Received line
  * @throws RangeError below `minProbeBytes`
  */
 export function testFileMail(bytes: number): Probe {
@@ -101,24 +99,23 @@ export function testFileMail(bytes: number): Probe {
     stretches.push(between, { tag, bytes: size })
     left -= between.length + size
   }
-  // What is too little for a part stands behind the end.
+  // The rest, too small for a part, follows the last boundary.
   return new Probe([...stretches, last, Buffer.alloc(left, '\r\n')])
 }
 
-/** A line of text, in which there is nothing to be found. */
+/** A mail with one line of text. */
 export function harmlessMail(): Probe {
   const id = newId()
   return new Probe([lines(...headers(id, 'text/plain'), '', `This is self test ${id}.`, '')])
 }
 
-/** A line of text in so many archives that no clamd comes to it. With AlertExceedsMax, it says so. */
+/** A text in more nested archives than any clamd opens; with AlertExceedsMax clamd reports that. */
 export function nestedMail(): Probe {
   let content = Buffer.from(newId())
   for (let level = 0; level < nestedLevels; level++) content = gzipSync(content, { level: 0 })
   return attachmentMail('nested.gz', content)
 }
 
-/** A mail with one attachment. */
 export function attachmentMail(name: string, content: Buffer): Probe {
   const id = newId()
   const boundary = `multipart/mixed; boundary="${id}"`

@@ -161,7 +161,7 @@ test('STREAM by which no harmless mail is clean gives way to INSTREAM', bounded,
   assert.deepEqual([told.at(-1)?.selfTest?.alarm, told.at(-1)?.verifiedProtocol], [null, 'instream'])
   assert.match(
     lines.join(),
-    /info clamd \S+ gets mail by INSTREAM, STREAM came to nothing: reply: a harmless mail comes to: /,
+    /info clamd \S+ gets mail by INSTREAM, because STREAM failed: reply: reply to a harmless mail: /,
   )
 
   const broken = await fake(t, [{ at: 'reply', do: 'stall' }], { protocols: ['INSTREAM'] })
@@ -174,7 +174,7 @@ test('STREAM by which no harmless mail is clean gives way to INSTREAM', bounded,
   assert.equal(other.told.at(-1)?.selfTest?.alarm?.kind, 'failed')
   assert.match(
     other.lines.join(),
-    /error clamd \S+ comes to no verdict on a harmless mail: reply: stream: Can't open/,
+    /error clamd \S+ gives no verdict on a harmless mail: reply: stream: Can't open/,
   )
 })
 

@@ -73,7 +73,7 @@ test('the log lines that docs/guide/runbook.md looks for', () => {
     `${silence?.level} ${silence?.text}`,
     /^warn says OK where it stops at a limit .*AlertExceedsMax yes/,
   )
-  assert.match(lines(mute)[1] ?? '', /^error comes to no verdict on a harmless mail: reply: time-out\. /)
+  assert.match(lines(mute)[1] ?? '', /^error gives no verdict on a harmless mail: reply: time-out\. /)
 })
 
 test('what is as before is no news', () => {
