@@ -1,6 +1,6 @@
 /*
- * Every name that a mail program might show for one MIME part. Which headers there are is part-headers.ts'
- * business, what becomes of a name on its way to a disk is shown.ts'.
+ * Every name that a mail program might show for one MIME part. lib/mime/part-headers.ts reads the headers; normalize.ts
+ * has the forms that a name takes on a disk.
  */
 
 import { rawReadings } from '../mime/charsets'

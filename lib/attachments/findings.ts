@@ -1,6 +1,5 @@
 /*
- * What has been seen of one message: its names, the first one that a mask denies, and why there may be names that were
- * not seen.
+ * The result of reading one message: its names, the first one that a mask denies, and why names may be missing.
  */
 
 import type { Name } from './filenames'
@@ -25,7 +24,7 @@ export class Findings {
   #denied: Inspected['denied'] = null
   #unreadable: string | null = null
 
-  /** @param mostInParts names that are looked at outside of archives, which have their own limit */
+  /** @param maxInParts maximum number of names outside of archives, which have their own limit */
   constructor(
     private readonly masks: readonly Mask[],
     private readonly maxInParts: number,

@@ -1,6 +1,6 @@
 /*
- * One reading of a message, from its bytes to the first name that a mask denies: block by block what readers.ts makes
- * of it, and the archives found in it in between. What is done about the outcome is others' business.
+ * Reads one message up to the first name that a mask denies: block by block with part-readers.ts, and the archives found in
+ * it between the blocks.
  */
 
 import { setImmediate as nextTurn } from 'node:timers/promises'

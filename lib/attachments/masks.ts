@@ -1,6 +1,6 @@
 /*
  * The masks of `[attachments] deny`, those of James' AttachmentFileNameIs: `*.exe`, `setup*`, `invoice.doc`.
- * Which names a part or an archive has is found out elsewhere; here a name is a string, already cleaned.
+ * Takes names in the forms of normalize.ts.
  */
 
 import { matcherOf } from '../base/wildcards'

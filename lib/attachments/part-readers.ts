@@ -1,6 +1,6 @@
 /*
- * What reads a message: for it and every message within, its parts; for every body, its decoders and whatever looks
- * for names in there. Who is at work when is inspect.ts' business.
+ * Readers of a message: the parts of it and of every message in it; for each body the decoders and the searches for names.
+ * inspect.ts decides when they run.
  */
 
 import type { Budget } from '../mime/budget'

@@ -1,6 +1,6 @@
 /*
- * Delimiters behind a carriage return by itself. For most programs that is no end of a line and they see no delimiter;
- * for some it is, and they show the part that follows.
+ * Finds delimiters after a bare carriage return. Most programs see no delimiter there; some do, and show the part that
+ * follows.
  */
 
 const mark = Buffer.from('\r--')
@@ -11,7 +11,7 @@ const lookahead = 16 * 1024
 const maxDelimiterBytes = 1024
 
 export class BareCrDelimiters {
-  /** The last bytes seen, in which one may begin. */
+  /** The last bytes, in which a delimiter may start. */
   #tail = Buffer.alloc(0)
   #isDone = false
 

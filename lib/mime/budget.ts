@@ -1,6 +1,6 @@
 /*
- * What looking into one message and its archives may cost, all together. Whoever spends asks here, and who
- * finds the budget gone says so as `unreadable`; nothing is ever taken to be harmless for lack of it.
+ * The budget for reading one message and its archives. A reader that exceeds it reports `unreadable`, never a harmless
+ * message.
  */
 
 import { setImmediate as nextTurn } from 'node:timers/promises'
@@ -9,15 +9,15 @@ import type { CancelSignal } from '../base/cancellation'
 export interface Limits {
   /** Bytes of the message that are looked at together: the message stream hands over line by line, which is dear. */
   readonly blockBytes: number
-  /** Header sections of the message, and of each message that lies encoded in it. */
+  /** Maximum header sections of the message, and of each encoded message in it. */
   readonly parts: number
-  /** Names in MIME parts. */
+  /** Maximum names in MIME parts. */
   readonly names: number
-  /** Messages within encoded messages. */
+  /** Maximum levels of encoded messages. */
   readonly messages: number
   /** Readers of messages that are open at one time: of several encodings, each may be the one that counts. */
   readonly readers: number
-  /** Archives within archives, the outermost one counted. */
+  /** Maximum levels of archives, including the outermost. */
   readonly depth: number
   /** Entries of all archives; each may have two headers. */
   readonly entries: number

@@ -81,7 +81,7 @@ export class MimeReader {
     return this.#parts <= this.maxParts
   })
 
-  /** @param mostParts header sections that are read, strays included; what follows is trouble, and ignored */
+  /** @param maxParts maximum header sections, strays included; more are reported as trouble and ignored */
   constructor(
     private readonly handler: MimeHandler,
     private readonly maxParts: number,

@@ -1,7 +1,7 @@
 /*
- * Where bodies of parts may begin and end in a message, whatever structure a program believes in: behind the empty line, or
- * the last line, of what looks like headers; up to a line of dashes, or one with a boundary in it. And runs of base64 that
- * nobody has announced.
+ * Where bodies of parts may begin and end in a message, whatever structure a program believes in: after the empty line, or
+ * the last line, of what looks like headers; up to a line of dashes, or one with a boundary in it. Also finds runs of base64
+ * without headers.
  */
 
 import { type Budget, OverBudget } from './budget'

@@ -1,19 +1,19 @@
 /*
- * Room for so many pieces of work at one time, in this process. Others wait their turn.
+ * Limits how many jobs run at the same time in this process; others wait in order.
  */
 
 import type { CancelSignal } from '../../base/cancellation'
 
 export class Semaphore {
   #free: number
-  /** In the order of asking. */
+  /** In the order of arrival. */
   readonly #waiting = new Set<() => void>()
 
-  constructor(maxBytes: number) {
-    this.#free = maxBytes
+  constructor(maxJobs: number) {
+    this.#free = maxJobs
   }
 
-  /** Rejects with the signal's reason when that comes first; work that has begun is left to end by itself. */
+  /** Rejects with the signal's reason when that comes first; work that has started runs to its end. */
   async run<T>(work: () => Promise<T>, signal: CancelSignal): Promise<T> {
     signal.throwIfAborted()
     if (this.#free > 0) this.#free--
@@ -40,7 +40,7 @@ export class Semaphore {
     })
   }
 
-  /** To whoever waits longest. */
+  /** Gives the place to the job that waits longest. */
   #pass(): void {
     const [next] = this.#waiting
     if (!next) {
@@ -52,5 +52,5 @@ export class Semaphore {
   }
 }
 
-/** For archives of all messages: each may inflate to as much as its message's budget has. */
+/** For the archives of all messages: each may inflate to its message's whole budget. */
 export const archiveSemaphore = new Semaphore(2)
