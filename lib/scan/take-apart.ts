@@ -17,7 +17,7 @@ import type { Contents } from './second-look'
 import { skeletonOf } from './readings/skeleton'
 
 /** Bytes of a base64 body that is sent by itself, and so of a message that is read for one: below, it costs as much. */
-export const minBodyBytes = 32 * 1024
+export const minBodyBytes = 48 * 1024
 
 export interface Apart {
   readonly plain: PlainResult
