@@ -87,7 +87,7 @@ test('what is as before is no news', () => {
   const failure = new ClamdError('port', 'none is free')
   assert.match(
     logLinesFor(well, failure, null, maxBytes)[1]?.text ?? '',
-    /^gets mail by INSTREAM, STREAM came /,
+    /^gets mail by INSTREAM, because STREAM failed: /,
   )
   assert.deepEqual(logLinesFor(well, failure, well, maxBytes), [])
 })
