@@ -4,7 +4,7 @@
 
 import type { Name } from './filenames'
 import { deniedBy, type Mask } from './masks'
-import { nameForLog, displayForms } from './normalize'
+import { displayForms, nameForLog } from './normalize'
 
 export interface Inspected {
   /** The first denied name; reading ends there. */

@@ -12,7 +12,7 @@ import type { MimeReader } from '../mime/mime-reader'
 import { archiveSemaphore } from './archives/semaphore'
 import { tnefNames } from './archives/tnef'
 import { zipNames } from './archives/zip'
-import { type Inspected, Findings } from './findings'
+import { Findings, type Inspected } from './findings'
 import type { Mask } from './masks'
 import { type FoundArchive, Readers } from './part-readers'
 

@@ -3,6 +3,8 @@
  * or reverse the text beside them. Does not escape HTML; the page sets text only.
  */
 
+import bytesText from 'bytes'
+
 /** Control, format and direction characters, and code points that are no characters. */
 export const unseen = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu
 const pileOfMarks = /(\p{M}{3})\p{M}+/gu
@@ -35,4 +37,9 @@ export function printable(text: string): string {
     .replace(/[^\x20-\x7e]+/g, '?')
     .trim()
     .slice(0, maxPrintable)
+}
+
+/** `25MB`, `1.98MB`. */
+export function sizeText(size: number): string {
+  return bytesText(size) ?? ''
 }

@@ -9,7 +9,7 @@ import type { Address } from './address'
 import type { Connect } from './connection'
 import { CommandConnection } from './connection'
 import { ClamdError } from './errors'
-import { command, type Capabilities, parseCapabilities, parseReply } from './protocol'
+import { type Capabilities, command, parseCapabilities, parseReply } from './protocol'
 
 export interface QueryOptions {
   readonly connect: Connect
@@ -22,11 +22,12 @@ export interface QueryOptions {
 /** Sends PING, then VERSIONCOMMANDS or VERSION. Rejects with a ClamdError. */
 export async function queryCapabilities(address: Address, how: QueryOptions): Promise<Capabilities> {
   await ping(address, how)
-  let isLate = false
+  // An object, for the compiler does not see that a callback changes it.
+  const late = { isLate: false }
   // Daemons before 0.95 refuse VERSIONCOMMANDS, or close the connection on it.
   const query = async (bytes: Buffer): Promise<Capabilities> => {
     const reply = await ask(address, bytes, how).catch((error: unknown) => {
-      if (error instanceof ClamdError && error.code === 'reply_timeout') isLate = true
+      if (error instanceof ClamdError && error.code === 'reply_timeout') late.isLate = true
       return ''
     })
     how.signal.throwIfAborted()
@@ -34,7 +35,7 @@ export async function queryCapabilities(address: Address, how: QueryOptions): Pr
   }
   const first = await query(command.versionCommands)
   const offer = first.version === null ? { ...first, ...(await query(command.version)) } : first
-  return isLate ? { ...offer, isLate: true } : offer
+  return late.isLate ? { ...offer, isLate: true } : offer
 }
 
 /** Rejects with a ClamdError unless the reply to PING is PONG. */

@@ -34,7 +34,7 @@ export class ChunkEncoder {
     private readonly chunkBytes: number,
     preamble: Buffer | null,
     private readonly onBatch: (batch: Batch) => void,
-    private readonly onContent: ((piece: Buffer) => void) | undefined = undefined,
+    private readonly onContent?: (piece: Buffer) => void,
   ) {
     this.#isFramed = preamble !== null
     if (preamble) put(this.#batch, preamble)

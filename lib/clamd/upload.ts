@@ -6,7 +6,7 @@
 import { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
 import type { Sink } from '../base/message-source'
-import { ChunkEncoder, type Batch } from './chunk-encoder'
+import { type Batch, ChunkEncoder } from './chunk-encoder'
 import { TooLarge } from './errors'
 import type { Exchange } from './exchange'
 import { receivedLine } from './protocol'

@@ -9,7 +9,6 @@ import {
   fallback,
   folder,
   hosts,
-  type ValueType,
   mailbox,
   masks,
   oneOf,
@@ -19,6 +18,7 @@ import {
   size,
   text,
   token,
+  type ValueType,
   whole,
   yesNo,
 } from './value-types'

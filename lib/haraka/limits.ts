@@ -2,7 +2,6 @@
  * Haraka's limits and their conflicts with the settings, for the log at start and for `check`. Pure.
  */
 
-import bytesText from 'bytes'
 import type { ScanSettings } from '../scan/scan-state'
 
 /** Null: unknown. */
@@ -34,11 +33,6 @@ export function limitConflicts(
     mayBeUnfinished: scanMs >= usualMaxScanMs,
     mayBreakOff: inactivityMs !== null && scanMs >= inactivityMs,
   }
-}
-
-/** `25MB`, `1.98MB`. */
-export function sizeText(size: number): string {
-  return bytesText(size) ?? ''
 }
 
 /** @param given `[max] bytes` of connection.ini. For Haraka a value that is no number, such as 25M, is no limit. */

@@ -3,7 +3,7 @@
  * choose the level. Pure.
  */
 
-import { sizeText } from '../haraka/limits'
+import { sizeText } from '../base/text'
 import type { ArchiveLimit } from '../hosts/host-state'
 import type { ArchiveLimits } from '../hosts/host-state'
 import type { SelfTestResult } from '../hosts/host-state'

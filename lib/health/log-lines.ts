@@ -2,8 +2,8 @@
  * Log lines after a self test: what has changed, what that means for mail, and what to do.
  */
 
+import { sizeText } from '../base/text'
 import { type ClamdError, errorText } from '../clamd/errors'
-import { sizeText } from '../haraka/limits'
 import type { ArchiveLimits } from '../hosts/host-state'
 import type { SelfTestResult } from '../hosts/host-state'
 import { archivesOf, detectionOf, type Diagnosis, type Kind, warnings } from './diagnosis'

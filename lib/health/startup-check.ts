@@ -8,7 +8,7 @@ import { type Address, addressText } from '../clamd/address'
 import { queryCapabilities } from '../clamd/capabilities'
 import type { Connect } from '../clamd/connection'
 import { ClamdError, errorText, isLocalShortage } from '../clamd/errors'
-import { hasSessions, type Capabilities, type Protocol, protocolOf } from '../clamd/protocol'
+import { type Capabilities, hasSessions, type Protocol, protocolOf } from '../clamd/protocol'
 import type { HostPool } from '../hosts/host-pool'
 
 export interface StartupSettings {

@@ -2,13 +2,14 @@
  * What the log says at start, and after a reload, about settings that work but deserve a look.
  */
 
+import { sizeText } from '../base/text'
 import { userInfo } from 'node:os'
 import ms from 'ms'
 import { installCommand, tryCopy } from '../actions/quarantine-trial'
 import { letBy } from '../config/reach'
 import { type Settings, wantingQuarantine } from '../config/settings'
 import { limitsOf, quarantinePlugin } from '../haraka/environment'
-import { limitConflicts, sizeText, usualMaxScanMs } from '../haraka/limits'
+import { limitConflicts, usualMaxScanMs } from '../haraka/limits'
 import type { Plugin } from '../haraka/types'
 import type { ScanSettings } from '../scan/scan-state'
 

@@ -2,7 +2,6 @@
  * A verdict for a message: which address, one budget for everything, the next address when one fails. Knows neither Haraka nor headers nor rules; every end the world can bring about is a verdict.
  */
 
-import { noInsight } from './second-look'
 import { type CancelSignal, Deadline } from '../base/cancellation'
 import { measure } from '../base/measure'
 import type { MessageSource } from '../base/message-source'
@@ -17,6 +16,7 @@ import type { Reason, Verdict } from '../policy/verdict'
 import { Attempt, type EicarCheck, isOutOfPorts, textOf } from './attempt'
 import type { ScanSettings } from './scan-state'
 import { attemptLabel, type ScanLog, type ScanState, TimedOut } from './scan-state'
+import { noInsight } from './second-look'
 import { minBodyBytes, takeApart } from './take-apart'
 
 /** Milliseconds after which clamds are asked again that had no port for the message; doubled up to the maximum. */

@@ -13,8 +13,8 @@ import { PlainCheck, type PlainResult } from '../mime/plain/plain-check'
 import { defaultReadingLimits } from './readings/limits'
 import { readingMemory } from './readings/memory'
 import { messageBytes } from './readings/message-bytes'
-import type { Contents } from './second-look'
 import { skeletonOf } from './readings/skeleton'
+import type { Contents } from './second-look'
 
 /** Bytes of a base64 body that is sent by itself, and so of a message that is read for one: below, it costs as much. */
 export const minBodyBytes = 48 * 1024

@@ -4,8 +4,8 @@
 import { spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import path from 'node:path'
-import { collectFaultResults, readFaultResults, writeFaultResults } from '../support/faults/fault-results'
 import { writeReliability } from '../support/faults/fault-page'
+import { collectFaultResults, readFaultResults, writeFaultResults } from '../support/faults/fault-results'
 import { repository } from '../support/haraka/haraka-install'
 import { TemporaryDirectory } from '../support/process'
 

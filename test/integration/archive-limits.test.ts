@@ -37,7 +37,7 @@ const configs: [name: string, config: Record<string, string>, limits: ArchiveLim
   ],
 ]
 for (const [name, config, expected] of configs) {
-  test(`${name}`, bounded, async (t) => {
+  test(name, bounded, async (t) => {
     if (!clamdOrSkip(t)) return
     const { address } = await real(t, config)
     const said: string[] = []

@@ -33,7 +33,7 @@ test('any field of a header, changed: clamd finds the test file, or it is closed
         for (const value of [0, 1, 255]) {
           const changed = Buffer.from(archive)
           changed[start + at] = value
-          if (/FOUND/.test(await clamd.scan(changed))) found++
+          if ((await clamd.scan(changed)).includes('FOUND')) found++
           else if (!(await isClosed(changed))) missed.push(`${name} ${header} ${at} ${value}`)
         }
       }

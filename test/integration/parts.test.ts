@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { after, before, test } from 'node:test'
-import { skipWithoutClamd, startClamd, type RealClamd } from '../support/clamd/clamd'
+import { type RealClamd, skipWithoutClamd, startClamd } from '../support/clamd/clamd'
 import { FakeClamd } from '../support/clamd/fake-clamd'
 import { BufferMessage, Scanning, type ScanningOptions } from '../support/clamd/scanning'
 import { StreamFront } from '../support/clamd/stream-front'
@@ -18,7 +18,7 @@ let clamd: RealClamd
 before(async () => {
   if (skip === false) clamd = await startClamd()
 })
-after(() => clamd?.stop())
+after(() => (skip === false ? clamd.stop() : undefined))
 
 function scanningBy(options: ScanningOptions = {}): Scanning {
   const address = { host: clamd.host, port: clamd.port }

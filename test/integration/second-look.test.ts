@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { after, before, test } from 'node:test'
 import type { Scope } from '../../lib/scan/second-look'
-import { skipWithoutClamd, startClamd, type RealClamd } from '../support/clamd/clamd'
+import { type RealClamd, skipWithoutClamd, startClamd } from '../support/clamd/clamd'
 import { Scanning, type ScanningOptions } from '../support/clamd/scanning'
 import { eicar } from '../support/eicar'
 import { judge } from '../support/smtp/judges'
@@ -21,7 +21,7 @@ let clamd: RealClamd
 before(async () => {
   if (skip === false) clamd = await startClamd()
 })
-after(() => clamd?.stop())
+after(() => (skip === false ? clamd.stop() : undefined))
 
 function scanningBy(options: ScanningOptions = {}): Scanning {
   const address = { host: clamd.host, port: clamd.port }

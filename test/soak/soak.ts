@@ -8,7 +8,7 @@ import { startSink } from '../support/smtp/sink'
 import { Daemons, type Misfortune } from './chaos'
 import { type Gauge, gaugePlugin, Gauges } from './gauge'
 import { Ledger } from './ledger'
-import { anyKind, arrivedOf, kinds, type OutgoingMail, letterOf, maxSize } from './messages'
+import { anyKind, arrivedOf, kinds, letterOf, maxSize, type OutgoingMail } from './messages'
 import { login, send } from './senders'
 
 export interface SoakOptions {

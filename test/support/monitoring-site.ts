@@ -1,6 +1,5 @@
 // Metrics and page without a Haraka: lib/monitoring/http-handler.ts under express, on a free loopback port, with figures made up for
 // the test. All names and addresses in them are from the ranges for examples (RFC 2606, RFC 5737).
-import { noReadings } from '../../lib/policy/verdict'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -12,6 +11,7 @@ import { type MessageSummary, Stats } from '../../lib/monitoring/dashboard/stats
 import { Handler } from '../../lib/monitoring/http-handler'
 import { loadProm, type PageSnapshot } from '../../lib/monitoring/recorder'
 import type { Verdict } from '../../lib/policy/verdict'
+import { noReadings } from '../../lib/policy/verdict'
 
 export interface TestSite {
   readonly origin: string

@@ -3,12 +3,13 @@
  * quarantine.ts, the other plugins are in environment.ts.
  */
 
+import { sizeText } from '../../base/text'
 import ms from 'ms'
 import { letBy } from '../../config/reach'
 import { keyOf } from '../../config/reader'
 import { actionsOf, type ConfiguredAction, type Settings } from '../../config/settings'
 import { ownNames } from '../../haraka/environment'
-import { bytesLimit, inactivityLimit, limitConflicts, sizeText, usualMaxScanMs } from '../../haraka/limits'
+import { bytesLimit, inactivityLimit, limitConflicts, usualMaxScanMs } from '../../haraka/limits'
 import { delivers } from '../../policy/action'
 import { defaultSettings, type Site } from '../site'
 import type { AsHaraka } from './as-haraka'

@@ -8,7 +8,7 @@ import { type Content, contentsOf } from '../mail-file/content'
 import { type Found, type Path, spool, systemText, walk } from '../mail-file/walk'
 import { ProvingScanner } from '../proving-scanner'
 import { withInterrupt } from '../signals'
-import { openSite, settingsOf, defaultSettings } from '../site'
+import { defaultSettings, openSite, settingsOf } from '../site'
 import { escaped, Progress, write, writeJson } from '../terminal'
 
 export interface ScanOptions {

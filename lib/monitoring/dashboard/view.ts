@@ -9,10 +9,10 @@ import {
   type Counts,
   mergeStats,
   type RecentMessage,
+  type StatsSnapshot,
   sumCounts,
   sumNames,
   sumWork,
-  type StatsSnapshot,
   windows,
 } from './stats'
 import type { Bucket, Window } from './time-window'

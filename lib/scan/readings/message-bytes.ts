@@ -10,7 +10,7 @@ import type { MessageSource, Sink } from '../../base/message-source'
 export async function messageBytes(source: MessageSource, signal: CancelSignal): Promise<Buffer> {
   signal.throwIfAborted()
   const gathered = new Gathered(source.maxBytes)
-  const aborted = () => gathered.fail(signal.reason as Error)
+  const aborted = () => gathered.fail(signal.reason)
   signal.addEventListener('abort', aborted)
   try {
     source.open(gathered).catch((error: unknown) => gathered.fail(error as Error))

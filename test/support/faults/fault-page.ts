@@ -4,8 +4,8 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { format, resolveConfig } from 'prettier'
 import { asMarkdown } from '../../../bench/table'
-import type { FaultResult, FaultResults } from './fault-results'
 import { repository } from '../haraka/haraka-install'
+import type { FaultResult, FaultResults } from './fault-results'
 import type { Content } from './fault-table'
 
 export const pageFile = path.join(repository, 'docs', 'reports', 'reliability.md')

@@ -5,9 +5,9 @@ import { cpus, totalmem } from 'node:os'
 import path from 'node:path'
 import type { FloodMemory } from '../../../bench/flood'
 import type { Flood } from '../../faults/overload.test'
+import { repository } from '../haraka/haraka-install'
 import type { Cell } from './fault-record'
 import type { Content } from './fault-table'
-import { repository } from '../haraka/haraka-install'
 
 export interface FaultResults {
   machine: string

@@ -1,13 +1,12 @@
 // The report about a refused message, parsed by a library that is not ours, and who may have one.
-import { noReadings } from '../../../lib/policy/verdict'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import constants from 'haraka-constants'
 import { simpleParser } from 'mailparser'
 import {
+  type BounceContext,
   type BounceSettings,
   composeReport,
-  type BounceContext,
   ReportLimiter,
   sendReport,
 } from '../../../lib/actions/bounce'
@@ -15,6 +14,7 @@ import { Invalid } from '../../../lib/base/invalid'
 import { mailbox } from '../../../lib/config/value-types'
 import type { Connection, Outbound, Transaction } from '../../../lib/haraka/types'
 import { isAutomatic, senderOf } from '../../../lib/plugin/message-facts'
+import { noReadings } from '../../../lib/policy/verdict'
 
 const settings: BounceSettings = {
   from: { name: 'Mail system', address: 'MAILER-DAEMON@(me)' },

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { deniedBy, parseMasks } from '../../../lib/attachments/masks'
-import { nameForLog, displayForms } from '../../../lib/attachments/normalize'
+import { displayForms, nameForLog } from '../../../lib/attachments/normalize'
 import { base64, inspected, lines, mixed, raw, withHeaders } from '../../support/smtp/attachment-mails'
 
 const type = 'Content-Type: application/octet-stream'

@@ -3,11 +3,11 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { printable } from '../../../lib/base/text'
 import {
-  receivedLine,
   isLimitName,
   parseCapabilities,
   parsePort,
   parseReply,
+  receivedLine,
   type Reply,
 } from '../../../lib/clamd/protocol'
 

@@ -1,7 +1,7 @@
 // What VERSION says of a daemon, and when its signatures are too old.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ageText, versionText, parseVersion, staleSignatures } from '../../../lib/clamd/version'
+import { ageText, parseVersion, staleSignatures, versionText } from '../../../lib/clamd/version'
 
 const dayMs = 86_400_000
 

@@ -1,10 +1,10 @@
 // Our headers: every forged form goes, ours come, neighbours stay as they are.
-import { noReadings } from '../../../lib/policy/verdict'
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 import { test } from 'node:test'
 import { type Headed, mark, removeForged } from '../../../lib/haraka/headers'
 import type { Verdict } from '../../../lib/policy/verdict'
+import { noReadings } from '../../../lib/policy/verdict'
 
 interface HarakaTransaction extends Headed {
   add_data(line: Buffer): void

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { displayText } from '../../../lib/base/text'
-import { mergeStats, bounds, Stats, windows } from '../../../lib/monitoring/dashboard/stats'
+import { bounds, mergeStats, Stats, windows } from '../../../lib/monitoring/dashboard/stats'
 import { TimeWindow } from '../../../lib/monitoring/dashboard/time-window'
 import { deadWorkersPage, viewOf } from '../../../lib/monitoring/dashboard/view'
 import { clean, infected, pageOf, someAddress, somebody, unscanned } from '../../support/monitoring-site'

@@ -1,11 +1,11 @@
 // Rules, verdict and sender make an action.
-import { noReadings } from '../../../lib/policy/verdict'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type Action, actionOf, parseAction, withoutReport } from '../../../lib/policy/action'
 import { type Check, decide, exemptsSender, type Rules, type SenderFacts } from '../../../lib/policy/rules'
 import { answerTo } from '../../../lib/policy/smtp-reply'
 import type { AttachmentFinding, Reason, Verdict } from '../../../lib/policy/verdict'
+import { noReadings } from '../../../lib/policy/verdict'
 
 const scan = {
   clamd: '127.0.0.1:3310',
