@@ -3,6 +3,7 @@
  */
 
 import iconv from 'iconv-lite'
+import { OverBudget } from '../../mime/budget'
 import { decodeCharset } from '../../mime/charsets'
 
 export interface TextReading {
@@ -12,6 +13,10 @@ export interface TextReading {
 
 const named =
   /charset[^=\n]{0,10}=\s*"?(?<charset>utf-?(?:16|32|7)[a-z]*|[a-z0-9_-]*(?:ebcdic|cp-?0?\d{2,4}|ibm-?\d{2,4})[a-z0-9]*)/gi
+/** Charsets that one header may name: each is a reading of the whole text. */
+const maxCharsets = 8
+/** Bytes of a text in a charset that is decoded character by character, which takes a second for 10 MB. */
+const maxSlowBytes = 1024 * 1024
 /** Bytes that show whether every other one is a NUL. */
 const sampleBytes = 2048
 const marks = [
@@ -21,7 +26,10 @@ const marks = [
   ['utf-16be', Buffer.from('feff', 'hex')],
 ] as const
 
-/** @param head headers, as far as they are known */
+/**
+ * @param head headers, as far as they are known
+ * @throws OverBudget where it would take too long
+ */
 export function* textReadings(bytes: Buffer, head: string): Generator<TextReading> {
   const charsets = new Set<string>()
   for (const { groups } of head.matchAll(named)) {
@@ -29,6 +37,7 @@ export function* textReadings(bytes: Buffer, head: string): Generator<TextReadin
     // Without a mark, either.
     if (/^utf-?(?:16|32)$/.test(charset)) charsets.add(`${charset}le`).add(`${charset}be`)
     else charsets.add(charset)
+    if (charsets.size > maxCharsets) throw new OverBudget(`more than ${maxCharsets} charsets of a text`)
   }
   const marked = marks.find(([, mark]) => bytes.subarray(0, mark.length).equals(mark))
   if (marked) charsets.add(marked[0])
@@ -41,6 +50,7 @@ export function* textReadings(bytes: Buffer, head: string): Generator<TextReadin
 
 function decoded(bytes: Buffer, charset: string): string {
   if (/utf-?(?:16|32)/.test(charset) && iconv.encodingExists(charset)) return iconv.decode(bytes, charset)
+  if (bytes.length > maxSlowBytes) throw new OverBudget(`a text of ${bytes.length} bytes in ${charset}`)
   return decodeCharset(bytes, iconv.encodingExists(charset) || /7/.test(charset) ? charset : 'ebcdic')
 }
 

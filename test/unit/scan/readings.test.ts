@@ -199,3 +199,13 @@ for (const [name, body] of Object.entries(laborious)) {
     assert.ok(longestMs < 500, `${Math.round(longestMs)} ms`)
   })
 }
+
+test('a text in more charsets, or in a slow one for longer, than mail has is a limit that is told', async () => {
+  const many = Array.from({ length: 900 }, (_, index) => `charset=cp${index + 100}`).join('; ')
+  const charsets = await contentsOf(mail([file(base64('x'), `text/plain; ${many}`)]))
+  assert.match(charsets.summary.limits ?? '', /^more than 8 charsets of a text$/)
+  const slow = await contentsOf(
+    mail([file(base64(Buffer.alloc(1_100_000, 'x')), 'text/plain; charset=utf-7')]),
+  )
+  assert.match(slow.summary.limits ?? '', /^a text of \d+ bytes in utf-7$/)
+})
