@@ -2,10 +2,10 @@
  * What the log says at start, and after a reload, about settings that work but deserve a look.
  */
 
-import { sizeText } from '../base/text'
 import { userInfo } from 'node:os'
 import ms from 'ms'
 import { installCommand, tryCopy } from '../actions/quarantine-trial'
+import { sizeText } from '../base/text'
 import { letBy } from '../config/reach'
 import { type Settings, wantingQuarantine } from '../config/settings'
 import { limitsOf, quarantinePlugin } from '../haraka/environment'

@@ -2,11 +2,11 @@
  * Checks whether the quarantine can store copies: a trial copy with the permissions of Haraka's user, and free space.
  */
 
-import { sizeText } from '../../base/text'
 import { existsSync, lstatSync, statSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import path from 'node:path'
 import { installCommand, removeEmpty, tryCopy } from '../../actions/quarantine-trial'
+import { sizeText } from '../../base/text'
 import { type Settings, wantingQuarantine } from '../../config/settings'
 import { accountOf, isName } from '../accounts'
 import { quarantineOf } from '../quarantine/store'

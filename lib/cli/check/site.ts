@@ -3,8 +3,8 @@
  * quarantine.ts, the other plugins are in environment.ts.
  */
 
-import { sizeText } from '../../base/text'
 import ms from 'ms'
+import { sizeText } from '../../base/text'
 import { letBy } from '../../config/reach'
 import { keyOf } from '../../config/reader'
 import { actionsOf, type ConfiguredAction, type Settings } from '../../config/settings'
