@@ -92,6 +92,6 @@ function wordsFor({ kind, text, remedy }: Diagnosis, selfTest: SelfTestResult, m
     case 'mute':
       return `${text}. All mail that goes there may be left unscanned. ${advice}`
     case 'silent':
-      return `${text}; such mail counts as clean. ${advice}`
+      return `${text}; nothing beyond it is scanned. ${advice}`
   }
 }

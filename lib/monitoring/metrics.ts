@@ -39,6 +39,7 @@ export class Metrics {
   readonly #actionResults: Readonly<Record<keyof ActionResults, Counter<'result'>>>
   readonly #seconds: Histogram<'address'>
   readonly #bytes: Histogram
+  readonly #readings: Counter
   readonly #labelOf = addressLabels()
 
   /** @param states called whenever the metrics are read */
@@ -54,6 +55,11 @@ export class Metrics {
       messageLabels,
     )
     this.#findings = counter('findings_total', 'Messages by what their attachments came to.', ['finding'])
+    this.#readings = counter(
+      'readings_total',
+      'Contents of messages that were scanned besides the whole message, in every reading.',
+      [],
+    )
     this.#actionResults = {
       copy: counter('copies_total', 'Copies for the quarantine.', ['result']),
       report: counter('reports_total', 'Reports to senders.', ['result']),
@@ -90,6 +96,7 @@ export class Metrics {
     if (verdict.clamd === null) return
     this.#seconds.observe({ address }, verdict.ms / 1000)
     this.#bytes.observe(verdict.bytes)
+    this.#readings.inc(verdict.readings)
   }
 
   countAction<A extends keyof ActionResults>(action: A, result: ActionResults[A]): void {

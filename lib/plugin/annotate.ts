@@ -19,10 +19,13 @@ export function annotate(message: Message, evaluation: Evaluation): void {
   const warning = staleSignatures(verdict.engine, Date.now(), maxSignatureAgeMs)
   transaction.results.add(plugin, resultOf(verdict, finding, warning))
   markHeaders(message, evaluation)
-  const isFine = verdict.outcome === 'clean' || isExempt(verdict)
-  const level =
-    isFine && finding === null ? 'loginfo' : verdict.outcome === 'unscanned' ? 'logwarn' : 'lognotice'
-  connection[level](plugin, logLine(verdict, finding, action))
+  connection[levelOf(evaluation)](plugin, logLine(verdict, finding, action))
+}
+
+function levelOf({ verdict, finding }: Evaluation): 'loginfo' | 'lognotice' | 'logwarn' {
+  if (verdict.outcome === 'clean' || isExempt(verdict)) return finding === null ? 'loginfo' : 'lognotice'
+  // Encrypted mail is nobody's fault, and is delivered by default.
+  return verdict.outcome === 'unscanned' && verdict.reason !== 'encrypted' ? 'logwarn' : 'lognotice'
 }
 
 /** Before the message is delivered, this repairs what other plugins have changed since the scan. */

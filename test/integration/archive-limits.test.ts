@@ -56,7 +56,7 @@ test('the log names once what is silent, and messages know of it', bounded, asyn
   await until(() => told.some(({ archives }) => archives))
   await until(() => lines.some((line) => line.includes('says OK where it stops')))
   const silences = lines.filter((line) =>
-    /^warn clamd \S+ says OK where it stops .*files larger than 1MB .*15 archives .*9900 files .*; such mail counts as clean\. Set AlertExceedsMax yes .*MaxFileSize \d+ /.test(
+    /^warn clamd \S+ says OK where it stops .*files larger than 1MB .*15 archives .*9900 files .*; nothing beyond it is scanned\. Set AlertExceedsMax yes .*MaxFileSize \d+ /.test(
       line,
     ),
   )

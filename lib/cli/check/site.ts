@@ -11,6 +11,7 @@ import { actionsOf, type ConfiguredAction, type Settings } from '../../config/se
 import { ownNames } from '../../haraka/environment'
 import { bytesLimit, inactivityLimit, limitConflicts, usualMaxScanMs } from '../../haraka/limits'
 import { delivers } from '../../policy/action'
+import type { Scope } from '../../scan/second-look'
 import { defaultSettings, type Site } from '../site'
 import type { AsHaraka } from './as-haraka'
 import { checkOtherPlugins } from './environment'
@@ -122,6 +123,13 @@ function number(value: unknown): number | null {
   return Number.isNaN(found) ? null : found
 }
 
+const scopes: Readonly<Record<Scope, string>> = {
+  auto: 'scan=auto: the whole message, and every reading of what programs may read differently',
+  all: 'scan=all: the whole message and its parts',
+  parts: 'scan=parts: larger messages in parts; signatures for whole mails do not match them',
+  message: 'scan=message: only the whole message, as clamd reads it',
+}
+
 /** Intended exceptions are notes; exceptions that are hardly intended are failures or warnings. */
 function exceptions(site: Site, settings: Settings): Finding[] {
   const { check, exemptions, health, startup } = settings
@@ -137,6 +145,11 @@ function exceptions(site: Site, settings: Settings): Finding[] {
       : []),
   ]
   return [
+    {
+      level: settings.scan.scope === 'message' ? 'note' : 'ok',
+      about: 'scan',
+      text: scopes[settings.scan.scope],
+    },
     ...letBy(settings, site.haraka.get('host_list', 'list')).map(({ kind, text, remedy }): Finding => ({
       level: kind === 'everybody' ? 'failure' : 'warning',
       about,
