@@ -64,7 +64,7 @@ const named: RegExp[] = [
   /\[main\] max_size = 25 apples: allowed is a size/,
   /"this is no setting" is not a setting/,
   /\[infected\] action = delete: allowed is reject, defer, discard or tag/,
-  /\[infected\] message = Found \{name\} \(\{name\} is not known\)/,
+  /\[infected\] message = Found \{name\} \(\{name\} is unknown\)/,
   /\[unscanned\] error = tag: allowed is defer, reject, accept or quarantine/,
   /\[check\] relay = perhaps: allowed is true or false/,
   /\[check\] local is no key; did you mean local_ip\?/,
