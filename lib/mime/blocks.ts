@@ -12,7 +12,7 @@ export type Step = (block: Buffer | null) => Promise<void> | null
 export class Blocks extends EventEmitter implements Sink {
   /** Resolves after the last step or with `stop`, rejects with what `fail` is told or a step throws. */
   readonly done: Promise<void>
-  #resolveAction: { resolve: () => void; reject: (error: Error) => void } | null = null
+  #settle: { resolve: () => void; reject: (error: Error) => void } | null = null
 
   /** Chunks that are to make a block. */
   #gathered: Buffer[] = []
@@ -27,12 +27,12 @@ export class Blocks extends EventEmitter implements Sink {
   ) {
     super()
     this.done = new Promise((resolve, reject) => {
-      this.#resolveAction = { resolve, reject }
+      this.#settle = { resolve, reject }
     })
   }
 
   get isOver(): boolean {
-    return this.#resolveAction === null
+    return this.#settle === null
   }
 
   write(chunk: Buffer): boolean {
@@ -54,14 +54,14 @@ export class Blocks extends EventEmitter implements Sink {
   }
 
   fail(reason: unknown): void {
-    this.#resolveAction?.reject(reason instanceof Error ? reason : new Error(String(reason)))
+    this.#settle?.reject(reason instanceof Error ? reason : new Error(String(reason)))
     this.stop()
   }
 
   /** Takes nothing more. */
   stop(): void {
-    this.#resolveAction?.resolve()
-    this.#resolveAction = null
+    this.#settle?.resolve()
+    this.#settle = null
     this.#gathered = []
     this.#waiting.length = 0
   }

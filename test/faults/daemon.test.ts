@@ -279,7 +279,7 @@ describe('a real clamd in trouble', { concurrency: 4, skip: skipWithoutClamd() }
 
         test('no fault', async () => {
           for (const { content, seen } of await lab.meet()) assert.equal(seen.note?.outcome, content)
-          await lab.site.resolveAction()
+          await lab.site.settle()
         })
 
         for (const { name, ends, run, mend } of happenings) {

@@ -56,7 +56,7 @@ class Lab {
       }
       assert.equal(fate.seen.note?.outcome, content, JSON.stringify(fate.seen))
     }
-    await this.site.resolveAction()
+    await this.site.settle()
   }
 
   /** Until the faulty address is the first in turn; the messages before that are scanned by the others. */

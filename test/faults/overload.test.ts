@@ -62,7 +62,7 @@ async function flood(
   meanwhile?: () => unknown,
 ): Promise<Fate[]> {
   await site.send('clean', bytes)
-  await site.resolveAction()
+  await site.settle()
   const sent = Array.from({ length: messages }, (_, number) => site.send(contentOf(number), bytes))
   const [fates] = await Promise.all([Promise.all(sent), meanwhile?.()])
   for (const { content, seen } of fates) {

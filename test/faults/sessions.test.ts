@@ -53,7 +53,7 @@ describe('faults of a kept connection in a real Haraka', { concurrency: 1, skip:
     })
     const host = addressText(faulty.address)
     site = await FaultSite.start({ host, protocol: 'auto', scanMs: 20_000, connectMs: 2000, sessions: true })
-    await site.resolveAction()
+    await site.settle()
   })
   after(async () => {
     await site.stop()
@@ -61,8 +61,8 @@ describe('faults of a kept connection in a real Haraka', { concurrency: 1, skip:
     await clamd.stop()
   })
 
-  const isKept = (fate: Fate) => fate.seen.log.some((line) => line.includes(': connect: kept'))
-  const isAnew = (fate: Fate) => fate.seen.log.some((line) => line.includes(': connect: anew'))
+  const isKept = (fate: Fate) => fate.seen.log.some((line) => line.includes(': connect: reused'))
+  const isAnew = (fate: Fate) => fate.seen.log.some((line) => line.includes(': connect: new, '))
 
   /** Sends it over a kept connection; a slow machine may be too late for that, and tries again. */
   async function meet(content: Content, steps: readonly Step[]): Promise<Fate> {

@@ -115,15 +115,15 @@ export class LoggedProcess {
     const seen = this.lines.slice(from).find((line) => pattern.test(line))
     if (seen !== undefined) return seen
     return new Promise((resolve, reject) => {
-      const resolveAction = (act: () => void) => {
+      const settle = (act: () => void) => {
         clearTimeout(timer)
         this.#lineAdded.off('line', onLine).off('exit', onExit)
         act()
       }
       const fail = (why: string) =>
-        resolveAction(() => reject(new Error(`${why} ${String(pattern)}:\n${this.log}`)))
+        settle(() => reject(new Error(`${why} ${String(pattern)}:\n${this.log}`)))
       const onLine = (line: string) => {
-        if (pattern.test(line)) resolveAction(() => resolve(line))
+        if (pattern.test(line)) settle(() => resolve(line))
       }
       const onExit = () => fail(`ended (${JSON.stringify(this.exit)}) before a log line matched`)
       const timer = setTimeout(() => fail(`no log line in ${timeoutMs} ms matched`), timeoutMs)

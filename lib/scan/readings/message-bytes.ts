@@ -24,7 +24,7 @@ export async function messageBytes(source: MessageSource, signal: CancelSignal):
 /** Copies: the lines of a message stream are objects that cost as much again. */
 class Gathered extends EventEmitter implements Sink {
   readonly done: Promise<Buffer>
-  #resolveAction: { resolve: (bytes: Buffer) => void; reject: (error: Error) => void } | null = null
+  #settle: { resolve: (bytes: Buffer) => void; reject: (error: Error) => void } | null = null
   #bytes: Buffer
   #length = 0
 
@@ -32,12 +32,12 @@ class Gathered extends EventEmitter implements Sink {
     super()
     this.#bytes = Buffer.allocUnsafe(maxBytes)
     this.done = new Promise((resolve, reject) => {
-      this.#resolveAction = { resolve, reject }
+      this.#settle = { resolve, reject }
     })
   }
 
   write(chunk: Buffer): boolean {
-    if (this.#resolveAction === null) return true
+    if (this.#settle === null) return true
     if (this.#length + chunk.length > this.#bytes.length) this.#grow(chunk.length)
     chunk.copy(this.#bytes, this.#length)
     this.#length += chunk.length
@@ -51,13 +51,13 @@ class Gathered extends EventEmitter implements Sink {
   }
 
   end(): void {
-    this.#resolveAction?.resolve(this.#bytes.subarray(0, this.#length))
-    this.#resolveAction = null
+    this.#settle?.resolve(this.#bytes.subarray(0, this.#length))
+    this.#settle = null
     this.emit('finish')
   }
 
   fail(error: Error): void {
-    this.#resolveAction?.reject(error)
-    this.#resolveAction = null
+    this.#settle?.reject(error)
+    this.#settle = null
   }
 }

@@ -82,7 +82,7 @@ export class FaultSite {
   }
 
   /** What the process holds while nothing is going on; `leftovers` compares with it. Ends all idle connections. */
-  async resolveAction(): Promise<void> {
+  async settle(): Promise<void> {
     this.#before = await this.#held()
   }
 
