@@ -25,7 +25,10 @@ function scanningBy(options: ScanningOptions = {}): Scanning {
   return new Scanning([address], { protocol: 'instream', sessions: true, scope: 'parts', ...options })
 }
 
-const large = (content: string | Buffer = '') => Buffer.concat([Buffer.from(content), randomBytes(60_000)])
+// By chance, random bytes may begin like a message.
+const picture = Buffer.from('ffd8ffe000104a464946', 'hex')
+const large = (content: string | Buffer = picture) =>
+  Buffer.concat([Buffer.from(content), randomBytes(60_000)])
 const attached = (...contents: (string | Buffer)[]) =>
   withAttachments(...contents.map((content, index) => ({ name: `${index}.bin`, content })))
 const replaced = (mail: Buffer, from: string, to: string) =>

@@ -45,6 +45,8 @@ function iniOf(settings: SiteSettings): string {
     '[main]',
     `host=${host}`,
     `protocol=${protocol}`,
+    // Each row is about one scan.
+    'scan=message',
     `scan_timeout=${scanMs}ms`,
     `connect_timeout=${connectMs}ms`,
     `host_rest=${restMs}ms`,
