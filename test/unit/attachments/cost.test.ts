@@ -300,7 +300,7 @@ describe('slots', () => {
 
 test('a header section of nothing but names is not read to its end', async () => {
   const header = `Content-Type: x/y;${' name==?jis?q?\xe9N=1b$B?=;'.repeat(250)}`
-  const { unreadable } = await inspected(withHeaders(...Array<string>(30).fill(header)))
+  const { unreadable } = await inspected(withHeaders(...Array<string>(5).fill(header)))
   assert.match(unreadable ?? '', /too many names/)
 })
 

@@ -54,6 +54,7 @@ test('an empty ini gives the defaults of the contract', () => {
       connectMs: 5000,
       scanMs: 60_000,
       maxBytes: 25 * 1024 * 1024,
+      scope: 'auto',
     },
     hosts: {
       hosts: [{ name: 'localhost', port: 3310 }],
@@ -73,6 +74,7 @@ test('an empty ini gives the defaults of the contract', () => {
         timeout: actionOf('defer'),
         too_large: actionOf('reject'),
         limits: actionOf('reject'),
+        encrypted: actionOf('accept'),
       },
       attachments: { denied: actionOf('reject'), unreadable: actionOf('accept') },
     },
