@@ -120,8 +120,7 @@ export class LoggedProcess {
         this.#lineAdded.off('line', onLine).off('exit', onExit)
         act()
       }
-      const fail = (why: string) =>
-        settle(() => reject(new Error(`${why} ${String(pattern)}:\n${this.log}`)))
+      const fail = (why: string) => settle(() => reject(new Error(`${why} ${String(pattern)}:\n${this.log}`)))
       const onLine = (line: string) => {
         if (pattern.test(line)) settle(() => resolve(line))
       }
