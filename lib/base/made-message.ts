@@ -49,6 +49,7 @@ export class MadeMessage implements MessageSource {
   }
 }
 
+/** A message whose bytes are in memory, in one stretch or in several in a row. */
 export function bytesMessage(...stretches: readonly Buffer[]): MadeMessage {
   const bytes = stretches.reduce((sum, { length }) => sum + length, 0)
   return new MadeMessage(bytes, () => piecesOf(stretches))
