@@ -55,7 +55,7 @@ export const schema = {
     scan_timeout: key('60s', duration(1, dayMs)),
     host_rest: key('30s', duration(0, dayMs)),
     resolve_interval: key('60s', duration(1, dayMs)),
-    max_size: key('25M', size(1, 4 * 1024 ** 3)),
+    max_size: key('25M', size(1, 2 * 1024 ** 3)),
     max_concurrent: key('0', whole(0, 100_000)),
     self_test: key('full', oneOf(['full', 'eicar', 'off'])),
     max_signature_age: key('3d', duration(0, 365 * dayMs)),
@@ -73,6 +73,7 @@ export const schema = {
     too_large: key('reject', fallback),
     limits: key('reject', fallback),
     encrypted: key('accept', fallback),
+    authenticated: key('', orEmpty(fallback)),
   },
   check: {
     authenticated: key('true', yesNo),

@@ -67,7 +67,7 @@ export function parseSettings(sources: Sources, hasQuarantine: boolean, host?: s
 function settingsOf(reader: SettingsReader, host: string | undefined): Settings {
   const main = reader.section('main')
   const infected = reader.section('infected')
-  const unscanned = reader.section('unscanned')
+  const { authenticated: unscannedUsers, ...unscanned } = reader.section('unscanned')
   const check = reader.section('check')
   const quarantine = reader.section('quarantine')
   const bounce = reader.section('bounce')
@@ -96,6 +96,7 @@ function settingsOf(reader: SettingsReader, host: string | undefined): Settings 
       authenticated: infected.authenticated ?? infected.action,
       signatures: reader.list('signatures', parseSignatureRule),
       unscanned,
+      unscannedAuthenticated: forUsers(unscanned, unscannedUsers),
       attachments: { denied: attachments.action, unreadable: attachments.unreadable },
     },
     check: {
@@ -117,6 +118,17 @@ function settingsOf(reader: SettingsReader, host: string | undefined): Settings 
     detailsHeader: main.details_header,
     debug: main.debug,
   }
+}
+
+/**
+ * `[unscanned] authenticated` replaces the action of every reason but `encrypted`, which is no failure: a user whose mail is
+ * deferred for it could never send the file.
+ */
+function forUsers(unscanned: Rules['unscanned'], action: Action | null): Rules['unscanned'] {
+  if (action === null) return unscanned
+  const { encrypted, ...failures } = unscanned
+  const replaced = Object.keys(failures).map((reason) => [reason, action] as const)
+  return { encrypted, ...(Object.fromEntries(replaced) as Record<keyof typeof failures, Action>) }
 }
 
 function missingQuarantine(settings: Settings): string[] {
@@ -146,6 +158,8 @@ export function actionsOf({ rules, attachments }: Settings): ConfiguredAction[] 
   for (const { text, action } of rules.signatures)
     add('signatures', `${text} (${fileNames.signatures})`, action)
   for (const [key, action] of Object.entries(rules.unscanned)) add('unscanned', `[unscanned] ${key}`, action)
+  if (rules.unscannedAuthenticated !== rules.unscanned)
+    add('unscanned', '[unscanned] authenticated', rules.unscannedAuthenticated.error)
   if (attachments.deny.length > 0) {
     add('attachments', '[attachments] action', rules.attachments.denied)
     add('attachments', '[attachments] unreadable', rules.attachments.unreadable)

@@ -8,6 +8,11 @@ import { infectedHeader, statusHeader, type Verdict } from '../policy/verdict'
 export const infectedName = 'X-MessageIsInfected'
 export const statusName = 'X-Virus-Status'
 
+/** The headers that are ours under these settings. */
+function namesOf(withStatus: boolean): readonly string[] {
+  return withStatus ? [infectedName, statusName] : [infectedName]
+}
+
 /** What of Haraka's Transaction is needed here. */
 export interface Headed {
   readonly header: { readonly header_list: string[] }
@@ -51,9 +56,13 @@ function isVisible(code: number): boolean {
   return code >= 0x21 && code <= 0x7e
 }
 
-/** Removes what a sender may have forged, also of a header that we do not write at the moment. */
-export function removeForged(message: Headed): void {
-  strip(message, [infectedName, statusName])
+/**
+ * Removes what a sender may have forged.
+ * @param withStatus X-Virus-Status is ours as well. Otherwise it is another program's: taking it out would break a DKIM
+ * signature that covers it.
+ */
+export function removeForged(message: Headed, withStatus: boolean): void {
+  strip(message, namesOf(withStatus))
   // Some of Haraka's queues send header lines without doubling their dots, and the next server takes the dot away: what
   // was checked as `.X-MessageIsInfected` or `.Content-Type` would be another field there.
   const isDotted = (line: string) => line.startsWith('.')
@@ -73,7 +82,7 @@ export function mark(message: Headed, verdict: Verdict, withStatus: boolean): vo
     ...(infected === null ? [] : [[infectedName, infected] satisfies [string, string]]),
     ...(withStatus ? [[statusName, statusHeader(verdict)] satisfies [string, string]] : []),
   ]
-  const names = withStatus ? [infectedName, statusName] : [infectedName]
+  const names = namesOf(withStatus)
   const present = message.header.header_list.filter((line) => names.some((name) => isNamed(line, name)))
   const isThere = ([name, value]: [string, string]) =>
     present.some((line) => line.trimEnd() === `${name}: ${value}`)

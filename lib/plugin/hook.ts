@@ -173,9 +173,10 @@ export function cancel({ transaction }: Connection): void {
 function contextOf(plugin: Plugin, transaction: Transaction): OwnContext {
   const known = contexts.get(transaction)
   if (known) return known
-  removeForged(transaction)
+  const runtime = runtimeOf(plugin)
+  removeForged(transaction, runtime.settings.detailsHeader)
   const context: OwnContext = {
-    runtime: runtimeOf(plugin),
+    runtime,
     cancelled: new Cancellation(),
     evaluation: null,
     settlement: null,

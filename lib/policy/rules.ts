@@ -22,6 +22,8 @@ export interface Rules {
   /** Before the two above; first match wins. */
   readonly signatures: readonly SignatureRule[]
   readonly unscanned: Readonly<Record<Mishap, Action>>
+  /** The same for authenticated senders. */
+  readonly unscannedAuthenticated: Readonly<Record<Mishap, Action>>
   readonly attachments: { readonly denied: Action; readonly unreadable: Action }
 }
 
@@ -89,7 +91,8 @@ function byScan(rules: Rules, verdict: Verdict, sender: SenderFacts): Action {
         (sender.isAuthenticated ? rules.authenticated : rules.infected)
       )
     case 'unscanned':
-      return verdict.reason === 'exempt' ? accept : rules.unscanned[verdict.reason]
+      if (verdict.reason === 'exempt') return accept
+      return (sender.isAuthenticated ? rules.unscannedAuthenticated : rules.unscanned)[verdict.reason]
   }
 }
 

@@ -61,8 +61,12 @@ const sites: Rules[] = [
 ]
 
 const maxSize = 50_000
-const messageFor = (outcome: Outcome) =>
-  outcome === 'infected' ? mails.eicarBody() : outcome === 'too_large' ? mails.big(maxSize) : mails.forged()
+const messageFor = (outcome: Outcome, details: boolean) =>
+  outcome === 'infected'
+    ? mails.eicarBody()
+    : outcome === 'too_large'
+      ? mails.big(maxSize)
+      : mails.forged([...mails.forgedSpellings, ...(details ? mails.forgedStatusSpellings : [])])
 
 function ini(clamd: FakeClamd, { action, authenticated, unscanned, detailsHeader }: Rules): string {
   return `
@@ -159,7 +163,10 @@ for (const rules of sites) {
       await t.test(outcome, async () => {
         await clamd.play(scripts[outcome])
         const fates = await Promise.all(
-          roles.map(async (role) => ({ role, fate: await post(haraka, messageFor(outcome), { role }) })),
+          roles.map(async (role) => ({
+            role,
+            fate: await post(haraka, messageFor(outcome, detailsHeader), { role }),
+          })),
         )
         for (const { role, fate } of fates) {
           assertFate(fate, outcome, actionFor(outcome, role), detailsHeader)

@@ -116,7 +116,7 @@ fuzz(
     )
     const transaction = received(raw)
     const before = [...transaction.header.header_list]
-    removeForged(transaction)
+    removeForged(transaction, true)
     const message = await new Promise<Buffer>((resolve) => transaction.message_stream.get_data({}, resolve))
 
     for (const name of [infectedName, statusName]) assert.equal(transaction.header.get(name), '')

@@ -139,6 +139,10 @@ export const forgedSpellings: readonly string[] = [
   'X-MESSAGEISINFECTED: FALSE',
   'x-messageisinfected: true',
   'X-MessageIsInfected: true',
+]
+
+/** The same of the header that `details_header` writes. */
+export const forgedStatusSpellings: readonly string[] = [
   'X-Virus-Status: clean',
   'x-virus-status : infected (Forged)',
 ]

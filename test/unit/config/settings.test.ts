@@ -76,6 +76,13 @@ test('an empty ini gives the defaults of the contract', () => {
         limits: actionOf('reject'),
         encrypted: actionOf('accept'),
       },
+      unscannedAuthenticated: {
+        error: actionOf('defer'),
+        timeout: actionOf('defer'),
+        too_large: actionOf('reject'),
+        limits: actionOf('reject'),
+        encrypted: actionOf('accept'),
+      },
       attachments: { denied: actionOf('reject'), unreadable: actionOf('accept') },
     },
     check: { authenticated: true, relay: true, privateIp: true, localIp: true },
@@ -247,6 +254,15 @@ for (const [section, key, value] of wrong) {
     assert.match(message, /allowed is /)
   })
 }
+
+test('[unscanned] authenticated replaces every action but that of encrypted mail', () => {
+  const { rules } = parse({ unscanned: { timeout: 'reject', authenticated: 'quarantine' } })
+  assert.equal(rules.unscanned.timeout.text, 'reject')
+  const { encrypted, ...failures } = rules.unscannedAuthenticated
+  assert.equal(encrypted.text, 'accept')
+  assert.deepEqual([...new Set(Object.values(failures).map(({ text }) => text))], ['quarantine'])
+  assert.deepEqual(Object.keys(rules.unscannedAuthenticated).sort(), Object.keys(rules.unscanned).sort())
+})
 
 test('a token is valid in a header, and never logged', () => {
   for (const token of ['correct-horse-battery', 'A'.repeat(256), '', 'a1._~+/-a1._~+/-']) {

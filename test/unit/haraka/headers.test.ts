@@ -49,7 +49,7 @@ const spellings = [
 for (const spelling of spellings) {
   test(`forged ${JSON.stringify(spelling)} goes`, () => {
     const transaction = message('Subject: one', ...spelling.split('\r\n'), 'To: two')
-    removeForged(transaction)
+    removeForged(transaction, true)
     assert.deepEqual(list(transaction), ['Subject: one', 'To: two'])
   })
 }
@@ -57,7 +57,7 @@ for (const spelling of spellings) {
 test('all of them at once go, and the array stays the one that the message stream holds', () => {
   const transaction = message('A: 1', ...spellings.flatMap((line) => line.split('\r\n')), 'B: 2')
   const array = transaction.header.header_list
-  removeForged(transaction)
+  removeForged(transaction, true)
   assert.equal(transaction.header.header_list, array)
   assert.deepEqual(list(transaction), ['A: 1', 'B: 2'])
 })
@@ -70,14 +70,22 @@ test('similar names, values and a folded mention stay', () => {
     'X-Other: a\r\n X-MessageIsInfected: false',
   ]
   const transaction = message(...lines.flatMap((line) => line.split('\r\n')))
-  removeForged(transaction)
+  removeForged(transaction, true)
   assert.equal(list(transaction).length, lines.length)
 })
 
 test('a forged X-Virus-Status goes as well', () => {
   const transaction = message('To: one', 'X-Virus-Status: clean', 'x-virus-status : clean')
-  removeForged(transaction)
+  removeForged(transaction, true)
   assert.deepEqual(list(transaction), ['To: one'])
+})
+
+test('an X-Virus-Status of another program stays, in its place, where we write none', () => {
+  const lines = ['X-Virus-Status: clean', 'To: one', 'x-virus-status : infected (A)']
+  const transaction = message(...lines, 'X-MessageIsInfected: false')
+  removeForged(transaction, false)
+  mark(transaction, clean, false)
+  assert.deepEqual(list(transaction), [...lines, 'X-MessageIsInfected: false'])
 })
 
 test('a header line that begins with a dot goes: it may be another one to the next server', () => {
@@ -87,13 +95,13 @@ test('a header line that begins with a dot goes: it may be another one to the ne
     '...Content-Type: text/plain',
     '..: a',
   )
-  removeForged(transaction)
+  removeForged(transaction, true)
   assert.deepEqual(list(transaction), ['Subject: x'])
 })
 
 test('a header section of nothing but forged ones does not come back as it was received', () => {
   const transaction = message('X-MessageIsInfected: false')
-  removeForged(transaction)
+  removeForged(transaction, true)
   assert.deepEqual(list(transaction), ['Comments: no other header fields'])
 })
 
@@ -104,7 +112,7 @@ for (const first of [
 ]) {
   test(`${JSON.stringify(first)}, which Haraka takes for no header, does not come back either`, async () => {
     const transaction = message(...first.split('\r\n'))
-    removeForged(transaction)
+    removeForged(transaction, true)
     const sent = await new Promise<Buffer>((resolve) => transaction.message_stream.get_data({}, resolve))
     assert.equal(sent.toString(), 'Comments: no other header fields\r\n\r\nbody\r\n')
   })
@@ -112,7 +120,7 @@ for (const first of [
 
 test('a message that has no header section is left without one', () => {
   const transaction = message()
-  removeForged(transaction)
+  removeForged(transaction, true)
   assert.deepEqual(list(transaction), [])
 })
 

@@ -40,6 +40,13 @@ const rules: Rules = {
     limits: action('defer'),
     encrypted: action('tag'),
   },
+  unscannedAuthenticated: {
+    error: action('quarantine'),
+    timeout: action('reject'),
+    too_large: action('defer'),
+    limits: action('accept'),
+    encrypted: action('tag'),
+  },
   attachments: { denied: action('quarantine'), unreadable: action('accept') },
 }
 const ruled = (verdict: Verdict, sender: SenderFacts, finding: AttachmentFinding = null, by: Rules = rules) =>
@@ -54,6 +61,15 @@ test('clean is accepted, infected goes by the sender, unscanned by its reason', 
   assert.equal(ruled(unscanned('too_large'), stranger), 'reject')
   assert.equal(ruled(unscanned('limits'), stranger), 'defer')
   assert.equal(ruled(unscanned('exempt'), stranger), 'accept')
+})
+
+test('for an authenticated sender, unscanned goes by the actions for such senders', () => {
+  const user = { ...stranger, isAuthenticated: true }
+  assert.equal(ruled(unscanned('error'), user), 'quarantine')
+  assert.equal(ruled(unscanned('timeout'), user), 'reject')
+  assert.equal(ruled(unscanned('too_large'), user), 'defer')
+  assert.equal(ruled(unscanned('limits'), user), 'accept')
+  assert.equal(ruled(unscanned('exempt'), user), 'accept')
 })
 
 test('the first signature rule that matches wins over both kinds of sender', () => {
