@@ -67,6 +67,17 @@ export function requireFirstInLine(plugin: Plugin): void {
   }
 }
 
+/** The other plugins with a data_post hook that runs before the scan, in the order in which they run. */
+export function readersBeforeScan(plugin: Plugin): readonly string[] {
+  const { registered_hooks: hooks } = plugin.haraka_require('plugins') as PluginsModule
+  const all = hooks?.data_post ?? []
+  const before = all.slice(
+    0,
+    all.findIndex(({ plugin: name, priority }) => name === plugin.name && priority === 0),
+  )
+  return [...new Set(before.map(({ plugin: name }) => name))].filter((name) => name !== plugin.name)
+}
+
 /** Milliseconds between two checks whether Haraka listens. */
 const pollMs = 1000
 

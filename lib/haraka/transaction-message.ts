@@ -28,11 +28,15 @@ export class TransactionMessage implements MessageSource {
   #generation = 0
   #hasLoneDots = false
 
-  /** @param maxWaitMs for another plugin's reading to end */
+  /**
+   * @param maxWaitMs for another plugin's reading to end
+   * @param readers the plugins that may be reading it, for the error
+   */
   constructor(
     private readonly transaction: Transaction,
     private readonly maxWaitMs: number,
     private readonly reading: Reading = 'unstuffed',
+    private readonly readers: () => readonly string[] = () => [],
   ) {
     const { headers, bytes_read: received, idx } = transaction.message_stream
     const head =
@@ -65,7 +69,7 @@ export class TransactionMessage implements MessageSource {
     } catch (error) {
       const pace = { minTimeout: pollMs, factor: 1, maxRetryTime: this.maxWaitMs }
       await retryAfter(error, begin, { ...pace, isPassing: isBusy }).catch((cause: unknown) => {
-        const text = isBusy(cause) ? 'another plugin keeps the message open' : 'the message cannot be read'
+        const text = isBusy(cause) ? keptOpen(this.readers()) : 'the message cannot be read'
         throw new ClamdError('read message', text, { cause })
       })
     }
@@ -83,8 +87,15 @@ export class TransactionMessage implements MessageSource {
   }
 
   alternative(): MessageSource | null {
-    return this.#hasLoneDots ? new TransactionMessage(this.transaction, this.maxWaitMs, 'raw') : null
+    return this.#hasLoneDots
+      ? new TransactionMessage(this.transaction, this.maxWaitMs, 'raw', this.readers)
+      : null
   }
+}
+
+function keptOpen(readers: readonly string[]): string {
+  const text = 'another plugin keeps the message open'
+  return readers.length === 0 ? text : `${text}; on data_post before this one: ${readers.join(', ')}`
 }
 
 /** True for the message stream's error about a second reader. */

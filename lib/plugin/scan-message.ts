@@ -6,6 +6,7 @@
 import { inspect } from '../attachments/inspect'
 import { type CancelSignal, Deadline } from '../base/cancellation'
 import type { MessageSource } from '../base/message-source'
+import { readersBeforeScan } from '../haraka/environment'
 import { TransactionMessage } from '../haraka/transaction-message'
 import { type AttachmentFinding, failedVerdict, type Verdict } from '../policy/verdict'
 import { type Message, stackOf } from './hook'
@@ -60,6 +61,7 @@ export function deadline({ context }: Message, limitMs: number): Deadline {
   return new Deadline(context.cancelled, limitMs, () => new Error(`not done within ${limitMs} ms`))
 }
 
-function sourceOf({ transaction, context }: Message): MessageSource {
-  return new TransactionMessage(transaction, context.runtime.settings.scan.connectMs)
+function sourceOf({ plugin, transaction, context }: Message): MessageSource {
+  const { connectMs } = context.runtime.settings.scan
+  return new TransactionMessage(transaction, connectMs, 'unstuffed', () => readersBeforeScan(plugin))
 }

@@ -136,6 +136,10 @@ test(
       assert.equal(delivered.length, 0, 'an unscanned message was delivered')
       assert.deepEqual([told.note?.outcome, told.note?.reason], ['unscanned', 'error'])
       assert.deepEqual(told.headers, [])
+      assert.match(
+        String(told.result?.err),
+        /another plugin keeps the message open; on data_post before this one: .*\bnever_reads_at_once\b.*\bnever_reads\b/,
+      )
     }
     const next = await post(haraka, mails.clean())
     assert.equal(next.reply.code, 250, next.reply.text)

@@ -14,9 +14,11 @@ export function checkOtherPlugins(site: Site): Finding[] {
   const ownIndex = site.plugins.findIndex((name) => ownNames.includes(name))
   const others = site.plugins.flatMap((name, index) => (ownNames.includes(name) ? [] : [{ name, index }]))
   const unknown: string[] = []
+  const readers: string[] = []
   const found = others.flatMap(({ name, index }) => {
     const source = sourceOf(site, name)
     if (source === null) unknown.push(name)
+    else if (index < ownIndex && readsMessages(source)) readers.push(name)
     return [
       ...(source === null ? [] : findingsIn(name, source, ownIndex !== -1 && index < ownIndex)),
       ...(/^(?:haraka-plugin-)?clamd$/.test(name) ? [scansToo(name)] : []),
@@ -25,6 +27,12 @@ export function checkOtherPlugins(site: Site): Finding[] {
     ]
   })
   const about = 'other plugins'
+  if (readers.length > 0)
+    found.push({
+      level: 'note',
+      about: 'data_post',
+      text: `before clamav-stream the message is read by ${readers.join(', ')}: mail that one of them keeps open is deferred`,
+    })
   if (unknown.length > 0)
     found.push({
       level: 'note',
@@ -47,6 +55,10 @@ function scansToo(name: string): Finding {
     text: 'is listed too: every message is scanned twice',
     remedy: `config/plugins: remove ${name}`,
   }
+}
+
+function readsMessages(source: string): boolean {
+  return /data_post\b/.test(source) && /\bmessage_stream\b/.test(source)
 }
 
 /** Searches for hooks and notes in the source. Haraka raises priorities below -100 to -100. */
