@@ -66,7 +66,7 @@ function scanOver(clamd: RealClamd, hasSessions: boolean, isPlatform: boolean): 
     { hosts: [address], ...limits },
     { lookup: () => Promise.resolve([]), now: () => performance.now(), random: () => 0, warn: console.error },
   )
-  hosts.learn(address, { hasSessions })
+  hosts.learn(address, { type: 'capabilities', engine: null, hasSessions })
   const scanner = new Scanner(
     {
       protocol: 'instream',

@@ -84,7 +84,7 @@ export class ProvingScanner {
           const offered = protocolOf(await queryCapabilities(address, how))
           const settings = { ...scan, maxBytes, depth }
           const { selfTest } = await selfTestAsMail(address, settings, offered, connect, signal, trace)
-          this.#hosts.learn(address, { selfTest })
+          this.#hosts.learn(address, { type: 'selfTested', selfTest })
         } catch (error) {
           this.#log.warn(`${name}: self test failed: ${errorText(error)}`)
         }

@@ -4,9 +4,7 @@
  */
 
 import { sizeText } from '../base/text'
-import type { ArchiveLimit } from '../hosts/host-state'
-import type { ArchiveLimits } from '../hosts/host-state'
-import type { SelfTestResult } from '../hosts/host-state'
+import type { ArchiveLimit, ArchiveLimits, SelfTestResult } from '../hosts/test-results'
 import { largestMember } from './archive-limits'
 
 /**

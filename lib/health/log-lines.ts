@@ -4,8 +4,7 @@
 
 import { sizeText } from '../base/text'
 import { type ClamdError, errorText } from '../clamd/errors'
-import type { ArchiveLimits } from '../hosts/host-state'
-import type { SelfTestResult } from '../hosts/host-state'
+import type { ArchiveLimits, SelfTestResult } from '../hosts/test-results'
 import { archivesOf, detectionOf, type Diagnosis, type Kind, warnings } from './diagnosis'
 
 export interface LogLine {

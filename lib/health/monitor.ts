@@ -7,12 +7,11 @@ import { type Address, addressText } from '../clamd/address'
 import { queryCapabilities } from '../clamd/capabilities'
 import type { Connect } from '../clamd/connection'
 import { ClamdError, errorText } from '../clamd/errors'
-import { type Capabilities, hasSessions, type Protocol, protocolOf } from '../clamd/protocol'
-import { type ClamdVersion, parseVersion, staleSignatures } from '../clamd/version'
+import { type Capabilities, hasSessions, protocolOf } from '../clamd/protocol'
+import { parseVersion, staleSignatures } from '../clamd/version'
 import type { AddressNews } from '../hosts/host-pool'
-import type { ArchiveLimits } from '../hosts/host-state'
-import type { SelfTestResult } from '../hosts/host-state'
-import type { AddressFacts } from '../hosts/host-state'
+import { type HealthEvent, type HostState, isBlind, newHost, next } from '../hosts/host-state'
+import type { SelfTestResult } from '../hosts/test-results'
 import type { ScanSettings } from '../scan/scan-state'
 import { findArchiveLimits } from './archive-limits'
 import { aboutArchives, logLinesFor } from './log-lines'
@@ -38,33 +37,27 @@ export interface MonitorSystem {
   readonly date: () => number
   readonly log: StartupLog
   readonly addresses: (signal: AbortSignal) => Promise<readonly Address[]>
-  readonly tell: (address: Address, facts: AddressFacts) => void
+  readonly tell: (address: Address, event: HealthEvent) => void
 }
 
+/** When an address is checked, and what was said of it. */
 interface WatchedHost {
   readonly address: Address
   readonly name: string
+  /** As in host-pool.ts, by the events of all processes. Written by `#learn` and `onAddressNews`. */
+  state: HostState
   isBusy: boolean
   /** Time of the next check, in ms of `now`. */
   dueAt: number
   seenAt: number
   /** Number of failed checks in a row. */
   failures: number
-  engine: ClamdVersion | null
-  hasSessions: boolean
-  selfTest: SelfTestResult | null
-  archives: ArchiveLimits | null
-  /** The last log lines on `archives`, to log only changes. */
-  archiveTexts: readonly string[]
-  /** Number of failures and doubts from mail. */
-  failureEpoch: number
-  /** `failureEpoch` at the start of the last complete check. */
-  verifiedEpoch: number
-  /** Mail or the last check found that it misses the test file. */
-  isUntrusted: boolean
+  /** The state's `failureEpoch` at the start of the last complete check. */
+  checkedEpoch: number
   /** Mail has reported an event since the last check started. */
   hasNews: boolean
-  verifiedProtocol: Protocol | null
+  /** The last log lines on archives, to log only changes. */
+  archiveTexts: readonly string[]
   /** Unix time in ms of the last warning about old signatures; at most one a day. */
   warnedAt: number
 }
@@ -95,33 +88,11 @@ export class HealthMonitor {
     this.#pauseMs = Math.max(minPauseMs, Math.min(settings.pingIntervalMs, everyMs))
   }
 
-  /** All known facts, for a worker that starts later. */
-  known(): readonly [Address, AddressFacts][] {
-    return [...this.#watched.values()]
-      .filter(({ engine, seenAt }) => engine !== null || seenAt > -Infinity)
-      .map(
-        ({
-          address,
-          seenAt,
-          engine,
-          hasSessions,
-          selfTest,
-          archives,
-          verifiedProtocol,
-          failureEpoch,
-          verifiedEpoch,
-        }) => [
-          address,
-          {
-            engine,
-            hasSessions,
-            archives,
-            // The other workers have this before the check is complete.
-            ...((selfTest !== null || seenAt > -Infinity) && { selfTest, verifiedProtocol }),
-            ...(failureEpoch > verifiedEpoch && { hasFailedElsewhere: true }),
-          },
-        ],
-      )
+  /** What is known, as events for a worker that starts later. */
+  known(): readonly (readonly [Address, HealthEvent])[] {
+    return [...this.#watched.values()].flatMap((watched) =>
+      eventsOf(watched).map((event) => [watched.address, event] as const),
+    )
   }
 
   /** Checks every address that is due, until the signal aborts. Call once. */
@@ -145,11 +116,11 @@ export class HealthMonitor {
   /** After a failure the daemon may have been replaced, so it is checked soon; at once if it misses the test file. */
   onAddressNews(address: Address, news: AddressNews): void {
     const watched = this.#of(address)
-    if (news !== 'back') watched.failureEpoch++
+    if (news !== 'back')
+      watched.state = next(watched.state, { type: news === 'untrusted' ? 'eicarMissed' : 'doubted' })
     if (news === 'failed') return
     watched.hasNews = true
-    watched.isUntrusted ||= news === 'untrusted'
-    watched.dueAt = watched.isUntrusted
+    watched.dueAt = isBlind(watched.state)
       ? this.system.now()
       : Math.min(watched.dueAt, watched.seenAt + this.#pauseMs)
     if (watched.dueAt <= this.system.now()) void this.#check(watched)
@@ -178,49 +149,49 @@ export class HealthMonitor {
     const watched: WatchedHost = {
       address,
       name: `clamd ${text}`,
+      state: newHost,
       isBusy: false,
       dueAt: -Infinity,
       seenAt: -Infinity,
       failures: 0,
-      engine: null,
-      hasSessions: false,
-      selfTest: null,
-      archives: null,
-      archiveTexts: [],
-      failureEpoch: 0,
-      verifiedEpoch: 0,
-      isUntrusted: false,
+      checkedEpoch: 0,
       hasNews: false,
-      verifiedProtocol: null,
+      archiveTexts: [],
       warnedAt: -Infinity,
     }
     this.#watched.set(text, watched)
     return watched
   }
 
+  #learn(watched: WatchedHost, event: HealthEvent): void {
+    watched.state = next(watched.state, event)
+    this.system.tell(watched.address, event)
+  }
+
   async #check(watched: WatchedHost, told?: Capabilities): Promise<void> {
     if (watched.isBusy || this.signal.aborted) return
-    const { now, tell } = this.system
-    const { failureEpoch } = watched
+    const { now } = this.system
+    const before = watched.state
     watched.isBusy = true
     watched.hasNews = false
     try {
       const offer = told ?? (await this.#queryCapabilities(watched))
-      const engine = parseVersion(offer.version) ?? (offer.isLate ? watched.engine : null)
-      const isSame = engine?.line === watched.engine?.line
-      watched.engine = engine
-      if (!offer.isLate) watched.hasSessions = hasSessions(offer)
-      tell(watched.address, { engine, hasSessions: watched.hasSessions })
+      const engine = parseVersion(offer.version) ?? (offer.isLate ? watched.state.engine : null)
+      const isSame = engine?.line === watched.state.engine?.line
+      this.#learn(watched, {
+        type: 'capabilities',
+        engine,
+        ...(!offer.isLate && { hasSessions: hasSessions(offer) }),
+      })
       this.#warnOfAge(watched)
       const { selfTest } = this.settings
-      const mayDiffer = !isSame || failureEpoch > watched.verifiedEpoch
+      const mayDiffer = !isSame || before.failureEpoch > watched.checkedEpoch
       if (selfTest !== 'off') {
-        if (!mayDiffer && isWell(watched.selfTest)) await this.#repeatTestFile(watched, offer)
+        if (!mayDiffer && isWell(watched.state.selfTest)) await this.#repeatTestFile(watched, offer)
         else await this.#runSelfTest(watched, offer, isSame, selfTest)
       }
-      watched.verifiedEpoch = failureEpoch
-      watched.isUntrusted = watched.selfTest?.findsTestFile === false
-      if (selfTest === 'full' && (mayDiffer || watched.archives === null))
+      watched.checkedEpoch = before.failureEpoch
+      if (selfTest === 'full' && (mayDiffer || watched.state.archives === null))
         await this.#findArchiveLimits(watched, offer)
       this.#reportArchives(watched)
       if (offer.isLate) {
@@ -228,12 +199,12 @@ export class HealthMonitor {
         return
       }
       watched.failures = 0
-      watched.dueAt = now() + (watched.isUntrusted ? this.#pauseMs : this.everyMs)
+      watched.dueAt = now() + (isBlind(watched.state) ? this.#pauseMs : this.everyMs)
     } catch (error) {
       if (this.#isAborted) return
       if (!(error instanceof ClamdError)) this.system.log.error(`${watched.name}: ${String(error)}`)
       // Ends the wait of messages for this self test.
-      if (watched.selfTest === null) tell(watched.address, { selfTest: null })
+      if (watched.state.selfTest === null) this.#learn(watched, { type: 'selfTestFailed' })
       this.#retryLater(watched)
     } finally {
       watched.seenAt = now()
@@ -249,7 +220,7 @@ export class HealthMonitor {
 
   /** Doubles the pause after each failure; not for an address that gets no mail until it is checked. */
   #retryLater(watched: WatchedHost): void {
-    const pauses = watched.isUntrusted ? 1 : 2 ** Math.min(watched.failures, 20)
+    const pauses = isBlind(watched.state) ? 1 : 2 ** Math.min(watched.failures, 20)
     watched.dueAt = this.system.now() + Math.min(this.everyMs, this.#pauseMs * pauses)
     watched.failures++
   }
@@ -270,19 +241,20 @@ export class HealthMonitor {
    * mail notices, because clamd reads clamd.conf when it starts.
    */
   async #repeatTestFile(watched: WatchedHost, offer: Capabilities): Promise<void> {
-    const { connect, log, tell } = this.system
-    const { address, name, selfTest: before, verifiedProtocol } = watched
+    const { connect, log } = this.system
+    const { address, name, state } = watched
     const settings = { ...this.settings, depth: 'test file' as const }
-    const offered = verifiedProtocol ?? protocolOf(offer)
+    const offered = state.verifiedProtocol ?? protocolOf(offer)
     const { selfTest } = await selfTestAsMail(address, settings, offered, connect, this.signal)
-    watched.selfTest = selfTest.findsTestFile ? before : selfTest
-    tell(address, { selfTest: watched.selfTest })
-    if (!selfTest.findsTestFile) this.#report(watched, null, before)
+    const { findsTestFile } = selfTest
+    const holds = findsTestFile ? state.selfTest : null
+    this.#learn(watched, { type: 'selfTested', selfTest: holds ?? selfTest })
+    if (!findsTestFile) this.#report(watched, null, state.selfTest)
     else log.trace(`${name}: still finds the test file`)
   }
 
   #report(
-    { name, selfTest }: WatchedHost,
+    { name, state: { selfTest } }: WatchedHost,
     streamFailure: ClamdError | null,
     before: SelfTestResult | null,
   ): void {
@@ -295,18 +267,19 @@ export class HealthMonitor {
   /** Runs after the self test, because mail does not wait for it. */
   async #findArchiveLimits(watched: WatchedHost, offer: Capabilities): Promise<void> {
     const { settings, system, signal } = this
-    const { address, name, selfTest, verifiedProtocol } = watched
-    if (!selfTest?.findsTestFile) return
+    const { address, name, state } = watched
+    if (!state.selfTest?.findsTestFile) return
     const usual = settings.protocol === 'auto' ? protocolOf(offer) : settings.protocol
-    const protocol = verifiedProtocol ?? usual ?? 'stream'
+    const protocol = state.verifiedProtocol ?? usual ?? 'stream'
     const trace = (text: string) => system.log.trace(`${name} ${text}`)
     const asked = { ...settings, protocol }
-    watched.archives = await findArchiveLimits(address, asked, system.connect, signal, trace)
-    system.tell(address, { archives: watched.archives })
+    const archives = await findArchiveLimits(address, asked, system.connect, signal, trace)
+    this.#learn(watched, { type: 'archivesTested', archives })
   }
 
   #reportArchives(watched: WatchedHost): void {
-    const { name, selfTest, archives, archiveTexts } = watched
+    const { name, archiveTexts } = watched
+    const { selfTest, archives } = watched.state
     const lines = selfTest ? aboutArchives(selfTest, archives, this.settings.maxBytes) : []
     for (const { level, text } of lines)
       if (!archiveTexts.includes(text)) this.system.log[level](`${name} ${text}`)
@@ -319,24 +292,21 @@ export class HealthMonitor {
     isSame: boolean,
     depth: 'full' | 'eicar',
   ): Promise<void> {
-    const { connect, log, tell } = this.system
+    const { connect, log } = this.system
     const { address, name } = watched
     const slow = setTimeout(() => {
-      if (watched.selfTest === null) {
+      if (watched.state.selfTest === null) {
         log.warn(
           `${name}: self test not finished after ${selfTestPatienceMs / 1000} s; until then each message waits for a test file of its size`,
         )
       }
     }, selfTestPatienceMs)
     try {
-      const before = watched.selfTest
+      const before = watched.state.selfTest
       // With the same version, first try the limit that was found before.
       const provenBefore = isSame ? (before?.maxScannableBytes ?? null) : null
       const onSeeing = () => {
-        if (!watched.isUntrusted) return
-        watched.isUntrusted = false
-        watched.selfTest = null
-        tell(address, { isDetecting: true })
+        if (isBlind(watched.state)) this.#learn(watched, { type: 'seesAgain' })
       }
       const { selfTest, protocol, streamFailure } = await selfTestAsMail(
         address,
@@ -346,9 +316,7 @@ export class HealthMonitor {
         this.signal,
         (text) => log.trace(`${name} ${text}`),
       )
-      watched.selfTest = selfTest
-      watched.verifiedProtocol = streamFailure ? protocol : null
-      tell(address, { selfTest, verifiedProtocol: watched.verifiedProtocol })
+      this.#learn(watched, { type: 'selfTested', selfTest, protocol: streamFailure ? protocol : null })
       this.#report(watched, streamFailure, before)
     } catch (error) {
       if (!this.signal.aborted) {
@@ -364,10 +332,11 @@ export class HealthMonitor {
 
   #warnOfAge(watched: WatchedHost): void {
     const nowMs = this.system.date()
-    const text = staleSignatures(watched.engine, nowMs, this.settings.maxSignatureAgeMs)
+    const { engine } = watched.state
+    const text = staleSignatures(engine, nowMs, this.settings.maxSignatureAgeMs)
     if (text === null || nowMs - watched.warnedAt < dayMs) return
     watched.warnedAt = nowMs
-    this.system.log.warn(`${watched.name}: ${text} (${watched.engine?.line ?? ''}); is freshclam running?`)
+    this.system.log.warn(`${watched.name}: ${text} (${engine?.line ?? ''}); is freshclam running?`)
   }
 }
 
@@ -378,4 +347,17 @@ function isWell(selfTest: SelfTestResult | null): boolean {
     selfTest.findsTestFile &&
     (selfTest.maxScannableBytes === null || selfTest.coversMaxSize)
   )
+}
+
+/** The events that bring a new state as far as this one. */
+function eventsOf({ state, seenAt, checkedEpoch }: WatchedHost): HealthEvent[] {
+  const { engine, hasSessions, archives, selfTest, verifiedProtocol, failureEpoch } = state
+  if (engine === null && seenAt === -Infinity) return []
+  const events: HealthEvent[] = [{ type: 'capabilities', engine, hasSessions }]
+  if (archives) events.push({ type: 'archivesTested', archives })
+  // The other workers have this before the check is complete.
+  if (selfTest) events.push({ type: 'selfTested', selfTest, protocol: verifiedProtocol })
+  else if (seenAt > -Infinity) events.push({ type: 'selfTestFailed' })
+  if (failureEpoch > checkedEpoch) events.push({ type: 'doubted' })
+  return events
 }

@@ -1,264 +1,266 @@
 /*
- * What is known of one address: outcome of its scans, protocol, size that it is proven to scan. Kept by host-pool.ts.
+ * Health of one address as a state machine: `next` makes the next state from an event. Used by the pool (host-pool.ts) for
+ * what mail finds out, and by the health monitor for what its checks find out. Pure.
  */
 
-import { type Address, addressText } from '../clamd/address'
 import type { Protocol } from '../clamd/protocol'
 import type { ClamdVersion } from '../clamd/version'
+import type { ArchiveLimits, SelfTestResult } from './test-results'
 
-export interface Alarm {
-  /** `found`: clamd found something in a harmless mail. `failed`: no verdict on it. */
-  readonly kind: 'found' | 'failed'
-  readonly text: string
-}
-
-/** Plain JSON, because it is sent between the processes of a cluster. */
-export interface SelfTestResult {
-  /** The test file was found. False: no signatures, or attachments are not decoded. */
-  readonly findsTestFile: boolean
-  /** Size in bytes of the largest message scanned to its end, with our Received line; null: not tested. */
-  readonly maxScannableBytes: number | null
-  /** `maxScannableBytes` is at least max_size. */
-  readonly coversMaxSize: boolean
-  /** clamd's reply to the smallest probe in which it missed the test file; null: it missed none. */
-  readonly missed: string | null
-  /** The reply to a harmless mail, if it was not OK; null: OK. */
-  readonly alarm: Alarm | null
-  /** AlertExceedsMax is set: a mail that is not scanned to the end is not reported OK. null: unknown. */
-  readonly reportsLimits: boolean | null
-  readonly probes: number
-  /** Sum of all probes. */
-  readonly sentBytes: number
-  readonly ms: number
-}
-
-/** Plain JSON, because it is sent between the processes of a cluster. */
-export interface ArchiveLimit {
-  /** Largest value with which the test file was found; null: not tested, or not to the end. */
-  readonly upTo: number | null
-  /** Worst reply above `upTo`. `silent`: OK. `reported`: a limit name. `unknown`: not tested, or no verdict. */
-  readonly beyond: 'silent' | 'reported' | 'unknown'
-}
-
-export interface ArchiveLimits {
-  /** Size of a member of a zip archive (MaxFileSize, MaxScanSize). */
-  readonly memberBytes: ArchiveLimit
-  /** Levels of nested archives (MaxRecursion). */
-  readonly depth: ArchiveLimit
-  /** Number of files in an archive (MaxFiles). */
-  readonly files: ArchiveLimit
-}
-
-/** Result of sending one test file. */
-export interface EicarCheckResult {
-  readonly findsTestFile: boolean
-  /** Size of the mail in bytes, with our Received line; null: sizes are not tested. */
-  readonly bytes: number | null
-  /** clamd's reply, if it did not find the test file. */
-  readonly missed: string | null
-  readonly protocol: Protocol
-}
-
-/** Facts about an address from other sources than its scans; a missing key leaves its value unchanged. */
-export interface AddressFacts {
-  /** Failed in another process: it has to find the test file before it gets mail. */
-  readonly hasFailedElsewhere?: true
-  readonly engine?: ClamdVersion | null
-  /** Scans several messages on one connection (IDSESSION). */
-  readonly hasSessions?: boolean
-  /** null: the self test failed, and will be repeated. */
-  readonly selfTest?: SelfTestResult | null
-  /** null: unknown. */
-  readonly archives?: ArchiveLimits | null
-  /** Finds the test file; the rest of the self test is still running. */
-  readonly isDetecting?: true
-  /** Protocol of the self test, if it is not the one that `auto` starts with. */
-  readonly verifiedProtocol?: Protocol | null
-}
-
+/** What is known of one address. Values are replaced, never changed: `next` alone makes a new one. */
 export interface HostState {
-  readonly address: Address
-  readonly text: string
-  failed: boolean
-  /** Number of failures here or in another process: after each, the daemon may have been replaced. */
-  failureEpoch: number
+  /** Did it find the EICAR test file? `unknown`: not tested yet. `unproven`: the self test ended without a result. */
+  readonly eicar: 'unknown' | 'unproven' | 'found' | 'missed'
+  /** Number of failures and doubts, here or in another process: after each, the daemon may have been replaced. */
+  readonly failureEpoch: number
   /** `failureEpoch` when the last found test file was sent. */
-  verifiedEpoch: number
-  restsUntil: number
-  /** Number of scans. */
-  inFlight: number
-  /** Number of these scans whose connection is still being made. */
-  dialling: number
-  /** Start of the first of these, in ms of `System.now`. */
-  diallingSince: number
-  /** When it last finished a scan, or got one while idle, in ms of `System.now`. */
-  quietSince: number
-  /** Has accepted a connection since it last failed. */
-  wasReached: boolean
-  /** Number of finished scans. */
-  finished: number
-  /** Protocol of the last scan that worked. */
-  protocol: Protocol | null
-  /** See AddressFacts. */
-  verifiedProtocol: Protocol | null
-  hasSessions: boolean
-  /** Lists IDSESSION, but scans only without a session. Reset with another release. */
-  refusesSessions: boolean
-  engine: ClamdVersion | null
-  /** `awaited`: no self test yet. */
-  trust: 'awaited' | 'unproven' | 'proven' | 'untrusted'
-  /** Size in bytes of the largest message that it is proven to scan; null with `trust: 'proven'`: any size. */
-  maxScannableBytes: number | null
+  readonly verifiedEpoch: number
+  /** Circuit breaker, in ms of `System.now`. null: closed. Later than now: open. Else half-open. */
+  readonly restsUntilMs: number | null
+  /** Size in bytes of the largest message that it is proven to scan; null with `eicar: 'found'`: any size. */
+  readonly maxScannableBytes: number | null
   /** `failureEpoch` of `maxScannableBytes`. */
-  provenAt: number
-  limit: SizeLimit | null
-  archives: ArchiveLimits | null
+  readonly provenEpoch: number
+  /** null: no limit is known. */
+  readonly limit: SizeLimit | null
+  /** Protocol of the last scan that worked. */
+  readonly protocol: Protocol | null
+  /** Protocol of the self test, if it is not the one that `auto` starts with. */
+  readonly verifiedProtocol: Protocol | null
+  readonly engine: ClamdVersion | null
+  /** Scans several messages on one connection (IDSESSION). */
+  readonly hasSessions: boolean
+  /** Lists IDSESSION, but scans only without a session. Reset with another release. */
+  readonly refusesSessions: boolean
+  /** Result of the last self test; null: there is none yet, or it no longer holds. */
+  readonly selfTest: SelfTestResult | null
+  readonly archives: ArchiveLimits | null
 }
 
 /** The address does not scan larger messages to the end. */
-export interface SizeLimit {
+interface SizeLimit {
   readonly bytes: number
   /** In ms of `System.now`; then larger messages are tried again. */
   readonly untilMs: number
 }
 
+export const newHost: HostState = {
+  eicar: 'unknown',
+  failureEpoch: 0,
+  verifiedEpoch: 0,
+  restsUntilMs: null,
+  maxScannableBytes: null,
+  provenEpoch: -1,
+  limit: null,
+  protocol: null,
+  verifiedProtocol: null,
+  engine: null,
+  hasSessions: false,
+  refusesSessions: false,
+  selfTest: null,
+  archives: null,
+}
+
+/** What the health monitor finds out. Plain JSON, because it is sent between the processes of a cluster. */
+export type HealthEvent =
+  | {
+      readonly type: 'capabilities'
+      readonly engine: ClamdVersion | null
+      /** Missing: the daemon did not say. */
+      readonly hasSessions?: boolean
+    }
+  | {
+      readonly type: 'selfTested'
+      readonly selfTest: SelfTestResult
+      /** As `verifiedProtocol`. Missing: as before. */
+      readonly protocol?: Protocol | null
+    }
+  /** The self test ended without a result; it will be repeated. */
+  | { readonly type: 'selfTestFailed' }
+  /** An address that missed the test file finds it; the rest of the self test is still running. */
+  | { readonly type: 'seesAgain' }
+  | { readonly type: 'archivesTested'; readonly archives: ArchiveLimits }
+  /** It failed in another process, or did something unexpected: the daemon may have been replaced. */
+  | { readonly type: 'doubted' }
+
+/** What a process finds out by its own mail. Times are in ms of `System.now`. */
+type MailEvent =
+  /** A scan had a verdict, or PING an answer: the breaker closes. */
+  | { readonly type: 'answered' }
+  /** No verdict, or no answer to PING: the breaker opens. */
+  | { readonly type: 'failed'; readonly restsUntilMs: number }
+  /** The breaker is half-open and one message tries the address: open for all others. */
+  | { readonly type: 'probed'; readonly restsUntilMs: number }
+  /** That message was dropped: half-open again, unless the address failed meanwhile. */
+  | { readonly type: 'probeDropped'; readonly restsUntilMs: number | null }
+  | { readonly type: 'spoke'; readonly protocol: Protocol | null }
+  /** @see EicarCheckResult. `epoch`: `failureEpoch` when the test file was sent */
+  | { readonly type: 'eicarFound'; readonly epoch: number; readonly bytes: number | null }
+  | { readonly type: 'eicarMissed' }
+  /** The test file was missed in a mail of `bytes`, and found in a smaller one. */
+  | { readonly type: 'eicarMissedAt'; readonly bytes: number; readonly nowMs: number }
+  /** A session failed; on a connection of its own the scan may work. */
+  | { readonly type: 'sessionFailed'; readonly isRefused: boolean }
+  /** The settings changed, and the self test still holds. */
+  | { readonly type: 'reloaded' }
+
+export type HostEvent = HealthEvent | MailEvent
+
 /** Milliseconds for which a size limit holds that a message has found. */
 const limitMs = 60_000
 
-export function newHostState(address: Address): HostState {
-  return {
-    address,
-    text: addressText(address),
-    failed: false,
-    failureEpoch: 0,
-    verifiedEpoch: 0,
-    restsUntil: 0,
-    inFlight: 0,
-    dialling: 0,
-    diallingSince: 0,
-    quietSince: 0,
-    wasReached: false,
-    finished: 0,
-    protocol: null,
-    verifiedProtocol: null,
-    hasSessions: false,
-    refusesSessions: false,
-    engine: null,
-    trust: 'awaited',
-    maxScannableBytes: null,
-    provenAt: -1,
-    limit: null,
-    archives: null,
+/** Returns the same object when the event changes nothing. */
+export function next(state: HostState, event: HostEvent): HostState {
+  switch (event.type) {
+    case 'capabilities': {
+      const { engine } = event
+      const refusesSessions = state.refusesSessions && engine?.line === state.engine?.line
+      const hasSessions = (event.hasSessions ?? state.hasSessions) && !refusesSessions
+      return { ...state, engine, refusesSessions, hasSessions }
+    }
+    case 'selfTested':
+      return selfTested(state, event.selfTest, event.protocol)
+    case 'selfTestFailed':
+      return state.eicar === 'unknown' ? { ...state, eicar: 'unproven' } : state
+    case 'seesAgain':
+      return state.eicar === 'missed' ? { ...state, eicar: 'unproven', selfTest: null } : state
+    case 'archivesTested':
+      return { ...state, archives: event.archives }
+    case 'doubted':
+      return { ...state, failureEpoch: state.failureEpoch + 1 }
+    case 'answered':
+      return state.restsUntilMs === null ? state : { ...state, restsUntilMs: null }
+    case 'failed': {
+      const { restsUntilMs } = event
+      // The daemon may come back as another release.
+      const forgotten = { protocol: state.verifiedProtocol, hasSessions: false }
+      return { ...state, ...forgotten, restsUntilMs, failureEpoch: state.failureEpoch + 1 }
+    }
+    case 'probed':
+      return state.restsUntilMs === null ? state : { ...state, restsUntilMs: event.restsUntilMs }
+    case 'probeDropped':
+      return state.restsUntilMs === null || state.restsUntilMs !== event.restsUntilMs
+        ? state
+        : { ...state, restsUntilMs: 0 }
+    case 'spoke':
+      return state.protocol === event.protocol ? state : { ...state, protocol: event.protocol }
+    case 'eicarFound':
+      return eicarFound(state, event.epoch, event.bytes)
+    case 'eicarMissed':
+      return blind(state)
+    case 'eicarMissedAt': {
+      const bytes = event.bytes - 1
+      const maxScannableBytes = Math.min(state.maxScannableBytes ?? bytes, bytes)
+      return { ...state, maxScannableBytes, limit: { bytes, untilMs: event.nowMs + limitMs } }
+    }
+    case 'sessionFailed':
+      return {
+        ...state,
+        hasSessions: false,
+        refusesSessions: state.refusesSessions || event.isRefused,
+      }
+    case 'reloaded': {
+      const provenEpoch = state.provenEpoch < state.failureEpoch ? 0 : 1
+      // It has to find the test file again before its next message.
+      return {
+        ...state,
+        refusesSessions: false,
+        restsUntilMs: null,
+        failureEpoch: 1,
+        verifiedEpoch: 0,
+        provenEpoch,
+      }
+    }
   }
 }
 
-export function apply(
-  host: HostState,
-  {
-    hasFailedElsewhere,
-    engine,
-    hasSessions,
+/** The new epoch makes running scans check the address again. */
+function blind(state: HostState): HostState {
+  return { ...state, eicar: 'missed', failureEpoch: state.failureEpoch + 1 }
+}
+
+function selfTested(
+  before: HostState,
+  selfTest: SelfTestResult,
+  verifiedProtocol = before.verifiedProtocol,
+): HostState {
+  const { findsTestFile, maxScannableBytes, coversMaxSize } = selfTest
+  const state: HostState = {
+    ...before,
+    eicar: 'found',
     selfTest,
-    archives,
-    isDetecting,
+    maxScannableBytes,
+    provenEpoch: before.failureEpoch,
+    limit:
+      maxScannableBytes === null || coversMaxSize ? null : { bytes: maxScannableBytes, untilMs: Infinity },
+    protocol: verifiedProtocol === before.verifiedProtocol ? before.protocol : verifiedProtocol,
     verifiedProtocol,
-  }: AddressFacts,
-): void {
-  if (hasFailedElsewhere) host.failureEpoch++
-  if (engine !== undefined) {
-    if (engine?.line !== host.engine?.line) host.refusesSessions = false
-    host.engine = engine
   }
-  if (hasSessions !== undefined) host.hasSessions = hasSessions && !host.refusesSessions
-  if (verifiedProtocol !== undefined) {
-    if (verifiedProtocol !== host.verifiedProtocol) host.protocol = verifiedProtocol
-    host.verifiedProtocol = verifiedProtocol
+  return findsTestFile ? state : blind(state)
+}
+
+/** A later result counts for more; an earlier one may be that of another daemon. */
+function eicarFound(state: HostState, epoch: number, bytes: number | null): HostState {
+  if (state.eicar === 'missed' && epoch < state.failureEpoch) return state
+  const found: HostState = {
+    ...state,
+    eicar: 'found',
+    verifiedEpoch: Math.max(state.verifiedEpoch, epoch),
   }
-  if (archives !== undefined) host.archives = archives
-  if (selfTest) {
-    const { maxScannableBytes, coversMaxSize } = selfTest
-    host.maxScannableBytes = maxScannableBytes
-    host.provenAt = host.failureEpoch
-    host.limit =
-      maxScannableBytes === null || coversMaxSize ? null : { bytes: maxScannableBytes, untilMs: Infinity }
-    if (selfTest.findsTestFile) host.trust = 'proven'
-    else markBlind(host)
-  } else if (isDetecting && host.trust === 'untrusted') {
-    host.trust = 'unproven'
-  } else if (selfTest === null && host.trust === 'awaited') {
-    host.trust = 'unproven'
+  if (epoch < state.provenEpoch) return found
+  const isNewer = epoch > state.provenEpoch
+  const before = isNewer ? null : state.maxScannableBytes
+  const isBeyond = state.limit !== null && bytes !== null && bytes > state.limit.bytes
+  return {
+    ...found,
+    maxScannableBytes: bytes === null ? before : Math.max(before ?? 0, bytes),
+    provenEpoch: epoch,
+    limit: isBeyond ? null : state.limit,
   }
 }
 
 /**
- * The address has found the test file. A later result counts for more; an earlier one may be that of another daemon.
- * @param failureEpoch as it was when the test file was sent
- * @param bytes size of the test mail; null: sizes are not tested
+ * `blind`: missed the test file, gets no mail. `resting`: failed, asked last. `unknown`: not tested yet. `unproven`: the
+ * self test had no result. `suspect`: failed since it found the test file, or did something unexpected. `limited`: finds
+ * the test file, but not at the end of a large mail. `verified`: finds it.
  */
-export function trust(host: HostState, failureEpoch: number, bytes: number | null): void {
-  if (host.trust === 'untrusted' && failureEpoch < host.failureEpoch) return
-  host.trust = 'proven'
-  host.verifiedEpoch = Math.max(host.verifiedEpoch, failureEpoch)
-  if (failureEpoch < host.provenAt) return
-  if (failureEpoch > host.provenAt) host.maxScannableBytes = bytes
-  else if (bytes !== null) host.maxScannableBytes = Math.max(host.maxScannableBytes ?? 0, bytes)
-  host.provenAt = failureEpoch
-  if (host.limit && bytes !== null && bytes > host.limit.bytes) host.limit = null
+export type Condition = 'blind' | 'resting' | 'unknown' | 'unproven' | 'suspect' | 'limited' | 'verified'
+
+/** The name of a state; the first that fits. */
+export function conditionOf(state: HostState, nowMs: number): Condition {
+  if (isBlind(state)) return 'blind'
+  if (breakerOf(state, nowMs) === 'open') return 'resting'
+  if (state.eicar !== 'found') return state.eicar === 'missed' ? 'blind' : state.eicar
+  if (isSuspect(state)) return 'suspect'
+  return limitOf(state, nowMs) === Infinity ? 'verified' : 'limited'
 }
 
-/** The address finds the test file, but not in a mail of `bytes`. */
-export function limit(host: HostState, bytes: number, nowMs: number): void {
-  const maxBytes = bytes - 1
-  host.limit = { bytes: maxBytes, untilMs: nowMs + limitMs }
-  host.maxScannableBytes = Math.min(host.maxScannableBytes ?? maxBytes, maxBytes)
+export function isBlind({ eicar }: HostState): boolean {
+  return eicar === 'missed'
 }
 
-/** The address does not find the test file; the new epoch makes running scans check it again. */
-export function markBlind(host: HostState): void {
-  host.trust = 'untrusted'
-  host.failureEpoch++
+/** True if it has failed or been doubted since the last found test file was sent. */
+export function isSuspect({ verifiedEpoch, failureEpoch }: HostState): boolean {
+  return verifiedEpoch < failureEpoch
+}
+
+/** True if it has found the test file and has not failed since. */
+export function isVerified(state: HostState): boolean {
+  return state.eicar === 'found' && !isSuspect(state)
+}
+
+/**
+ * The circuit breaker of an address. `closed`: it works. `open`: it failed and rests. `half-open`: its rest is over, and
+ * one message may try it.
+ */
+export type Breaker = 'closed' | 'open' | 'half-open'
+
+export function breakerOf({ restsUntilMs }: HostState, nowMs: number): Breaker {
+  if (restsUntilMs === null) return 'closed'
+  return restsUntilMs > nowMs ? 'open' : 'half-open'
 }
 
 /** Maximum message size in bytes for the address; Infinity: no limit is known. */
 export function limitOf({ limit }: HostState, nowMs: number): number {
   return limit && nowMs < limit.untilMs ? limit.bytes : Infinity
-}
-
-/**
- * Largest values up to which an OK of the address can be relied on; above them it may have skipped content without a
- * report. Infinity: it reports its limits. null: unknown.
- */
-export type SilentLimits = Readonly<Record<keyof ArchiveLimits, number | null>>
-
-/** null: no limits were tested. */
-export function silentLimits({ archives }: HostState): SilentLimits | null {
-  const silent = ({ upTo, beyond }: ArchiveLimit) => (beyond === 'reported' ? Infinity : upTo)
-  return (
-    archives && {
-      memberBytes: silent(archives.memberBytes),
-      depth: silent(archives.depth),
-      files: silent(archives.files),
-    }
-  )
-}
-
-/**
- * The state for new settings under which the self test still holds. The address has to find the test file again before
- * its next message.
- */
-export function inherited(host: HostState): HostState {
-  const {
-    address,
-    engine,
-    hasSessions,
-    trust,
-    maxScannableBytes,
-    limit,
-    archives,
-    protocol,
-    verifiedProtocol,
-  } = host
-  const found = { engine, hasSessions, trust, maxScannableBytes, limit, archives, protocol, verifiedProtocol }
-  const provenAt = host.provenAt < host.failureEpoch ? 0 : 1
-  return { ...newHostState(address), ...found, failureEpoch: 1, provenAt }
 }

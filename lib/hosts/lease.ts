@@ -5,16 +5,9 @@
 import type { Address } from '../clamd/address'
 import type { Protocol } from '../clamd/protocol'
 import type { ClamdVersion } from '../clamd/version'
-import {
-  type EicarCheckResult,
-  type HostState,
-  limit,
-  limitOf,
-  markBlind,
-  type SilentLimits,
-  silentLimits,
-  trust,
-} from './host-state'
+import { type HostEvent, isBlind, isVerified, limitOf } from './host-state'
+import type { Candidate, Others } from './pick'
+import { type EicarCheckResult, type SilentLimits, silentLimits } from './test-results'
 
 export type AddressOutcome = 'worked' | 'failed'
 
@@ -26,43 +19,35 @@ export type AddressOutcome = 'worked' | 'failed'
 export type LeaseOutcome = AddressOutcome | 'late' | 'neither'
 
 export interface LeaseListener {
-  /** Called once, when the scan has ended. null: its outcome says nothing about the address. */
-  ended(host: HostState, outcome: AddressOutcome | null): void
+  happened(event: HostEvent): void
   /** Called on the first connection to the address, and on the first since it failed. */
   reached(): void
-  /** The daemon may have been replaced. */
-  doubted(host: HostState): void
+  /** Called once, when the scan has ended. null: its outcome says nothing about the address. */
+  ended(outcome: AddressOutcome | null): void
 }
-
-/**
- * The other addresses that the message may still go to. `well`: one of them has not failed, or has found the test file
- * since. `doubtful`: all have failed since. `none`: there are none.
- */
-export type Others = 'well' | 'doubtful' | 'none'
 
 /** Minimum size of a test mail in bytes; most messages are smaller. */
 const minTestBytes = 64 * 1024
 
 /** End each lease with `done`; later calls have no effect. */
 export class Lease {
-  readonly #host: HostState
+  readonly #host: Candidate
   readonly #finishedBefore: number
-  /** The address's `restsUntil` when the scan started, to recognise a later failure. */
-  readonly #restsUntil: number
+  /** The address's `restsUntilMs` when the scan started, to recognise a later failure. */
+  readonly #restsUntilMs: number | null
   #isOpen = true
   #isDialling = true
 
   constructor(
-    host: HostState,
+    host: Candidate,
     private readonly now: () => number,
     readonly others: Others,
     private readonly listener: LeaseListener,
   ) {
     this.#host = host
-    this.#finishedBefore = host.finished
-    this.#restsUntil = host.restsUntil
-    if (host.inFlight++ === 0) host.quietSince = now()
-    if (host.dialling++ === 0) host.diallingSince = now()
+    this.#finishedBefore = host.load.finished
+    this.#restsUntilMs = host.state.restsUntilMs
+    host.load.begin(now())
   }
 
   get address(): Address {
@@ -75,45 +60,41 @@ export class Lease {
 
   /** Version of the daemon, as of the last query. */
   get engine(): ClamdVersion | null {
-    return this.#host.engine
+    return this.#host.state.engine
   }
 
   /** Protocol of the last scan that worked. */
   get protocol(): Protocol | null {
-    return this.#host.protocol
+    return this.#host.state.protocol
   }
 
   set protocol(protocol: Protocol | null) {
-    this.#host.protocol = protocol
+    this.listener.happened({ type: 'spoke', protocol })
   }
 
-  /** Scans several messages on one connection (IDSESSION). Clear it after a session failed. */
+  /** Scans several messages on one connection (IDSESSION). */
   get hasSessions(): boolean {
-    return this.#host.hasSessions
+    return this.#host.state.hasSessions
   }
 
-  set hasSessions(hasSessions: boolean) {
-    this.#host.hasSessions = hasSessions
+  /** Call after a session failed. @param isRefused the message was scanned on a connection of its own */
+  giveUpSessions(isRefused: boolean): void {
+    this.listener.happened({ type: 'sessionFailed', isRefused })
   }
 
   /** Call on unexpected behaviour: the daemon may have been replaced, and has to be checked again. */
   doubt(): void {
-    this.listener.doubted(this.#host)
+    this.listener.happened({ type: 'doubted' })
   }
 
   /** Number of failures and doubts so far. */
   get failureEpoch(): number {
-    return this.#host.failureEpoch
-  }
-
-  /** Call when a message was scanned on a connection of its own, after it failed in a session. */
-  giveUpSessions(): void {
-    this.#host.refusesSessions = true
+    return this.#host.state.failureEpoch
   }
 
   /** True if it has found the test file and has not failed since. */
   get isVerified(): boolean {
-    return this.#host.trust === 'proven' && this.#host.verifiedEpoch >= this.#host.failureEpoch
+    return isVerified(this.#host.state)
   }
 
   /** True if it is verified and proven to scan messages of this size. */
@@ -123,7 +104,7 @@ export class Lease {
 
   /** True if it is proven to scan messages of this size. */
   scans(bytes: number): boolean {
-    const { maxScannableBytes } = this.#host
+    const { maxScannableBytes } = this.#host.state
     return maxScannableBytes === null || bytes <= maxScannableBytes
   }
 
@@ -132,52 +113,53 @@ export class Lease {
    * next power of two, or half-way to the known limit.
    */
   testBytes(bytes: number, maxBytes: number): number {
-    const limitBytes = limitOf(this.#host, this.now())
+    const { state } = this.#host
+    const limitBytes = limitOf(state, this.now())
     const wanted =
       limitBytes === Infinity
         ? Math.max(minTestBytes, 2 ** Math.ceil(Math.log2(bytes)))
-        : Math.floor(((this.#host.maxScannableBytes ?? 0) + limitBytes) / 2)
+        : Math.floor(((state.maxScannableBytes ?? 0) + limitBytes) / 2)
     return Math.max(bytes, Math.min(wanted, maxBytes))
   }
 
   /** True if it did not find the last test file. */
   get isUntrusted(): boolean {
-    return this.#host.trust === 'untrusted'
+    return isBlind(this.#host.state)
   }
 
   /** Limits up to which an OK holds for archives; null: unknown. */
   get silentLimits(): SilentLimits | null {
-    return silentLimits(this.#host)
+    return silentLimits(this.#host.state.archives)
   }
 
-  /** True if its last scan failed. */
+  /** True if its last scan failed: its circuit breaker is not closed. */
   get hasFailed(): boolean {
-    return this.#host.failed
+    return this.#host.state.restsUntilMs !== null
   }
 
   /**
    * Records the result of a test file.
-   * @param failureEpoch as it was when the test file was sent: later failures may be another daemon's
+   * @param epoch `failureEpoch` when the test file was sent: later failures may be another daemon's
    */
   recordCheck(
     { findsTestFile, bytes }: Pick<EicarCheckResult, 'findsTestFile' | 'bytes'>,
-    failureEpoch: number,
+    epoch: number,
   ): void {
-    if (findsTestFile) trust(this.#host, failureEpoch, bytes)
-    else markBlind(this.#host)
+    this.listener.happened(findsTestFile ? { type: 'eicarFound', epoch, bytes } : { type: 'eicarMissed' })
   }
 
   /** Call when it misses the test file in a mail of `bytes` and finds it in a smaller one. */
   limit(bytes: number): void {
-    limit(this.#host, bytes, this.now())
+    this.listener.happened({ type: 'eicarMissedAt', bytes, nowMs: this.now() })
   }
 
   /** Call when the connection is made. Until then other scans prefer other addresses. */
   reached(): void {
     if (!this.#isDialling) return
     this.#endDialling()
-    if (this.#host.wasReached) return
-    this.#host.wasReached = true
+    const { load } = this.#host
+    if (load.wasReached) return
+    load.reached()
     this.listener.reached()
   }
 
@@ -185,17 +167,17 @@ export class Lease {
     if (!this.#isOpen) return
     this.#isOpen = false
     this.#endDialling()
-    const host = this.#host
-    host.inFlight--
+    const { load } = this.#host
+    load.end()
     const saysNothing =
-      outcome === 'neither' || (outcome === 'late' && host.finished !== this.#finishedBefore)
+      outcome === 'neither' || (outcome === 'late' && load.finished !== this.#finishedBefore)
     // The scan after the rest gave no answer; the next scan may try at once.
-    if (saysNothing && host.failed && host.restsUntil === this.#restsUntil) host.restsUntil = 0
-    this.listener.ended(host, saysNothing ? null : outcome === 'worked' ? 'worked' : 'failed')
+    if (saysNothing) this.listener.happened({ type: 'probeDropped', restsUntilMs: this.#restsUntilMs })
+    this.listener.ended(saysNothing ? null : outcome === 'worked' ? 'worked' : 'failed')
   }
 
   #endDialling(): void {
-    if (this.#isDialling) this.#host.dialling--
+    if (this.#isDialling) this.#host.load.endDialling()
     this.#isDialling = false
   }
 }

@@ -119,7 +119,7 @@ function buildRuntime(plugin: Plugin, settings: Settings, old: Runtime | undefin
       const runtime = runtimes.get(plugin)
       // A message that began before a reload may still use what is no longer in force.
       if (runtime?.hosts === hosts) runtime.onAddressNews?.(address, news)
-      else if (news !== 'back') runtime?.hosts.learn(address, { hasFailedElsewhere: true })
+      else if (news !== 'back') runtime?.hosts.learn(address, { type: 'doubted' })
     },
   )
   const scanner = new Scanner(
@@ -178,7 +178,7 @@ function startHealthCheck(plugin: Plugin, role: Role): void {
   // During a reload master and workers may have different settings.
   const topic = topicOf(plugin, runtime.settings)
   const failed = (error: unknown) => log.error(`what another process says comes to nothing: ${String(error)}`)
-  const learn: HostPool['learn'] = (address, facts) => runtime.hosts.learn(address, facts)
+  const learn: HostPool['learn'] = (address, event) => runtime.hosts.learn(address, event)
   const check = (answered?: HealthMonitor['answered']) => {
     const settings = { ...startup, connectMs: scan.connectMs, protocol: scan.protocol }
     checkAtStart(settings, runtime.hosts, connect, log, signal, answered).catch((error: unknown) =>
@@ -199,7 +199,7 @@ function startHealthCheck(plugin: Plugin, role: Role): void {
       date: Date.now,
       log,
       addresses: (ends) => runtime.hosts.addresses(ends),
-      tell: (address, facts) => tell(address, facts),
+      tell: (address, event) => tell(address, event),
     },
     signal,
   )

@@ -13,7 +13,7 @@ import { dialogue } from '../clamd/dialogue'
 import { ClamdError, isLocalShortage, isSessionError, type SessionError, type Step } from '../clamd/errors'
 import { isEncryptedName, noFreePort, type Protocol, type Reply } from '../clamd/protocol'
 import type { SessionPool } from '../clamd/session-pool'
-import type { EicarCheckResult } from '../hosts/host-state'
+import type { EicarCheckResult } from '../hosts/test-results'
 import type { Lease, LeaseOutcome } from '../hosts/lease'
 import { PlainCheck } from '../mime/plain/plain-check'
 import { type ScanSettings, type ScanState, startAttempt, TimedOut } from './scan-state'
@@ -300,15 +300,15 @@ export class Attempt {
   ): Promise<AttemptResult> {
     state.log.trace(`${lease.text} ${protocol}: once more: ${end.text}`)
     if (end.code === 'session_late') {
-      lease.hasSessions = false
+      lease.giveUpSessions(false)
       return this.#attempt(state, lease, protocol, true, file)
     }
     const notVerified = await this.#recheckHost(state, lease)
     if (notVerified) return notVerified
     if (end.code === 'session_stale') return this.#attempt(state, lease, protocol, false, file)
-    lease.hasSessions = false
+    lease.giveUpSessions(false)
     const attempt = await this.#attempt(state, lease, protocol, true, file)
-    if (hasVerdict(attempt)) lease.giveUpSessions()
+    if (hasVerdict(attempt)) lease.giveUpSessions(true)
     return attempt
   }
 }

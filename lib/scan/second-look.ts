@@ -7,7 +7,7 @@
 import type { CancelSignal } from '../base/cancellation'
 import type { MessageSource } from '../base/message-source'
 import { isEncryptedName, isLimitName, type Reply } from '../clamd/protocol'
-import type { SilentLimits } from '../hosts/host-state'
+import type { SilentLimits } from '../hosts/test-results'
 import { Budget } from '../mime/budget'
 import type { PlainResult } from '../mime/plain/plain-check'
 import { closedIn } from './readings/closed'

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict'
 import { connect } from 'node:net'
 import { after, test } from 'node:test'
 import { findArchiveLimits } from '../../lib/health/archive-limits'
-import type { ArchiveLimits } from '../../lib/hosts/host-state'
+import type { ArchiveLimits } from '../../lib/hosts/test-results'
 import { clamdOrSkip } from '../support/clamd/clamd'
 import { runningTimers, Scanning, until } from '../support/clamd/scanning'
-import { bounded, fake, M, never, real, usual, watching } from '../support/clamd/self-testing'
+import { bounded, fake, M, never, real, selfTestsIn, usual, watching } from '../support/clamd/self-testing'
 
 const timersBefore = runningTimers()
 after(() => assert.equal(runningTimers(), timersBefore, 'a timer was left running'))
@@ -53,7 +53,7 @@ test('the log names once what is silent, and messages know of it', bounded, asyn
   const { watch, told, lines } = watching(t, [address])
   const scanning = new Scanning([address])
   watch.run('at once')
-  await until(() => told.some(({ archives }) => archives))
+  await until(() => told.some(({ type }) => type === 'archivesTested'))
   await until(() => lines.some((line) => line.includes('says OK where it stops')))
   const silences = lines.filter((line) =>
     /^warn clamd \S+ says OK where it stops .*files larger than 1MB .*15 archives .*9900 files .*; nothing beyond it is scanned\. Set AlertExceedsMax yes .*MaxFileSize \d+ /.test(
@@ -61,10 +61,13 @@ test('the log names once what is silent, and messages know of it', bounded, asyn
     ),
   )
   assert.equal(silences.length, 1, lines.join('\n'))
-  for (const facts of told) scanning.hosts.learn(address, facts)
+  for (const event of told) scanning.hosts.learn(address, event)
   const lease = await scanning.hosts.take(new Set(), never)
   assert.deepEqual(lease?.silentLimits, { memberBytes: M, depth: 15, files: 9900 })
-  assert.equal(watch.known()[0]?.[1].archives?.files.upTo, 9900)
+  const known = watch
+    .known()
+    .flatMap(([, event]) => (event.type === 'archivesTested' ? [event.archives] : []))
+  assert.equal(known[0]?.files.upTo, 9900)
 })
 
 test('who asks while limits of archives are looked for is told of the proof', bounded, async (t) => {
@@ -72,8 +75,8 @@ test('who asks while limits of archives are looked for is told of the proof', bo
   await daemon.play((scan) => (scan < 4 ? [] : [{ at: 'reply', do: 'stall' }]))
   const { watch, told } = watching(t, [daemon.address])
   watch.run('at once')
-  await until(() => told.some(({ selfTest }) => selfTest) && daemon.scans.length > 4)
-  assert.equal(watch.known()[0]?.[1].selfTest?.coversMaxSize, true)
+  await until(() => selfTestsIn(told).length > 0 && daemon.scans.length > 4)
+  assert.equal(selfTestsIn(watch.known().map(([, event]) => event))[0]?.selfTest.coversMaxSize, true)
 })
 
 test('a daemon that does not say is not known, and is not asked again and again', bounded, async (t) => {

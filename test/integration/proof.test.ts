@@ -19,6 +19,7 @@ import {
   M,
   never,
   real,
+  selfTestsIn,
   usual,
   watching,
 } from '../support/clamd/self-testing'
@@ -128,8 +129,8 @@ test('whether clamd says so when it stops at a limit of its own', bounded, async
     const { address } = await real(t, config)
     const { watch, told, lines } = watching(t, [address], { selfTest: 'eicar' })
     watch.run('at once')
-    await until(() => told.some(({ selfTest }) => selfTest))
-    const selfTest = told.at(-1)?.selfTest
+    await until(() => selfTestsIn(told).length > 0)
+    const selfTest = selfTestsIn(told).at(-1)?.selfTest
     assert.deepEqual([selfTest?.findsTestFile, selfTest?.reportsLimits, selfTest?.alarm], [true, tells, null])
     const warned = lines.filter((line) =>
       /^warn clamd \S+ says OK where it stops .*AlertExceedsMax yes/.test(line),
@@ -142,8 +143,8 @@ test('a clamd that finds something in everything is told of', bounded, async (t)
   const daemon = await fake(t, [{ at: 'reply', do: 'answer', text: 'stream: Eicar-and-all FOUND' }])
   const { watch, told, lines } = watching(t, [daemon.address], { selfTest: 'eicar' })
   watch.run('at once')
-  await until(() => told.some(({ selfTest }) => selfTest))
-  const selfTest = told.at(-1)?.selfTest
+  await until(() => selfTestsIn(told).length > 0)
+  const selfTest = selfTestsIn(told).at(-1)?.selfTest
   assert.deepEqual(selfTest?.alarm, { kind: 'found', text: 'Eicar-and-all FOUND' })
   assert.equal(selfTest.reportsLimits, null)
   assert.equal(selfTest.probes, 3, 'and not again by the other protocol')
@@ -157,8 +158,9 @@ test('STREAM by which no harmless mail is clean gives way to INSTREAM', bounded,
     scan === 0 || scan > 2 ? [] : [{ at: 'reply', do: 'answer', text: 'stream: OK\nstream: OK' }],
   )
   watch.run('at once')
-  await until(() => told.some(({ selfTest }) => selfTest))
-  assert.deepEqual([told.at(-1)?.selfTest?.alarm, told.at(-1)?.verifiedProtocol], [null, 'instream'])
+  await until(() => selfTestsIn(told).length > 0)
+  const last = selfTestsIn(told).at(-1)
+  assert.deepEqual([last?.selfTest.alarm, last?.protocol], [null, 'instream'])
   assert.match(
     lines.join(),
     /info clamd \S+ gets mail by INSTREAM, because STREAM failed: reply: reply to a harmless mail: /,
@@ -170,8 +172,8 @@ test('STREAM by which no harmless mail is clean gives way to INSTREAM', bounded,
   )
   const other = watching(t, [broken.address], { selfTest: 'eicar' })
   other.watch.run('at once')
-  await until(() => other.told.some(({ selfTest }) => selfTest))
-  assert.equal(other.told.at(-1)?.selfTest?.alarm?.kind, 'failed')
+  await until(() => selfTestsIn(other.told).length > 0)
+  assert.equal(selfTestsIn(other.told).at(-1)?.selfTest.alarm?.kind, 'failed')
   assert.match(
     other.lines.join(),
     /error clamd \S+ gives no verdict on a harmless mail: reply: stream: Can't open/,

@@ -545,6 +545,7 @@ test('what is too large for those that are known is deferred while a name stands
     alarm: null,
   }
   scanning.hosts.learn(daemon.address, {
+    type: 'selfTested',
     selfTest: { ...selfTest, reportsLimits: null, probes: 1, sentBytes: 1, ms: 1 },
   })
   const verdict = await scanning.scan(big(5000))

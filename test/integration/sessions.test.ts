@@ -403,7 +403,11 @@ describe('a kept connection that is no good any more', { concurrency: 4 }, () =>
   test('who hangs up on sessions only gets a connection for each message, until it is another release', async (t) => {
     const { daemon, scanning } = await site(t)
     const looked = (release: string) =>
-      scanning.hosts.learn(daemon.address, { engine: parseVersion(release), hasSessions: true })
+      scanning.hosts.learn(daemon.address, {
+        type: 'capabilities',
+        engine: parseVersion(release),
+        hasSessions: true,
+      })
     looked('ClamAV 1.4.6')
     await daemon.play(onlyAt(0, { at: 'command', do: 'close' }))
     assert.equal((await assertVerdict(scanning, 'infected')).readings, 2)
@@ -626,7 +630,7 @@ describe('a message that ends otherwise', () => {
         assert.equal(source.readings, 1)
         assert.equal(scanning.open, 1, 'the other one is none the worse')
         // A time-out makes the hosts forget what the address can do.
-        scanning.hosts.learn(daemon.address, { hasSessions: true })
+        scanning.hosts.learn(daemon.address, { type: 'capabilities', engine: null, hasSessions: true })
         for (const content of ['clean', 'infected', 'clean'] as const) await assertVerdict(scanning, content)
         assert.equal(daemon.connections, 2)
         assert.equal(source.isOpen, false)

@@ -35,7 +35,10 @@ test(
     const large = await real(t)
     const scanning = new Scanning([small.address, large.address], { maxBytes: 4 * M })
     for (const { address } of [small, large]) {
-      scanning.hosts.learn(address, { selfTest: await runSelfTest(address, usual, connect, never) })
+      scanning.hosts.learn(address, {
+        type: 'selfTested',
+        selfTest: await runSelfTest(address, usual, connect, never),
+      })
     }
     for (let i = 0; i < 4; i++) {
       const verdict = await scanning.scan(big(2 * M))
@@ -48,7 +51,10 @@ test(
     assert.equal(used.size, 2, 'smaller ones go to both')
 
     const alone = new Scanning([small.address], { maxBytes: 4 * M })
-    alone.hosts.learn(small.address, { selfTest: await runSelfTest(small.address, usual, connect, never) })
+    alone.hosts.learn(small.address, {
+      type: 'selfTested',
+      selfTest: await runSelfTest(small.address, usual, connect, never),
+    })
     const refused = await alone.scan(big(2 * M))
     assert.ok(refused.outcome === 'unscanned' && refused.reason === 'too_large')
     assert.match(refused.text, /proven to scan: 127\.0\.0\.1:\d+ scans \d+ bytes, this has \d+$/)
@@ -117,7 +123,10 @@ test('with none to trust mail is an error, not clean, and the text says why', bo
   if (!clamdOrSkip(t)) return
   const { address } = await real(t, {}, harmlessSignatures(t).path)
   const scanning = new Scanning([address])
-  scanning.hosts.learn(address, { selfTest: await runSelfTest(address, usual, connect, never) })
+  scanning.hosts.learn(address, {
+    type: 'selfTested',
+    selfTest: await runSelfTest(address, usual, connect, never),
+  })
   const verdict = await scanning.scan(clean())
   assert.ok(verdict.outcome === 'unscanned' && verdict.reason === 'error')
   assert.match(verdict.text, /127\.0\.0\.1:\d+ gets no mail, for it does not find the EICAR test file/)
@@ -145,6 +154,7 @@ for (const [where, script] of [
     if (where !== 'a new session') assert.equal((await scanning.scan(clean())).outcome, 'clean')
     else
       scanning.hosts.learn(daemon.address, {
+        type: 'selfTested',
         selfTest: await runSelfTest(daemon.address, usual, connect, never),
       })
     daemon.queue(script)
@@ -208,7 +218,7 @@ test('where others are no better, the test file may take longer than a connectio
     selfTest: true,
     connectMs: 300,
   })
-  scanning.hosts.learn(dead, { hasFailedElsewhere: true })
+  scanning.hosts.learn(dead, { type: 'doubted' })
   const verdict = await scanning.scan(clean())
   assert.equal(verdict.outcome, 'clean', JSON.stringify(verdict))
 })
@@ -241,7 +251,7 @@ for (const isBlind of [false, true]) {
     daemon.queue([{ at: 'reply', do: 'wait', ms: 200 }])
     const scanned = scanning.scan(eicarBody())
     await daemon.seen('INSTREAM')
-    scanning.hosts.learn(daemon.address, { hasFailedElsewhere: true })
+    scanning.hosts.learn(daemon.address, { type: 'doubted' })
     assert.equal((await scanned).outcome, isBlind ? 'unscanned' : 'infected')
     assert.equal(daemon.scans.length, isBlind ? 2 : 3)
   })
@@ -254,10 +264,10 @@ test('an address that is found blind while its last test file is under way does 
   const before = daemon.scans.length
   await daemon.play([{ at: 'reply', do: 'wait', ms: 50 }])
   const scanned = scanning.scan(eicarBody())
-  for (const facts of [{ hasFailedElsewhere: true }, { selfTest: blind }] as const) {
+  for (const event of [{ type: 'doubted' }, { type: 'selfTested', selfTest: blind }] as const) {
     const asked = daemon.scans.length
     await until(() => daemon.scans.length > asked)
-    scanning.hosts.learn(daemon.address, facts)
+    scanning.hosts.learn(daemon.address, event)
   }
   const verdict = await scanned
   assert.ok(verdict.outcome === 'unscanned' && verdict.reason === 'error', JSON.stringify(verdict))
@@ -280,7 +290,7 @@ test('an address that fails others all the while gets the message after its seco
   const scanned = scanning.scan(clean())
   for (let n = 0; n < 2; n++) {
     await until(() => daemon.scans.length > n)
-    scanning.hosts.learn(daemon.address, { hasFailedElsewhere: true })
+    scanning.hosts.learn(daemon.address, { type: 'doubted' })
   }
   assert.equal((await scanned).outcome, 'clean')
   assert.equal(daemon.scans.length, 3)

@@ -7,11 +7,13 @@ import { clamdOrSkip } from '../support/clamd/clamd'
 import { runningTimers, settled, until } from '../support/clamd/scanning'
 import {
   bounded,
+  enginesIn,
   fake,
   front,
   harmlessSignatures,
   never,
   real,
+  selfTestsIn,
   verdictOn,
   watching,
 } from '../support/clamd/self-testing'
@@ -27,17 +29,17 @@ test('an address without signatures is tried again until they come', bounded, as
   const { clamd, address } = await real(t, {}, directory.path)
   const { watch, told, lines } = watching(t, [address])
   watch.run('at once')
-  await until(() => told.some(({ selfTest }) => selfTest?.findsTestFile === false))
+  await until(() => selfTestsIn(told).some(({ selfTest }) => selfTest.findsTestFile === false))
   assert.match(lines.join(), /^error clamd 127\.0\.0\.1:\d+ gets no mail: .*EICAR.*self_test=off/)
   testSignatures(directory.path)
   await clamd.restart()
-  await until(() => told.some(({ selfTest }) => selfTest?.coversMaxSize === true), 30_000)
+  await until(() => selfTestsIn(told).some(({ selfTest }) => selfTest.coversMaxSize === true), 30_000)
   assert.match(
     lines.join('\n'),
     /^info clamd 127\.0\.0\.1:\d+ scans to the end: EICAR found in 1MB \(4 probes/m,
   )
   assert.equal(lines.filter((line) => line.startsWith('error')).length, 1, 'said once')
-  assert.equal(watch.known().length, 1)
+  assert.equal(new Set(watch.known().map(([address]) => address)).size, 1)
 })
 
 test(
@@ -52,18 +54,18 @@ test(
     const asked = (count: number) =>
       until(() => daemon.commands.filter((name) => name === 'VERSIONCOMMANDS').length >= count)
     watch.run('at once')
-    const proofs = () => new Set(told.flatMap(({ selfTest }) => selfTest ?? [])).size
+    const proofs = () => new Set(selfTestsIn(told).map(({ selfTest }) => selfTest)).size
     await asked(3)
     await until(() => daemon.scans >= 4 + 2)
     assert.equal(proofs(), 1, 'the test file alone is sent again')
-    assert.equal(told.find(({ engine }) => engine)?.engine?.signatures?.number, 27500)
+    assert.equal(enginesIn(told)[0]?.signatures?.number, 27500)
     assert.equal(warnings().length, 1)
     assert.match(warnings()[0] ?? '', /signatures 27500 are \d+ days old .*freshclam/)
 
     system.dateMs += 86_400_000
     await until(() => warnings().length === 2)
     daemon.become({ engine: '0.103.12/27501/Mon Nov 23 08:00:00 2020' })
-    await until(() => told.some(({ engine }) => engine?.signatures?.number === 27501))
+    await until(() => enginesIn(told).some(({ signatures }) => signatures?.number === 27501))
     await until(() => proofs() === 2)
   },
 )
@@ -77,7 +79,7 @@ test(
     const daemon = await front(t, { clamd: address })
     const { watch, told } = watching(t, [daemon.address])
     watch.run('at once')
-    await until(() => told.some(({ selfTest }) => selfTest?.coversMaxSize === true))
+    await until(() => selfTestsIn(told).some(({ selfTest }) => selfTest.coversMaxSize === true))
     daemon.become({ engine: '0.103.13' })
     watch.onAddressNews(daemon.address, 'back')
     await until(() => daemon.scans === 8)
@@ -85,7 +87,7 @@ test(
     const gone = watching(t, [{ host: '127.0.0.1', port: 1 }])
     gone.watch.run('at once')
     await until(() => gone.told.length > 0)
-    assert.deepEqual(gone.told[0], { selfTest: null })
+    assert.deepEqual(gone.told[0], { type: 'selfTestFailed' })
   },
 )
 
@@ -93,9 +95,10 @@ test('a daemon that mail found blind is looked at at once, and every ping_interv
   const daemon = await fake(t, [])
   const { watch, told, system } = watching(t, [daemon.address])
   watch.run('at once')
-  await until(() => told.some(({ archives }) => archives))
+  await until(() => told.some(({ type }) => type === 'archivesTested'))
   await settled()
-  assert.equal(watch.known()[0]?.[1].hasFailedElsewhere, undefined)
+  const isDoubted = () => watch.known().some(([, { type }]) => type === 'doubted')
+  assert.ok(!isDoubted())
   await daemon.play([{ at: 'connect', do: 'refuse' }])
   let time = performance.now()
   system.now = () => time
@@ -109,7 +112,7 @@ test('a daemon that mail found blind is looked at at once, and every ping_interv
     seen = system.sockets.length
     time += 1000
   }
-  assert.equal(watch.known()[0]?.[1].hasFailedElsewhere, true, 'who comes later is told')
+  assert.ok(isDoubted(), 'who comes later is told')
 })
 
 test('what mail hears during a look has the address looked at again, before its hour', async (t) => {
@@ -120,7 +123,7 @@ test('what mail hears during a look has the address looked at again, before its 
   await daemon.seen('INSTREAM')
   daemon.version = 'ClamAV 1.5.0/27501/Sun Nov 23 09:00:00 2025'
   watch.onAddressNews(daemon.address, 'back')
-  await until(() => told.some(({ engine }) => engine?.line.startsWith('ClamAV 1.5.0')))
+  await until(() => enginesIn(told).some(({ line }) => line.startsWith('ClamAV 1.5.0')))
 })
 
 for (const news of ['doubted', 'back'] as const) {
@@ -128,7 +131,7 @@ for (const news of ['doubted', 'back'] as const) {
     const daemon = await fake(t, [])
     const { watch, told } = watching(t, [daemon.address], { selfTest: 'eicar' })
     watch.run('at once')
-    await until(() => told.some(({ selfTest }) => selfTest?.findsTestFile === true))
+    await until(() => selfTestsIn(told).some(({ selfTest }) => selfTest.findsTestFile === true))
     const before = told.length
     watch.onAddressNews(daemon.address, news)
     await until(() => told.length > before)
@@ -150,7 +153,7 @@ test('an address that finds the test file again gets mail, though its size canno
   await hosts.addresses(never)
   const { watch, told } = watching(t, [daemon.address])
   const state = () => {
-    for (const facts of told.splice(0)) hosts.learn(daemon.address, facts)
+    for (const event of told.splice(0)) hosts.learn(daemon.address, event)
     return hosts.states()[0]?.state
   }
   watch.run('at once')
@@ -166,12 +169,12 @@ test('what a daemon did not tell in time is not taken from it, and asked again',
   watch.run('at once')
   await until(() => told.length > 0)
   delete daemon.answers.VERSIONCOMMANDS
-  await until(() => told.some(({ hasSessions }) => hasSessions === true))
+  await until(() => told.some((event) => event.type === 'capabilities' && event.hasSessions === true))
   daemon.answers.VERSIONCOMMANDS = [{ do: 'stall' }]
   const before = told.length
   watch.onAddressNews(daemon.address, 'back')
   await until(() => told.length > before)
-  assert.ok(told.slice(before).every(({ hasSessions }) => hasSessions !== false))
+  assert.ok(told.slice(before).every((event) => event.type !== 'capabilities' || event.hasSessions !== false))
 })
 
 test('STREAM with closed data ports is proven by INSTREAM, as mail is scanned', bounded, async (t) => {
@@ -180,8 +183,8 @@ test('STREAM with closed data ports is proven by INSTREAM, as mail is scanned', 
   const daemon = await front(t, { clamd: address, instream: true, dataPort: 'refuse' })
   const { watch, told } = watching(t, [daemon.address])
   watch.run('at once')
-  await until(() => told.some(({ selfTest }) => selfTest?.coversMaxSize === true))
-  assert.equal(told.at(-1)?.verifiedProtocol, 'instream')
+  await until(() => selfTestsIn(told).some(({ selfTest }) => selfTest.coversMaxSize === true))
+  assert.equal(selfTestsIn(told).at(-1)?.protocol, 'instream')
 })
 
 test('STREAM whose data port something else answers at is proven by INSTREAM', bounded, async (t) => {
@@ -192,8 +195,8 @@ test('STREAM whose data port something else answers at is proven by INSTREAM', b
       await daemon.play([{ at: 'port', do: 'say', text: `PORT ${port}` }])
       const { watch, told } = watching(t, [daemon.address], { connectMs: 200 })
       watch.run('at once')
-      await until(() => told.some(({ selfTest }) => selfTest?.coversMaxSize === true))
-      assert.equal(told.at(-1)?.verifiedProtocol, 'instream')
+      await until(() => selfTestsIn(told).some(({ selfTest }) => selfTest.coversMaxSize === true))
+      assert.equal(selfTestsIn(told).at(-1)?.protocol, 'instream')
     },
   )
 })
@@ -210,8 +213,8 @@ test(
         : [{ at: 'reply', do: 'answer', text: 'stream: Eicar FOUND' }],
     )
     watch.run('at once')
-    await until(() => told.some(({ selfTest }) => selfTest?.findsTestFile === true))
-    assert.equal(told.at(-1)?.verifiedProtocol, 'instream')
+    await until(() => selfTestsIn(told).some(({ selfTest }) => selfTest.findsTestFile === true))
+    assert.equal(selfTestsIn(told).at(-1)?.protocol, 'instream')
   },
 )
 
@@ -223,5 +226,5 @@ test('an end in the middle of a probe leaves nothing behind', bounded, async (t)
   stop.abort()
   await daemon.idle()
   assert.deepEqual(lines, [])
-  assert.ok(told.every(({ selfTest }) => selfTest === undefined))
+  assert.ok(told.every(({ type }) => type === 'capabilities'))
 })

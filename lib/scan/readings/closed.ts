@@ -4,7 +4,7 @@
  */
 
 import { startsAsZip } from '../../attachments/archives/zip-headers'
-import type { SilentLimits } from '../../hosts/host-state'
+import type { SilentLimits } from '../../hosts/test-results'
 import { type Budget, OverBudget } from '../../mime/budget'
 import { isEncryptedOle, isEncryptedRar, isEncryptedSevenZip, startsAsOle } from './closed-formats'
 import { findClosedInZip, mayBeZip, type Search } from './closed-zip'

@@ -139,7 +139,7 @@ export class Scanning {
       },
     )
     for (const host of sessions ? hosts : []) {
-      if (!('name' in host)) this.hosts.learn(host, { hasSessions: true })
+      if (!('name' in host)) this.hosts.learn(host, { type: 'capabilities', engine: null, hasSessions: true })
     }
     const eicarCheck = selfTest ? eicarCheckWith(settings, 'full', this.connect) : null
     const kept = new SessionPool({ ...defaultSessionTimes, ...sessionTimes })

@@ -6,7 +6,7 @@ import type { TestContext } from 'node:test'
 import type { Address } from '../../../lib/clamd/address'
 import { HealthMonitor, type MonitorSettings } from '../../../lib/health/monitor'
 import type { SelfTestSettings } from '../../../lib/health/self-test'
-import type { AddressFacts } from '../../../lib/hosts/host-state'
+import type { HealthEvent } from '../../../lib/hosts/host-state'
 import { eicar, eicarName } from '../eicar'
 import { TemporaryDirectory } from '../process'
 import { type ClamdOptions, startClamd } from './clamd'
@@ -72,7 +72,7 @@ export function watching(
 ) {
   const stop = new AbortController()
   t.after(() => stop.abort())
-  const told: AddressFacts[] = []
+  const told: HealthEvent[] = []
   const lines: string[] = []
   const line = (level: string) => (text: string) => void lines.push(`${level} ${text}`)
   const system = { dateMs: Date.now(), now: () => performance.now(), sockets: [] as Socket[] }
@@ -96,10 +96,20 @@ export function watching(
       date: () => system.dateMs,
       log: { trace: () => undefined, info: line('info'), warn: line('warn'), error: line('error') },
       addresses: () => Promise.resolve(addresses),
-      tell: (_, facts) => void told.push(facts),
+      tell: (_, event) => void told.push(event),
     },
     stop.signal,
     everyMs,
   )
   return { watch, told, lines, system, stop }
+}
+
+/** The self tests among the events, in their order. */
+export function selfTestsIn(told: readonly HealthEvent[]) {
+  return told.filter((event) => event.type === 'selfTested')
+}
+
+/** The versions that the daemons told, in their order. */
+export function enginesIn(told: readonly HealthEvent[]) {
+  return told.flatMap((event) => (event.type === 'capabilities' && event.engine) || [])
 }

@@ -4,9 +4,7 @@ import { test } from 'node:test'
 import { ClamdError } from '../../../lib/clamd/errors'
 import { archivesOf, detectionOf, warnings } from '../../../lib/health/diagnosis'
 import { aboutArchives, logLinesFor } from '../../../lib/health/log-lines'
-import type { ArchiveLimit } from '../../../lib/hosts/host-state'
-import type { ArchiveLimits } from '../../../lib/hosts/host-state'
-import type { SelfTestResult } from '../../../lib/hosts/host-state'
+import type { ArchiveLimit, ArchiveLimits, SelfTestResult } from '../../../lib/hosts/test-results'
 
 const maxBytes = 25 * 1024 * 1024
 const well: SelfTestResult = {

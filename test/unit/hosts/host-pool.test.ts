@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import type { Address, Host } from '../../../lib/clamd/address'
 import { parseVersion } from '../../../lib/clamd/version'
 import { HostPool, type HostSettings } from '../../../lib/hosts/host-pool'
-import type { SelfTestResult } from '../../../lib/hosts/host-state'
+import type { SelfTestResult } from '../../../lib/hosts/test-results'
 import { Lease } from '../../../lib/hosts/lease'
 
 const never = new AbortController().signal
@@ -275,14 +275,14 @@ test('what the self test came about by is spoken first, also after a failure', a
   const { list, take } = setUp(three.slice(0, 1))
   const [address] = three as [Address]
   list.report(address, 'worked', 'stream')
-  list.learn(address, { verifiedProtocol: 'instream' })
+  list.learn(address, { type: 'selfTested', selfTest: proofOf(null), protocol: 'instream' })
   const lease = await take()
   assert.equal(lease.protocol, 'instream')
   lease.done('failed')
   assert.equal((await take()).protocol, 'instream')
   list.report(address, 'worked', 'stream')
   assert.equal((await take()).protocol, 'instream')
-  list.learn(address, { verifiedProtocol: null })
+  list.learn(address, { type: 'selfTested', selfTest: proofOf(null), protocol: null })
   list.report(address, 'worked', 'stream')
   assert.equal((await take()).protocol, 'stream')
 })
@@ -445,23 +445,23 @@ const missed = { findsTestFile: false, bytes: 1000 }
 test('an untrusted address gets no mail, not even when it is the last; trusted again, it does', async () => {
   const { list, use } = setUp(three.slice(0, 2))
   // What is learnt before the list is made counts as well.
-  list.learn(first, { selfTest: proofOf(null, false) })
+  list.learn(first, { type: 'selfTested', selfTest: proofOf(null, false) })
   assert.deepEqual([await use(), await use()], ['10.0.0.2', '10.0.0.2'])
   assert.equal(list.states()[0]?.state, 'untrusted')
   assert.equal(await list.take(new Set(['10.0.0.2:3310']), never), null)
   assert.deepEqual(list.passedOver(1), { untrusted: ['10.0.0.1:3310'], tooSmall: [] })
   // Answering is not enough, and failing changes nothing.
   list.report(first, 'worked', null)
-  list.learn(first, { selfTest: null })
+  list.learn(first, { type: 'selfTestFailed' })
   assert.equal(list.states()[0]?.state, 'untrusted')
-  list.learn(first, { selfTest: proofOf(null) })
+  list.learn(first, { type: 'selfTested', selfTest: proofOf(null) })
   assert.deepEqual([await use(), await use()].sort(), ['10.0.0.1', '10.0.0.2'])
 })
 
 test('a message goes where it is proven to be scanned, or where nothing is known', async () => {
   const { list } = setUp(three)
-  list.learn(first, { selfTest: proofOf(1000) })
-  list.learn(second, { selfTest: proofOf(2000) })
+  list.learn(first, { type: 'selfTested', selfTest: proofOf(1000) })
+  list.learn(second, { type: 'selfTested', selfTest: proofOf(2000) })
   const takers = async (bytes: number) => {
     const tried = new Set<string>()
     for (
@@ -478,7 +478,7 @@ test('a message goes where it is proven to be scanned, or where nothing is known
   assert.equal(list.minScannableBytes, 1000)
   assert.deepEqual(await takers(1001), ['10.0.0.2', '10.0.0.3'])
   assert.deepEqual(await takers(2001), ['10.0.0.3'])
-  list.learn(third, { selfTest: proofOf(500) })
+  list.learn(third, { type: 'selfTested', selfTest: proofOf(500) })
   assert.deepEqual(await takers(2001), [])
   assert.equal(list.passedOver(2001).tooSmall.length, 3)
 })
@@ -492,11 +492,11 @@ test('what was proven of an address lasts while a name server leaves it out', as
     await settled()
   }
   await resolveTo('10.0.0.1', '10.0.0.2', '10.0.0.3')
-  list.learn(first, { selfTest: proofOf(1000) })
-  list.learn(second, { selfTest: proofOf(null, false) })
+  list.learn(first, { type: 'selfTested', selfTest: proofOf(1000) })
+  list.learn(second, { type: 'selfTested', selfTest: proofOf(null, false) })
   await resolveTo('10.0.0.3')
   // Another process still sees it.
-  list.learn(first, { engine: parseVersion('ClamAV 1.4.6') })
+  list.learn(first, { type: 'capabilities', engine: parseVersion('ClamAV 1.4.6') })
   await resolveTo('10.0.0.1', '10.0.0.2')
   assert.equal(await list.take(new Set(), never, 1001), null)
   assert.deepEqual(
@@ -534,9 +534,9 @@ test('in the first moments a message waits for a proof, and no longer than that'
   const { list } = setUp(three.slice(0, 2), {}, 0, 10_000)
   const taken = list.take(new Set(), never)
   await settled()
-  list.learn(second, { selfTest: proofOf(null) })
+  list.learn(second, { type: 'selfTested', selfTest: proofOf(null) })
   assert.equal((await taken)?.text, '10.0.0.2:3310', 'not the first in turn, but the first that is proven')
-  list.learn(first, { selfTest: null })
+  list.learn(first, { type: 'selfTestFailed' })
   assert.equal(
     (await list.take(new Set(), never))?.text,
     '10.0.0.1:3310',
@@ -580,7 +580,7 @@ test('who asks is told of an address that fails, and of one that is back, once',
 
 test('an address that failed is doubted until it finds the test file, whatever it finishes meanwhile', async () => {
   const { list, take, use } = setUp(three.slice(0, 1))
-  list.learn(first, { selfTest: proofOf(null) })
+  list.learn(first, { type: 'selfTested', selfTest: proofOf(null) })
   const before = await take()
   assert.ok(before.isVerified)
   await use('failed')
@@ -594,23 +594,23 @@ test('an address that failed is doubted until it finds the test file, whatever i
   after.recordCheck(found, after.failureEpoch)
   assert.ok(after.isVerified)
   after.done('worked')
-  list.learn(first, { hasFailedElsewhere: true })
+  list.learn(first, { type: 'doubted' })
   assert.equal((await take()).isVerified, false, 'another process has seen it fail')
 })
 
 test('a test file that was sent before an address was found blind does not make it trusted', async () => {
   const { list, take } = setUp(three.slice(0, 1))
-  list.learn(first, { selfTest: proofOf(null) })
-  list.learn(first, { hasFailedElsewhere: true })
+  list.learn(first, { type: 'selfTested', selfTest: proofOf(null) })
+  list.learn(first, { type: 'doubted' })
   const [early, later] = [await take(), await take()]
   const { failureEpoch } = early
-  list.learn(first, { selfTest: { ...proofOf(null), findsTestFile: false } })
+  list.learn(first, { type: 'selfTested', selfTest: { ...proofOf(null), findsTestFile: false } })
   early.recordCheck(found, failureEpoch)
   assert.equal(list.states()[0]?.state, 'untrusted')
   later.recordCheck(missed, failureEpoch)
   early.recordCheck(found, failureEpoch)
   assert.equal(list.states()[0]?.state, 'untrusted')
-  list.learn(first, { isDetecting: true })
+  list.learn(first, { type: 'seesAgain' })
   assert.equal(list.states()[0]?.state, 'up')
   assert.equal((await take()).isVerified, false)
 })
@@ -627,14 +627,14 @@ test('a size counts as proven until there is a doubt, and then from the first te
   lease.recordCheck(found, lease.failureEpoch)
   assert.ok(lease.isProvenFor(4 * M), 'a smaller one takes nothing away')
   const { failureEpoch } = lease
-  list.learn(first, { hasFailedElsewhere: true })
+  list.learn(first, { type: 'doubted' })
   assert.equal(lease.isProvenFor(1), false)
   lease.recordCheck(found, lease.failureEpoch)
   assert.deepEqual([lease.isProvenFor(1000), lease.isProvenFor(4 * M)], [true, false])
   lease.recordCheck({ findsTestFile: true, bytes: 4 * M }, failureEpoch)
   assert.equal(lease.isProvenFor(4 * M), false, 'that was the daemon before')
-  list.learn(first, { hasFailedElsewhere: true })
-  list.learn(first, { selfTest: proofOf(2 * M) })
+  list.learn(first, { type: 'doubted' })
+  list.learn(first, { type: 'selfTested', selfTest: proofOf(2 * M) })
   lease.recordCheck(found, lease.failureEpoch)
   assert.ok(lease.isProvenFor(2 * M), 'proven since that doubt')
   lease.recordCheck({ findsTestFile: true, bytes: null }, lease.failureEpoch)
@@ -667,7 +667,7 @@ test('who asks is told of a doubt', async () => {
 
 test('a lease says whether there is a better address left', async () => {
   const { list, take } = setUp(three.slice(0, 2))
-  list.learn(three[1] as Address, { hasFailedElsewhere: true })
+  list.learn(three[1] as Address, { type: 'doubted' })
   const leases = [await take(), await take(), await take(['10.0.0.1:3310'])]
   assert.deepEqual(
     leases.map(({ text, others }) => `${text} ${others}`),
@@ -677,9 +677,10 @@ test('a lease says whether there is a better address left', async () => {
 
 test('what was proven is taken over for other settings, and shown once more before there is mail', async () => {
   const old = setUp(three.slice(0, 2))
-  old.list.learn(first, { selfTest: proofOf(1000), hasSessions: true })
+  old.list.learn(first, { type: 'selfTested', selfTest: proofOf(1000) })
+  old.list.learn(first, { type: 'capabilities', engine: null, hasSessions: true })
   await old.use()
-  old.list.learn(second, { selfTest: proofOf(null, false) })
+  old.list.learn(second, { type: 'selfTested', selfTest: proofOf(null, false) })
   const { list, take } = setUp(three.slice(0, 2), {}, 0, 10_000)
   list.inherit(old.list)
   const lease = await take()
@@ -704,7 +705,7 @@ test('names are looked up again when there is no address left that gets mail', a
   const { list, system } = setUp([{ name: 'clamd', port: 3310 }])
   system.resolver.clamd = ['10.0.0.1']
   await list.addresses(never)
-  list.learn(first, { selfTest: proofOf(null, false) })
+  list.learn(first, { type: 'selfTested', selfTest: proofOf(null, false) })
   system.resolver.clamd = ['10.0.0.2']
   assert.equal(await list.take(new Set(), never), null, 'looked up less than a second ago')
   system.time += 1000
@@ -714,7 +715,8 @@ test('names are looked up again when there is no address left that gets mail', a
 test('the states of all addresses', async () => {
   const { list, take } = setUp(three.slice(0, 2))
   await list.addresses(never)
-  list.learn(first, { engine: parseVersion('ClamAV 1.4.6'), selfTest: proofOf(4000) })
+  list.learn(first, { type: 'capabilities', engine: parseVersion('ClamAV 1.4.6') })
+  list.learn(first, { type: 'selfTested', selfTest: proofOf(4000) })
   list.report(second, 'failed', null)
   const lease = await take()
   lease.protocol = 'instream'
@@ -741,7 +743,7 @@ test('the states of all addresses', async () => {
 
 test('an address that failed is not taken to have sessions: what comes back may be another release', async () => {
   const { list, take, use } = setUp([{ host: '10.0.0.1', port: 3310 }])
-  list.learn({ host: '10.0.0.1', port: 3310 }, { hasSessions: true })
+  list.learn({ host: '10.0.0.1', port: 3310 }, { type: 'capabilities', engine: null, hasSessions: true })
   const before = await take()
   assert.equal(before.hasSessions, true)
   before.done('worked')
