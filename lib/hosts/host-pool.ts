@@ -4,11 +4,12 @@
  */
 
 import type { CancelSignal } from '../base/cancellation'
-import { WaitQueue, within } from '../base/wait-queue'
+import { WaitQueue } from '../base/wait-queue'
 import { type Address, addressText } from '../clamd/address'
 import type { Protocol } from '../clamd/protocol'
 import type { ClamdVersion } from '../clamd/version'
 import { conditionOf, type HostEvent, type HostState, isBlind, limitOf, newHost, next } from './host-state'
+import { KnownHosts } from './known-hosts'
 import { type AddressOutcome, Lease, type LeaseListener } from './lease'
 import { Load } from './load'
 import { type Candidate, pick } from './pick'
@@ -18,8 +19,6 @@ import type { System } from './system'
 export interface HostSettings extends ResolverSettings {
   /** Milliseconds for which a failed address is used last. */
   readonly restMs: number
-  /** Time limit in milliseconds for a name look-up. */
-  readonly connectMs: number
   /** Scans in flight per address; 0: no limit. */
   readonly maxConcurrent: number
 }
@@ -49,9 +48,6 @@ export interface PassedOver {
  */
 export type AddressNews = 'failed' | 'back' | 'doubted' | 'untrusted'
 
-/** Maximum number of remembered addresses outside the list: a name may resolve to new ones for ever. */
-const maxOthers = 1000
-
 /** The pool alone writes the state, by `next`. */
 interface PooledHost extends Candidate {
   state: HostState
@@ -60,12 +56,7 @@ interface PooledHost extends Candidate {
 
 export class HostPool {
   readonly #resolver: HostResolver
-  #list: PooledHost[] = []
-  /**
-   * Addresses that the names do not resolve to now. Some name servers return a few addresses at a time, and what is known
-   * of an address must hold when it comes back.
-   */
-  readonly #others = new Map<string, PooledHost>()
+  readonly #known = new KnownHosts((address) => this.#create(address))
   #turn: number
   readonly #waiting = new WaitQueue()
   /** Until then messages wait for the self tests; in ms of `System.now`. */
@@ -82,7 +73,10 @@ export class HostPool {
     selfTestMs = 0,
     private readonly tell: (address: Address, news: AddressNews) => void = () => undefined,
   ) {
-    this.#resolver = new HostResolver(settings, system, () => this.#relist())
+    this.#resolver = new HostResolver(settings, system, () => {
+      this.#known.relist(this.#resolver.addresses)
+      if (this.#list.length > 0) this.#waiting.wakeAll()
+    })
     this.#turn = Math.floor(system.random() * 2 ** 31)
     this.#checksDueAtMs = system.now() + selfTestMs
   }
@@ -133,8 +127,8 @@ export class HostPool {
 
   /** Every known address, after the first look-up of the names. */
   async addresses(signal: CancelSignal): Promise<readonly Address[]> {
-    await this.#resolved(signal)
-    await this.#resolving(signal)
+    await this.#resolver.ready(signal)
+    await this.#resolver.settled(signal)
     return this.#list.map(({ address }) => address)
   }
 
@@ -144,7 +138,7 @@ export class HostPool {
    * @returns null: none is left. Rejects with the signal's reason.
    */
   async take(tried: ReadonlySet<string>, signal: CancelSignal, bytes = 0): Promise<Lease | null> {
-    await this.#resolved(signal)
+    await this.#resolver.ready(signal)
     const { maxConcurrent } = this.settings
     let hasPaused = false
     let hasLookedAgain = false
@@ -162,9 +156,9 @@ export class HostPool {
       if (choice.type === 'take') return this.#lease(choice.host, choice.others)
       if (choice.type === 'none') {
         this.#resolver.resolveAfterFailure()
-        if (!this.#resolver.resolving || hasLookedAgain) return null
+        if (!this.#resolver.isResolving || hasLookedAgain) return null
         hasLookedAgain = true
-        await this.#resolving(signal)
+        await this.#resolver.settled(signal)
       } else {
         const isWoken = await this.#waiting.wait(signal, choice.ms)
         if (choice.type === 'pause') hasPaused = !isWoken
@@ -174,8 +168,8 @@ export class HostPool {
 
   /** Takes over what an older pool knows, when the settings that it depends on are the same. */
   inherit(old: HostPool): void {
-    for (const { address, state } of [...old.#others.values(), ...old.#list])
-      this.#keep(this.#host(address, next(state, { type: 'reloaded' })))
+    for (const { address, state } of old.#known.all)
+      this.#known.keep(this.#create(address, next(state, { type: 'reloaded' })))
   }
 
   /** Call when no more self tests will end. */
@@ -186,17 +180,14 @@ export class HostPool {
 
   /** Applies an event that another source than the pool's own scans has found, also to an address outside the list. */
   learn(address: Address, event: HostEvent): void {
-    const text = addressText(address)
-    const listed = this.#list.find((one) => one.text === text)
-    const host = listed ?? this.#others.get(text) ?? this.#host(address)
-    this.#apply(host, event)
+    const listed = this.#known.listed(address)
+    this.#apply(listed ?? this.#known.other(address), event)
     if (listed) this.#waiting.wakeAll()
-    else this.#keep(host)
   }
 
   /** Records the outcome of a PING. */
   report(address: Address, outcome: AddressOutcome, protocol: Protocol | null): void {
-    const host = this.#list.find(({ text }) => text === addressText(address))
+    const host = this.#known.listed(address)
     if (!host) return
     this.#recordOutcome(host, outcome)
     const spoken = host.state.verifiedProtocol ?? protocol
@@ -204,7 +195,11 @@ export class HostPool {
     this.#waiting.wakeAll()
   }
 
-  #host(address: Address, state = newHost): PooledHost {
+  get #list(): readonly PooledHost[] {
+    return this.#known.list
+  }
+
+  #create(address: Address, state = newHost): PooledHost {
     const listener: LeaseListener = {
       happened: (event) => {
         this.#apply(host, event)
@@ -247,44 +242,5 @@ export class HostPool {
     else if (outcome === 'failed') this.tell(address, 'failed')
     else if (wasFailed) this.tell(address, 'back')
     if (outcome === 'failed') this.#resolver.resolveAfterFailure()
-  }
-
-  async #resolved(signal: CancelSignal): Promise<void> {
-    if (this.#list.length > 0 && this.#resolver.areFresh) return
-    const resolving = this.#resolver.resolve()
-    if (this.#list.length > 0) return
-    const first = new AbortController()
-    const found = this.#waiting.wait(first.signal)
-    try {
-      await within(Promise.race([resolving, found.then(() => undefined)]), this.settings.connectMs, signal)
-    } finally {
-      first.abort()
-    }
-  }
-
-  /** Waits for a running look-up, up to `connectMs`. */
-  async #resolving(signal: CancelSignal): Promise<void> {
-    const { resolving } = this.#resolver
-    if (resolving) await within(resolving, this.settings.connectMs, signal)
-  }
-
-  /** Rebuilds the list from the names' current addresses, and keeps what is known of each. */
-  #relist(): void {
-    const before = new Map(this.#list.map((one) => [one.text, one]))
-    const list = this.#resolver.addresses().map((address) => {
-      const text = addressText(address)
-      const host = before.get(text) ?? this.#others.get(text) ?? this.#host(address)
-      this.#others.delete(text)
-      return host
-    })
-    for (const one of this.#list) if (!list.includes(one)) this.#keep(one)
-    this.#list = list
-    if (list.length > 0) this.#waiting.wakeAll()
-  }
-
-  #keep(one: PooledHost): void {
-    const [oldest = ''] = this.#others.size < maxOthers ? [] : this.#others.keys()
-    this.#others.delete(oldest)
-    this.#others.set(one.text, one)
   }
 }

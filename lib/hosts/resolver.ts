@@ -2,6 +2,8 @@
  * Resolves the configured hosts to addresses: at start, after `resolveMs`, and when an address fails.
  */
 
+import type { CancelSignal } from '../base/cancellation'
+import { WaitQueue, within } from '../base/wait-queue'
 import { type Address, addressText, type Host } from '../clamd/address'
 import type { System } from './system'
 
@@ -9,6 +11,8 @@ export interface ResolverSettings {
   readonly hosts: readonly Host[]
   /** Milliseconds after which names are looked up again. */
   readonly resolveMs: number
+  /** Time limit in milliseconds for a message that waits for a look-up. */
+  readonly connectMs: number
 }
 
 /** Minimum milliseconds between two look-ups after failures. */
@@ -18,6 +22,8 @@ export class HostResolver {
   #byName = new Map<string, readonly string[]>()
   #resolvedAt = -Infinity
   #resolving: Promise<void> | null = null
+  readonly #waiting = new WaitQueue()
+  #addresses: readonly Address[] = []
 
   /** @param changed called when the addresses may have changed */
   constructor(
@@ -27,13 +33,8 @@ export class HostResolver {
   ) {}
 
   /** The current addresses in the order of the hosts, without duplicates. */
-  addresses(): Address[] {
-    const addresses = new Map<string, Address>()
-    for (const address of this.settings.hosts.flatMap((host) => this.#addressesOf(host))) {
-      const text = addressText(address)
-      if (!addresses.has(text)) addresses.set(text, address)
-    }
-    return [...addresses.values()]
+  get addresses(): readonly Address[] {
+    return this.#addresses
   }
 
   /** True if every name resolves to an address. */
@@ -41,13 +42,28 @@ export class HostResolver {
     return this.settings.hosts.every((host) => this.#addressesOf(host).length > 0)
   }
 
-  get areFresh(): boolean {
-    return this.#ageMs < this.settings.resolveMs
+  /** Looks the names up if that is due. Waits for it only while no address is known, up to `connectMs`. */
+  async ready(signal: CancelSignal): Promise<void> {
+    if (this.#isKnown && this.#ageMs < this.settings.resolveMs) return
+    const resolving = this.resolve()
+    if (this.#isKnown) return
+    const first = new AbortController()
+    const found = this.#waiting.wait(first.signal)
+    try {
+      await within(Promise.race([resolving, found.then(() => undefined)]), this.settings.connectMs, signal)
+    } finally {
+      first.abort()
+    }
   }
 
-  /** The running look-up; null: none. */
-  get resolving(): Promise<void> | null {
-    return this.#resolving
+  /** True while a look-up is running. */
+  get isResolving(): boolean {
+    return this.#resolving !== null
+  }
+
+  /** Waits for the running look-up, up to `connectMs`. */
+  async settled(signal: CancelSignal): Promise<void> {
+    if (this.#resolving) await within(this.#resolving, this.settings.connectMs, signal)
   }
 
   /** Looks up all names, or joins the running look-up. Never rejects. */
@@ -63,21 +79,36 @@ export class HostResolver {
     if (this.#ageMs >= Math.min(failurePauseMs, this.settings.resolveMs)) void this.resolve()
   }
 
+  get #isKnown(): boolean {
+    return this.#addresses.length > 0
+  }
+
   get #ageMs(): number {
     return this.system.now() - this.#resolvedAt
   }
 
   /** Each result is used at once: a silent name server must not delay messages for other hosts. */
   async #lookUpAll(): Promise<void> {
-    this.changed()
+    this.#update()
     const names = new Set(this.settings.hosts.flatMap((host) => ('name' in host ? [host.name] : [])))
     await Promise.all(
       [...names].map(async (name) => {
         await this.#lookUp(name)
-        this.changed()
+        this.#update()
       }),
     )
     this.#resolvedAt = this.system.now()
+  }
+
+  #update(): void {
+    const addresses = new Map<string, Address>()
+    for (const address of this.settings.hosts.flatMap((host) => this.#addressesOf(host))) {
+      const text = addressText(address)
+      if (!addresses.has(text)) addresses.set(text, address)
+    }
+    this.#addresses = [...addresses.values()]
+    this.changed()
+    if (this.#isKnown) this.#waiting.wakeAll()
   }
 
   /** A name keeps its addresses when a look-up fails. */
