@@ -8,7 +8,7 @@ import type { CancelSignal } from '../base/cancellation'
 import { printable } from '../base/text'
 import type { Address } from './address'
 import { ClamdError, isLocalShortage, type Step } from './errors'
-import { maxReplyBytes, parseReply, type Reply } from './protocol'
+import { isAboutAll, maxReplyBytes, parseReply, type Reply } from './protocol'
 
 /** Milliseconds between two tries to connect while a unix socket's queue or the file descriptors are full. */
 const fullPauseMs = 10
@@ -151,18 +151,19 @@ export class CommandConnection {
   }
 
   /**
-   * The reply that ends the exchange: `clean` only if the whole message was sent, and if nothing but the end of the
-   * connection follows.
+   * The reply that ends the exchange: `clean`, or encrypted, only if the whole message was sent, and if nothing but the end
+   * of the connection follows.
    */
   async lastReply(sent: { readonly complete: boolean; readonly bytes: number }): Promise<Reply> {
     const reply = parseReply(await this.reply('reply'))
-    if (reply.kind !== 'clean') return reply
+    if (!isAboutAll(reply)) return reply
+    const text = 'name' in reply ? reply.name : 'OK'
     if (!sent.complete)
-      throw new ClamdError('reply', `OK before the end of the message, after ${sent.bytes} bytes`)
+      throw new ClamdError('reply', `${text} before the end of the message, after ${sent.bytes} bytes`)
     await this.#orderlyEnd()
     return this.#received === ''
       ? reply
-      : { kind: 'error', text: `OK, and then: ${printable(this.#received)}` }
+      : { kind: 'error', text: `${text}, and then: ${printable(this.#received)}` }
   }
 
   /**

@@ -84,6 +84,11 @@ export function isEncryptedName(name: string): boolean {
   return /^Heuristics\.Encrypted\b/i.test(name)
 }
 
+/** True for replies by which the message may be delivered: they count only for all of it. */
+export function isAboutAll(reply: Reply): boolean {
+  return reply.kind === 'clean' || (reply.kind === 'found' && isEncryptedName(reply.name))
+}
+
 /** The port of a `PORT n` line; null: another line, such as an error. */
 export function parsePort(line: string): number | null {
   const digits = /^PORT (\d{1,5})$/.exec(line)?.[1]

@@ -9,7 +9,7 @@ import type { Address } from './address'
 import { CommandConnection, dial } from './connection'
 import { ClamdError } from './errors'
 import type { DialogueResult, Exchange } from './exchange'
-import { command, isMissingCommand, parsePort, parseReply, type Reply } from './protocol'
+import { command, isAboutAll, isMissingCommand, parsePort, parseReply, type Reply } from './protocol'
 import { Upload } from './upload'
 
 /** Resolves with clamd's reply, `clean` only after a completely sent message. Rejects with a ClamdError or TooLarge. */
@@ -77,8 +77,8 @@ async function transfer(
     const reply = await connection.lastReply(upload)
     if (reply.kind === 'error' && isMissingCommand(reply))
       throw new ClamdError('data connect', `something else answers at the data port: ${reply.text}`)
-    if (reply.kind === 'clean') {
-      failSoon(new ClamdError('send', 'OK, but the data connection was not closed'))
+    if (isAboutAll(reply)) {
+      failSoon(new ClamdError('send', 'a reply, but the data connection was not closed'))
       const broken = await sent
       if (broken) throw broken
     }

@@ -75,7 +75,8 @@ export class Attempt {
     } catch (error) {
       // A scan time-out is not retried: the next daemon would be as long over it. But this one rests, if it was the
       // address that took the time and not the wait for it.
-      if (error instanceof TimedOut && performance.now() - began > this.settings.scanMs / 2) outcome = 'late'
+      const askedMs = performance.now() - began - state.ownMs
+      if (error instanceof TimedOut && askedMs > this.settings.scanMs / 2) outcome = 'late'
       throw error
     } finally {
       lease.done(outcome)
@@ -98,14 +99,27 @@ export class Attempt {
     const parts = apart?.parts ?? null
     const look = { message, plain, parts, scope, maxBytes, silentLimits: lease.silentLimits, signal }
     let { bytes } = whole
-    const { insight, end } = await secondLook(look, (content) => {
+    let ownSince = performance.now()
+    const stopOwn = () => (state.ownMs += performance.now() - ownSince)
+    const { insight, end } = await secondLook(look, async (content) => {
+      stopOwn()
       log.trace(`${content.name}: ${content.bytes.length} bytes`)
       if (parts) bytes += content.bytes.length
-      return this.#attempt(state, lease, protocol, true, bytesMessage(content.bytes))
-    })
+      state.part = content.name
+      try {
+        return await this.#attempt(state, lease, protocol, true, bytesMessage(content.bytes))
+      } finally {
+        ownSince = performance.now()
+      }
+    }).finally(stopOwn)
     state.insight = { ...insight, encrypted: insight.encrypted ?? encrypted }
+    if (end) return { ...whole, ...end, bytes }
+    state.part = null
+    // It has failed others meanwhile: another daemon may have called the parts clean.
+    const notVerified = insight.readings > 0 ? await this.#checkHost(state, lease) : null
+    if (notVerified) return notVerified
     state.step = whole.step
-    return { ...whole, ...end, reply: end?.reply ?? { kind: 'clean' }, bytes }
+    return { ...whole, reply: { kind: 'clean' }, bytes }
   }
 
   /**

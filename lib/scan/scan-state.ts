@@ -46,6 +46,10 @@ export interface ScanState {
   /** By which it has found the test file for this message; null: it was not sent. */
   verifiedProtocol: Protocol | null
   step: Step | null
+  /** What is sent, by name; null: the message. */
+  part: string | null
+  /** Milliseconds between the parts, when the address has nothing to do. */
+  ownMs: number
   /** Sent. */
   bytes: number
   /** What is sent in place of the message; null: the whole of it. */
@@ -62,6 +66,8 @@ export function startAttempt(state: ScanState, { text, engine }: Pick<Lease, 'te
   state.protocol = null
   state.verifiedProtocol = null
   state.step = null
+  state.part = null
+  state.ownMs = 0
   state.bytes = 0
   state.plain = null
   state.insight = noInsight
@@ -72,7 +78,8 @@ export class TimedOut extends Error {
   override readonly name = 'TimedOut'
 }
 
-/** The address, and the protocol if one has been chosen: the test file that goes ahead has its own. */
-export function attemptLabel({ clamd, protocol }: ScanState): string {
-  return [clamd, protocol].filter((word) => word !== null).join(' ')
+/** The address, and the protocol if one has been chosen: the test file that goes ahead has its own. Then the part. */
+export function attemptLabel({ clamd, protocol, part }: ScanState): string {
+  const where = [clamd, protocol].filter((word) => word !== null).join(' ')
+  return part === null ? where : `${where}: ${part}`
 }

@@ -73,6 +73,8 @@ export class Scanner {
       protocol: null,
       verifiedProtocol: null,
       step: null,
+      part: null,
+      ownMs: 0,
       bytes: 0,
       apart: null,
       plain: null,

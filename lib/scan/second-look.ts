@@ -63,7 +63,7 @@ interface Look {
 /**
  * Rejects as `send` does, or with what kept the message from being read.
  * @param send sends one content as a file
- * @returns `end`: the first answer that is a virus or an error, by which the look ended
+ * @returns `end`: the first answer that is a virus, an error or over StreamMaxLength, by which the look ended
  */
 export async function secondLook<T extends { readonly reply: Reply }>(
   { message, plain, parts, scope, maxBytes, silentLimits, signal }: Look,
@@ -110,8 +110,7 @@ export async function secondLook<T extends { readonly reply: Reply }>(
       const answer = await send(content)
       const { reply } = answer
       if (reply.kind === 'clean') continue
-      if (reply.kind === 'limit') limits ??= `${content.name} is over StreamMaxLength`
-      else if (reply.kind === 'found' && isEncryptedName(reply.name))
+      if (reply.kind === 'found' && isEncryptedName(reply.name))
         encrypted ??= `${content.name}: ${reply.name}`
       else if (reply.kind === 'found' && isLimitName(reply.name)) limits ??= `${content.name}: ${reply.name}`
       else return { insight: insight(content.name), end: answer }

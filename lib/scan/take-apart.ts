@@ -11,7 +11,7 @@ import { receivedLine } from '../clamd/protocol'
 import { Budget, OverBudget } from '../mime/budget'
 import { PlainCheck, type PlainResult } from '../mime/plain/plain-check'
 import { defaultReadingLimits } from './readings/limits'
-import { readingMemory } from './readings/memory'
+import { apartMemory } from './readings/memory'
 import { messageBytes } from './readings/message-bytes'
 import { skeletonOf } from './readings/skeleton'
 import type { Contents } from './second-look'
@@ -34,7 +34,7 @@ export interface Apart {
  * @returns null: the whole message is to be sent
  */
 export async function takeApart(message: MessageSource, signal: CancelSignal): Promise<Apart | null> {
-  const release = await readingMemory.take(message.maxBytes, signal)
+  const release = await apartMemory.take(message.maxBytes, signal)
   let apart: Apart | null = null
   try {
     const bytes = await messageBytes(message, signal)

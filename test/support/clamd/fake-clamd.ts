@@ -48,7 +48,8 @@ export class FakeClamd extends Observations implements Daemon {
   acceptMs: number
   version: string
   readonly dataHost: string | undefined
-  readonly judge: (message: Buffer) => Promise<string>
+  /** May be changed at any time. */
+  judge: (message: Buffer) => Promise<string>
   /** What is said, or done, about commands that are no scans; may be changed at any time. */
   readonly answers: Partial<Record<Asked, Answer>> = {}
   readonly #options: FakeClamdOptions

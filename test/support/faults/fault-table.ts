@@ -210,6 +210,10 @@ add(
   },
 )
 
+// By the rules it may be delivered, so it counts only for all of the message.
+const encrypted = 'stream: Heuristics.Encrypted.Zip FOUND'
+add('first', 'encrypted before the data', [{ do: 'answer', text: encrypted }], 'error', { bytes: 4 * large })
+
 rows.push(
   {
     name: 'two replies in one write',

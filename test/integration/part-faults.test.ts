@@ -1,0 +1,153 @@
+// A clamd that fails over a part, after it has called the whole message OK: every way there is, in both protocols and in
+// sessions, alone and with two healthy neighbours. Nothing is clean that is not scanned whole and in parts by one address.
+import assert from 'node:assert/strict'
+import { after, describe, test } from 'node:test'
+import { addressText } from '../../lib/clamd/address'
+import { noFreePort, receivedLine } from '../../lib/clamd/protocol'
+import type { Verdict } from '../../lib/policy/verdict'
+import type { Scope } from '../../lib/scan/second-look'
+import { type FakeClamd, startFakeClamd } from '../support/clamd/fake-clamd'
+import { runningTimers, Scanning, until } from '../support/clamd/scanning'
+import { type Content, labelOf, type Row, withStranger } from '../support/faults/fault-table'
+import { messageWith, part, partRows, playAtParts, usualPart } from '../support/faults/part-table'
+
+const contents = ['clean', 'infected'] as const
+const scopes: readonly Scope[] = ['auto', 'parts', 'all']
+
+interface Cell {
+  readonly protocol: 'stream' | 'instream'
+  readonly sessions: boolean
+  readonly content: Content
+  readonly hasNeighbours: boolean
+}
+
+/** INSTREAM in a session as well. */
+function cellsOf({ ends, hangsUp }: Row): Cell[] {
+  const cells = (['stream', 'instream'] as const).flatMap((protocol) =>
+    contents.map((content, index) => ({ protocol, content, sessions: false, hasNeighbours: index === 1 })),
+  )
+  const inSession = contents.map((content, index) => {
+    return { protocol: 'instream', content, sessions: true, hasNeighbours: index === 0 } as const
+  })
+  return [...cells, ...(hangsUp ? [] : inSession)].filter(({ protocol }) => ends[protocol] !== undefined)
+}
+
+async function runCell(row: Row, scope: Scope, cell: Cell): Promise<void> {
+  const { protocol, sessions, content, hasNeighbours } = cell
+  const host = row.hasOwnHost ? { host: ownHost() } : {}
+  const faulty = await startFakeClamd({ ...row.daemon, ...host, sessions })
+  const daemons = [
+    faulty,
+    ...(hasNeighbours ? [await startFakeClamd({ sessions }), await startFakeClamd({ sessions })] : []),
+  ]
+  const limits = {
+    maxConcurrent: 1,
+    connectMs: 10_000,
+    sessionTimes: { idleMs: 50 },
+    scanMs: 20_000,
+    ...row.scanner,
+  }
+  const hosts = daemons.map(({ address }) => address)
+  const scanning = new Scanning(hosts, { protocol, scope, sessions, ...limits })
+  try {
+    await withStranger(row.stranger, async (port) => {
+      const bytes = scope === 'parts' ? Math.max(usualPart, row.bytes ?? 0) : (row.bytes ?? usualPart)
+      await playAtParts(faulty, row.script(bytes, port))
+      const message = messageWith(content, bytes, 'faults', scope)
+      const begin = performance.now()
+      const verdict = await scanning.scan(message)
+      assert.ok(performance.now() - begin < limits.scanMs + 2000)
+
+      const got = label(verdict, faulty)
+      const why = verdict.outcome === 'unscanned' ? verdict.text : scanning.log.warnings.join()
+      const possible = possibleEnds(row, cell)
+      assert.ok(possible.includes(got), `${got} (${why}), not ${possible.join(' or ')}`)
+      if (got === 'error' || got.endsWith('by a neighbour')) {
+        assert.match(why, / (part 2.*|PING): /, `the part is named: ${why}`)
+        // One that has no port for the moment has not failed.
+        const isWell = why.includes(noFreePort)
+        assert.equal(scanning.hosts.states()[0]?.state, isWell ? 'up' : 'resting', 'the one that failed')
+      }
+      for (const { state } of scanning.hosts.states().slice(1)) assert.equal(state, 'up', 'its neighbours')
+      if (verdict.outcome === 'clean') {
+        const by = daemons.find(({ address }) => addressText(address) === verdict.clamd)
+        assertScanned(by, [Buffer.concat([receivedLine, message]), part(content, bytes)], scope)
+        assert.ok(verdict.readings >= 1)
+      }
+      if (sessions) await until(() => scanning.open === 0)
+      await assertNothingLeft(scanning, daemons)
+    })
+  } finally {
+    scanning.destroy()
+    await Promise.all(daemons.map((daemon) => daemon.stop()))
+  }
+}
+
+let ownHosts = 0
+
+function ownHost(): string {
+  ownHosts++
+  return `127.0.${5 + (ownHosts >> 7)}.${1 + (ownHosts & 127)}`
+}
+
+function label(verdict: Verdict, faulty: FakeClamd): string {
+  const what = verdict.outcome === 'unscanned' ? verdict.reason : verdict.outcome
+  return verdict.clamd === addressText(faulty.address) ? what : `${what} by a neighbour`
+}
+
+function possibleEnds(
+  { name, ends, lies, talksOn }: Row,
+  { protocol, sessions, content, hasNeighbours }: Cell,
+) {
+  const allowed = [ends[protocol] ?? []].flat()
+  const possible = allowed.map((end) => labelOf(end, content, hasNeighbours))
+  // Nobody finds anything before the end of a part, and no end of the connection shows what comes behind it.
+  if (sessions && allowed.some((end) => end === 'found' || end === 'unclean'))
+    possible.push(labelOf('error', content, hasNeighbours))
+  if (lies || (sessions && talksOn)) possible.push('clean')
+  // A session that is kept accepts no further connection.
+  if (sessions && name.endsWith(' at accept')) possible.push(content)
+  return possible
+}
+
+/** By one and the same: of a message that was taken apart, what is left instead of the whole. */
+function assertScanned(by: FakeClamd | undefined, streams: readonly Buffer[], scope: Scope): void {
+  for (const stream of scope === 'parts' ? streams.slice(1) : streams)
+    assert.ok(
+      by?.scans.some(({ bytes, reply }) => bytes.equals(stream) && reply.includes('stream: OK')),
+      `clean, and ${stream.length} bytes were not scanned`,
+    )
+}
+
+async function assertNothingLeft(scanning: Scanning, daemons: readonly FakeClamd[]): Promise<void> {
+  assert.deepEqual(scanning.leftovers(), [])
+  const tried = new Set<string>()
+  for (const daemon of daemons) {
+    await daemon.idle()
+    assert.equal(daemon.open, 0)
+    assert.deepEqual(daemon.violations, [])
+    // With one place for each, every place is free again.
+    const lease = await scanning.hosts.take(tried, AbortSignal.timeout(1000))
+    assert.ok(lease, 'a place is not given back')
+    tried.add(lease.text)
+  }
+}
+
+const timersBefore = runningTimers()
+after(() => assert.equal(runningTimers(), timersBefore, 'a timer was left running'))
+
+describe('faults over a part', { concurrency: 2 }, () => {
+  // All of them meet a real Haraka in test/faults.
+  const some = partRows.filter((_, index) => index % 7 === 0)
+  for (const [index, row] of some.entries()) {
+    const scope = scopes[index % scopes.length] ?? 'auto'
+    test(`${row.name}, scan=${scope}`, async () => {
+      const cells = cellsOf(row)
+      const ends = await Promise.allSettled(cells.map((cell) => runCell(row, scope, cell)))
+      const failed = ends.flatMap((end, at) =>
+        end.status === 'fulfilled' ? [] : [`${JSON.stringify(cells[at])}: ${(end.reason as Error).message}`],
+      )
+      assert.ok(failed.length === 0, `\n${failed.join('\n')}`)
+    })
+  }
+})
