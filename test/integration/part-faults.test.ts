@@ -1,13 +1,19 @@
 // A clamd that fails over a part, after it has called the whole message OK: every way there is, in both protocols and in
 // sessions, alone and with two healthy neighbours. Nothing is clean that is not scanned whole and in parts by one address.
 import assert from 'node:assert/strict'
-import { after, describe, test } from 'node:test'
+import { after, describe, test, type TestContext } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
 import { noFreePort, receivedLine } from '../../lib/clamd/protocol'
 import type { Verdict } from '../../lib/policy/verdict'
 import type { Scope } from '../../lib/scan/second-look'
 import { type FakeClamd, startFakeClamd } from '../support/clamd/fake-clamd'
-import { runningTimers, Scanning, until } from '../support/clamd/scanning'
+import {
+  BufferMessage,
+  runningTimers,
+  Scanning,
+  type ScanningOptions,
+  until,
+} from '../support/clamd/scanning'
 import { type Content, labelOf, type Row, withStranger } from '../support/faults/fault-table'
 import { messageWith, part, partRows, playAtParts, usualPart } from '../support/faults/part-table'
 
@@ -150,4 +156,155 @@ describe('faults over a part', { concurrency: 2 }, () => {
       assert.ok(failed.length === 0, `\n${failed.join('\n')}`)
     })
   }
+})
+
+/** One daemon, or with a neighbour behind it. */
+async function start(t: TestContext, options: ScanningOptions, neighbours = 0) {
+  const { sessions = false } = options
+  const daemons = [await startFakeClamd({ sessions })]
+  for (let i = 0; i < neighbours; i++) daemons.push(await startFakeClamd({ sessions }))
+  t.after(() => Promise.all(daemons.map((daemon) => daemon.stop())))
+  const hosts = daemons.map(({ address }) => address)
+  const scanning = new Scanning(hosts, { scope: 'auto', protocol: 'instream', connectMs: 10_000, ...options })
+  const [faulty] = daemons
+  assert.ok(faulty)
+  return { scanning, faulty, daemons }
+}
+
+/** Does so when the daemon has a verdict on the whole message, before it is told. */
+function afterWhole(faulty: FakeClamd, whole: Buffer, happen: () => unknown): void {
+  const { judge } = faulty
+  faulty.judge = async (bytes) => {
+    const verdict = await judge(bytes)
+    if (!bytes.includes(whole)) return verdict
+    faulty.judge = judge
+    await happen()
+    return verdict
+  }
+}
+
+const blind = () => Promise.resolve('stream: OK')
+const ways = [
+  { protocol: 'stream', sessions: false },
+  { protocol: 'instream', sessions: false },
+  { protocol: 'instream', sessions: true },
+] as const
+
+describe('between a message and its parts', () => {
+  for (const way of ways) {
+    const how = way.sessions ? 'in a session' : way.protocol
+
+    test(`the client goes away, ${how}`, async (t) => {
+      for (const at of ['command', 'first', 'reply'] as const) {
+        const { scanning, faulty, daemons } = await start(t, way)
+        await playAtParts(faulty, [{ at, do: 'stall' }])
+        const client = new AbortController()
+        const scan = scanning.scan(messageWith('infected', usualPart, 'client'), client.signal)
+        await until(() => faulty.scans.length === 2)
+        client.abort()
+        const verdict = await scan
+        assert.ok(verdict.outcome === 'unscanned' && verdict.reason === 'error')
+        assert.equal(scanning.hosts.states()[0]?.state, 'up')
+        await assertNothingLeft(scanning, daemons)
+      }
+    })
+
+    test(`the daemon is replaced by a blind one while it fails others, ${how}`, async (t) => {
+      const { scanning, faulty, daemons } = await start(t, { ...way, selfTest: true, restMs: 1 }, 1)
+      const message = messageWith('infected', usualPart, 'blind')
+      afterWhole(faulty, message, async () => {
+        faulty.judge = blind
+        // Another message meets the restart; the neighbour has a verdict on it.
+        faulty.queue([{ at: 'command', do: 'reset' }])
+        const others = [messageWith('clean', usualPart, 'a'), messageWith('clean', usualPart, 'b')]
+        for (const { outcome } of await Promise.all(others.map((other) => scanning.scan(other))))
+          assert.equal(outcome, 'clean')
+      })
+      const verdict = await scanning.scan(message)
+      assert.equal(verdict.outcome, 'infected', JSON.stringify(verdict))
+      assert.equal(verdict.clamd, addressText(daemons[1]?.address ?? faulty.address))
+      assert.equal(scanning.hosts.states()[0]?.state, 'untrusted')
+    })
+  }
+
+  test('a session is reset, and a blind daemon is there: it has to find the test file', async (t) => {
+    for (const neighbours of [0, 1]) {
+      const { scanning, faulty } = await start(t, { ...ways[2], selfTest: true }, neighbours)
+      const message = messageWith('infected', usualPart, 'blind')
+      afterWhole(faulty, message, () => {
+        faulty.judge = blind
+        faulty.queue([{ at: 'command', do: 'reset' }])
+      })
+      const verdict = await scanning.scan(message)
+      assert.equal(verdict.outcome, neighbours === 0 ? 'unscanned' : 'infected', JSON.stringify(verdict))
+      assert.equal(scanning.hosts.states()[0]?.state, 'untrusted')
+    }
+  })
+
+  test('no port is free for a part, and then one is: the message is scanned again, parts included', async (t) => {
+    const { scanning, faulty } = await start(t, { protocol: 'stream' })
+    await faulty.play((scan) => (scan === 1 ? [{ at: 'port', do: 'answer', text: noFreePort }] : []))
+    const verdict = await scanning.scan(messageWith('infected', usualPart, 'ports'))
+    assert.equal(verdict.outcome, 'infected')
+    assert.equal(verdict.part, 'part 2 (base64)')
+    assert.deepEqual(
+      faulty.scans.map(({ size }) => size > usualPart),
+      [true, false, true, false],
+    )
+  })
+
+  test('a clamd whose StreamMaxLength a part exceeds is not the last that is asked', async (t) => {
+    const { scanning, faulty, daemons } = await start(t, { scope: 'parts' }, 1)
+    faulty.streamMaxLength = usualPart >> 1
+    for (const content of contents) {
+      const verdict = await scanning.scan(messageWith(content, usualPart, 'length', 'parts'))
+      assert.equal(verdict.outcome, content)
+      assert.equal(verdict.clamd, addressText(daemons[1]?.address ?? faulty.address))
+    }
+    assert.equal(scanning.hosts.states()[0]?.state, 'up')
+    await daemons[1]?.stop()
+    const verdict = await scanning.scan(messageWith('clean', usualPart, 'length', 'parts'))
+    assert.equal(verdict.outcome, 'unscanned')
+  })
+})
+
+/** In memory it may take as much as all may together. */
+class LargeMessage extends BufferMessage {
+  override readonly maxBytes = 64 * 1024 * 1024
+}
+
+describe('memory for messages that are looked into', () => {
+  test('a message that waits for an address has none that one at the address waits for', async (t) => {
+    const { scanning, faulty } = await start(t, {
+      scope: 'parts',
+      maxConcurrent: 1,
+      maxBytes: 25 * 1024 * 1024,
+    })
+    // Too small to be taken apart before it has an address.
+    const small = messageWith('clean', 1000, 'small')
+    const large = new LargeMessage(messageWith('clean', usualPart, 'large', 'parts'))
+    let second: Promise<Verdict> | null = null
+    afterWhole(faulty, small, async () => {
+      second = scanning.scan(large)
+      await until(() => large.readings > 1 && !large.isOpen)
+    })
+    const first = await scanning.scan(new LargeMessage(small))
+    assert.equal(first.outcome, 'clean', JSON.stringify(first))
+    assert.equal((await (second as Promise<Verdict> | null))?.outcome, 'clean')
+  })
+
+  test('an address is not blamed for the time that a message waits for memory', async (t) => {
+    const other = await start(t, {})
+    await playAtParts(other.faulty, [{ at: 'reply', do: 'stall' }])
+    const client = new AbortController()
+    const held = other.scanning.scan(new LargeMessage(messageWith('clean', 1000, 'held')), client.signal)
+    await until(() => other.faulty.scans.length === 2)
+
+    const { scanning } = await start(t, { scanMs: 1000 })
+    const verdict = await scanning.scan(new LargeMessage(messageWith('clean', 1000, 'waits')))
+    assert.ok(verdict.outcome === 'unscanned' && verdict.reason === 'timeout')
+    assert.equal(scanning.hosts.states()[0]?.state, 'up')
+    client.abort()
+    await held
+  })
 })
