@@ -8,9 +8,14 @@ import { kindOf, pageFile, reliabilityPage } from '../support/faults/fault-page'
 import type { Cell } from '../support/faults/fault-record'
 import { collectFaultResults, type FaultResult, readFaultResults } from '../support/faults/fault-results'
 import { type Content, labelOf, type Row, rows, type Setting } from '../support/faults/fault-table'
+import { partRows } from '../support/faults/part-table'
 import { TemporaryDirectory } from '../support/process'
 
 const results = readFaultResults()
+const tables: readonly (readonly [rows: readonly Row[], results: readonly FaultResult[]])[] = [
+  [rows, results.faults],
+  [partRows, results.parts],
+]
 const byName = (one: { name: string }, other: { name: string }) => (one.name < other.name ? -1 : 1)
 
 /** SMTP codes with which a message of this content may end. */
@@ -25,24 +30,27 @@ function allowed(row: Row, protocol: Setting, hasNeighbours: boolean, content: C
 }
 
 test('every fault was met by each protocol, alone and with neighbours, by a clean and an infected message', () => {
-  const expected = rows.map(({ name, ends }) => ({
-    name,
-    columns: Object.keys(ends).flatMap((protocol) => [`${protocol} 1 1 1`, `${protocol} 3 1 1`]),
-  }))
-  const found = results.faults.map(({ name, answers }) => ({
-    name,
-    columns: Object.entries(answers).map(
-      ([column, { clean, infected }]) => `${column} ${clean.length} ${infected.length}`,
-    ),
-  }))
-  const sorted = (all: typeof found) =>
-    [...all].sort(byName).map(({ name, columns }) => ({ name, columns: [...columns].sort() }))
-  assert.deepEqual(sorted(found), sorted(expected))
+  for (const [table, recorded] of tables) {
+    const expected = table.map(({ name, ends }) => ({
+      name,
+      columns: Object.keys(ends).flatMap((protocol) => [`${protocol} 1 1 1`, `${protocol} 3 1 1`]),
+    }))
+    const found = recorded.map(({ name, answers }) => ({
+      name,
+      columns: Object.entries(answers).map(
+        ([column, { clean, infected }]) => `${column} ${clean.length} ${infected.length}`,
+      ),
+    }))
+    const sorted = (all: typeof found) =>
+      [...all].sort(byName).map(({ name, columns }) => ({ name, columns: [...columns].sort() }))
+    assert.deepEqual(sorted(found), sorted(expected))
+  }
 })
 
 test('no answer is one that the table of faults does not allow', () => {
-  for (const { name, answers } of results.faults) {
-    const row = rows.find((one) => one.name === name) ?? assert.fail(name)
+  const all = tables.flatMap(([table, recorded]) => recorded.map((result) => ({ table, ...result })))
+  for (const { table, name, answers } of all) {
+    const row = table.find((one) => one.name === name) ?? assert.fail(name)
     for (const [column, codes] of Object.entries(answers)) {
       const [protocol, addresses] = column.split(' ') as [Setting, string]
       for (const content of ['clean', 'infected'] as const) {
@@ -58,7 +66,7 @@ test('an infected message was delivered only where the daemon lies', () => {
   const delivered = ({ answers }: FaultResult) =>
     Object.values(answers).some(({ infected }) => infected.includes(250))
   const lying = rows.filter(({ lies }) => lies).map(({ name }) => name)
-  for (const row of [...results.faults, ...results.daemon].filter(delivered))
+  for (const row of [...results.faults, ...results.parts, ...results.daemon].filter(delivered))
     assert.ok(lying.includes(row.name), row.name)
 })
 
@@ -83,6 +91,7 @@ test('what the test files saw is collected by fault, with the longest answer of 
       cell('b', 1, 'clean', 451, 103.3),
       cell('a', 3, 'clean', 250, 1),
     ],
+    parts: [cell('d', 1, 'infected', 550, 2)],
     daemon: [cell('c', 1, 'clean', 451, 5), cell('c', 1, 'clean', 250, 4)],
     overload: [flood],
     flood: [],
@@ -103,6 +112,13 @@ test('what the test files saw is collected by fault, with the longest answer of 
         name: 'b',
         answers: { 'stream 1': { clean: [451], infected: [451] } },
         longest: { ms: 103, budgetMs: 100 },
+      },
+    ],
+    parts: [
+      {
+        name: 'd',
+        answers: { 'stream 1': { clean: [], infected: [550] } },
+        longest: { ms: 2, budgetMs: 100 },
       },
     ],
     daemon: [

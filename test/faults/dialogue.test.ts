@@ -1,8 +1,10 @@
 // The table of faults (fault-table.ts) against the packed plugin in a real Haraka: a front with a real clamd's verdicts
-// that fails as the table says, alone and before two good ones. Each row is met by a clean and by an infected message.
+// that fails as the table says, alone and before two good ones. Each row is met by a clean and by an infected message, and
+// by a part of such messages.
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
+import type { Scope } from '../../lib/scan/second-look'
 import { type RealClamd, skipWithoutClamd, startClamd } from '../support/clamd/clamd'
 import { type FakeClamd, type FakeClamdOptions, startFakeClamd } from '../support/clamd/fake-clamd'
 import { startStreamFront, type StreamFront } from '../support/clamd/stream-front'
@@ -17,12 +19,14 @@ import {
   usual,
   withStranger,
 } from '../support/faults/fault-table'
+import { partRows, playAtParts, usualPart } from '../support/faults/part-table'
 
 /** The fuller form has `auto` as well, which asks a daemon in both protocols, and all of three addresses. */
 const isFull = process.env.FAULTS_FULL === '1'
 const settings: readonly Setting[] = isFull ? ['stream', 'instream', 'auto'] : ['stream', 'instream']
 
 const seen: Cell[] = []
+const seenOfParts: Cell[] = []
 let clamd: RealClamd
 let sites = 0
 
@@ -35,14 +39,15 @@ class Lab {
     readonly fronts: readonly StreamFront[],
   ) {}
 
-  static async start(protocol: Setting, addresses: 1 | 3, scanMs: number): Promise<Lab> {
+  static async start(protocol: Setting, addresses: 1 | 3, scanMs: number, scan?: Scope): Promise<Lab> {
     // Nobody else's, so that the port of a dead end stays one.
     const host = `127.0.9.${++sites}`
     const faulty = await startFakeClamd({ host, judge: (message) => clamd.scan(message) })
     const front = () => startStreamFront({ clamd: { host: clamd.host, port: clamd.port }, instream: true })
     const fronts = addresses === 3 ? [await front(), await front()] : []
     const hosts = [faulty, ...fronts].map(({ address }) => addressText(address)).join(' ')
-    const site = await FaultSite.start({ host: hosts, protocol, scanMs, connectMs: 2000 })
+    const more = scan ? { scan } : {}
+    const site = await FaultSite.start({ host: hosts, protocol, scanMs, connectMs: 2000, ...more })
     return new Lab(site, faulty, host, fronts)
   }
 
@@ -114,9 +119,9 @@ async function withDaemon<T>(
 }
 
 async function runRow(row: Row, lab: Lab): Promise<void> {
-  const { protocol, scanMs } = lab.site.settings
+  const { protocol, scanMs, scan } = lab.site.settings
   const { faulty } = lab
-  const bytes = row.bytes ?? usual
+  const bytes = scan ? Math.max(usualPart, row.bytes ?? 0) : (row.bytes ?? usual)
   const addresses = lab.fronts.length > 0 ? 3 : 1
   const meet = async (content: Content) => {
     const fate = await lab.meet(content, bytes, row.lies)
@@ -127,7 +132,8 @@ async function runRow(row: Row, lab: Lab): Promise<void> {
     // Whether every byte had left us when the lie came, or the second reply was late, is a matter of luck.
     if (row.lies || (row.talksOn && content === 'clean')) ends.push('clean')
     assert.ok(ends.includes(got), `${content}: ${got}, not ${ends.join(' or ')}:\n${log.join('\n')}`)
-    seen.push({
+    const cells = scan ? seenOfParts : seen
+    cells.push({
       row: row.name,
       protocol,
       addresses,
@@ -138,7 +144,15 @@ async function runRow(row: Row, lab: Lab): Promise<void> {
     })
   }
   const run = async (port: number) => {
-    await faulty.play(row.script(bytes, port))
+    const script = row.script(bytes, port)
+    if (scan) {
+      for (const content of ['clean', 'infected'] as const) {
+        await playAtParts(faulty, script)
+        await meet(content)
+      }
+      return
+    }
+    await faulty.play(script)
     if (addresses === 1) {
       await Promise.all([meet('clean'), meet('infected')])
       return
@@ -162,29 +176,38 @@ describe('faults in a real Haraka', { concurrency: 4, skip: skipWithoutClamd() }
   after(async () => {
     await clamd.stop()
     keepRecord('dialogue', seen)
+    keepRecord('parts', seenOfParts)
   })
+  const suite = (name: string, start: () => Promise<Lab>, ofSite: readonly Row[]) =>
+    describe(name, { concurrency: 1 }, () => {
+      let lab: Lab
+      before(async () => {
+        lab = await start()
+      })
+      after(() => lab.stop())
+      test('no fault', () => lab.begin())
+      for (const row of ofSite) test(row.name, () => runRow(row, lab))
+    })
   for (const protocol of settings) {
     for (const addresses of [1, 3] as const) {
       for (const scanMs of [longMs, shortMs]) {
-        const ofSite = rows.filter(
-          (row, index) =>
-            row.ends[protocol] !== undefined &&
-            (row.scanner?.scanMs !== undefined) === (scanMs === shortMs) &&
-            (isFull || addresses === 1 || index % 3 === 0),
-        )
-        describe(
-          `${protocol}, ${addresses === 1 ? 'one address' : 'three'}, ${scanMs} ms`,
-          { concurrency: 1 },
-          () => {
-            let lab: Lab
-            before(async () => {
-              lab = await Lab.start(protocol, addresses, scanMs)
-            })
-            after(() => lab.stop())
-            test('no fault', () => lab.begin())
-            for (const row of ofSite) test(row.name, () => runRow(row, lab))
-          },
-        )
+        const isOfSite = (row: Row) =>
+          row.ends[protocol] !== undefined && (row.scanner?.scanMs !== undefined) === (scanMs === shortMs)
+        const name = `${protocol}, ${addresses === 1 ? 'one address' : 'three'}, ${scanMs} ms`
+        const chosen = rows.filter((_, index) => isFull || addresses === 1 || index % 3 === 0)
+        suite(name, () => Lab.start(protocol, addresses, scanMs), chosen.filter(isOfSite))
+        if (protocol === 'auto') continue
+        if (isFull) {
+          suite(
+            `a part, ${name}`,
+            () => Lab.start(protocol, addresses, scanMs, 'auto'),
+            partRows.filter(isOfSite),
+          )
+        } else if (addresses === 1 && scanMs === longMs) {
+          const few = partRows.filter((row, index) => index % 9 === 0 && isOfSite(row))
+          const scan = protocol === 'stream' ? 'auto' : 'parts'
+          suite(`a part, scan=${scan}, ${name}`, () => Lab.start(protocol, addresses, scanMs, scan), few)
+        }
       }
     }
   }

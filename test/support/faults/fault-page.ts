@@ -43,8 +43,8 @@ function codes(rows: readonly FaultResult[], content?: Content, column = ''): nu
   )
 }
 
-function sum({ faults, daemon, floods, longestOverBudgetMs, machine }: FaultResults): string {
-  const all = [...faults, ...daemon]
+function sum({ faults, parts, daemon, floods, longestOverBudgetMs, machine }: FaultResults): string {
+  const all = [...faults, ...parts, ...daemon]
   const count = (content: Content, isSo: (code: number) => boolean) =>
     `${codes(all, content).filter(isSo).length}`
   const rows = [
@@ -93,7 +93,7 @@ export function kindOf({ name }: Pick<FaultResult, 'name'>): string {
   return found[0]
 }
 
-function kindsTable({ faults, daemon }: FaultResults): string {
+function kindsTable({ faults, parts, daemon }: FaultResults): string {
   const row = (title: string, of: readonly FaultResult[]) => {
     const ended = (column: string) => {
       const here = codes(of, undefined, column)
@@ -113,6 +113,7 @@ function kindsTable({ faults, daemon }: FaultResults): string {
           faults.filter((fault) => kindOf(fault) === title),
         ),
       ),
+      row('any of these, over a part of the message', parts),
       row('a real clamd in trouble', daemon),
     ],
   })

@@ -15,6 +15,8 @@ export interface FaultResults {
   longestOverBudgetMs: number
   /** The rows of fault-table.ts, by name. */
   faults: FaultResult[]
+  /** The rows of part-table.ts. */
+  parts: FaultResult[]
   /** What happened to a real clamd. */
   daemon: FaultResult[]
   floods: Flood[]
@@ -48,8 +50,9 @@ export function writeFaultResults(results: FaultResults): void {
 /** @param record the directory in which keepRecord() left what each test file saw */
 export function collectFaultResults(record: string): FaultResults {
   const read = (name: string): unknown => JSON.parse(readFileSync(path.join(record, `${name}.json`), 'utf8'))
-  const [dialogue, daemon] = [read('dialogue') as Cell[], read('daemon') as Cell[]]
-  const over = [...dialogue, ...daemon].map(({ ms, budgetMs }) => ms - budgetMs)
+  const cells = (name: string) => read(name) as Cell[]
+  const [dialogue, parts, daemon] = [cells('dialogue'), cells('parts'), cells('daemon')]
+  const over = [...dialogue, ...parts, ...daemon].map(({ ms, budgetMs }) => ms - budgetMs)
   const floods = (read('overload') as Flood[]).map((flood) => ({
     ...flood,
     longestMs: Math.round(flood.longestMs),
@@ -59,6 +62,7 @@ export function collectFaultResults(record: string): FaultResults {
     machine: `${cpus().length} × ${cpus()[0]?.model ?? ''}, ${Math.round(totalmem() / 2 ** 30)} GB, node ${process.version}`,
     longestOverBudgetMs: Math.max(0, Math.round(Math.max(...over))),
     faults: rowsOf(dialogue),
+    parts: rowsOf(parts),
     daemon: rowsOf(daemon),
     floods,
     memory: read('flood') as FloodMemory[],

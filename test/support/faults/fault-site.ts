@@ -5,10 +5,12 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { receivedLine } from '../../../lib/clamd/protocol'
+import type { Scope } from '../../../lib/scan/second-look'
 import { type Haraka, startHaraka } from '../haraka/haraka'
 import { type Held, heldBy, type Testimony, testimonyOf, witness } from '../haraka/observer'
 import { connect, type Reply, type SmtpClient } from '../smtp/smtp'
 import { type Content, message } from './fault-table'
+import { messageWith } from './part-table'
 
 export interface SiteSettings {
   /** As in the ini. */
@@ -18,6 +20,8 @@ export interface SiteSettings {
   connectMs: number
   restMs?: number
   maxConcurrent?: number
+  /** Default `message`: each message is one scan. Else it has a part, of the size that is asked for. */
+  scan?: Scope
   /** Has it find out at start, and again after a failure, whether the daemons have IDSESSION. */
   sessions?: boolean
   /** What looking up a name comes to in this Haraka. */
@@ -40,13 +44,13 @@ export interface Fate {
  * where IDSESSION is to be found out.
  */
 function iniOf(settings: SiteSettings): string {
-  const { host, protocol, scanMs, connectMs, restMs = 0, maxConcurrent = 0, sessions = false } = settings
+  const { host, protocol, scanMs, connectMs, restMs = 0, maxConcurrent = 0 } = settings
+  const { scan = 'message', sessions = false } = settings
   return [
     '[main]',
     `host=${host}`,
     `protocol=${protocol}`,
-    // Each row is about one scan.
-    'scan=message',
+    `scan=${scan}`,
     `scan_timeout=${scanMs}ms`,
     `connect_timeout=${connectMs}ms`,
     `host_rest=${restMs}ms`,
@@ -93,9 +97,10 @@ export class FaultSite {
    * @param lies a daemon may have called it clean by itself; then it must at least have got it whole
    */
   async send(content: Content, bytes: number, lies = false): Promise<Fate> {
-    const client = this.#clients.pop() ?? (await this.#connect())
+    const client = this.#clients.pop() ?? (await this.client())
     const id = `${content}-${++this.#count}`
-    const sent = message(content, bytes, id)
+    const { scan } = this.settings
+    const sent = scan ? messageWith(content, bytes, id, scan) : message(content, bytes, id)
     assert.equal((await client.transaction()).code, 354)
     const begin = performance.now()
     const reply = await client.message(sent)
@@ -118,7 +123,9 @@ export class FaultSite {
     if (kept) {
       if (!lies) assert.equal(content, 'clean', `delivered: ${story}`)
       assert.equal(note?.outcome, 'clean', `delivered unscanned: ${story}`)
-      assert.equal(note.bytes, sent.length + receivedLine.length, story)
+      const { scan = 'message' } = this.settings
+      if (scan !== 'parts') assert.equal(note.bytes, sent.length + receivedLine.length, story)
+      assert.equal(note.readings > 0, scan !== 'message', `its part was not scanned: ${story}`)
       assert.deepEqual(kept.verdicts, ['false'], story)
       const body = sent.subarray(sent.indexOf('\r\n\r\n') + 4)
       assert.equal(kept.body, createHash('sha256').update(body).digest('hex'), `altered: ${story}`)
@@ -152,17 +159,33 @@ export class FaultSite {
 
   /** With one connection of ours alone. */
   async #held(): Promise<Held> {
-    const [client = await this.#connect(), ...others] = this.#clients.splice(0)
+    const [client = await this.client(), ...others] = this.#clients.splice(0)
     await Promise.all(others.map((other) => other.quit()))
     const held = await heldBy(client)
     this.#clients.push(client)
     return held
   }
 
-  async #connect(): Promise<SmtpClient> {
+  /** A connection of the caller's. */
+  async client(): Promise<SmtpClient> {
     const client = await connect(this.haraka.port, { timeoutMs: this.settings.scanMs + 3 * slackMs })
     assert.equal((await client.command('EHLO client.example.com')).code, 250)
     return client
+  }
+
+  /** What has become of a message so far. */
+  async seen(id: string): Promise<Testimony> {
+    const client = await this.client()
+    const seen = await testimonyOf(client, id)
+    client.destroy()
+    return seen
+  }
+
+  /** Resolves when the changed settings are in force. */
+  async reload(changes: Partial<SiteSettings>): Promise<void> {
+    const from = this.haraka.log.length
+    this.haraka.writeConfig('clamav-stream.ini', iniOf({ ...this.settings, ...changes }))
+    await this.haraka.waitForLog(/settings reloaded/, 30_000, from)
   }
 
   async stop(): Promise<void> {
