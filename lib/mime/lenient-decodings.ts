@@ -3,6 +3,8 @@
  * then the usual decoder.
  */
 
+import type { Budget } from './budget'
+import { pieceBytes } from './pieces'
 import type { Encoding } from './transfer-encodings'
 
 export interface Decoding {
@@ -79,20 +81,21 @@ const quotedPrintableChanges: readonly (readonly [
     (text) => text.replace(/(?<![ \t])[ \t]{1,998}(?=\r?\n)/g, ''),
   ],
 ]
-/** Bytes in which the oddities of quoted-printable are looked for at once. */
-const sampleBytes = 256 * 1024
+/** Bytes of the next piece in which an oddity may end. */
+const overlapBytes = 1024
 
-function* quotedPrintableDecodings(body: Buffer): Generator<Decoding> {
+async function* quotedPrintableDecodings(body: Buffer, budget: Budget): AsyncGenerator<Decoding, void> {
   const whole = { encoding: 'quoted-printable', from: 0, to: body.length, change: null } as const
   yield { ...whole, how: 'quoted-printable' }
   for (const [how, applies, change] of quotedPrintableChanges) {
-    if (isIn(body, applies)) yield { ...whole, how: `quoted-printable, ${how}`, change }
+    if (await isIn(body, applies, budget)) yield { ...whole, how: `quoted-printable, ${how}`, change }
   }
 }
 
-function isIn(body: Buffer, what: RegExp): boolean {
-  for (let at = 0; at < body.length; at += sampleBytes) {
-    if (what.test(body.toString('latin1', at, at + sampleBytes + 1024))) return true
+async function isIn(body: Buffer, what: RegExp, budget: Budget): Promise<boolean> {
+  for (let at = 0; at < body.length; at += pieceBytes) {
+    if (what.test(body.toString('latin1', at, at + pieceBytes + overlapBytes))) return true
+    await budget.breathe()
   }
   return false
 }
@@ -100,13 +103,14 @@ function isIn(body: Buffer, what: RegExp): boolean {
 const escape = /=(?:[0-9a-f]{2}|[ \t]*\r*\n)/i
 
 /** Whether it would be anything else after that. */
-function hasQuotedPrintable(body: Buffer): boolean {
-  return body.includes(equalsSign) && isIn(body, escape)
+async function hasQuotedPrintable(body: Buffer, budget: Budget): Promise<boolean> {
+  return body.includes(equalsSign) && (await isIn(body, escape, budget))
 }
 
-/** Of so many characters at the beginning nearly all are digits, and there are no words. */
+/** Bytes of the beginning by which base64 is told. */
 const lookBytes = 2048
 
+/** Nearly all of the beginning are digits, and there are no words. */
 export function looksLikeBase64(body: Buffer): boolean {
   const text = body.toString('latin1', 0, lookBytes).replace(/[\r\n>]/g, '')
   const digits = text.replace(/[^A-Za-z0-9+/]/g, '').length
@@ -119,8 +123,13 @@ const cleanName = /^\s*(?:7bit|8bit|binary|(?<base64>base64)|(?<quotedPrintable>
 /**
  * The ways to decode a body: what is named, and what it looks like; both where the name is not quite in order.
  * @param head headers, as far as they are known
+ * @throws OverBudget
  */
-export function* decodingsOf(head: string, body: Buffer): Generator<Decoding> {
+export async function* decodingsOf(
+  head: string,
+  body: Buffer,
+  budget: Budget,
+): AsyncGenerator<Decoding, void> {
   const names = [...head.matchAll(namedEncodings)].map(({ groups }) => cleanName.exec(groups?.value ?? ''))
   const isOdd = names.includes(null)
   const isNamed = (encoding: 'base64' | 'quotedPrintable') =>
@@ -128,5 +137,5 @@ export function* decodingsOf(head: string, body: Buffer): Generator<Decoding> {
   const isLikeBase64 = looksLikeBase64(body)
   if (isOdd || isLikeBase64 || isNamed('base64')) yield* base64Decodings(body)
   const isBase64 = isLikeBase64 && isNamed('base64') && !isOdd && !isNamed('quotedPrintable')
-  if (!isBase64 && hasQuotedPrintable(body)) yield* quotedPrintableDecodings(body)
+  if (!isBase64 && (await hasQuotedPrintable(body, budget))) yield* quotedPrintableDecodings(body, budget)
 }

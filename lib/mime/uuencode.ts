@@ -1,12 +1,15 @@
 /*
- * Finds uuencoded files (`begin 644 name`) in the text of a message: mail programs still show them as attachments.
+ * Uuencoded files (`begin 644 name`) in the text of a message, which mail programs still show as attachments: for names, as
+ * the text streams by; for what is in them, as leniently as any program reads them.
  */
 
+import type { Budget } from './budget'
 import type { BodySink } from './mime-reader'
+import { Output } from './pieces'
 
 /** Bytes of a line that are read; the rest of a longer line is ignored. */
 const maxLineBytes = 1024
-const newline = 0x0a
+const [newline, space] = [0x0a, 0x20]
 /** First byte of `begin`. */
 const letterB = 0x62
 const begin = /^begin[ \t]+[0-7]{3,7}[ \t]+(?<name>\S[^]*)$/
@@ -96,24 +99,114 @@ export class UuencodedFiles implements BodySink {
 
 /** The first character gives the number of bytes in the line; trailing spaces may be lost in transit. */
 function hasItsLength(line: string): boolean {
-  return line.length - 1 >= Math.ceil(lengthOf(line) / 3) * 4 - 3
+  return line.length - 1 >= Math.ceil(lengthOf(line.charCodeAt(0)) / 3) * 4 - 3
 }
 
-function lengthOf(line: string): number {
-  return (line.charCodeAt(0) - 32) & 63
+function lengthOf(first: number): number {
+  return (first - space) & 63
 }
 
 function decodeLine(line: string): Buffer {
-  const length = lengthOf(line)
-  const out = Buffer.alloc(Math.ceil(length / 3) * 3)
-  for (let at = 0, from = 1; at < length; at += 3, from += 4) {
-    const bits = [0, 1, 2, 3].reduce((sum, i) => (sum << 6) | digit(line, from + i), 0)
-    out.writeUIntBE(bits & 0xffffff, at, 3)
-  }
-  return out.subarray(0, length)
+  const out = new Output()
+  decodeInto(out, Buffer.from(line, 'latin1'), 0, line.length)
+  return out.content
 }
 
 /** Trailing spaces, which stand for zero, may be lost in transit. */
-function digit(line: string, at: number): number {
-  return at < line.length ? (line.charCodeAt(at) - 32) & 63 : 0
+function decodeInto(out: Output, text: Buffer, from: number, to: number): void {
+  const length = lengthOf(text[from] ?? space)
+  const { bytes, at } = out.room(length + 2)
+  for (let done = 0, next = from + 1; done < length; done += 3, next += 4) {
+    let bits = 0
+    for (let i = next; i < next + 4; i++)
+      bits = (bits << 6) | (i < to ? ((text[i] ?? space) - space) & 63 : 0)
+    bytes.writeUIntBE(bits & 0xffffff, at + done, 3)
+  }
+  out.wrote(length)
+}
+
+/** Lines between two looks at the clock. */
+const linesPerTurn = 256
+
+/** Words that begin a file, in whatever case, and a colon or more letters make something else of. */
+const lenientBegin = /^begin(?<base64>-base64)?(?![\w:])[^\r\n]*/i
+const maxPrefixBytes = 16
+
+export interface Begin {
+  /** Where the first line of data begins. */
+  readonly from: number
+  /** Length of what stands in front on each line: blanks, or marks of quoting. */
+  readonly prefix: number
+  readonly isBase64: boolean
+}
+
+/** As leniently as any program takes such a line. @param at where the word is; null: it is text */
+export function beginOf(text: Buffer, at: number): Begin | null {
+  const prefix = linePrefix(text, at)
+  if (prefix === null) return null
+  const line = lenientBegin.exec(text.toString('latin1', at, at + maxLineBytes))
+  const end = line === null ? -1 : text.indexOf(newline, at)
+  return end < 0 ? null : { from: end + 1, prefix, isBase64: line?.groups?.base64 !== undefined }
+}
+
+/** Null: text. */
+function linePrefix(text: Buffer, at: number): number | null {
+  const before = text.toString('latin1', Math.max(0, at - maxPrefixBytes), at)
+  const prefix = before.slice(before.lastIndexOf('\n') + 1)
+  const isAtLineStart = prefix.length < before.length || before.length < maxPrefixBytes
+  return isAtLineStart && /^[\s>|]*$/.test(prefix) ? prefix.length : null
+}
+
+const endLine = /^(?:end|====)[ \t]*\r?$/i
+/** Characters of a line beyond which it is running text, behind data. */
+const maxDataBytes = 100
+
+/** Of a text that is called uuencode, there may be no line that says so. @throws OverBudget */
+export async function uudecoded(text: Buffer, start: number, budget: Budget, prefix = 0): Promise<Buffer> {
+  const out = new Output()
+  for (let at = start, lines = 1; at < text.length; lines++) {
+    if (lines % linesPerTurn === 0) await budget.breathe()
+    const found = text.indexOf(newline, at)
+    const to = found < 0 ? text.length : found
+    const end = text[to - 1] === 0x0d ? to - 1 : to
+    const from = Math.min(at + prefix, end)
+    if (end - from <= 6 && endLine.test(text.toString('latin1', from, end))) break
+    // Lower-case letters are no data.
+    if (isBegin(text, from)) break
+    if (end - from > maxDataBytes && out.length > 0) break
+    if (end > from) decodeInto(out, text, from, end)
+    at = to + 1
+  }
+  return out.content
+}
+
+/**
+ * Of lines that are data and have the length that they name: others are passed over, another `begin` as well.
+ * @throws OverBudget
+ */
+export async function uudecodedWhereFitting(
+  text: Buffer,
+  start: number,
+  budget: Budget,
+  prefix: number,
+): Promise<{ readonly bytes: Buffer; readonly end: number }> {
+  const out = new Output()
+  let at = start
+  for (let lines = 1; at < text.length; lines++) {
+    if (lines % linesPerTurn === 0) await budget.breathe()
+    const found = text.indexOf(newline, at)
+    const to = found < 0 ? text.length : found
+    const from = Math.min(at + prefix, to)
+    at = to + 1
+    if (to - from > maxDataBytes) continue
+    const line = text.toString('latin1', from, to).replace(/\r$/, '')
+    if (line.startsWith('end')) break
+    const fits = Math.floor((lengthOf(line.charCodeAt(0)) + 2) / 3) === Math.floor(line.length / 4)
+    if (fits && /^[^a-z]+$/.test(line)) decodeInto(out, text, from, from + line.length)
+  }
+  return { bytes: out.content, end: at }
+}
+
+function isBegin(text: Buffer, at: number): boolean {
+  return text[at] === letterB && /^begin[ \t-]/.test(text.toString('latin1', at, at + 6))
 }

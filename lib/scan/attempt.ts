@@ -85,7 +85,7 @@ export class Attempt {
 
   /** What clamd has found nothing in is looked into once more, part by part, if it may be read otherwise. */
   async #lookInside(state: ScanState, lease: Lease, whole: AttemptResult): Promise<AttemptResult> {
-    const { plain, protocol, message, apart, signal, log } = state
+    const { plain, protocol, message, apart, log } = state
     const { scope, maxBytes } = this.settings
     const { reply } = whole
     const encrypted = reply.kind === 'found' && isEncryptedName(reply.name) ? reply.name : null
@@ -97,7 +97,8 @@ export class Attempt {
     if (plain.oddity !== null)
       log.trace(`not plain (${plain.oddity}): its parts are scanned in every reading`)
     const parts = apart?.parts ?? null
-    const look = { message, plain, parts, scope, maxBytes, silentLimits: lease.silentLimits, signal }
+    const budget = state.readingBudget.restarted()
+    const look = { message, plain, parts, scope, maxBytes, silentLimits: lease.silentLimits, budget }
     let { bytes } = whole
     let ownSince = performance.now()
     const stopOwn = () => (state.ownMs += performance.now() - ownSince)

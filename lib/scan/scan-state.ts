@@ -9,6 +9,7 @@ import type { Step } from '../clamd/errors'
 import type { Protocol } from '../clamd/protocol'
 import type { ClamdVersion } from '../clamd/version'
 import type { Lease } from '../hosts/lease'
+import type { Budget } from '../mime/budget'
 import type { PlainResult } from '../mime/plain/plain-check'
 import { type Insight, noInsight, type Scope } from './second-look'
 import type { Apart } from './take-apart'
@@ -35,6 +36,8 @@ export interface ScanState {
   /** Bytes of the message as it is to be sent, our Received line included. */
   size: number
   readonly signal: CancelSignal
+  /** For reading it, by us. */
+  readonly readingBudget: Budget
   readonly log: ScanLog
   readonly started: number
   readonly failures: string[]

@@ -12,8 +12,10 @@ import { isLimitName, receivedLine } from '../clamd/protocol'
 import { SessionPool } from '../clamd/session-pool'
 import type { HostPool } from '../hosts/host-pool'
 import type { Lease } from '../hosts/lease'
+import { Budget } from '../mime/budget'
 import type { Reason, Verdict } from '../policy/verdict'
 import { Attempt, type EicarCheck, isOutOfPorts, textOf } from './attempt'
+import { defaultReadingLimits } from './readings/limits'
 import type { ScanSettings } from './scan-state'
 import { attemptLabel, type ScanLog, type ScanState, TimedOut } from './scan-state'
 import { noInsight } from './second-look'
@@ -64,6 +66,7 @@ export class Scanner {
       message,
       size: 0,
       signal: budget,
+      readingBudget: new Budget(defaultReadingLimits, budget),
       log,
       started: performance.now(),
       failures: [],
@@ -86,7 +89,7 @@ export class Scanner {
         state.size = await this.#bytesOf(state)
         if (state.size > maxBytes) throw new TooLarge(state.size)
         if (scope === 'parts' && state.size >= minBodyBytes)
-          state.apart = await takeApart(state.message, budget)
+          state.apart = await takeApart(state.message, state.readingBudget.restarted())
         const asked: Asked = { tried: new Set(), shortOfPorts: new Set(), limits: 0 }
         const verdict = (await this.#tryAddresses(state, asked)) ?? (await this.#askForPorts(state, asked))
         if (!mayBeRead(verdict)) return verdict

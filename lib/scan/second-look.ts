@@ -4,14 +4,12 @@
  * none of that (lib/mime/plain/).
  */
 
-import type { CancelSignal } from '../base/cancellation'
 import type { MessageSource } from '../base/message-source'
 import { isEncryptedName, isLimitName, type Reply } from '../clamd/protocol'
 import type { SilentLimits } from '../hosts/test-results'
-import { Budget } from '../mime/budget'
+import type { Budget } from '../mime/budget'
 import type { PlainResult } from '../mime/plain/plain-check'
 import { closedIn } from './readings/closed'
-import { defaultReadingLimits } from './readings/limits'
 import { readingMemory } from './readings/memory'
 import { type Content, Readings, type Summary } from './readings/readings'
 
@@ -57,7 +55,8 @@ interface Look {
   /** Largest content in bytes that may be sent. */
   readonly maxBytes: number
   readonly silentLimits: SilentLimits | null
-  readonly signal: CancelSignal
+  /** For all that reading the message takes. */
+  readonly budget: Budget
 }
 
 /**
@@ -66,7 +65,7 @@ interface Look {
  * @returns `end`: the first answer that is a virus, an error or over StreamMaxLength, by which the look ended
  */
 export async function secondLook<T extends { readonly reply: Reply }>(
-  { message, plain, parts, scope, maxBytes, silentLimits, signal }: Look,
+  { message, plain, parts, scope, maxBytes, silentLimits, budget }: Look,
   send: (content: Content) => Promise<T>,
 ): Promise<{ readonly insight: Insight; readonly end: T | null }> {
   const { oddity, containers } = plain
@@ -78,9 +77,9 @@ export async function secondLook<T extends { readonly reply: Reply }>(
   const mayBeClosed = !isPlain || containers.size > 0
   if (!sendsParts && !mayBeClosed) return { insight: { ...noInsight, encrypted }, end: null }
 
-  const budget = new Budget(defaultReadingLimits, signal)
+  const { signal } = budget
   const release = parts ? () => undefined : await readingMemory.take(message.maxBytes, signal)
-  const readings = parts ?? new Readings(message, { signal, isPlain })
+  const readings = parts ?? new Readings(message, { signal, budget, isPlain })
   const insight = (part: string | null): Insight => {
     const { summary } = readings
     return {

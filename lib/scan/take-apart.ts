@@ -4,13 +4,11 @@
  * until its verdict.
  */
 
-import type { CancelSignal } from '../base/cancellation'
 import { bytesMessage, pieceBytes } from '../base/made-message'
 import type { MessageSource } from '../base/message-source'
 import { receivedLine } from '../clamd/protocol'
-import { Budget, OverBudget } from '../mime/budget'
+import { type Budget, OverBudget } from '../mime/budget'
 import { PlainCheck, type PlainResult } from '../mime/plain/plain-check'
-import { defaultReadingLimits } from './readings/limits'
 import { apartMemory } from './readings/memory'
 import { messageBytes } from './readings/message-bytes'
 import { skeletonOf } from './readings/skeleton'
@@ -30,17 +28,19 @@ export interface Apart {
 }
 
 /**
- * Rejects with the signal's reason, or with what kept the message from being read.
+ * Rejects with the budget's signal's reason, or with what kept the message from being read.
  * @returns null: the whole message is to be sent
  */
-export async function takeApart(message: MessageSource, signal: CancelSignal): Promise<Apart | null> {
+export async function takeApart(message: MessageSource, budget: Budget): Promise<Apart | null> {
+  const { signal } = budget
   const release = await apartMemory.take(message.maxBytes, signal)
   let apart: Apart | null = null
   try {
     const bytes = await messageBytes(message, signal)
-    const plain = await plainCheck(bytes, signal)
+    budget.enter()
+    const plain = await plainCheck(bytes, budget)
     if (plain.oddity !== null) return null
-    const skeleton = await skeletonOf(bytes, minBodyBytes, signal)
+    const skeleton = await skeletonOf(bytes, minBodyBytes, budget)
     const parts: Contents = {
       contents: () => skeleton.contents(plain.containers.size > 0),
       get summary() {
@@ -53,16 +53,15 @@ export async function takeApart(message: MessageSource, signal: CancelSignal): P
     if (error instanceof OverBudget) return null
     throw error
   } finally {
+    budget.leave()
     if (apart === null) release()
   }
 }
 
 /** As it is checked while it is sent, our own line in front. */
-async function plainCheck(bytes: Buffer, signal: CancelSignal): Promise<PlainResult> {
-  const budget = new Budget(defaultReadingLimits, signal)
+async function plainCheck(bytes: Buffer, budget: Budget): Promise<PlainResult> {
   const check = new PlainCheck()
   check.write(receivedLine)
-  budget.enter()
   for (let at = 0; at < bytes.length; at += pieceBytes) {
     check.write(bytes.subarray(at, at + pieceBytes))
     await budget.breathe()

@@ -2,6 +2,9 @@
  * BinHex 4.0 (RFC 1741): the two forks of a file between colons, six bits a character, runs packed.
  */
 
+import type { Budget } from '../budget'
+import { nextOf, Output, piecesOf } from '../pieces'
+
 const digits = new Uint8Array(256).fill(255)
 for (const [value, digit] of Buffer.from(
   '!"#$%&\'()*+,-012345689@ABCDEFGHIJKLMNPQRSTUVXYZ[`abcdefhijklmpqr',
@@ -14,15 +17,19 @@ const [colon, newline, repeat] = [0x3a, 0x0a, 0x90]
 const lengthsAt = 10
 const headerBytes = 20
 
-/** Data and resource forks of every file in the text; null: another look at the clock. */
-export function* binHexFiles(text: Buffer): Generator<Buffer | null> {
+/** Data and resource forks of every file in the text. @throws OverBudget */
+export async function* binHexFiles(text: Buffer, budget: Budget): AsyncGenerator<Buffer, void> {
+  const nextLine = nextOf(text, newline)
+  const nextColon = nextOf(text, colon)
+  let coveredTo = 0
   for (let at = text.indexOf(mark); at >= 0; at = text.indexOf(mark, at + 1)) {
-    yield null
-    const line = text.indexOf(newline, at)
-    const start = line < 0 ? -1 : text.indexOf(colon, line)
-    if (start < 0) return
-    const end = text.indexOf(colon, start + 1)
-    yield* forks(unpacked(text.subarray(start + 1, end < 0 ? text.length : end)))
+    await budget.breathe()
+    const start = nextColon(nextLine(at))
+    if (start === text.length) return
+    if (start < coveredTo) continue
+    const found = text.indexOf(colon, start + 1)
+    coveredTo = found < 0 ? text.length : found
+    yield* forks(await unpacked(text.subarray(start + 1, coveredTo), budget))
   }
 }
 
@@ -41,34 +48,43 @@ function* forks(bytes: Buffer): Generator<Buffer> {
 }
 
 /** Longest run is 255 characters, of which a packed one takes three. */
-function unpacked(text: Buffer): Buffer {
-  const packed = sixBits(text)
-  const out: Buffer[] = []
-  let from = 0
-  for (let at = packed.indexOf(repeat); at >= 0; at = packed.indexOf(repeat, from)) {
-    const count = packed[at + 1] ?? 0
-    out.push(packed.subarray(from, at))
-    if (count === 0) out.push(Buffer.from([repeat]))
-    else out.push(Buffer.alloc(count - 1, at > from ? packed[at - 1] : out.at(-2)?.at(-1)))
-    from = at + 2
+async function unpacked(text: Buffer, budget: Budget): Promise<Buffer> {
+  const out = new Output()
+  let last = 0
+  let isRepeat = false
+  for await (const packed of sixBits(text, budget)) {
+    for (const byte of packed) {
+      if (!isRepeat && byte === repeat) {
+        isRepeat = true
+        continue
+      }
+      const count = isRepeat ? (byte === 0 ? 1 : byte - 1) : 1
+      if (!isRepeat) last = byte
+      else if (byte === 0) last = repeat
+      isRepeat = false
+      const { bytes, at } = out.room(count)
+      bytes.fill(last, at, at + count)
+      out.wrote(count)
+    }
   }
-  out.push(packed.subarray(from))
-  return Buffer.concat(out)
+  return out.content
 }
 
-function sixBits(text: Buffer): Buffer {
-  const out = Buffer.alloc(Math.ceil((text.length * 3) / 4))
-  let length = 0
+async function* sixBits(text: Buffer, budget: Budget): AsyncGenerator<Buffer, void> {
   let bits = 0
   let count = 0
-  for (const character of text) {
-    const digit = digits[character] ?? 255
-    if (digit > 63) continue
-    bits = ((bits << 6) | digit) & 0xffffff
-    count += 6
-    if (count < 8) continue
-    count -= 8
-    out[length++] = bits >> count
+  for await (const piece of piecesOf(text, budget)) {
+    const out = Buffer.allocUnsafe(piece.length)
+    let length = 0
+    for (const character of piece) {
+      const digit = digits[character] ?? 255
+      if (digit > 63) continue
+      bits = ((bits << 6) | digit) & 0xffffff
+      count += 6
+      if (count < 8) continue
+      count -= 8
+      out[length++] = bits >> count
+    }
+    yield out.subarray(0, length)
   }
-  return out.subarray(0, length)
 }

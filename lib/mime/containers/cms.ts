@@ -1,7 +1,9 @@
 /*
  * S/MIME messages (RFC 5652): what a signed one holds, and whether it is closed. Reads BER as far as it has to: definite
- * and indefinite lengths, octet strings in pieces. Never throws, and gives up where the bytes make no sense.
+ * and indefinite lengths, octet strings in pieces. Never throws for any bytes, and gives up where they make no sense.
  */
+
+import { type Budget, OverBudget } from '../budget'
 
 const oidPrefix = Buffer.from('2a864886f70d01', 'hex')
 /** What follows the prefix: signedData, compressedData (RFC 3274), and what only the recipient opens. */
@@ -16,9 +18,15 @@ const kinds: readonly (readonly [kind: CmsKind, oid: string])[] = [
 
 export type CmsKind = 'signed' | 'compressed' | 'encrypted'
 
-const tags = { octets: 0x04, sequence: 0x30, octetsInPieces: 0x24, explicit: 0xa0 }
-/** Elements within elements. */
-const maxDepth = 16
+const tags = { end: 0x00, octets: 0x04, sequence: 0x30, octetsInPieces: 0x24, explicit: 0xa0 }
+/** Where the content lies, from the outside: the message, its body, the data in it, the content of that. */
+const way = [tags.sequence, tags.explicit, tags.sequence, tags.sequence, tags.explicit]
+/** Of the data: version and algorithms come before the content. */
+const [dataDepth, elementsBefore] = [3, 2]
+/** Elements within elements; a signed message has a dozen. */
+const maxDepth = 64
+/** Elements between two looks at the clock. */
+const elementsPerTurn = 1024
 /** Bytes from the beginning in which the kind is told. */
 const headBytes = 64
 
@@ -40,51 +48,83 @@ export function cmsKind(content: Buffer): CmsKind | null {
   return kinds.find(([, oid]) => rest.startsWith(oid))?.[0] ?? null
 }
 
-/** What a signed or a compressed message holds; of the latter, as it is compressed. */
-export function cmsContent(content: Buffer): Buffer | null {
-  const message = elementAt(content, 0, content.length)
-  const body = message && first(content, message, tags.explicit)
-  const data = body && first(content, body, tags.sequence)
-  // Version, algorithms, content.
-  const info = data && [...children(content, data)].slice(2).find(({ tag }) => tag === tags.sequence)
-  const wrapped = info && first(content, info, tags.explicit)
-  if (!wrapped) return null
-  const pieces = [...children(content, wrapped)].flatMap((element) => octets(content, element, 0))
-  return pieces.length === 0 ? null : Buffer.concat(pieces)
+/**
+ * What a signed or a compressed message holds; of the latter, as it is compressed. Every element is looked at once.
+ * @throws OverBudget
+ */
+export async function cmsContent(content: Buffer, budget: Budget): Promise<Buffer | null> {
+  const walk = new Walk(content)
+  for (let count = 1; walk.next(); count++) if (count % elementsPerTurn === 0) await budget.breathe()
+  return walk.found
 }
 
-function first(bytes: Buffer, parent: Element, tag: number): Element | null {
-  for (const child of children(bytes, parent)) if (child.tag === tag) return child
-  return null
+/** Of an element that has been entered: those within so far, and how far it is on the way. */
+interface Open {
+  readonly element: Element
+  children: number
+  /** Elements of the way that are open, this one counted; 0: it is another one. */
+  readonly steps: number
 }
 
-function octets(bytes: Buffer, element: Element, depth: number): Buffer[] {
-  if (element.tag === tags.octets) return [bytes.subarray(element.from, element.to)]
-  if (element.tag !== tags.octetsInPieces || depth === maxDepth) return []
-  return [...children(bytes, element)].flatMap((piece) => octets(bytes, piece, depth + 1))
-}
+class Walk {
+  readonly #open: Open[] = []
+  readonly #octets: Buffer
+  #octetBytes = 0
+  #hasOctets = false
+  #at = 0
 
-function* children(bytes: Buffer, parent: Element): Generator<Element> {
-  for (let at = parent.from; at < parent.to;) {
-    const child = elementAt(bytes, at, parent.to)
-    // The last is the end of an indefinite length.
-    if (child === null || (child.tag === 0 && child.to === child.from)) return
-    yield child
-    at = endOf(bytes, child, 0)
+  constructor(private readonly bytes: Buffer) {
+    this.#octets = Buffer.allocUnsafe(bytes.length)
   }
-}
 
-/** Behind the element, and behind the mark that ends one of indefinite length. */
-function endOf(bytes: Buffer, element: Element, depth: number): number {
-  if (!element.isIndefinite) return element.to
-  let at = element.from
-  while (at < element.to && depth < maxDepth) {
-    const child = elementAt(bytes, at, element.to)
-    if (child === null) break
-    if (child.tag === 0 && child.to === child.from) return child.to
-    at = endOf(bytes, child, depth + 1)
+  get found(): Buffer | null {
+    return this.#hasOctets ? this.#octets.subarray(0, this.#octetBytes) : null
   }
-  return element.to
+
+  /** Goes on by an element. @returns false: that was all, or all that matters @throws OverBudget */
+  next(): boolean {
+    for (let around = this.#open.at(-1); around && this.#at >= around.element.to; around = this.#open.at(-1))
+      if (!this.#leave()) return false
+    const around = this.#open.at(-1)
+    const element = elementAt(this.bytes, this.#at, around?.element.to ?? this.bytes.length)
+    if (element === null) return false
+    if (around?.element.isIndefinite && element.tag === tags.end && element.to === element.from) {
+      this.#at = element.to
+      return this.#leave()
+    }
+    if (around) around.children++
+    const steps = this.#stepsTo(element, around)
+    if (steps > way.length && element.tag === tags.octets) this.#take(element)
+    if (steps > 0 || element.isIndefinite) this.#enter(element, steps)
+    else this.#at = element.to
+    return true
+  }
+
+  /** Behind the way there are octet strings, and such in pieces. */
+  #stepsTo({ tag }: Element, around: Open | undefined): number {
+    const steps = around?.steps ?? 0
+    if (around && steps === 0) return 0
+    if (steps >= way.length) return tag === tags.octets || tag === tags.octetsInPieces ? steps + 1 : 0
+    if (steps === dataDepth && (around?.children ?? 0) <= elementsBefore) return 0
+    return tag === way[steps] ? steps + 1 : 0
+  }
+
+  #take({ from, to }: Element): void {
+    this.#octetBytes += this.bytes.copy(this.#octets, this.#octetBytes, from, to)
+    this.#hasOctets = true
+  }
+
+  #enter(element: Element, steps: number): void {
+    this.#at = element.tag === tags.octets ? element.to : element.from
+    if (element.tag === tags.octets) return
+    if (this.#open.length === maxDepth) throw new OverBudget(`S/MIME of more than ${maxDepth} levels`)
+    this.#open.push({ element, children: 0, steps })
+  }
+
+  /** @returns false: it was the content, behind which nothing matters */
+  #leave(): boolean {
+    return this.#open.pop()?.steps !== way.length || !this.#hasOctets
+  }
 }
 
 function elementAt(bytes: Buffer, at: number, limit: number): Element | null {

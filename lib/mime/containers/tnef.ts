@@ -15,6 +15,8 @@ const attachmentProperties = 0x00069005
 /** PidTagAttachDataBinary and -Object, PidTagBody, PidTagRtfCompressed, PidTagBodyHtml, by their numbers. */
 const contentProperties = new Set([0x3701, 0x1000, 0x1009, 0x1013])
 const types = { text8: 0x001e, text16: 0x001f, object: 0x000d, binary: 0x0102 }
+/** Bytes of properties between two looks at the clock. */
+const bytesPerTurn = 16 * 1024
 /** In front of an object's bytes. */
 const interfaceIdBytes = 16
 
@@ -38,17 +40,18 @@ export function* tnefAttributes(content: Buffer): Generator<TnefAttribute> {
   }
 }
 
-/** Attachments and texts, as they are stored. */
-export function* tnefContents(content: Buffer): Generator<Buffer> {
+/** Attachments and texts, as they are stored; null: another look at the clock. */
+export function* tnefContents(content: Buffer): Generator<Buffer | null> {
   for (const { id, value } of tnefAttributes(content)) {
-    if (id === attachmentData || id === messageBody) yield value
+    yield id === attachmentData || id === messageBody ? value : null
     if (id === messageProperties || id === attachmentProperties) yield* propertyContents(value)
   }
 }
 
 /** Found by their tags wherever they lie: properties of any kind and length come before them. */
-function* propertyContents(value: Buffer): Generator<Buffer> {
+function* propertyContents(value: Buffer): Generator<Buffer | null> {
   for (let at = 0; at + 12 <= value.length; at += 4) {
+    if (at % bytesPerTurn === 0) yield null
     if (!contentProperties.has(value.readUInt16LE(at + 2))) continue
     const type = value.readUInt16LE(at)
     if (!Object.values(types).includes(type) || value.readUInt32LE(at + 4) !== 1) continue

@@ -22,8 +22,11 @@ interface Reading {
   bodies(budget: Budget): AsyncGenerator<Body, void>
 }
 
-/** Bytes that are read between two looks at the clock; whole lines, so that the reader has no need to keep any. */
-const pieceBytes = 64 * 1024
+/**
+ * Bytes that are read between two looks at the clock; whole lines, so that the reader has no need to keep any. A part may
+ * have seven.
+ */
+const pieceBytes = 16 * 1024
 const newline = 0x0a
 
 export function bodiesIn(bytes: Buffer, maxParts: number): Reading {

@@ -25,9 +25,10 @@ const [oleNameBytes, streamKind] = [64, 2]
  * Looks for directory entries anywhere, so that nothing depends on the chain of sectors, which may be false; an encrypted
  * document in a message of Outlook is found as well.
  */
-export function isEncryptedOle(content: Buffer): boolean {
-  return encryptionStreams.some((name) => {
+export async function isEncryptedOle(content: Buffer, budget: Budget): Promise<boolean> {
+  for (const name of encryptionStreams) {
     for (let at = content.indexOf(name); at >= 0; at = content.indexOf(name, at + name.length)) {
+      if (budget.isTurnOver) await budget.breathe()
       const entry = content.subarray(at, at + oleNameBytes + 3)
       const hasEntry =
         entry.length === oleNameBytes + 3 &&
@@ -35,8 +36,8 @@ export function isEncryptedOle(content: Buffer): boolean {
         entry[oleNameBytes + 2] === streamKind
       if (hasEntry) return true
     }
-    return false
-  })
+  }
+  return false
 }
 
 /** Whether it is worth while to unpack what begins like this. */

@@ -55,7 +55,7 @@ export async function closedIn(
 async function look(content: Buffer, depth: number, search: Search): Promise<void> {
   await search.budget.breathe()
   if (startsAsOle(content)) {
-    if (isEncryptedOle(content)) search.encrypted ??= 'encrypted Office document'
+    if (await isEncryptedOle(content, search.budget)) search.encrypted ??= 'encrypted Office document'
   } else if (isEncryptedSevenZip(content)) search.encrypted ??= 'encrypted 7z archive'
   else if (await isEncryptedRar(content, search.budget)) search.encrypted ??= 'encrypted RAR archive'
   else if (mayBeZip(content)) await lookIntoZip(content, depth + 1, search)

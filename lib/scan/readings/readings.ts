@@ -12,16 +12,19 @@
  */
 
 import { createHash } from 'node:crypto'
-import { inflateRawSync, inflateSync } from 'node:zlib'
+import { promisify } from 'node:util'
+import { inflate, inflateRaw } from 'node:zlib'
 import type { CancelSignal } from '../../base/cancellation'
 import type { MessageSource } from '../../base/message-source'
 import { Budget, OverBudget } from '../../mime/budget'
 import { cmsContent, cmsKind } from '../../mime/containers/cms'
-import { textFiles, uudecoded } from '../../mime/containers/text-files'
+import { textFiles } from '../../mime/containers/text-files'
 import { startsAsTnef, tnefContents } from '../../mime/containers/tnef'
 import { base64Decodings, type Decoding, decodingsOf } from '../../mime/lenient-decodings'
+import { decodedPieces } from '../../mime/pieces'
 import { stretchesOf } from '../../mime/stretches'
 import { decoderOf } from '../../mime/transfer-encodings'
+import { uudecoded } from '../../mime/uuencode'
 import { bodiesIn, type Body, isAllBase64, withoutLineEnd } from './bodies'
 import { defaultReadingLimits, type ReadingLimits } from './limits'
 import { lineEndVariants } from './line-ends'
@@ -51,14 +54,17 @@ export interface Summary {
 export interface ReadingOptions {
   readonly limits?: Partial<ReadingLimits>
   readonly signal: CancelSignal
+  /** Shared with what else is done for the message. Left out: one of its own. */
+  readonly budget?: Budget
   /** The message is plain: its structure leaves nothing to be read otherwise. */
   readonly isPlain?: boolean
   /** Asked about every content before it is handed over: whether it is closed, and why. */
   readonly inspectors?: readonly ((content: Content) => string | null)[]
 }
 
-/** Bytes that are decoded between two looks at the clock. */
-const pieceBytes = 256 * 1024
+const inflates = [promisify(inflate), promisify(inflateRaw)]
+/** Bytes of which a hash is made between two looks at the clock. */
+const hashedBytes = 1024 * 1024
 
 export class Readings {
   readonly #limits: ReadingLimits
@@ -76,7 +82,7 @@ export class Readings {
     private readonly options: ReadingOptions,
   ) {
     this.#limits = { ...defaultReadingLimits, ...options.limits }
-    this.#budget = new Budget(this.#limits, options.signal)
+    this.#budget = options.budget ?? new Budget(this.#limits, options.signal)
   }
 
   /** So far; complete when `contents` has ended. */
@@ -115,7 +121,7 @@ export class Readings {
       yield* this.#structure(name, bytes, depth, new Done())
       return
     }
-    for (const variant of lineEndVariants(bytes)) {
+    for await (const variant of lineEndVariants(bytes, this.#budget)) {
       const prefix = variant.how === null ? name : `${name}${variant.how}, `
       const done = new Done()
       yield* this.#structure(prefix, variant.bytes, depth, done)
@@ -163,7 +169,7 @@ export class Readings {
     done.add(bytes, isBase64)
     // Text of nothing but base64 is of no use to anybody.
     if (!isBase64) yield* this.#content({ name, bytes }, head, depth, false)
-    yield* this.#decodings(name, bytes, decodingsOf(head, bytes), depth, head)
+    yield* this.#decodings(name, bytes, decodingsOf(head, bytes, this.#budget), depth, head)
     if (/encoding[^\n]*uu/i.test(head)) {
       yield* this.#content(
         { name: `${name} (uuencode)`, bytes: await uudecoded(bytes, 0, this.#budget) },
@@ -176,30 +182,15 @@ export class Readings {
   async *#decodings(
     name: string,
     bytes: Buffer,
-    decodings: Iterable<Decoding>,
+    decodings: Iterable<Decoding> | AsyncIterable<Decoding>,
     depth: number,
     head = '',
   ): AsyncGenerator<Content, void> {
-    for (const decoding of decodings) {
-      const decoded = await this.#decoded(bytes, decoding)
-      yield* this.#content({ name: `${name} (${decoding.how})`, bytes: decoded }, head, depth + 1)
+    for await (const { encoding, how, from, to, change } of decodings) {
+      const body = bytes.subarray(from, to)
+      const decoded = await decodedPieces(body, decoderOf(encoding), this.#budget, change)
+      yield* this.#content({ name: `${name} (${how})`, bytes: decoded }, head, depth + 1)
     }
-  }
-
-  async #decoded(bytes: Buffer, { encoding, from, to, change }: Decoding): Promise<Buffer> {
-    const decoder = decoderOf(encoding)
-    const pieces: Buffer[] = []
-    for (let at = from; at < to;) {
-      const end = change === null ? Math.min(to, at + pieceBytes) : endOfLines(bytes, at, to)
-      const piece = bytes.subarray(at, end)
-      pieces.push(
-        decoder.write(change === null ? piece : Buffer.from(change(piece.toString('latin1')), 'latin1')),
-      )
-      at = end
-      await this.#budget.breathe()
-    }
-    pieces.push(decoder.end())
-    return Buffer.concat(pieces)
   }
 
   /**
@@ -212,8 +203,8 @@ export class Readings {
     depth: number,
     isDecoded = true,
   ): AsyncGenerator<Content, void> {
-    if (content.bytes.length === 0 || !this.#isNew(content.bytes)) return
-    await this.#budget.breathe()
+    if (this.#budget.isTurnOver) await this.#budget.breathe()
+    if (content.bytes.length === 0 || !(await this.#isNew(content.bytes))) return
     this.#spend(content.bytes.length)
     for (const inspect of this.options.inspectors ?? []) {
       const closed = inspect(content)
@@ -234,35 +225,39 @@ export class Readings {
     if (startsAsTnef(bytes)) {
       let count = 0
       for (const inner of tnefContents(bytes)) {
+        if (this.#budget.isTurnOver) await this.#budget.breathe()
+        if (inner === null || inner.length === 0) continue
         yield* this.#content({ name: `${name} > TNEF ${++count}`, bytes: inner }, '', depth + 1)
       }
     }
     yield* this.#cms(name, bytes, depth)
-    for (const text of textReadings(bytes, head)) {
+    for await (const text of textReadings(bytes, head, this.#budget)) {
       yield* this.#content({ name: `${name} (${text.how})`, bytes: text.bytes }, '', depth + 1)
     }
     if (!isDecoded) return
     yield* this.#files(`${name} > `, bytes, depth)
-    if (isLikeMessage(bytes)) yield* this.#document(`${name} > `, bytes, depth + 1)
+    if (await isLikeMessage(bytes, this.#budget)) yield* this.#document(`${name} > `, bytes, depth + 1)
   }
 
   async *#cms(name: string, bytes: Buffer, depth: number): AsyncGenerator<Content, void> {
     const kind = cmsKind(bytes)
     if (kind === 'encrypted') this.#encrypted ??= `${name}: S/MIME enveloped data`
-    const inner = kind === 'signed' || kind === 'compressed' ? cmsContent(bytes) : null
+    const inner = kind === 'signed' || kind === 'compressed' ? await cmsContent(bytes, this.#budget) : null
     if (inner === null) return
-    const content = kind === 'signed' ? inner : this.#inflated(inner)
+    const content = kind === 'signed' ? inner : await this.#inflated(inner)
     yield* this.#content({ name: `${name} > S/MIME ${kind}`, bytes: content }, '', depth + 1)
   }
 
-  #inflated(bytes: Buffer): Buffer {
-    const options = { maxOutputLength: this.#limits.inflatedBytes }
-    for (const inflate of [inflateSync, inflateRawSync]) {
+  async #inflated(bytes: Buffer): Promise<Buffer> {
+    for (const inflated of inflates) {
+      const options = { maxOutputLength: Math.max(1, this.#budget.inflatable) }
       try {
-        return inflate(bytes, options)
+        const content = await this.#budget.offTheClock(() => inflated(bytes, options))
+        this.#budget.spendInflated(content.length)
+        return content
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'ERR_BUFFER_TOO_LARGE') continue
-        this.#overLimit ??= `more than ${this.#limits.inflatedBytes} bytes in a compressed message`
+        if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE')
+          throw new OverBudget(`more than ${this.#limits.inflatedBytes} bytes in compressed messages`)
       }
     }
     return Buffer.alloc(0)
@@ -281,9 +276,14 @@ export class Readings {
       this.#encrypted ??= `${prefix}${name}: multipart/encrypted`
   }
 
-  #isNew(bytes: Buffer): boolean {
+  async #isNew(bytes: Buffer): Promise<boolean> {
     const before = this.#seen.size
-    this.#seen.add(createHash('sha256').update(bytes).digest('base64'))
+    const hash = createHash('sha256')
+    for (let at = 0; at < bytes.length; at += hashedBytes) {
+      hash.update(bytes.subarray(at, at + hashedBytes))
+      if (this.#budget.isTurnOver) await this.#budget.breathe()
+    }
+    this.#seen.add(hash.digest('base64'))
     return this.#seen.size > before
   }
 
@@ -323,13 +323,10 @@ const pgpMessage = Buffer.from('-----BEGIN PGP MESSAGE')
 const messageMarks = ['ontent-', 'ONTENT-', 'ncoding', 'oundary='].map((mark) => Buffer.from(mark))
 
 /** Whether anything in it could be read as headers of a part. */
-function isLikeMessage(bytes: Buffer): boolean {
-  return messageMarks.some((mark) => bytes.includes(mark))
-}
-
-/** The end of a line within a piece, or of the piece when it has none. */
-function endOfLines(bytes: Buffer, from: number, to: number): number {
-  const maxBytes = Math.min(to, from + pieceBytes)
-  const found = maxBytes === to ? to : bytes.lastIndexOf(0x0a, maxBytes - 1) + 1
-  return found > from ? found : maxBytes
+async function isLikeMessage(bytes: Buffer, budget: Budget): Promise<boolean> {
+  for (const mark of messageMarks) {
+    if (bytes.includes(mark)) return true
+    if (budget.isTurnOver) await budget.breathe()
+  }
+  return false
 }

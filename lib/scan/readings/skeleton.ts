@@ -4,11 +4,9 @@
  * read them, and Node's own decoder will do.
  */
 
-import type { CancelSignal } from '../../base/cancellation'
-import { Budget, OverBudget } from '../../mime/budget'
+import { type Budget, OverBudget } from '../../mime/budget'
 import { decoderOf } from '../../mime/transfer-encodings'
 import { bodiesIn, type Body } from './bodies'
-import { defaultReadingLimits } from './limits'
 import type { Content, Summary } from './readings'
 
 /** Bytes of base64 that are decoded at a time. Node takes over ten times as long for them where strings are larger than 100 kB. */
@@ -27,7 +25,7 @@ export class Skeleton {
     private readonly leftOut: readonly Body[],
     private readonly others: readonly Body[],
     private readonly parts: number,
-    private readonly signal: CancelSignal,
+    private readonly budget: Budget,
   ) {}
 
   get summary(): Omit<Summary, 'readings'> {
@@ -39,7 +37,7 @@ export class Skeleton {
    * @param withOthers also those in the rest, `isScanned`
    */
   async *contents(withOthers: boolean): AsyncGenerator<Content, void> {
-    const budget = new Budget(defaultReadingLimits, this.signal)
+    const { budget } = this
     try {
       for (const body of this.leftOut) yield { name: body.name, bytes: await decoded(body, budget) }
       for (const body of withOthers ? this.others : [])
@@ -55,14 +53,12 @@ export class Skeleton {
  * Rejects with an OverBudget, or with the signal's reason.
  * @param minBytes of an encoded body that is left out; smaller ones cost more to send by themselves
  */
-export async function skeletonOf(message: Buffer, minBytes: number, signal: CancelSignal): Promise<Skeleton> {
-  const budget = new Budget(defaultReadingLimits, signal)
+export async function skeletonOf(message: Buffer, minBytes: number, budget: Budget): Promise<Skeleton> {
   const rest: Buffer[] = []
   const leftOut: Body[] = []
   const others: Body[] = []
-  const reading = bodiesIn(message, defaultReadingLimits.parts)
+  const reading = bodiesIn(message, budget.limits.parts)
   let from = 0
-  budget.enter()
   for await (const body of reading.bodies(budget)) {
     if (body.bytes.length === 0) continue
     const at = body.bytes.byteOffset - message.byteOffset
@@ -76,7 +72,7 @@ export async function skeletonOf(message: Buffer, minBytes: number, signal: Canc
     from = at + body.bytes.length
   }
   rest.push(message.subarray(from))
-  return new Skeleton(rest, leftOut, others, reading.parts, signal)
+  return new Skeleton(rest, leftOut, others, reading.parts, budget)
 }
 
 /** A plain message names one, in one word. */

@@ -3,8 +3,9 @@
  */
 
 import iconv from 'iconv-lite'
-import { OverBudget } from '../../mime/budget'
+import { type Budget, OverBudget } from '../../mime/budget'
 import { decodeCharset } from '../../mime/charsets'
+import { changedText, piecesOf } from '../../mime/pieces'
 
 export interface TextReading {
   readonly how: string
@@ -28,9 +29,13 @@ const marks = [
 
 /**
  * @param head headers, as far as they are known
- * @throws OverBudget where it would take too long
+ * @throws OverBudget also where it would take too long
  */
-export function* textReadings(bytes: Buffer, head: string): Generator<TextReading> {
+export async function* textReadings(
+  bytes: Buffer,
+  head: string,
+  budget: Budget,
+): AsyncGenerator<TextReading, void> {
   const charsets = new Set<string>()
   for (const { groups } of head.matchAll(named)) {
     const charset = (groups?.charset ?? '').toLowerCase()
@@ -42,16 +47,29 @@ export function* textReadings(bytes: Buffer, head: string): Generator<TextReadin
   const marked = marks.find(([, mark]) => bytes.subarray(0, mark.length).equals(mark))
   if (marked) charsets.add(marked[0])
   for (const guessed of guess(bytes)) charsets.add(guessed)
-  for (const charset of charsets) yield { how: charset, bytes: Buffer.from(decoded(bytes, charset)) }
+  for (const charset of charsets) yield { how: charset, bytes: await decoded(bytes, charset, budget) }
   if (/flowed|delsp/i.test(head)) {
-    yield { how: 'flowed', bytes: Buffer.from(bytes.toString('latin1').replace(/ \r?\n/g, ''), 'latin1') }
+    const joined = await changedText(bytes, (text) => text.replace(/ \r?\n/g, ''), budget)
+    yield { how: 'flowed', bytes: joined }
   }
 }
 
-function decoded(bytes: Buffer, charset: string): string {
-  if (/utf-?(?:16|32)/.test(charset) && iconv.encodingExists(charset)) return iconv.decode(bytes, charset)
-  if (bytes.length > maxSlowBytes) throw new OverBudget(`a text of ${bytes.length} bytes in ${charset}`)
-  return decodeCharset(bytes, iconv.encodingExists(charset) || /7/.test(charset) ? charset : 'ebcdic')
+async function decoded(bytes: Buffer, charset: string, budget: Budget): Promise<Buffer> {
+  const isWide = /utf-?(?:16|32)/.test(charset) && iconv.encodingExists(charset)
+  if (!isWide && bytes.length > maxSlowBytes)
+    throw new OverBudget(`a text of ${bytes.length} bytes in ${charset}`)
+  const name = /utf-?7/.test(charset) ? 'utf-7' : charset
+  const decoder = iconv.encodingExists(name) ? iconv.getDecoder(name) : ebcdic
+  const pieces: Buffer[] = []
+  for await (const piece of piecesOf(bytes, budget)) pieces.push(Buffer.from(decoder.write(piece)))
+  pieces.push(Buffer.from(decoder.end() ?? ''))
+  return Buffer.concat(pieces)
+}
+
+/** Stands for all that iconv does not know. */
+const ebcdic = {
+  write: (bytes: Buffer) => decodeCharset(bytes, 'ebcdic'),
+  end: () => '',
 }
 
 /** Latin text has a NUL in every second byte, or in three of four. */
