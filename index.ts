@@ -55,7 +55,7 @@ export function clamav_serve(this: Plugin, next: Next, server: Server): void {
   try {
     serve(this, server, () => runtimeOf(this))
   } catch (error) {
-    this.logerror(`neither metrics nor page: ${stackOf(error)}`)
+    this.logerror(`cannot serve metrics and page: ${stackOf(error)}`)
   }
   next()
 }
@@ -72,7 +72,7 @@ export const clamav_scan = messageHook(async (message) => {
 /** data_post, late: turns the verdict into an action; a plain reject or defer is answered here. */
 export const clamav_rules = messageHook((message) => {
   const { evaluation, runtime } = message.context
-  // Without one, another plugin has steered the message past the scan; the gate scans it.
+  // Without one, another plugin made Haraka skip the scan; the gate scans the message.
   if (!evaluation) return proceed
   const { quarantine, bounce, ending } = resolveAction(message, evaluation)
   if (quarantine || bounce || ending === 'discard') return proceed
@@ -81,8 +81,8 @@ export const clamav_rules = messageHook((message) => {
 })
 
 /**
- * queue, queue_outbound, before everybody else: lets a message pass only with a verdict that allows it, and
- * scans it if it has none. Copies and reports are made here. Whatever goes wrong defers the message.
+ * queue, queue_outbound, before other plugins: lets a message pass only with a verdict that allows it, and
+ * scans it if it has none. Copies and reports are made here. Any fault defers the message.
  */
 export const clamav_gate = messageHook(async (message) => {
   const evaluation = currentEvaluation(message) ?? (await evaluate(message))
@@ -92,8 +92,8 @@ export const clamav_gate = messageHook(async (message) => {
 })
 
 /**
- * deny, before everybody else: what is rejected at the gate stays so. Other plugins hear of what is rejected in data_post,
- * and may override it, for the gate comes after that and rejects it again.
+ * deny, before other plugins: a rejection at the gate is final. Other plugins see a rejection in data_post and may override
+ * it; the gate then rejects the message again.
  */
 export function clamav_final(this: Plugin, next: Next, _connection: Connection, params?: unknown[]): void {
   const [, , plugin, , , hook] = params ?? []

@@ -28,8 +28,8 @@ function kindOf({ kind }: Contender<string>): Pick<Load, 'kind'> {
 
 /**
  * Calls `measure` for each contender in each round. Two rounds have one order, there and back, so that a drift of the
- * machine hits all alike; the next two have another one, for whoever comes after a contender that has let the processors
- * rest has them fresh. One round more comes first, with a quarter of the messages, and is not counted.
+ * machine hits all alike; the next two have another order, because a contender gains when the one before it leaves the
+ * processors idle. A first round, with a quarter of the messages, is not counted.
  */
 export async function inTurn<Name extends string, Value, L extends Pick<Load, 'count'>>(
   contenders: readonly Contender<Name>[],

@@ -11,7 +11,7 @@ export function costSpread(size: SizeCosts, name: ContenderName, kind: keyof Cos
 
 /**
  * What scanning adds in each round to the same server without it. A bare client adds all it costs; with STREAM, the time
- * that the front takes from a bare client is taken off, for no installation has it.
+ * that the front takes from a bare client is subtracted, for no installation has it.
  */
 export function addedByRound(
   size: SizeCosts,

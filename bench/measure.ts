@@ -15,7 +15,7 @@ import { measureThroughput } from './throughput'
 /** Fewer rounds are enough for what takes long and hardly varies. */
 const repeatsAtMost = 3
 
-/** @param say is told what is going on, and why somebody is left out. */
+/** @param say called with the progress, and with the reason why a contender is left out */
 export async function measureAll(options: Options, say: (line: string) => void): Promise<Results> {
   const clamd = await startClamd({
     // Threads that end would take their CPU time with them.

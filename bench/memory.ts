@@ -117,7 +117,7 @@ async function growthOf(site: Site): Promise<{ messages: number; retainedBytes: 
 async function retainedBytes(server: Haraka): Promise<number> {
   const from = server.log.length
   server.signal('SIGUSR2')
-  const line = await server.waitForLog(/\[gauge\] retained \d+/, 30_000, from)
+  const line = await server.waitForLog(/\[memory\] retained \d+/, 30_000, from)
   return Number(/retained (\d+)/.exec(line)?.[1])
 }
 
@@ -126,7 +126,7 @@ async function withServer<Value>(
   site: Site,
   use: (server: Haraka, client: LoadClient) => Promise<Value>,
 ): Promise<Value> {
-  const server = await startSite(site, ['gauge'])
+  const server = await startSite(site, ['memory'])
   const client = new LoadClient()
   try {
     await client.prepare({ smtp: server.port }, { bytes: 5_000, count: 50, sessions: 4 })

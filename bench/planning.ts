@@ -5,7 +5,7 @@ import type { Results, SizeCosts } from './results'
 import { median } from './statistics'
 import type { Table } from './table'
 
-/** Of a hundred messages, so many of each size: an example, near what many sites see. */
+/** Number of each size in a hundred messages: an example, near what many sites see. */
 const mix: Record<string, number> = { '5 kB': 60, '100 kB': 30, '1 MB': 9, '10 MB': 1 }
 /** So much of a core may be busy on average, that peaks and retries find room. */
 const load = 0.5

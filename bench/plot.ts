@@ -34,7 +34,7 @@ const panelHeight = 330
 const margin = { left: 62, right: 18, top: 46, bottom: 52 }
 const legendRowHeight = 20
 const legendColumns = 3
-/** By Okabe and Ito, told apart by most people who see few colours; the second is for dark pages. */
+/** By Okabe and Ito, distinct for most colour-blind people; the second is for dark pages. */
 const palette = [
   ['#d55e00', '#ff8a3d'],
   ['#0072b2', '#5ab4f0'],

@@ -45,7 +45,7 @@ export interface Memory {
   /** `heldMiB`: without scanning, with none of them let go of. */
   busy: { sessions: number; peakMiB: Rounds<MemoryName, number>; heldMiB: number[] }
   stalled: { sessions: number; peakMiB: Rounds<MemoryName, number> }
-  /** What is left after a full collection, and open files, after so many messages. */
+  /** Memory after a full collection, and open files, after that number of messages. */
   growth: Partial<Record<MemoryName, { messages: number; retainedBytes: number; files: number }[]>>
 }
 
@@ -89,7 +89,7 @@ export interface Results {
   /** Of the day, as in 2025-11-22. */
   date: string
   machine: Machine
-  /** Why somebody is missing. */
+  /** Reasons for missing contenders. */
   leftOut: string[]
   costs: CostTable[]
   latency?: Partial<Record<ContenderName, Latency>>

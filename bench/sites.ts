@@ -1,7 +1,7 @@
 // The compared Haraka sites: the same server with different plugins. None delivers mail.
 import { checkoutHaraka, type Haraka, type HarakaOptions, startHaraka } from '../test/support/haraka/haraka'
 
-/** The largest message anybody takes, in bytes: 100 MiB. */
+/** The largest message that a contender takes, in bytes: 100 MiB. */
 export const maxBytes = 104_857_600
 
 export type Site = Pick<HarakaOptions, 'plugins' | 'files' | 'ini' | 'sources'>
@@ -81,7 +81,7 @@ exports.hold = function (next, connection) {
 `
 
 /** On SIGUSR2 collects all garbage and logs how many bytes are left. */
-const gauge = `
+const memory = `
 const v8 = require('node:v8')
 const vm = require('node:vm')
 exports.register = function () {
@@ -134,7 +134,7 @@ export async function startSite(site: Site, more: readonly string[] = []): Promi
   return startHaraka({
     ...site,
     plugins: [...more, ...(site.plugins ?? [])],
-    sources: { swallow, hold, gauge, null_sink: nullSink, ...site.sources },
+    sources: { swallow, hold, memory, null_sink: nullSink, ...site.sources },
     deliver: false,
     haraka: checkoutHaraka(),
     loglevel: 'NOTICE',

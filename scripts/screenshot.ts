@@ -6,7 +6,7 @@ import path from 'node:path'
 import type { AddressState } from '../lib/hosts/host-pool'
 import { Stats } from '../lib/monitoring/dashboard/stats'
 import { findChromium, launch, openPage } from '../test/support/chromium'
-import { clean, infected, pageOf, somebody, startSite, unscanned } from '../test/support/monitoring-site'
+import { clean, infected, pageOf, sampleMail, startSite, unscanned } from '../test/support/monitoring-site'
 
 const minuteMs = 60_000
 const noon = Date.UTC(2026, 4, 12, 12, 0, 0)
@@ -30,9 +30,9 @@ const recipients = ['alice@example.com', 'bob@example.com', 'sales@example.com',
 
 function dayOfMail(): Stats {
   const clock = { ms: noon - 24 * 60 * minuteMs }
-  const tally = new Stats(() => clock.ms)
+  const stats = new Stats(() => clock.ms)
   const mail = () => ({
-    ...somebody,
+    ...sampleMail,
     uuid: `${Math.floor(random() * 2 ** 32)
       .toString(16)
       .toUpperCase()
@@ -50,16 +50,16 @@ function dayOfMail(): Stats {
     const scan = { clamd: oneOf(texts), ms: Math.round(8 + 60 * random() ** 6 + 900 * random() ** 40) }
     if (chance < 0.004) {
       const finding = chance < 0.0005 ? { denied: '*.exe', name: 'a.exe' } : null
-      tally.add({ ...infected(oneOf(signatures)), ...scan }, finding, 'quarantine reject', mail)
+      stats.add({ ...infected(oneOf(signatures)), ...scan }, finding, 'quarantine reject', mail)
     } else if (chance > 0.9997) {
       const why = `${scan.clamd} instream: reply: the connection ended without a reply`
-      tally.add({ ...unscanned(why), ...scan }, null, 'defer', mail)
+      stats.add({ ...unscanned(why), ...scan }, null, 'defer', mail)
     } else {
-      tally.add({ ...clean, ...scan }, null, 'accept', mail)
+      stats.add({ ...clean, ...scan }, null, 'accept', mail)
     }
   }
   clock.ms = noon
-  return tally
+  return stats
 }
 
 function stateOf(
@@ -98,14 +98,14 @@ async function main() {
   const browser = await launch(chromium)
   try {
     const [first, second, third] = texts
-    const tally = dayOfMail()
+    const stats = dayOfMail()
     const states = [
       stateOf(first, 27_912, 5, { inFlight: 2 }),
       stateOf(second, 27_912, 5, { inFlight: 1 }),
       stateOf(third, 27_911, 29),
     ]
     site.pages = [
-      pageOf(tally, ...states),
+      pageOf(stats, ...states),
       pageOf(
         null,
         ...states.map((state) => ({
@@ -115,7 +115,7 @@ async function main() {
         })),
       ),
     ]
-    const { infected: last } = tally.snapshot()
+    const { infected: last } = stats.snapshot()
     const newest = last.slice(0, 3).map(({ time, uuid, from, what }) => ({ time, uuid, from, what }))
     site.quarantine = {
       look: () => Promise.resolve({ count: 214, bytes: 61_203_411, newest, isPartial: false }),

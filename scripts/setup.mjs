@@ -1,5 +1,5 @@
 // Sets up a fresh clone for start and tests: npm packages, the build, and a clamd. Each step prints one line if it has
-// something to do, otherwise nothing. Plain JavaScript without npm packages, because these may be missing.
+// something to do, and else nothing. Plain JavaScript without npm packages, because these may be missing.
 import { spawn, spawnSync } from 'node:child_process'
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs'
 import { constants as os } from 'node:os'
@@ -110,7 +110,7 @@ export function ensureClamd({ testfiles = false } = {}) {
 
 /**
  * In CI, installs what some tests need besides clamd: a browser for the page, promtool for metrics and alerts. They are
- * large, and one is a server of its own, so nobody else gets them without asking: there those tests are skipped.
+ * large, and one is a server of its own, so they are not installed elsewhere: there those tests are skipped.
  */
 export function ensureTestTools() {
   if (!process.env.CI) return
@@ -122,7 +122,7 @@ export function ensureTestTools() {
 }
 
 /**
- * Installs Postfix and clamav-milter where that cannot disturb anybody: in a container, as root, and if no other mail
+ * Installs Postfix and clamav-milter where that disturbs nothing: in a container, as root, and if no other mail
  * server is there, which Postfix would replace. The bench does without them otherwise.
  */
 export function ensurePostfix() {
@@ -135,7 +135,7 @@ export function ensurePostfix() {
     console.log(`Not installed: ${packages.join(' ')}. Without them, Postfix is left out.`)
     return
   }
-  // Without a configuration, the package's own Postfix cannot be started, by whomever.
+  // Without a configuration, nothing can start the package's own Postfix.
   const answer = 'postfix postfix/main_mailer_type select No configuration\n'
   quietly('debconf-set-selections', [], { input: answer, stdio: 'pipe' })
   installDebian(packages)

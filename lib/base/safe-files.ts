@@ -1,6 +1,6 @@
 /*
  * Opens files in folders where other users can create and rename entries. Each folder stays open, and names are looked up
- * in the open folder, so that a name swapped meanwhile leads nowhere else. No link is followed, no open blocks, and each
+ * in the open folder, so that a name swapped in between leads nowhere else. No link is followed, no open blocks, and each
  * opened file is checked before use.
  */
 

@@ -8,7 +8,7 @@ import { exemptedBy, type Exemption, type Mailbox } from './exemptions'
 import { fileNames } from './schema'
 import type { Settings } from './settings'
 
-export interface LetBy {
+export interface WideSetting {
   /** `everybody`: nothing is scanned, or every infected message is delivered. `forgeable`: the sender can claim it. */
   readonly kind: 'everybody' | 'many' | 'forgeable'
   readonly text: string
@@ -16,7 +16,7 @@ export interface LetBy {
 }
 
 /** @param domains that the site receives mail for; empty: unknown */
-export function letBy(settings: Settings, domains: readonly string[]): LetBy[] {
+export function wideSettings(settings: Settings, domains: readonly string[]): WideSetting[] {
   return [
     ...byNetwork(settings.exemptions, domains),
     ...byDomain(settings.exemptions, domains),
@@ -56,7 +56,7 @@ function exemption(
   return exemptedBy(exemptions, envelope)
 }
 
-function byNetwork(exemptions: readonly Exemption[], domains: readonly string[]): LetBy[] {
+function byNetwork(exemptions: readonly Exemption[], domains: readonly string[]): WideSetting[] {
   const known = domains.length > 0 ? domains : topDomains.map((top) => `jx-qz.${top}`)
   return Object.entries(addresses).flatMap(([family, ips]) => {
     const found = ips.flatMap((ip, number) => {
@@ -70,7 +70,7 @@ function byNetwork(exemptions: readonly Exemption[], domains: readonly string[])
         kind: isAll ? 'everybody' : 'many',
         text: `${fileNames.exempt}: ${isAll ? `no message from the internet (${family}) is scanned` : `at least half of the internet (${family}) is exempt`}, by ${named(found)}`,
         remedy: `narrow these entries in ${fileNames.exempt}`,
-      } satisfies LetBy,
+      } satisfies WideSetting,
     ]
   })
 }
@@ -82,10 +82,10 @@ function named(entries: readonly string[]): string {
 }
 
 /** Domains of the site for which no message is scanned. If that holds for all of them, byNetwork() reports it. */
-function byDomain(exemptions: readonly Exemption[], domains: readonly string[]): LetBy[] {
+function byDomain(exemptions: readonly Exemption[], domains: readonly string[]): WideSetting[] {
   if (exemptions.length === 0) return []
   const some = domains.slice(0, maxDomains)
-  const found = some.flatMap((domain): LetBy[] => {
+  const found = some.flatMap((domain): WideSetting[] => {
     const entries: string[] = []
     for (const [number, ip] of (addresses.IPv4 ?? []).entries()) {
       const entry = exemption(exemptions, ip, number, domain)
@@ -104,7 +104,7 @@ function byDomain(exemptions: readonly Exemption[], domains: readonly string[]):
 }
 
 /** Entries by MAIL FROM alone, which a virus can forge. */
-function forgeable(exemptions: readonly Exemption[]): LetBy[] {
+function forgeable(exemptions: readonly Exemption[]): WideSetting[] {
   const isWide = ({ network }: Exemption) =>
     network === null || Object.values(addresses).some((ips) => ips.filter(network).length >= sampleCount / 2)
   return exemptions
@@ -116,7 +116,7 @@ function forgeable(exemptions: readonly Exemption[]): LetBy[] {
     }))
 }
 
-function byCheck({ check }: Settings): LetBy[] {
+function byCheck({ check }: Settings): WideSetting[] {
   if (Object.values(check).some((isChecked) => isChecked)) return []
   return [
     {
@@ -131,7 +131,7 @@ function byCheck({ check }: Settings): LetBy[] {
 const sampleNames = ['Eicar-Test-Signature', 'Qv7.Zeta.Wk9-6001337-0', 'Zk4.Jx_Test.UNOFFICIAL']
 
 /** A signature rule that delivers every infected message, so that [infected] action never applies. */
-function byRule({ rules }: Settings): LetBy[] {
+function byRule({ rules }: Settings): WideSetting[] {
   const found = sampleNames.map((name) => rules.signatures.find(({ pattern }) => pattern.test(name)))
   const [rule] = found
   const isAll = found.every((one) => one && delivers(one.action))

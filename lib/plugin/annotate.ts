@@ -24,7 +24,7 @@ export function annotate(message: Message, evaluation: Evaluation): void {
 
 function levelOf({ verdict, finding }: Evaluation): 'loginfo' | 'lognotice' | 'logwarn' {
   if (verdict.outcome === 'clean' || isExempt(verdict)) return finding === null ? 'loginfo' : 'lognotice'
-  // Encrypted mail is nobody's fault, and is delivered by default.
+  // Encrypted mail is not a fault, and is delivered by default.
   return verdict.outcome === 'unscanned' && verdict.reason !== 'encrypted' ? 'logwarn' : 'lognotice'
 }
 

@@ -1,5 +1,5 @@
 /*
- * What is done at the gate before Haraka is answered: the copy, the report, and the headers once more.
+ * What is done at the gate before Haraka is answered: the copy, the report, and the headers again.
  */
 
 import { composeReport, ReportLimiter, reportScanMs, sendReport } from '../actions/bounce'
@@ -26,7 +26,7 @@ export async function applyAction(
 ): Promise<Outcome> {
   const { cancelled, runtime } = message.context
   const isKept = !action.quarantine || (await quarantine(message, evaluation, action))
-  // A client that has gone meanwhile sends the message again.
+  // If the client has hung up, it sends the message again.
   if (!isKept || cancelled.aborted) return { ending: 'defer', answer: notKept }
   const isReported = !action.bounce || (await report(message, evaluation, action))
   const { ending } = isReported ? action : withoutReport(action)
@@ -72,7 +72,7 @@ async function report(message: Message, evaluation: Evaluation, action: Action):
     }
     const whole = await composeReport(bounce, refused)
     const contents = (await isClean(message, whole)) ? whole : await composeReport(bounce, refused, true)
-    // A client that has gone meanwhile sends the message again.
+    // If the client has hung up, it sends the message again.
     if (context.cancelled.aborted) return false
     await sendReport(plugin.haraka_require('outbound') as Outbound, facts.from, contents)
     connection.lognotice(plugin, `report sent to ${facts.from}`)

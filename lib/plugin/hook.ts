@@ -1,6 +1,6 @@
 /*
- * One message on its way through the hooks: what is known of it so far, and the rule that every hook answers
- * exactly once, for this very message, whatever goes wrong. What is done with the message is in pipeline.ts and apply-action.ts.
+ * One message on its way through the hooks: what is known of it so far, and the rule that every hook answers exactly once,
+ * and for its own message. pipeline.ts and apply-action.ts do the work.
  */
 
 import constants from 'haraka-constants'
@@ -56,7 +56,7 @@ export class Message {
     readonly context: MessageContext,
   ) {}
 
-  /** Taken at most once in each hook, and again in the next: other plugins may change the message between two hooks. */
+  /** Read once in each hook: other plugins may change the message between two hooks. */
   get facts(): MessageFacts {
     this.#facts ??= messageFacts(this.connection, this.transaction)
     return this.#facts
@@ -72,7 +72,7 @@ export type NextArgs = readonly [code?: number, message?: unknown]
 /** The next plugin's turn. */
 export const proceed: NextArgs = []
 
-/** For whatever goes wrong: the client keeps the message and tries again. */
+/** The answer to every fault: the client keeps the message and tries again. */
 export const deferred: NextArgs = [constants.denysoft]
 
 const contexts = new WeakMap<Transaction, OwnContext>()
@@ -114,10 +114,10 @@ export function messageHook(body: HookBody): (this: Plugin, next: Next, connecti
 }
 
 /**
- * Runs the body of a hook for the message of this moment and calls `next` exactly once: with what the body
- * answers, or with DENYSOFT if it throws or the message is dropped meanwhile. So a late answer never meets
- * another message, and what goes wrong here never means "continue". A hook whose timer has fired may still be at work when
- * another plugin overrides Haraka's DENYSOFT for it: until it is done, the message is deferred.
+ * Runs the body of a hook for the current message and calls `next` exactly once: with the answer of the body, or with
+ * DENYSOFT if it throws or the message is dropped. So a late answer never reaches another message, and a fault never means
+ * "continue". A hook whose timer has fired may still run when another plugin overrides Haraka's DENYSOFT for it: until it
+ * ends, the message is deferred.
  */
 export function runHook(plugin: Plugin, next: Next, connection: Connection, body: HookBody): void {
   const { transaction } = connection
@@ -169,7 +169,7 @@ export function cancel({ transaction }: Connection): void {
   }
 }
 
-/** Begun by whichever hook comes first, which also removes forged headers. */
+/** Created by the first hook of a message, which also removes forged headers. */
 function contextOf(plugin: Plugin, transaction: Transaction): OwnContext {
   const known = contexts.get(transaction)
   if (known) return known

@@ -1,6 +1,6 @@
 /*
- * From message to action: facts, verdict, finding, decision, each a value that is made once; then what was decided, or
- * what another plugin makes of it. The hooks in index.ts call these; apply-action.ts does what the action asks for.
+ * From message to action: facts, verdict, finding, decision, each a value that is made once; then the decided action, or
+ * the one of another plugin. The hooks in index.ts call these; apply-action.ts carries the action out.
  */
 
 import { inspect as inspectValue } from 'node:util'
@@ -14,8 +14,8 @@ import { record } from './record'
 import { inspectAttachments, scanMessage } from './scan-message'
 
 /**
- * Scans the message and checks the names of its attachments, unless it is exempt, and writes down the result. Writes
- * nothing about a message that is dropped meanwhile.
+ * Scans the message and checks the names of its attachments, unless it is exempt, and records the result. Records nothing
+ * for a message that is dropped during the scan.
  */
 export async function evaluate(message: Message): Promise<Evaluation> {
   const { context } = message

@@ -28,16 +28,16 @@ import { checkAtStart } from '../health/startup-check'
 import { type AddressNews, HostPool } from '../hosts/host-pool'
 import { system } from '../hosts/system'
 import { Scanner } from '../scan/scanner'
-import { warnOfLetBy, warnOfLimits } from './start-warnings'
+import { warnOfWideSettings, warnOfLimits } from './start-warnings'
 
 /** Everything that a reload replaces; messages in flight keep what they started with. */
 export interface Runtime {
   readonly settings: Settings
   readonly hosts: HostPool
   readonly scanner: Scanner
-  /** Ends the check of the addresses and the watch over them; null: none has been asked for. */
+  /** Ends the start-up check and the health monitor; null: not started. */
   check: AbortController | null
-  /** Told what mail finds out about an address. */
+  /** Called with what mail shows about an address. */
   onAddressNews: ((address: Address, news: AddressNews) => void) | null
 }
 
@@ -47,7 +47,7 @@ export type Role = 'alone' | 'master' | 'worker'
 /** Milliseconds for looking at the attachments; the work itself has a tighter limit of its own. */
 export const attachmentTimeoutMs = 15_000
 
-/** Milliseconds for what a hook does besides scanning and waiting for a neighbour: attachments, a copy, a report. */
+/** Milliseconds for what a hook does besides scanning and waiting for another plugin: attachments, a copy, a report. */
 const hookOverheadMs = attachmentTimeoutMs + copyMs + reportMs + 5000
 
 const runtimes = new WeakMap<Plugin, Runtime>()
@@ -68,7 +68,7 @@ export function load(plugin: Plugin): void {
     const runtime = buildRuntime(plugin, settings, old)
     runtimes.set(plugin, runtime)
     warnOfLimits(plugin, settings.scan)
-    warnOfLetBy(plugin, settings)
+    warnOfWideSettings(plugin, settings)
     // 0 is an administrator's "no timer".
     const needed = Math.ceil((settings.scan.scanMs + settings.scan.connectMs + hookOverheadMs) / 1000)
     plugin.timeout = hookSeconds === 0 ? 0 : Math.max(hookSeconds, needed)
@@ -98,7 +98,7 @@ export function load(plugin: Plugin): void {
   for (const name of Object.values(fileNames)) plugin.config.get(name, () => reload(name))
 }
 
-/** Defaults would be in force that nobody has chosen. @throws Error */
+/** A file that vanishes would bring unwanted defaults into force. @throws Error */
 function mustNotVanish(before: SettingsFile, now: SettingsFile): void {
   if (before.path === null) return
   if (!existsSync(before.path)) throw new Error(`${before.path} is gone`)
@@ -106,14 +106,14 @@ function mustNotVanish(before: SettingsFile, now: SettingsFile): void {
     throw new Error(`${before.path} says nothing any more`)
 }
 
-/** What is known of the addresses survives a reload that does not concern them. */
+/** A reload that does not change the addresses keeps what is known of them. */
 function buildRuntime(plugin: Plugin, settings: Settings, old: Runtime | undefined): Runtime {
   if (old && topicOf(plugin, old.settings) === topicOf(plugin, settings)) return { ...old, settings }
   const selfTest = settings.startup.maxPings > 0 ? settings.health.selfTest : 'off'
   const hosts: HostPool = new HostPool(
     settings.hosts,
     system((text) => plugin.logwarn(text)),
-    // What has come to nothing by then, the message has time to find out itself.
+    // A message then still has time to find out by itself.
     selfTest === 'off' ? 0 : Math.min(selfTestPatienceMs, settings.scan.scanMs / 4),
     (address, news) => {
       const runtime = runtimes.get(plugin)
@@ -133,22 +133,22 @@ function buildRuntime(plugin: Plugin, settings: Settings, old: Runtime | undefin
   return { settings, hosts, scanner, check: null, onAddressNews: null }
 }
 
-/** What an address was proven to scan by the one is as true by the other. */
+/** True if self tests under the one settings hold under the other. */
 function provesAlike(one: Settings, other: Settings): boolean {
   const what = ({ scan, health, startup }: Settings) =>
     JSON.stringify([scan.protocol, scan.maxBytes, scan.bufferBytes, health.selfTest, startup.maxPings > 0])
   return what(one) === what(other)
 }
 
-/** What is found out about addresses holds for one plugin and these settings. */
+/** Cluster messages are for one plugin and for these settings. */
 function topicOf({ name }: Plugin, { hosts, scan, startup, health }: Settings): string {
   return JSON.stringify({ name, hosts, scan, startup, health })
 }
 
 /**
- * At Haraka's start, the first time that it is called. Hooks are the usual way to hear of that, but a plugin before us may
- * keep them from us: one that answers with OK, or never.
- * @returns null when that was before
+ * Starts the health check, at the first call. Hooks call it at Haraka's start, but a plugin before ours may stop them, with
+ * OK or without an answer.
+ * @returns null after the first call
  */
 export function begin(plugin: Plugin, { cluster }: Server): Role | null {
   if (roles.has(plugin)) return null
@@ -158,8 +158,8 @@ export function begin(plugin: Plugin, { cluster }: Server): Role | null {
 }
 
 /**
- * Begins, in the background, the check of every address and the watch over them. In a cluster each worker checks what
- * it can reach; the watch, with the self test, is the master's, who tells the workers.
+ * Starts the start-up check and the health monitor, in the background. In a cluster each worker checks which addresses it
+ * reaches; the monitor, with the self test, runs in the master, which tells the workers.
  */
 function startHealthCheck(plugin: Plugin, role: Role): void {
   roles.set(plugin, role)
@@ -167,7 +167,7 @@ function startHealthCheck(plugin: Plugin, role: Role): void {
   const { startup, scan, health, debug } = runtime.settings
   if (startup.maxPings === 0) return
   const { signal } = (runtime.check = new AbortController())
-  // Each address has something that ends with it.
+  // Every address adds listeners.
   setMaxListeners(0, signal)
   const log = {
     trace: (text: string) => plugin[debug ? 'loginfo' : 'logdebug'](text),
@@ -177,7 +177,7 @@ function startHealthCheck(plugin: Plugin, role: Role): void {
   }
   // During a reload master and workers may have different settings.
   const topic = topicOf(plugin, runtime.settings)
-  const failed = (error: unknown) => log.error(`what another process says comes to nothing: ${String(error)}`)
+  const failed = (error: unknown) => log.error(`cluster message ignored: ${String(error)}`)
   const learn: HostPool['learn'] = (address, event) => runtime.hosts.learn(address, event)
   const check = (answered?: HealthMonitor['answered']) => {
     const settings = { ...startup, connectMs: scan.connectMs, protocol: scan.protocol }
@@ -191,7 +191,7 @@ function startHealthCheck(plugin: Plugin, role: Role): void {
     return
   }
   let tell = learn
-  const watch = new HealthMonitor(
+  const monitor = new HealthMonitor(
     { ...scan, ...health, pingIntervalMs: startup.pingIntervalMs },
     {
       connect,
@@ -204,13 +204,13 @@ function startHealthCheck(plugin: Plugin, role: Role): void {
     signal,
   )
   const onAddressNews = (runtime.onAddressNews = (address: Address, news: AddressNews) =>
-    watch.onAddressNews(address, news))
+    monitor.onAddressNews(address, news))
   if (role === 'master') {
-    tell = serveWorkers(new ToWorkers(topic, failed), () => watch.known(), onAddressNews, signal)
-    watch.run('at once')
+    tell = serveWorkers(new ToWorkers(topic, failed), () => monitor.known(), onAddressNews, signal)
+    monitor.run('at once')
   } else {
-    watch.run('after a pause')
-    check((address, offer) => watch.answered(address, offer))
+    monitor.run('after a pause')
+    check((address, offer) => monitor.answered(address, offer))
   }
 }
 

@@ -6,14 +6,14 @@ import { userInfo } from 'node:os'
 import ms from 'ms'
 import { installCommand, tryCopy } from '../actions/quarantine-trial'
 import { sizeText } from '../base/text'
-import { letBy } from '../config/reach'
+import { wideSettings } from '../config/reach'
 import { type Settings, wantingQuarantine } from '../config/settings'
 import { limitsOf, quarantinePlugin } from '../haraka/environment'
 import { limitConflicts, usualMaxScanMs } from '../haraka/limits'
 import type { Plugin } from '../haraka/types'
 import type { ScanSettings } from '../scan/scan-state'
 
-/** Mail that Haraka takes and that is not scanned for its size, or connections that end in a scan, deserve a word. */
+/** Mail that Haraka takes but that is too large to be scanned; connections that end during a scan. */
 export function warnOfLimits(plugin: Plugin, scan: ScanSettings): void {
   const limits = limitsOf(plugin)
   const { takesLarger, mayBeUnfinished, mayBreakOff } = limitConflicts(scan, limits)
@@ -34,13 +34,13 @@ export function warnOfLimits(plugin: Plugin, scan: ScanSettings): void {
     )
 }
 
-/** What is not scanned, or not refused, for more mail than anybody may have meant. */
-export function warnOfLetBy(plugin: Plugin, settings: Settings): void {
-  for (const { kind, text, remedy } of letBy(settings, plugin.config.get('host_list', 'list')))
+/** Settings that exempt, or deliver, more mail than intended. */
+export function warnOfWideSettings(plugin: Plugin, settings: Settings): void {
+  for (const { kind, text, remedy } of wideSettings(settings, plugin.config.get('host_list', 'list')))
     plugin[kind === 'everybody' ? 'logerror' : 'logwarn'](`${text}; better: ${remedy}`)
 }
 
-/** Said at start, for without it the first message that is to be kept is deferred, and so are all after it. */
+/** Logged at start: a folder that cannot be written defers every message that is to be kept. */
 export function warnOfQuarantine(plugin: Plugin, settings: Settings): void {
   if (wantingQuarantine(settings).length === 0) return
   const base = quarantinePlugin(plugin)?.get_base_dir?.()

@@ -1,6 +1,6 @@
 /*
- * The outcomes of a scan, and how each is written: note, result, header values, log line.
- * Which action an outcome leads to is in rules.ts; lib/plugin/annotate.ts puts the words in their places.
+ * The outcomes of a scan, and their texts: note, result, header values, log line. rules.ts chooses the action;
+ * lib/plugin/annotate.ts puts the texts in their places.
  */
 
 import type { Protocol } from '../clamd/protocol'
@@ -9,21 +9,21 @@ import type { ActionText, Note, Reason } from './note'
 
 export type { Note, Reason } from './note'
 
-/** What the look at the attachments came to. `denied`: the mask that a name matches. */
+/** Result of the attachment check. `denied`: the mask that a name matches. */
 export type AttachmentFinding =
   { readonly denied: string; readonly name: string } | { readonly unreadable: string } | null
 
 interface Scan {
   /** Address that gave the verdict, or that was asked last; null when none was. */
   readonly clamd: string | null
-  /** What that address was last seen to be. */
+  /** Version that this address last reported. */
   readonly engine: ClamdVersion | null
   readonly protocol: Protocol | null
   /** Bytes sent to clamd, our own Received line included; of a message that is too large, its size. */
   readonly bytes: number
   /** Milliseconds from the first step to the verdict. */
   readonly ms: number
-  /** Why the message is not plain, so that its parts were scanned in every reading; null: it is, or nobody has looked. */
+  /** Why the message is not plain, so that its parts were scanned in every reading; null: it is, or was not checked. */
   readonly oddity: string | null
   readonly parts: number
   readonly readings: number
@@ -44,8 +44,7 @@ export interface Unscanned extends Scan {
   readonly outcome: 'unscanned'
   readonly reason: Reason
   /**
-   * For the log: address, step and cause; of an exempt one what on the list says so, empty where it was [check]. Never
-   * shown to a client.
+   * For the log: address, step and cause; if exempt, the entries of the list, empty for [check]. Never shown to a client.
    */
   readonly text: string
 }
@@ -57,12 +56,12 @@ export const noReadings = { oddity: null, parts: 0, readings: 0, part: null } as
 
 const noScan: Scan = { clamd: null, engine: null, protocol: null, bytes: 0, ms: 0, ...noReadings }
 
-/** For a message that is not to be scanned. @param entry what on the list says so; empty: it was [check] */
+/** For a message that is not to be scanned. @param entry of the exempt list; empty: [check] */
 export function exemptVerdict(entry: string): Verdict {
   return { outcome: 'unscanned', reason: 'exempt', text: entry, ...noScan }
 }
 
-/** Unscanned by the administrator's own wish. */
+/** Not scanned because the settings say so. */
 export function isExempt(verdict: Verdict): boolean {
   return verdict.outcome === 'unscanned' && verdict.reason === 'exempt'
 }
@@ -127,7 +126,7 @@ function skipped({ reason, text }: Unscanned): string {
   return reason === 'exempt' && text !== '' ? `exempt: ${text}` : reason
 }
 
-/** Value of X-MessageIsInfected; null when the message was not scanned, for then it has none. */
+/** Value of X-MessageIsInfected; null: not scanned, no header. */
 export function infectedHeader(verdict: Verdict): 'true' | 'false' | null {
   if (verdict.outcome === 'unscanned') return null
   return verdict.outcome === 'infected' ? 'true' : 'false'
@@ -150,11 +149,11 @@ export function logLine(verdict: Verdict, finding: AttachmentFinding, action: st
         ? ` denied=${finding.denied} name=${JSON.stringify(finding.name)}`
         : ` unreadable=${JSON.stringify(finding.unreadable)}`
   const outcome = verdict.outcome === 'clean' ? 'clean' : statusHeader(verdict)
-  return `${outcome}${where} bytes=${verdict.bytes} ms=${verdict.ms} action=${action}${looked(verdict)}${inside}${why}`
+  return `${outcome}${where} bytes=${verdict.bytes} ms=${verdict.ms} action=${action}${readingsText(verdict)}${inside}${why}`
 }
 
 /** What was scanned besides the whole message, and why. */
-function looked({ oddity, parts, readings, part }: Verdict): string {
+function readingsText({ oddity, parts, readings, part }: Verdict): string {
   if (readings === 0) return ''
   const odd = oddity === null ? '' : ` odd=${JSON.stringify(oddity)}`
   return `${odd} parts=${parts} readings=${readings}${part === null ? '' : ` part=${JSON.stringify(part)}`}`

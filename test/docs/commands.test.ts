@@ -19,7 +19,7 @@ test('docs/reference/commands.md is what --help says (npm run docs)', () => {
   assert.equal(readFileSync(path.join(root, 'docs/reference/commands.md'), 'utf8'), commandsPage())
 })
 
-test('texts of strangers: nothing moves a cursor, hides or turns round', () => {
+test('texts of senders: no character moves a cursor, hides or reverses text', () => {
   for (const [text, expected] of [
     ['plain text, na\u00efve \u65e5\u672c \u{1f600}', 'plain text, na\u00efve \u65e5\u672c \u{1f600}'],
     ['\x1b[2J\r\n\t\x7f\x9b', '\\x1b[2J\\x0d\\x0a\\x09\\x7f\\x9b'],
@@ -95,7 +95,7 @@ test('--to', () => {
   assert.deepEqual(where('[::1]:2525'), ['::1', 2525])
   assert.deepEqual(where('::1'), ['::1', 25])
   assert.deepEqual(where('relay_1.internal.:587'), ['relay_1.internal.', 587])
-  // `::1:25` is an address as well, of which nobody thinks.
+  // `::1:25` is an address as well.
   for (const wrong of [
     '',
     'a:b',

@@ -19,8 +19,8 @@ const tables: readonly (readonly [rows: readonly Row[], results: readonly FaultR
 const byName = (one: { name: string }, other: { name: string }) => (one.name < other.name ? -1 : 1)
 
 /** SMTP codes with which a message of this content may end. */
-function allowed(row: Row, protocol: Setting, hasNeighbours: boolean, content: Content): number[] {
-  const labels = [row.ends[protocol] ?? []].flat().map((end) => labelOf(end, content, hasNeighbours))
+function allowed(row: Row, protocol: Setting, hasOthers: boolean, content: Content): number[] {
+  const labels = [row.ends[protocol] ?? []].flat().map((end) => labelOf(end, content, hasOthers))
   if (row.lies || (row.talksOn && content === 'clean')) labels.push('clean')
   return labels.map((label) => {
     if (label.startsWith('clean')) return 250
@@ -29,7 +29,7 @@ function allowed(row: Row, protocol: Setting, hasNeighbours: boolean, content: C
   })
 }
 
-test('every fault was met by each protocol, alone and with neighbours, by a clean and an infected message', () => {
+test('every fault was met by each protocol, alone and with other addresses, by a clean and an infected message', () => {
   for (const [table, recorded] of tables) {
     const expected = table.map(({ name, ends }) => ({
       name,

@@ -10,8 +10,8 @@ import * as mails from '../support/smtp/mails'
 import {
   bounded,
   type Fate,
-  letterPlugins,
-  letterSources,
+  messagePlugins,
+  messageSources,
   ourHeaders,
   type Outcome,
   post,
@@ -130,7 +130,7 @@ function assertFate(fate: Fate, outcome: Outcome, action: string, details: boole
   const isAsked = outcome !== 'too_large'
   assert.match(String(clamd), isAsked ? /^127\.0\.0\.1:\d+$/ : /^null$/)
   assert.equal(protocol, isAsked ? 'stream' : null)
-  assert.equal(engine, null, 'nobody has asked')
+  assert.equal(engine, null, 'not asked')
   assert.ok(Number.isInteger(bytes) && bytes >= 0 && Number.isInteger(ms) && ms >= 0)
 
   const { pass = [], fail = [], skip = [], err = [] } = told.result ?? {}
@@ -148,8 +148,8 @@ for (const rules of sites) {
     t.after(() => clamd.stop())
     const haraka = await startHaraka({
       ini: ini(clamd, rules),
-      plugins: [...letterPlugins, 'clamav-stream'],
-      sources: letterSources,
+      plugins: [...messagePlugins, 'clamav-stream'],
+      sources: messageSources,
       users,
     })
     t.after(() => haraka.stop())
@@ -321,8 +321,8 @@ async function startLetters(text: string, signatures?: string): Promise<Haraka> 
   return startHaraka({
     ini: text,
     ...(signatures !== undefined && { signatures }),
-    plugins: [...letterPlugins, 'clamav-stream'],
-    sources: letterSources,
+    plugins: [...messagePlugins, 'clamav-stream'],
+    sources: messageSources,
     users,
   })
 }

@@ -1,5 +1,5 @@
-// Reports to senders who have logged in: one for each refused message, from nobody, with its headers at most, and none
-// to anybody who did not write the message himself. The next hop is an SMTP server; what it got is read by a library
+// Reports to senders who have logged in: one for each refused message, from the null sender, with its headers at most, and none
+// to an address that did not send the message. The next hop is an SMTP server; what it got is read by a library
 // that is not ours.
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
@@ -117,7 +117,7 @@ function partOf({ attachments }: ParsedMail, type: string): string | undefined {
   return attachments.find(({ contentType }) => contentType === type)?.content.toString()
 }
 
-test('the sender gets one report: what was wrong, with what, to whom, and the headers', async (t) => {
+test('the sender gets one report: what was wrong, in which message, for which recipients, and the headers', async (t) => {
   const site = await startSite(t, '[infected]\nauthenticated=bounce\n')
   const secret = randomUUID()
   const subject = 'Quarterly numbers'
@@ -172,7 +172,7 @@ test('include=none, notice and from', async (t) => {
   assert.ok(!refused.reports[0]?.data.includes('X-Own'))
 })
 
-test('who is sent no report is refused at the door', async (t) => {
+test('a sender that gets no report is refused at the door', async (t) => {
   const site = await startSite(t, '[infected]\naction=bounce\n')
   const auth = login('ann')
   const cases: Record<string, Partial<SendOptions>> = {
@@ -392,7 +392,7 @@ test("without a config/me, reports come from the machine's", async (t) => {
   assert.ok(mail.messageId?.endsWith(`@${hostname()}>`), mail.messageId)
 })
 
-test('so many reports for each user; after that the message is rejected', async (t) => {
+test('at most limit reports for each user; after that the message is rejected', async (t) => {
   const site = await startSite(t, '[infected]\nauthenticated=bounce\n[bounce]\nlimit=2/h\n')
   // From several connections and addresses; bob's do not count for ann.
   for (const [user, code] of [

@@ -7,7 +7,7 @@ import { receivedLine } from '../../lib/clamd/protocol'
 import { type Protocol, startFakeClamd } from '../support/clamd/fake-clamd'
 import { startHaraka } from '../support/haraka/haraka'
 import * as mails from '../support/smtp/mails'
-import { bounded, letterPlugins, letterSources, post, type Role, users } from './messages'
+import { bounded, messagePlugins, messageSources, post, type Role, users } from './messages'
 
 const mega = 1024 * 1024
 
@@ -82,8 +82,8 @@ for (const { protocol, bufferBytes, spoolAfter } of sites) {
         '[infected]',
         'action=tag',
       ].join('\n'),
-      plugins: [...letterPlugins, 'clamav-stream'],
-      sources: letterSources,
+      plugins: [...messagePlugins, 'clamav-stream'],
+      sources: messageSources,
       connection: { spool_after: spoolAfter },
     })
     t.after(() => haraka.stop())
@@ -133,8 +133,8 @@ test(
     await broken.play([{ at: 'middle', after: 100_000, do: 'reset', on: 'both' }])
     const haraka = await startHaraka({
       ini: `host=${addressText(broken.address)} ${addressText(sound.address)}\nmax_pings=0\nhost_rest=0\n`,
-      plugins: [...letterPlugins, 'clamav-stream'],
-      sources: letterSources,
+      plugins: [...messagePlugins, 'clamav-stream'],
+      sources: messageSources,
       connection: { spool_after: 0 },
     })
     t.after(() => haraka.stop())
@@ -162,7 +162,7 @@ function dotted(size: number): Buffer {
   return Buffer.concat([head, Buffer.from(lines)])
 }
 
-/** The message with so many more bytes, at least 100, in lines at its end. */
+/** The message with that number of bytes more, at least 100, in lines at its end. */
 function longer(message: Buffer, bytes: number): Buffer {
   const lines = Math.floor(bytes / 50) - 1
   const last = `${'y'.repeat(bytes - lines * 50 - 2)}\r\n`
@@ -180,8 +180,8 @@ for (const [name, make] of [
       const maxSize = 40_000
       const haraka = await startHaraka({
         ini: `host=${addressText(clamd.address)}\nmax_size=${maxSize}\nmax_pings=0\nscan=message\n`,
-        plugins: [...letterPlugins, 'clamav-stream'],
-        sources: letterSources,
+        plugins: [...messagePlugins, 'clamav-stream'],
+        sources: messageSources,
         users,
         connection: { spool_after: spoolAfter },
       })

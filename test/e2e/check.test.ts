@@ -8,7 +8,7 @@ import { startFakeClamd } from '../support/clamd/fake-clamd'
 import { startHaraka } from '../support/haraka/haraka'
 import * as mails from '../support/smtp/mails'
 import { proxyLine, publicAddress } from '../support/smtp/smtp'
-import { letterPlugins, letterSources, ourHeaders, post, type Role, users } from './messages'
+import { messagePlugins, messageSources, ourHeaders, post, type Role, users } from './messages'
 
 const own = Object.values(networkInterfaces())
   .flatMap((list) => list ?? [])
@@ -46,8 +46,8 @@ for (const [check, exempt] of cases) {
     t.after(() => clamd.stop())
     const haraka = await startHaraka({
       ini: `host=${addressText(clamd.address)}\nself_test=off\n[check]\n${check}\n`,
-      plugins: [...letterPlugins, 'clamav-stream'],
-      sources: letterSources,
+      plugins: [...messagePlugins, 'clamav-stream'],
+      sources: messageSources,
       users,
       proxy: true,
     })

@@ -13,9 +13,9 @@ import { metric, startWebHaraka } from '../support/web'
 import {
   drained,
   type Fate,
-  letterPlugins,
-  letterSources,
-  neighbour,
+  messagePlugins,
+  messageSources,
+  otherPlugin,
   post,
   type Role,
   scripts,
@@ -40,9 +40,9 @@ const overriders = {
 }
 const listeners = { hears_early: -99, hears: 0, hears_late: 100 }
 
-const sources: Record<string, string> = { ...letterSources }
+const sources: Record<string, string> = { ...messageSources }
 for (const [name, priority] of Object.entries(overriders))
-  sources[name] = neighbour(name, 'deny', priority, 'next(OK)')
+  sources[name] = otherPlugin(name, 'deny', priority, 'next(OK)')
 for (const [name, priority] of Object.entries(listeners)) sources[name] = listener(priority)
 
 const kept = new TemporaryDirectory('denials')
@@ -60,7 +60,7 @@ before(async () => {
     signatures:
       'Keep.* quarantine reject\nKeepLater.* quarantine defer\nTell.* bounce reject\nLater.* defer\n',
     plugins: [
-      ...letterPlugins,
+      ...messagePlugins,
       ...Object.keys(listeners),
       'clamav-stream',
       ...Object.keys(overriders),
@@ -166,7 +166,7 @@ for (const [name, { script, answer, hook, copies = 0, reports = 0, roles = every
   cases,
 )) {
   for (const role of roles) {
-    test(`${name}, ${role}: other plugins hear of it`, async () => {
+    test(`${name}, ${role}: other plugins see it`, async () => {
       const { reply, delivered, log } = await refuse(script, 'plain', role)
       assert.match(`${reply.code} ${reply.text}`, answer)
       assert.equal(delivered.length, 0)

@@ -1,4 +1,4 @@
-// What lies in examples/, as somebody would use it: the files of the site with nothing changed but names and ports, the
+// What lies in examples/, as an administrator would use it: the files of the site with nothing changed but names and ports, the
 // rule compiled against the packed package, both in a real Haraka.
 import assert from 'node:assert/strict'
 import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs'
@@ -14,7 +14,7 @@ import { run, TemporaryDirectory } from '../support/process'
 import * as mails from '../support/smtp/mails'
 import { startSink } from '../support/smtp/sink'
 import { sendMessage } from '../support/smtp/smtp'
-import { letterPlugins, letterSources, ourHeaders, post } from './messages'
+import { messagePlugins, messageSources, ourHeaders, post } from './messages'
 
 const examples = path.join(repository, 'examples')
 
@@ -84,7 +84,7 @@ test('examples/james is a site that does what the pipeline of ClamAVScan does', 
     assert.equal(copies().length, 1)
     assert.equal(sink.messages.length, 1)
   })
-  await t.test('infected, from one of us: kept, and she gets the notice', async () => {
+  await t.test('infected, from one of us: kept, and the sender gets the notice', async () => {
     assert.match(await send(mails.eicarAttachment(), { from, auth }), /^250 /)
     assert.equal(copies().length, 2)
     const report = (await sink.waitFor(2)).at(-1)
@@ -125,9 +125,9 @@ test('examples/rule compiles against the package and overrules the action', asyn
 
   const haraka = await startHaraka({
     ini: `host=${addressText(clamd.address)}\nmax_pings=0\n`,
-    plugins: [...letterPlugins, 'clamav-stream', 'deliver_samples', 'queue/quarantine'],
+    plugins: [...messagePlugins, 'clamav-stream', 'deliver_samples', 'queue/quarantine'],
     sources: {
-      ...letterSources,
+      ...messageSources,
       deliver_samples: readFileSync(path.join(site.path, 'plugins', 'deliver_samples.js'), 'utf8'),
     },
     files: { 'quarantine.ini': `quarantine_path=${path.join(site.path, 'kept')}\n` },

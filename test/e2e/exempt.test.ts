@@ -9,9 +9,9 @@ import * as mails from '../support/smtp/mails'
 import { proxyLine, publicAddress, sendMessage, type SendOptions } from '../support/smtp/smtp'
 import {
   deliveredFrom,
-  letterPlugins,
-  letterSources,
-  neighbour,
+  messagePlugins,
+  messageSources,
+  otherPlugin,
   ourHeaders,
   post,
   told,
@@ -28,14 +28,14 @@ sender <>
 recipient lab@example.com
 recipient *@lab.example.com
 `
-const neighbours = {
-  // A journal: everything goes to somebody else as well.
-  exempt_journal: neighbour(
-    'exempt_journal',
+const otherPlugins = {
+  // An archive: every message goes to another recipient as well.
+  exempt_archive: otherPlugin(
+    'exempt_archive',
     'data_post',
     20,
     `const [first] = txn.rcpt_to
-    txn.rcpt_to.push(Object.assign(Object.create(Object.getPrototypeOf(first)), first, { user: 'journal' }))
+    txn.rcpt_to.push(Object.assign(Object.create(Object.getPrototypeOf(first)), first, { user: 'archive' }))
     next()`,
   ),
 }
@@ -46,8 +46,8 @@ let haraka: Haraka
 function site(options: HarakaOptions = {}): Promise<Haraka> {
   return startHaraka({
     ini: `host=${addressText(clamd.address)}\nmax_pings=0\n[attachments]\ndeny=*.exe\n`,
-    plugins: [...letterPlugins, 'clamav-stream', ...Object.keys(neighbours)],
-    sources: { ...letterSources, ...neighbours },
+    plugins: [...messagePlugins, 'clamav-stream', ...Object.keys(otherPlugins)],
+    sources: { ...messageSources, ...otherPlugins },
     users,
     proxy: true,
     ...options,
@@ -70,7 +70,7 @@ const outside = from(publicAddress)
 const exempted: Record<string, [options: Options, entry: string]> = {
   network: [from('10.200.0.1'), 'network 10.0.0.0/8'],
   'network of IPv6': [from('2001:db8:1::7'), 'network 2001:db8::/32'],
-  'user at his desk': [{ ...from('192.0.2.9'), role: 'authenticated' }, 'user somebody network 192.0.2.0/24'],
+  'user at the desk': [{ ...from('192.0.2.9'), role: 'authenticated' }, 'user somebody network 192.0.2.0/24'],
   sender: [{ ...outside, kind: 'EXEMPT' }, 'sender exempt.*@example.com'],
   'all recipients': [
     { ...outside, to: ['LAB@Example.com', 'a@lab.example.com'] },
@@ -123,7 +123,7 @@ test('the null sender is exempt by its own entry', async () => {
 })
 
 test('a recipient that a plugin has added since is asked for before delivery', async () => {
-  const lab = { ...outside, to: 'lab@example.com', kind: 'exempt_journal' }
+  const lab = { ...outside, to: 'lab@example.com', kind: 'exempt_archive' }
   const infected = await post(haraka, mails.eicarBody(), lab)
   assert.equal(infected.reply.code, 550, infected.reply.text)
   assert.deepEqual(infected.delivered, [])
@@ -132,11 +132,11 @@ test('a recipient that a plugin has added since is asked for before delivery', a
   const { reply, delivered } = await post(haraka, mails.clean(), lab)
   assert.equal(reply.code, 250, reply.text)
   const [message, ...more] = delivered
-  assert.deepEqual(message?.rcpt_to, ['lab@example.com', 'journal@example.com'])
+  assert.deepEqual(message?.rcpt_to, ['lab@example.com', 'archive@example.com'])
   assert.deepEqual(more, [])
   assert.deepEqual(ourHeaders(message.message), ['X-MessageIsInfected: false'])
 
-  // By its network it is exempt whoever gets it.
+  // By its network it is exempt for every recipient.
   const inside = await post(haraka, mails.eicarBody(), { ...lab, ...from('10.0.0.1') })
   assert.equal(inside.reply.code, 250, inside.reply.text)
 })
@@ -160,7 +160,7 @@ test('wrong lines stop Haraka, all of them in one message', async () => {
 })
 
 test('the list changes while Haraka runs: set up, emptied, wrong', async (t) => {
-  const changing = await site({ files: { 'clamav-stream.exempt': '# nobody\n' } })
+  const changing = await site({ files: { 'clamav-stream.exempt': '# none\n' } })
   t.after(() => changing.stop())
   const change = async (text: string, says: RegExp) => {
     const lines = changing.log.length

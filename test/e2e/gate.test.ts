@@ -1,5 +1,5 @@
 // Other plugins that steer messages past the scan, overrule rejections or sit on the message: none of them gets an
-// unscanned or infected message delivered, and none of them costs anybody a clean one.
+// unscanned or infected message delivered, and none of them costs a clean one.
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
@@ -10,9 +10,9 @@ import { deliver } from '../support/haraka/haraka-plugins'
 import * as mails from '../support/smtp/mails'
 import {
   bounded,
-  letterPlugins,
-  letterSources,
-  neighbour,
+  messagePlugins,
+  messageSources,
+  otherPlugin,
   ourHeaders,
   post,
   type Role,
@@ -58,17 +58,17 @@ const directions: Role[] = ['inbound', 'relaying']
 
 const all = [...harmless, ...harmful]
 const sources = Object.fromEntries(
-  all.map(({ name, hook, priority, body }) => [name, neighbour(name, hook, priority, body)]),
+  all.map(({ name, hook, priority, body }) => [name, otherPlugin(name, hook, priority, body)]),
 )
 const listed = (after: boolean) =>
   all.filter(({ isListedAfter = false }) => isListedAfter === after).map(({ name }) => name)
 
-/** A site with all of them, and with a queue plugin before us that does not ask what anybody wants. */
+/** A site with all of them, and with a queue plugin before us that does not ask what other plugins want. */
 async function startCrowded(ini: string): Promise<Haraka> {
   return startHaraka({
     ini: `${ini}\nconnect_timeout=2s\n`,
-    plugins: [...letterPlugins, 'deliver', ...listed(false), 'clamav-stream', ...listed(true)],
-    sources: { ...letterSources, ...sources, deliver },
+    plugins: [...messagePlugins, 'deliver', ...listed(false), 'clamav-stream', ...listed(true)],
+    sources: { ...messageSources, ...sources, deliver },
     users,
     deliver: false,
   })
@@ -94,7 +94,7 @@ async function meetHarmless(t: TestContext, haraka: Haraka): Promise<void> {
   }
 }
 
-test('neighbours of every kind, with the verdicts of the real clamd', bounded, async (t) => {
+test('other plugins of every kind, with the verdicts of the real clamd', bounded, async (t) => {
   if (!clamdOrSkip(t)) return
   const clamd = await startClamd()
   t.after(() => clamd.stop())
@@ -104,7 +104,7 @@ test('neighbours of every kind, with the verdicts of the real clamd', bounded, a
 })
 
 for (const protocol of ['STREAM', 'INSTREAM'] as const) {
-  test(`neighbours of every kind leave clamd no open connection, ${protocol}`, bounded, async (t) => {
+  test(`other plugins of every kind leave clamd no open connection, ${protocol}`, bounded, async (t) => {
     const clamd = await startFakeClamd({ protocols: [protocol] })
     t.after(() => clamd.stop())
     const haraka = await startCrowded(`host=${addressText(clamd.address)}\nself_test=off`)
@@ -116,7 +116,7 @@ for (const protocol of ['STREAM', 'INSTREAM'] as const) {
 }
 
 test(
-  'a message that a neighbour never lets go of is deferred, the next one is delivered',
+  'a message that another plugin never releases is deferred, the next one is delivered',
   bounded,
   async (t) => {
     const clamd = await startFakeClamd()
@@ -150,7 +150,7 @@ test(
 
 for (const hook of ['queue', 'queue_outbound', 'deny']) {
   test(`a plugin with priority -100 on ${hook} listed before us stops the start`, bounded, async () => {
-    const source = neighbour('too_early', hook, -100, 'next()')
+    const source = otherPlugin('too_early', hook, -100, 'next()')
     const site = { plugins: ['too_early', 'clamav-stream'], sources: { too_early: source } }
     const error = await startHaraka(site).then(
       (haraka) => haraka.stop().then(() => assert.fail('Haraka started')),

@@ -10,8 +10,8 @@ import { connect, dotStuffed } from '../support/smtp/smtp'
 import {
   bounded,
   deliveredFrom,
-  letterPlugins,
-  letterSources,
+  messagePlugins,
+  messageSources,
   post,
   roles,
   senderFor,
@@ -47,8 +47,8 @@ async function start(
   t.after(() => clamd.stop())
   const haraka = await startHaraka({
     ini: `host=${addressText(clamd.address)}\nprotocol=${protocol.toLowerCase()}\nmax_pings=0\n`,
-    plugins: [...letterPlugins, 'timer', 'deny_ok', 'clamav-stream'],
-    sources: { ...letterSources, timer, deny_ok: denyOk },
+    plugins: [...messagePlugins, 'timer', 'deny_ok', 'clamav-stream'],
+    sources: { ...messageSources, timer, deny_ok: denyOk },
     users,
     ...(spoolAfter !== undefined && { connection: { spool_after: spoolAfter } }),
   })

@@ -12,7 +12,7 @@ import { TemporaryDirectory } from '../support/process'
 import * as mails from '../support/smtp/mails'
 import { type Sink, startSink } from '../support/smtp/sink'
 import { sendMessage } from '../support/smtp/smtp'
-import { letterPlugins, letterSources, ourHeaders, post, roles, users } from './messages'
+import { messagePlugins, messageSources, ourHeaders, post, roles, users } from './messages'
 
 const ini = `
 [infected]
@@ -52,8 +52,8 @@ before(async () => {
   sink = await startSink()
   haraka = await startHaraka({
     ini: `host=${clamd.host}\nport=${clamd.port}\n${ini}`,
-    plugins: [...letterPlugins, 'clamav-stream', 'queue/quarantine'],
-    sources: letterSources,
+    plugins: [...messagePlugins, 'clamav-stream', 'queue/quarantine'],
+    sources: messageSources,
     files: { 'quarantine.ini': `quarantine_path=${kept.path}\n` },
     users,
     nextHop: sink.port,
@@ -126,7 +126,7 @@ test('infected, authenticated: kept, and the sender gets the notice and the head
   assert.doesNotMatch(report.data.toString('latin1'), /test\.txt|See the attachment/)
 })
 
-test('infected, authenticated, but nobody to answer: kept and rejected', { skip }, async () => {
+test('infected, authenticated, but no address for the report: kept and rejected', { skip }, async () => {
   const reports = sink.messages.length
   const auth = { user: 'somebody', password: 'secret' }
   const before = copiesFrom('').length

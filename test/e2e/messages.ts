@@ -1,6 +1,6 @@
 // Messages with a known fate, for the end-to-end tests: each from a sender address of its own, so that what the client
 // was told, what was delivered and what the plugin noted can be put together, also for messages that were refused.
-// The sender's name also says who it is and which of the site's neighbours, if any, meddles with the message.
+// The sender's name also says who it is and which other plugin of the site, if any, changes the message.
 import { readdirSync, watch } from 'node:fs'
 import path from 'node:path'
 import type { TestContext } from 'node:test'
@@ -13,7 +13,7 @@ import { type Reply, sendMessage, type SendOptions } from '../support/smtp/smtp'
 /** For tests that wait for connections to end: one that stays open must fail the test, not hang it. */
 export const bounded = { timeout: 60_000 }
 
-/** Who sends: somebody for us, somebody whose mail is relayed for his address, or for his password. */
+/** Who sends: mail for us; mail that is relayed for its sender address; mail that is relayed after a login. */
 export type Role = 'inbound' | 'relaying' | 'authenticated'
 
 export const roles: readonly Role[] = ['inbound', 'relaying', 'authenticated']
@@ -38,9 +38,9 @@ export interface Fate {
 }
 
 /** Local plugins that make the above work; list them before any other. */
-export const letterPlugins = ['relay_some', 'tell']
+export const messagePlugins = ['relay_some', 'tell']
 
-export const letterSources: Record<string, string> = {
+export const messageSources: Record<string, string> = {
   relay_some: `
 exports.register = function () {
   this.register_hook('mail', 'relay')
@@ -90,8 +90,8 @@ export async function startKeepingHaraka(
   t.after(() => kept.remove())
   const haraka = await startHaraka({
     ...options,
-    plugins: [...letterPlugins, 'clamav-stream', 'queue/quarantine'],
-    sources: letterSources,
+    plugins: [...messagePlugins, 'clamav-stream', 'queue/quarantine'],
+    sources: messageSources,
     files: { 'quarantine.ini': `quarantine_path=${kept.path}\n`, ...options.files },
   })
   t.after(() => haraka.stop())
@@ -99,7 +99,7 @@ export async function startKeepingHaraka(
 }
 
 /** The source of a plugin called `name` that meddles in `hook` with messages from `senderFor(name, ...)`. */
-export function neighbour(name: string, hook: string, priority: number, body: string): string {
+export function otherPlugin(name: string, hook: string, priority: number, body: string): string {
   return `
 exports.register = function () {
   this.register_hook('${hook}', 'meddle', ${priority})
@@ -116,7 +116,7 @@ exports.meddle = function (next, connection, params) {
 // All of one length, so that messages differ in size only where a test wants them to.
 let count = 100_000
 
-/** A sender address that nobody has had yet. `kind` is the name of a neighbour, or of none. */
+/** A sender address that is new. `kind` is the name of another plugin, or of none. */
 export function senderFor(kind: string, role: Role = 'inbound'): string {
   return `${kind}.${role}.${++count}@example.com`
 }

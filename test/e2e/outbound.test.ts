@@ -7,15 +7,15 @@ import { clamdOrSkip, freePort, startClamd } from '../support/clamd/clamd'
 import { startHaraka } from '../support/haraka/haraka'
 import * as mails from '../support/smtp/mails'
 import { startSink } from '../support/smtp/sink'
-import { letterPlugins, letterSources, neighbour, ourHeaders, post, type Role, users } from './messages'
+import { messagePlugins, messageSources, otherPlugin, ourHeaders, post, type Role, users } from './messages'
 
 const senders: Role[] = ['relaying', 'authenticated']
 const kinds = ['plain', 'ok_early', 'deny_ok']
-const plugins = [...letterPlugins, 'ok_early', 'deny_ok', 'clamav-stream']
+const plugins = [...messagePlugins, 'ok_early', 'deny_ok', 'clamav-stream']
 const sources = {
-  ...letterSources,
-  ok_early: neighbour('ok_early', 'data_post', 0, 'next(OK)'),
-  deny_ok: neighbour('deny_ok', 'deny', 0, 'next(OK)'),
+  ...messageSources,
+  ok_early: otherPlugin('ok_early', 'data_post', 0, 'next(OK)'),
+  deny_ok: otherPlugin('deny_ok', 'deny', 0, 'next(OK)'),
 }
 
 test('the outbound queue sends each clean message once and never an infected one', async (t) => {

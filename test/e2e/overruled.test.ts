@@ -6,10 +6,10 @@ import { addressText } from '../../lib/clamd/address'
 import { type FakeClamd, startFakeClamd } from '../support/clamd/fake-clamd'
 import { type Haraka, startHaraka } from '../support/haraka/haraka'
 import * as mails from '../support/smtp/mails'
-import { letterPlugins, letterSources, neighbour, ourHeaders, post, type Role } from './messages'
+import { messagePlugins, messageSources, otherPlugin, ourHeaders, post, type Role } from './messages'
 
 /** Sets note.action to what the recipient's name stands for, as written in JavaScript. */
-const overrule = neighbour(
+const overrule = otherPlugin(
   'overrule',
   'data_post',
   25,
@@ -22,19 +22,24 @@ const secondHeader = `
   txn.add_header('X-MESSAGEISINFECTED', 'true')
   next()`
 const sources = {
-  ...letterSources,
+  ...messageSources,
   overrule,
-  headers_before_rules: neighbour('headers_before_rules', 'data_post', 10, secondHeader),
-  headers_after_rules: neighbour('headers_after_rules', 'data_post', 100, secondHeader),
-  forgets_header: neighbour(
+  headers_before_rules: otherPlugin('headers_before_rules', 'data_post', 10, secondHeader),
+  headers_after_rules: otherPlugin('headers_after_rules', 'data_post', 100, secondHeader),
+  forgets_header: otherPlugin(
     'forgets_header',
     'data_post',
     60,
     `txn.remove_header('X-MessageIsInfected'); next()`,
   ),
-  forgets_note: neighbour('forgets_note', 'data_post', 10, `delete txn.notes.clamav_stream; next()`),
-  freezes_note: neighbour('freezes_note', 'data_post', 10, `Object.freeze(txn.notes.clamav_stream); next()`),
-  skips_us: neighbour('skips_us', 'rcpt', -50, `txn.notes.skip_plugins.push('clamav-stream'); next()`),
+  forgets_note: otherPlugin('forgets_note', 'data_post', 10, `delete txn.notes.clamav_stream; next()`),
+  freezes_note: otherPlugin(
+    'freezes_note',
+    'data_post',
+    10,
+    `Object.freeze(txn.notes.clamav_stream); next()`,
+  ),
+  skips_us: otherPlugin('skips_us', 'rcpt', -50, `txn.notes.skip_plugins.push('clamav-stream'); next()`),
 }
 
 let clamd: FakeClamd
@@ -42,10 +47,10 @@ let haraka: Haraka
 
 before(async () => {
   clamd = await startFakeClamd()
-  const names = Object.keys(sources).filter((name) => !letterPlugins.includes(name))
+  const names = Object.keys(sources).filter((name) => !messagePlugins.includes(name))
   haraka = await startHaraka({
     ini: `host=${addressText(clamd.address)}\nself_test=off\n[infected]\naction=tag\n`,
-    plugins: [...letterPlugins, 'clamav-stream', ...names],
+    plugins: [...messagePlugins, 'clamav-stream', ...names],
     // `accept_rcpt` must not answer before the others were asked.
     sources: { ...sources, accept_rcpt: acceptRcptLate },
   })
@@ -73,7 +78,7 @@ async function overruled(word: string, data: Buffer, role?: Role) {
 
 interface Row {
   word: string
-  /** Beginning of the answer to an infected message (`tag` without a neighbour), and to a clean one. */
+  /** Beginning of the answer to an infected message (`tag` without the plugin), and to a clean one. */
   infected: string
   clean: string
   /** Whether each is delivered. */

@@ -22,7 +22,7 @@ const kinds: Record<string, RegExp> = {
   'the command': /^dist\/bin\/[\w/-]+\.js$/,
   'its types': /^dist\/lib\/policy\/note\.d\.ts$/,
   'the page': /^dist\/lib\/monitoring\/dashboard\/page\/\w+\.(html|css|js)$/,
-  'settings as shipped': /^config\/clamav-stream\.(ini|signatures|exempt)$/,
+  'settings by default': /^config\/clamav-stream\.(ini|signatures|exempt)$/,
   'the guide': /^docs\/guide\/[\w-]+\.md$/,
   'the reference': /^docs\/reference\/[\w-]+\.md$/,
   'the reports': /^docs\/reports\/[\w-]+\.md$/,

@@ -10,7 +10,7 @@ import { testSignatures } from '../support/eicar'
 import { type HarakaOptions, startHaraka } from '../support/haraka/haraka'
 import { TemporaryDirectory } from '../support/process'
 import * as mails from '../support/smtp/mails'
-import { bounded, letterPlugins, letterSources, post } from './messages'
+import { bounded, messagePlugins, messageSources, post } from './messages'
 
 const M = 1024 * 1024
 
@@ -23,8 +23,8 @@ async function realClamd(t: TestContext, config: ClamdOptions['config'] = {}, da
 async function haraka(t: TestContext, ini: string, options: HarakaOptions = {}) {
   const started = await startHaraka({
     ini,
-    plugins: [...letterPlugins, 'clamav-stream'],
-    sources: letterSources,
+    plugins: [...messagePlugins, 'clamav-stream'],
+    sources: messageSources,
     ...options,
   })
   t.after(() => started.stop())

@@ -12,7 +12,7 @@ import { type FrontOptions, startStreamFront, type StreamFront } from '../suppor
 import { eicarName } from '../support/eicar'
 import { type Haraka, type HarakaOptions, startHaraka } from '../support/haraka/haraka'
 import * as mails from '../support/smtp/mails'
-import { bounded, type Fate, letterPlugins, letterSources, ourHeaders, post } from './messages'
+import { bounded, type Fate, messagePlugins, messageSources, ourHeaders, post } from './messages'
 
 async function realClamd(t: TestContext, options: ClamdOptions = {}): Promise<RealClamd> {
   const clamd = await startClamd(options)
@@ -29,8 +29,8 @@ async function front(t: TestContext, options: FrontOptions): Promise<StreamFront
 async function haraka(t: TestContext, ini: string, options: HarakaOptions = {}): Promise<Haraka> {
   const haraka = await startHaraka({
     ini,
-    plugins: [...letterPlugins, 'clamav-stream'],
-    sources: letterSources,
+    plugins: [...messagePlugins, 'clamav-stream'],
+    sources: messageSources,
     ...options,
   })
   t.after(() => haraka.stop())
@@ -163,7 +163,7 @@ test('IPv4, IPv6 and a unix socket', bounded, async (t) => {
   for (const [text, address] of addresses) {
     await t.test(text.replace(/.*\/|\d+$/g, ''), async (t) => {
       const server = await haraka(t, `host=${text}\nhost_rest=5m\n`)
-      // A name has other addresses as well, where nobody listens; they rest after the first message.
+      // A name has other addresses as well, where nothing listens; they rest after the first message.
       assert.deepEqual(await verdicts(server), both(address, 'instream'))
     })
   }
@@ -205,35 +205,31 @@ test(
   },
 )
 
-test(
-  'several hosts take turns, each on its own port; a dead one costs nobody a message',
-  bounded,
-  async (t) => {
-    if (!clamdOrSkip(t)) return
-    const clamds = [await realClamd(t), await realClamd(t)]
-    const [first, second] = clamds.map(({ host, port }) => ({ host, port })) as [Address, Address]
-    const old = await front(t, { clamd: first })
-    const dead = `127.0.0.1:${await freePort()}`
-    const live = [first, second, old.address].map(addressText)
-    const server = await haraka(
-      t,
-      `host=${live[0]}, ${dead};${live[1]} ${live[2]}\nmax_pings=0\nhost_rest=5m\n`,
-    )
+test('several hosts take turns, each on its own port; a dead one costs no message', bounded, async (t) => {
+  if (!clamdOrSkip(t)) return
+  const clamds = [await realClamd(t), await realClamd(t)]
+  const [first, second] = clamds.map(({ host, port }) => ({ host, port })) as [Address, Address]
+  const old = await front(t, { clamd: first })
+  const dead = `127.0.0.1:${await freePort()}`
+  const live = [first, second, old.address].map(addressText)
+  const server = await haraka(
+    t,
+    `host=${live[0]}, ${dead};${live[1]} ${live[2]}\nmax_pings=0\nhost_rest=5m\n`,
+  )
 
-    const asked: string[] = []
-    for (let message = 0; message < 12; message++) {
-      const { reply, told } = await post(server, mails.clean())
-      assert.equal(reply.code, 250, reply.text)
-      asked.push(String(told.note?.clamd))
-    }
-    // Once the dead one rests, at the latest after four messages, the others take turns strictly.
-    const settled = asked.slice(6)
-    for (const text of live) assert.equal(settled.filter((one) => one === text).length, 2, asked.join(' '))
-    assert.deepEqual(settled.slice(0, 3), settled.slice(3))
-    assert.equal(server.log.filter((line) => line.includes(`${dead} `) && line.includes('WARN')).length, 1)
-    await old.idle()
-  },
-)
+  const asked: string[] = []
+  for (let message = 0; message < 12; message++) {
+    const { reply, told } = await post(server, mails.clean())
+    assert.equal(reply.code, 250, reply.text)
+    asked.push(String(told.note?.clamd))
+  }
+  // Once the dead one rests, at the latest after four messages, the others take turns strictly.
+  const settled = asked.slice(6)
+  for (const text of live) assert.equal(settled.filter((one) => one === text).length, 2, asked.join(' '))
+  assert.deepEqual(settled.slice(0, 3), settled.slice(3))
+  assert.equal(server.log.filter((line) => line.includes(`${dead} `) && line.includes('WARN')).length, 1)
+  await old.idle()
+})
 
 test('a daemon that goes away and comes back', bounded, async (t) => {
   if (!clamdOrSkip(t)) return
@@ -313,7 +309,7 @@ test(
   },
 )
 
-test('with max_pings=0 nobody is asked before the first message', bounded, async (t) => {
+test('with max_pings=0 no clamd is asked before the first message', bounded, async (t) => {
   const clamd = await startFakeClamd()
   t.after(() => clamd.stop())
   const server = await haraka(t, `host=${addressText(clamd.address)}\nmax_pings=0\n`)

@@ -1,5 +1,5 @@
 // The life of a kept message, with the packed command: the plugin keeps it in a real Haraka, it is listed, shown,
-// scanned again, released to the next hop byte for byte and to nobody twice, and deleted.
+// scanned again, released to the next hop byte for byte and to no recipient twice, and deleted.
 import assert from 'node:assert/strict'
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import net from 'node:net'

@@ -1,5 +1,5 @@
 // Copies kept by Haraka's own queue/quarantine: whole and for the owner only, or the message is deferred. Whatever goes
-// wrong with a copy, nobody loses the message, nobody gets it, and nothing is left that looks like a whole copy.
+// wrong with a copy, the message is neither lost nor delivered, and nothing is left that looks like a whole copy.
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
@@ -9,12 +9,21 @@ import { type FakeClamd, startFakeClamd } from '../support/clamd/fake-clamd'
 import { type Haraka, type HarakaOptions, StartError, startHaraka } from '../support/haraka/haraka'
 import { run, TemporaryDirectory } from '../support/process'
 import * as mails from '../support/smtp/mails'
-import { type Fate, letterPlugins, letterSources, neighbour, post, type Role, roles, users } from './messages'
+import {
+  type Fate,
+  messagePlugins,
+  messageSources,
+  otherPlugin,
+  post,
+  type Role,
+  roles,
+  users,
+} from './messages'
 
 const directions: Role[] = ['inbound', 'relaying']
 const mode = (file: string) => (statSync(file).mode & 0o777).toString(8)
 const lines = (bytes: Buffer) => bytes.toString('latin1').replaceAll('\r\n', '\n')
-/** Without what the plugin adds to the message, to the copy for clamd, and what Haraka moves to the top meanwhile. */
+/** Without what the plugin adds to the message, to the copy for clamd, and what Haraka moves to the top. */
 const withoutOurs = (text: string) =>
   text
     .replace(/^X-MessageIsInfected: true\n/m, '')
@@ -44,17 +53,17 @@ async function fakeClamd(t: TestContext): Promise<FakeClamd> {
   return clamd
 }
 
-/** A site that keeps copies in `base`. The neighbours are told apart by the first word of the sender's address. */
+/** A site that keeps copies in `base`. Other plugins are chosen by the first word of the sender's address. */
 async function startSite(
   t: TestContext,
-  options: HarakaOptions & { clamd: FakeClamd; base: string; neighbours?: Record<string, string> },
+  options: HarakaOptions & { clamd: FakeClamd; base: string; otherPlugins?: Record<string, string> },
 ): Promise<Haraka> {
-  const { clamd, base, neighbours = {}, sources, ...more } = options
+  const { clamd, base, otherPlugins = {}, sources, ...more } = options
   const haraka = await startHaraka({
     ini: `host=${addressText(clamd.address)}\nmax_pings=0\nhost_rest=0\n[infected]\naction=quarantine\n`,
-    plugins: [...letterPlugins, ...Object.keys(neighbours), 'clamav-stream', 'queue/quarantine'],
+    plugins: [...messagePlugins, ...Object.keys(otherPlugins), 'clamav-stream', 'queue/quarantine'],
     files: { 'quarantine.ini': `quarantine_path=${base}\n` },
-    sources: { ...letterSources, ...neighbours, ...sources },
+    sources: { ...messageSources, ...otherPlugins, ...sources },
     users,
     ...more,
   })
@@ -88,7 +97,7 @@ test('a copy is kept, whatever the client is told', async (t) => {
   const haraka = await startSite(t, {
     clamd,
     base,
-    neighbours: { sees: neighbour('sees', 'data_post', 60, `${seen}; next()`) },
+    otherPlugins: { sees: otherPlugin('sees', 'data_post', 60, `${seen}; next()`) },
     signatures: Object.keys(answers)
       .map((action) => `/^Act\\.${action.replace(' ', '\\.')}$/ ${action}\n`)
       .join(''),
@@ -193,7 +202,7 @@ const spoiling = (base: string, body: string) => `
   ${body}
   next()`
 
-/** Faults that a neighbour makes, and what is left then. */
+/** Faults of another plugin, and what is left then. */
 const spoilers: Record<string, [body: string, left: RegExp[]]> = {
   name_taken: [`fs.writeFileSync(target, 'mine')`, [/^infected\/\d+\/[^/.]+\.\d+$/]],
   name_of_a_directory: [`fs.mkdirSync(target)`, []],
@@ -223,10 +232,10 @@ test('no copy, no 250: faults that come one message at a time', async (t) => {
   const haraka = await startSite(t, {
     clamd,
     base,
-    neighbours: Object.fromEntries(
+    otherPlugins: Object.fromEntries(
       Object.entries(spoilers).map(([name, [body]]) => [
         name,
-        neighbour(name, 'data_post', 60, spoiling(base, body)),
+        otherPlugin(name, 'data_post', 60, spoiling(base, body)),
       ]),
     ),
   })
@@ -414,12 +423,12 @@ for (const [key, ini] of Object.entries(wanting)) {
   })
 }
 
-test('nobody needs queue/quarantine for actions that keep no copy', async (t) => {
+test('actions that keep no copy do not need queue/quarantine', async (t) => {
   const clamd = await fakeClamd(t)
   const haraka = await startSite(t, {
     clamd,
     base: '',
-    plugins: [...letterPlugins, 'clamav-stream'],
+    plugins: [...messagePlugins, 'clamav-stream'],
     ini: '',
   })
   assert.equal(haraka.log.filter((line) => line.includes('quarantine')).length, 0)

@@ -81,7 +81,7 @@ function expected(
   const words = (!isInfected ? unscanned : role === 'authenticated' ? authenticated : action).split(' ')
   const has = (word: string) => words.includes(word)
   const isSent = has('bounce') && role === 'authenticated'
-  // Who gets no report is rejected instead, unless he is to come again anyway.
+  // A sender that gets no report is rejected instead, unless the message is deferred anyway.
   const isRejected = has('reject') || (has('bounce') && !isSent && !has('defer'))
   const detail = isInfected ? '7.1' : outcome === 'too_large' ? '3.4' : '3.0'
   const rejection = `${outcome === 'too_large' ? 552 : 550} 5.${detail}`

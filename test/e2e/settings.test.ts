@@ -7,7 +7,7 @@ import { startFakeClamd } from '../support/clamd/fake-clamd'
 import { type Haraka, type HarakaOptions, StartError, startHaraka } from '../support/haraka/haraka'
 import * as mails from '../support/smtp/mails'
 import { connect, dotStuffed } from '../support/smtp/smtp'
-import { deliveredFrom, letterPlugins, letterSources, ourHeaders, post, senderFor, told } from './messages'
+import { deliveredFrom, messagePlugins, messageSources, ourHeaders, post, senderFor, told } from './messages'
 
 async function startFails(options: HarakaOptions): Promise<string> {
   const result = await startHaraka(options).then(
@@ -140,8 +140,8 @@ for (const [bytes, accepted] of [
 test('with ignore_bad_plugins=true a plugin that is not there scans nothing: Haraka starts without it', async (t) => {
   const haraka = await startHaraka({
     smtpIni: 'ignore_bad_plugins=true',
-    plugins: [...letterPlugins, 'clamav-streem'],
-    sources: letterSources,
+    plugins: [...messagePlugins, 'clamav-streem'],
+    sources: messageSources,
   })
   t.after(() => haraka.stop())
   assert.ok(haraka.log.some((line) => /\[CRIT\].*clamav-streem failed/.test(line)))
@@ -294,8 +294,8 @@ test('settings change while Haraka runs', { concurrency: true }, async (t) => {
 
 async function startLetters(t: TestContext, options: HarakaOptions): Promise<Haraka> {
   const haraka = await startHaraka({
-    plugins: [...letterPlugins, 'clamav-stream'],
-    sources: letterSources,
+    plugins: [...messagePlugins, 'clamav-stream'],
+    sources: messageSources,
     ...options,
   })
   t.after(() => haraka.stop())

@@ -1,4 +1,4 @@
-// What is said at start of settings and folders with which mail is not scanned, or not kept, as anybody meant it.
+// What is said at start of settings and folders with which mail is not scanned, or not kept, against the administrator's intention.
 import assert from 'node:assert/strict'
 import { chmodSync, chownSync, mkdirSync, readdirSync, statSync } from 'node:fs'
 import path from 'node:path'

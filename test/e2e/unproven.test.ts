@@ -6,7 +6,7 @@ import { clamdOrSkip, startClamd } from '../support/clamd/clamd'
 import { startFakeClamd } from '../support/clamd/fake-clamd'
 import { type HarakaOptions, startHaraka } from '../support/haraka/haraka'
 import * as mails from '../support/smtp/mails'
-import { bounded, letterPlugins, letterSources, post } from './messages'
+import { bounded, messagePlugins, messageSources, post } from './messages'
 
 const M = 1024 * 1024
 
@@ -23,8 +23,8 @@ async function smallClamd(t: TestContext) {
 async function harakaBehind(t: TestContext, clamd: string, above: string, options: HarakaOptions) {
   const haraka = await startHaraka({
     ini: `host=${clamd}\nmax_size=10M\nscan_timeout=40s\n`,
-    plugins: ['above', ...letterPlugins, 'clamav-stream'],
-    sources: { ...letterSources, above },
+    plugins: ['above', ...messagePlugins, 'clamav-stream'],
+    sources: { ...messageSources, above },
     // Without it Haraka ends after half a minute of a start that does not come to its end.
     files: { 'above.timeout': '0\n' },
     ...options,
@@ -37,14 +37,14 @@ const atPriority = (hook: string, priority: number, answer: string) =>
   `exports.register = function () { this.register_hook('${hook}', 'begin', ${priority}) }\n` +
   `exports.begin = function (next) { ${answer} }\n`
 
-const neighbours: [what: string, source: string, nodes: number][] = [
+const otherPlugins: [what: string, source: string, nodes: number][] = [
   ['never answers init_master', 'exports.hook_init_master = function () {}\n', 0],
   ['never answers init_child', 'exports.hook_init_child = function () {}\n', 1],
   ['never answers init_master at priority -100', atPriority('init_master', -100, ''), 0],
   ['never answers init_child at priority -100', atPriority('init_child', -100, ''), 1],
   ['answers init_master with OK at priority -100', atPriority('init_master', -100, 'next(OK)'), 1],
 ]
-for (const [what, source, nodes] of neighbours) {
+for (const [what, source, nodes] of otherPlugins) {
   test(`a plugin above that ${what} keeps no clamd from being proven, nodes=${nodes}`, bounded, async (t) => {
     if (!clamdOrSkip(t)) return
     const clamd = await smallClamd(t)

@@ -131,7 +131,7 @@ class Lab {
 
 interface Happening {
   readonly name: string
-  /** With one address; with three a neighbour has the verdict in place of an error. */
+  /** With one address; with three another address has the verdict in place of an error. */
   readonly ends: readonly End[]
   /** Lets it happen around the messages that `meet` sends. */
   readonly run: (lab: Lab, t: TestContext) => Promise<Fate[]>
@@ -187,7 +187,7 @@ const happenings: readonly Happening[] = [
     },
   },
   {
-    name: 'clamd restarted meanwhile',
+    name: 'clamd restarted during the scan',
     ends: ['verdict', 'error'],
     run: async (lab) => {
       const restarted = lab.clamd.restart()
@@ -198,7 +198,7 @@ const happenings: readonly Happening[] = [
   },
   {
     name: 'clamd reloading its signatures, not concurrently',
-    // How long it takes is the machine's business.
+    // How long it takes depends on the machine.
     ends: ['verdict', 'timeout'],
     run: async (lab) => {
       const many = Array.from({ length: 2000 }, (_, i) => {

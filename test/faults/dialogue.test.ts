@@ -126,8 +126,8 @@ async function runRow(row: Row, lab: Lab): Promise<void> {
   const meet = async (content: Content) => {
     const fate = await lab.meet(content, bytes, row.lies)
     const { note, log } = fate.seen
-    const isNeighbour = note?.clamd !== addressText(faulty.address)
-    const got = `${note?.reason ?? note?.outcome ?? 'no note'}${isNeighbour ? ' by a neighbour' : ''}`
+    const isOther = note?.clamd !== addressText(faulty.address)
+    const got = `${note?.reason ?? note?.outcome ?? 'no note'}${isOther ? ' by another address' : ''}`
     const ends = [row.ends[protocol] ?? []].flat().map((end) => labelOf(end, content, addresses === 3))
     // Whether every byte had left us when the lie came, or the second reply was late, is a matter of luck.
     if (row.lies || (row.talksOn && content === 'clean')) ends.push('clean')

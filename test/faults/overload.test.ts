@@ -59,12 +59,12 @@ async function flood(
   name: string,
   site: FaultSite,
   messages: number,
-  meanwhile?: () => unknown,
+  during?: () => unknown,
 ): Promise<Fate[]> {
   await site.send('clean', bytes)
   await site.settle()
   const sent = Array.from({ length: messages }, (_, number) => site.send(contentOf(number), bytes))
-  const [fates] = await Promise.all([Promise.all(sent), meanwhile?.()])
+  const [fates] = await Promise.all([Promise.all(sent), during?.()])
   for (const { content, seen } of fates) {
     const isVerdict = seen.note?.outcome === content
     assert.ok(isVerdict || seen.note?.reason === 'timeout', seen.log.join('\n'))
@@ -133,7 +133,7 @@ describe('overload', { concurrency: 2, skip: skipWithoutClamd() }, () => {
     assert.ok(deferred.length >= 10, `${deferred.length}`)
     // All but the two at most that were being scanned when their time was up.
     assert.ok(deferred.filter(isWaiter).length >= deferred.length - 2)
-    // clamd is not given work that nobody waits for.
+    // clamd gets no work whose result is not awaited.
     const begun = front.scans.length
     const wanted = fates.length - deferred.length + 3
     assert.ok(begun <= wanted + 2, `${begun} scans were begun, ${wanted} were wanted`)
@@ -156,7 +156,7 @@ describe('overload', { concurrency: 2, skip: skipWithoutClamd() }, () => {
     const deferred = fates.filter(({ reply }) => reply.code === 451)
     assert.ok(deferred.length <= 2, `${deferred.length} deferred`)
     for (const { seen } of deferred) assert.equal(seen.note?.clamd, addressText(still.address))
-    // It rests now: nobody meets it any more.
+    // It rests now: no message meets it any more.
     await flood('one of three stands still, max_concurrent=2', site, 20)
   })
 })

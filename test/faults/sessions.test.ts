@@ -1,5 +1,5 @@
 // Faults of a kept connection (IDSESSION) against the packed plugin in a real Haraka. Whatever becomes of a connection
-// that has carried a message before, the next message has its verdict at once, over a new one, and nobody is blamed.
+// that has carried a message before, the next message has its verdict at once, over a new one, and no address is blamed.
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'

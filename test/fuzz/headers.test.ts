@@ -97,7 +97,7 @@ const isOurs = (name: string) =>
     (ours) => name.replace(/[^\x21-\x7e]/g, '').toLowerCase() === ours.toLowerCase(),
   )
 
-/** Splits wherever anybody might: at every CR, LF or both. */
+/** Splits where any program might: at every CR, LF or both. */
 function lenientNames(head: string): string[] {
   const lines = head.replace(/(?:\r\n|\r|\n)[ \t]+/g, ' ').split(/\r\n|\r|\n/)
   return lines.flatMap((line) => (line.includes(':') ? [line.slice(0, line.indexOf(':'))] : []))

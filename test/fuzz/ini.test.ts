@@ -104,7 +104,7 @@ const value = fc.oneof(
   { weight: 1, arbitrary: fc.float().map(String) },
 )
 
-/** Numbers as the documentation says they are read, by nobody's code but this. */
+/** Numbers as the documentation says they are read, by independent code. */
 function expected(what: string, text: string): unknown {
   const [, digits = '', unit = ''] = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text) ?? []
   const number = Number(digits)

@@ -1,4 +1,4 @@
-// One denied name in every disguise that leaves it what it is: letters that look alike, characters nobody sees, ends
+// One denied name in every disguise that leaves it what it is: letters that look alike, invisible characters, ends
 // that a disk drops, encodings, cuts and folds, any of them together. It is denied in all of them.
 import assert from 'node:assert/strict'
 import * as fc from 'fast-check'

@@ -1,10 +1,10 @@
-// STREAM's data port, which anybody on clamd's machine can connect to before we do: clamd then scans a stranger's
+// STREAM's data port, to which any program on clamd's machine can connect before us: clamd then scans a stranger's
 // bytes and says OK. That OK is never believed of our message.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { test, type TestContext } from 'node:test'
-import { Peer, readCommand } from '../support/clamd/fake-connection'
+import { FakeConnection, readCommand } from '../support/clamd/fake-connection'
 import { Scanning } from '../support/clamd/scanning'
 import { clean } from '../support/smtp/mails'
 
@@ -23,7 +23,7 @@ async function listening(t: TestContext, server: Server): Promise<number> {
 }
 
 /** Serves one STREAM: takes the first connection to its data port for the client's, as clamd does. */
-async function serve(t: TestContext, command: Peer, fate: (ours: Socket) => void): Promise<void> {
+async function serve(t: TestContext, command: FakeConnection, fate: (ours: Socket) => void): Promise<void> {
   await readCommand(command)
   const data = createServer({ allowHalfOpen: true, pauseOnConnect: true })
   const port = await listening(t, data)
@@ -47,7 +47,10 @@ async function serve(t: TestContext, command: Peer, fate: (ours: Socket) => void
 
 for (const [name, fate] of Object.entries(fates)) {
   test(`a stranger was first at the data port; our connection is ${name}`, async (t) => {
-    const clamd = createServer({ allowHalfOpen: true }, (socket) => void serve(t, new Peer(socket), fate))
+    const clamd = createServer(
+      { allowHalfOpen: true },
+      (socket) => void serve(t, new FakeConnection(socket), fate),
+    )
     const port = await listening(t, clamd)
     const scanning = new Scanning([{ host: '127.0.0.1', port }], {
       protocol: 'stream',

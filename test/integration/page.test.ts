@@ -8,8 +8,8 @@ import {
   clean,
   infected,
   pageOf,
+  sampleMail,
   someAddress,
-  somebody,
   startSite,
   unscanned,
 } from '../support/monitoring-site'
@@ -25,10 +25,10 @@ test('the page shows what there is, and goes on by itself', async (t) => {
   if (!browser) return
   const site = await startSite()
   t.after(() => site.stop())
-  const tally = new Stats(Date.now)
-  tally.add(clean, null, 'accept', () => somebody)
-  tally.add(infected('Win.Test.A'), null, 'reject', () => somebody)
-  site.pages = [pageOf(tally, someAddress), pageOf(null, { ...someAddress, state: 'resting', inFlight: 2 })]
+  const stats = new Stats(Date.now)
+  stats.add(clean, null, 'accept', () => sampleMail)
+  stats.add(infected('Win.Test.A'), null, 'reject', () => sampleMail)
+  site.pages = [pageOf(stats, someAddress), pageOf(null, { ...someAddress, state: 'resting', inFlight: 2 })]
   const { page, complaints } = await openPage(browser, site.origin)
   await page.goto(`${site.origin}/clamav-stream`)
   await page.getByRole('cell', { name: 'from sender@example.net' }).waitFor()
@@ -52,15 +52,15 @@ test('the page shows what there is, and goes on by itself', async (t) => {
 
   // What is under the reader's eye is not replaced when other parts change.
   const cell = await page.locator('#infected tr').first().elementHandle()
-  tally.add(unscanned('192.0.2.10:3310 instream: reply: broken off'), null, 'defer', () => somebody)
-  site.pages = [pageOf(tally, someAddress)]
+  stats.add(unscanned('192.0.2.10:3310 instream: reply: broken off'), null, 'defer', () => sampleMail)
+  site.pages = [pageOf(stats, someAddress)]
   await page.getByText('broken off').waitFor()
   assert.equal(await cell.evaluate((row) => (row as { isConnected: boolean }).isConnected), true)
 
   await page.getByRole('button', { name: 'Pause' }).click()
   assert.equal(await page.getByRole('status').innerText(), 'Paused')
-  tally.add(infected('Win.Test.B'), null, 'reject', () => somebody)
-  site.pages = [pageOf(tally, someAddress)]
+  stats.add(infected('Win.Test.B'), null, 'reject', () => sampleMail)
+  site.pages = [pageOf(stats, someAddress)]
   await page.evaluate(`new Promise((resolve) => {
     const second = new EventSource('clamav-stream/events')
     second.onmessage = ({ data }) => data.includes('Win.Test.B') && resolve(second.close())
@@ -92,10 +92,10 @@ test('whatever strangers write stays text, in its place', async (t) => {
   if (!browser) return
   const site = await startSite()
   t.after(() => site.stop())
-  const tally = new Stats(Date.now)
+  const stats = new Stats(Date.now)
   for (const text of evil) {
     const mail = {
-      ...somebody,
+      ...sampleMail,
       from: text,
       to: [text, text],
       ip: text,
@@ -103,10 +103,10 @@ test('whatever strangers write stays text, in its place', async (t) => {
       subject: text,
       uuid: text,
     }
-    tally.add(infected(text), { denied: text, name: text }, 'reject', () => mail)
-    tally.add(unscanned(text), null, 'defer', () => mail)
+    stats.add(infected(text), { denied: text, name: text }, 'reject', () => mail)
+    stats.add(unscanned(text), null, 'defer', () => mail)
   }
-  site.pages = [pageOf(tally, someAddress)]
+  site.pages = [pageOf(stats, someAddress)]
   for (const width of [360, 1280]) {
     const { page, complaints } = await openPage(browser, site.origin, { viewport: { width, height: 800 } })
     await page.goto(`${site.origin}/clamav-stream`)
@@ -133,13 +133,13 @@ test('axe has nothing to say about it, in light and dark, wide and narrow; nor a
   if (!browser) return
   const site = await startSite()
   t.after(() => site.stop())
-  const tally = new Stats(Date.now)
-  tally.add(clean, null, 'accept', () => somebody)
-  tally.add(infected('Win.Test.A'), { denied: '*.exe', name: 'a.exe' }, 'reject', () => somebody)
-  tally.add(unscanned('broken off'), null, 'defer', () => somebody)
+  const stats = new Stats(Date.now)
+  stats.add(clean, null, 'accept', () => sampleMail)
+  stats.add(infected('Win.Test.A'), { denied: '*.exe', name: 'a.exe' }, 'reject', () => sampleMail)
+  stats.add(unscanned('broken off'), null, 'defer', () => sampleMail)
   site.pages = [
     pageOf(
-      tally,
+      stats,
       someAddress,
       { ...someAddress, text: '[2001:db8::10]:3310', state: 'resting' },
       { ...someAddress, text: '/run/clamav/clamd.sock', state: 'untrusted', maxScannableBytes: 26_214_400 },

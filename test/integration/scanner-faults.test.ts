@@ -1,5 +1,5 @@
-// Every way a clamd can fail at every step of the dialogue, in both protocols, alone and with two healthy neighbours.
-// Whatever it does: only a message it has got whole and answered `stream: OK` is clean, a neighbour is asked when that
+// Every way a clamd can fail at every step of the dialogue, in both protocols, alone and with two healthy addresses.
+// In every case: only a message it has got whole and answered `stream: OK` is clean, another address is asked when that
 // makes sense, the budget holds, and nothing stays behind.
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
@@ -23,7 +23,7 @@ import {
 
 function label(verdict: Verdict, faulty: string): string {
   const what = verdict.outcome === 'unscanned' ? verdict.reason : verdict.outcome
-  return verdict.clamd === faulty ? what : `${what} by a neighbour`
+  return verdict.clamd === faulty ? what : `${what} by another address`
 }
 
 function assertTold(text: string, what: RegExp | string = /./): void {
@@ -43,7 +43,7 @@ async function checkInvariants(
   const by = daemons.find(({ address }) => addressText(address) === verdict.clamd)
   if (verdict.outcome === 'clean') {
     const scan = by?.scans.at(-1)
-    assert.ok(scan, 'clean, and nobody has scanned')
+    assert.ok(scan, 'clean without a scan')
     assert.ok(scan.bytes.equals(Buffer.concat([receivedLine, sent])), 'clean, but not all of it was sent')
     const end = talksOn ? '' : '$'
     assert.match(scan.reply.toString('latin1'), new RegExp(`^(PORT \\d+\n|1: )?stream: OK[\\0\n]${end}`))
@@ -75,17 +75,12 @@ function ownHost(): string {
 }
 
 /** @param where null: INSTREAM in a session, of which this is the first message */
-async function runCell(
-  row: Row,
-  where: Setting | null,
-  content: Content,
-  hasNeighbours: boolean,
-): Promise<void> {
+async function runCell(row: Row, where: Setting | null, content: Content, hasOthers: boolean): Promise<void> {
   const setting = where ?? 'instream'
   const sessions = where === null
   const host = row.hasOwnHost ? { host: ownHost() } : {}
   const faulty = await startFakeClamd({ ...row.daemon, ...host, sessions })
-  const healthy = hasNeighbours ? [await startFakeClamd(), await startFakeClamd()] : []
+  const healthy = hasOthers ? [await startFakeClamd(), await startFakeClamd()] : []
   const daemons = [faulty, ...healthy]
   const limits = { maxConcurrent: 1, sessions, sessionTimes: { idleMs: 1 }, ...row.scanner }
   const scanning = new Scanning(
@@ -104,7 +99,7 @@ async function runCell(
 
       const address = addressText(faulty.address)
       const allowed = [row.ends[setting] ?? []].flat()
-      const possible = allowed.map((end) => labelOf(end, content, hasNeighbours))
+      const possible = allowed.map((end) => labelOf(end, content, hasOthers))
       // Nobody finds anything before the end of a message, and no end of the connection shows what comes behind it.
       if (sessions && allowed.some((end) => end === 'found' || end === 'unclean')) possible.push('error')
       if (sessions && row.talksOn) possible.push('clean')
@@ -115,12 +110,12 @@ async function runCell(
         assertTold(verdict.text, row.text)
         if (verdict.reason === 'error') assertTold(verdict.text, `${address} `)
       }
-      if (got.endsWith('by a neighbour')) {
+      if (got.endsWith('by another address')) {
         assertTold(scanning.log.warnings[0] ?? '', row.text)
         assertTold(scanning.log.warnings[0] ?? '', address)
         assert.equal(scanning.log.warnings.length, 1)
       }
-      if (verdict.outcome === 'infected' && !got.endsWith('by a neighbour')) {
+      if (verdict.outcome === 'infected' && !got.endsWith('by another address')) {
         assert.match(verdict.virus, /^(Eicar-Test-Signature|\w+\.Test)$/)
       }
       if (sessions) await until(() => scanning.open === 0)
@@ -140,21 +135,21 @@ describe('faults', { concurrency: 4 }, () => {
     test(row.name, async () => {
       const cells = (Object.keys(row.ends) as (Setting | null)[]).flatMap((setting) =>
         (['clean', 'infected'] as const).flatMap((content) =>
-          [false, true].map((hasNeighbours) => ({ setting, content, hasNeighbours })),
+          [false, true].map((hasOthers) => ({ setting, content, hasOthers })),
         ),
       )
       // A daemon that has no INSTREAM has no sessions.
       const inSession = row.ends.instream !== undefined && row.daemon?.protocols === undefined && !row.hangsUp
       for (const content of inSession ? (['clean', 'infected'] as const) : []) {
-        cells.push({ setting: null, content, hasNeighbours: false })
+        cells.push({ setting: null, content, hasOthers: false })
       }
       const ends = await Promise.allSettled(
-        cells.map(({ setting, content, hasNeighbours }) => runCell(row, setting, content, hasNeighbours)),
+        cells.map(({ setting, content, hasOthers }) => runCell(row, setting, content, hasOthers)),
       )
       const failed = ends.flatMap((end, index) => {
         if (end.status === 'fulfilled') return []
-        const { setting, content, hasNeighbours } = cells[index] ?? {}
-        const name = `${setting ?? 'session'}, ${content}, ${hasNeighbours ? 'three addresses' : 'one address'}`
+        const { setting, content, hasOthers } = cells[index] ?? {}
+        const name = `${setting ?? 'session'}, ${content}, ${hasOthers ? 'three addresses' : 'one address'}`
         return [`${name}: ${(end.reason as Error).message}`]
       })
       assert.ok(failed.length === 0, `\n${failed.join('\n')}`)

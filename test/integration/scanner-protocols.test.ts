@@ -39,7 +39,7 @@ function tcp({ host, port }: RealClamd): Address {
   return { host, port }
 }
 
-/** A clamd of the usual settings, for whoever does not need one of its own. */
+/** A clamd of the usual settings, for tests that do not need one of their own. */
 async function anyClamd(): Promise<RealClamd> {
   shared ??= startClamd()
   return shared
@@ -571,7 +571,7 @@ test('a virus in a container is found in a mail where it is found in the bare fi
   writeFileSync(path.join(databaseDirectory, 'container.ndb'), `Container.Test:0:*:${signature}\n`)
   const clamd = await clamdOf(t, { databaseDirectory })
   const streamed = await front(t, clamd)
-  const tally: Record<string, string[]> = {}
+  const namesBy: Record<string, string[]> = {}
   for (const name of readdirSync(samples).sort()) {
     const content = readFileSync(path.join(samples, name))
     const alone = await bare(tcp(clamd), content)
@@ -581,12 +581,12 @@ test('a virus in a container is found in a mail where it is found in the bare fi
       await scan(streamed.address, mail, { protocol: 'stream' }),
     ]
     assert.deepEqual(verdicts.map(reasonOf), [alone, alone], name)
-    ;(tally[alone] ??= []).push(name)
+    ;(namesBy[alone] ??= []).push(name)
   }
-  const found = tally['Container.Test.UNOFFICIAL'] ?? []
-  t.diagnostic(`found in ${found.length}; not unpacked by this clamd: ${(tally.clean ?? []).join(' ')}`)
+  const found = namesBy['Container.Test.UNOFFICIAL'] ?? []
+  t.diagnostic(`found in ${found.length}; not unpacked by this clamd: ${(namesBy.clean ?? []).join(' ')}`)
   assert.deepEqual(
-    Object.keys(tally).filter((name) => name !== 'clean'),
+    Object.keys(namesBy).filter((name) => name !== 'clean'),
     ['Container.Test.UNOFFICIAL'],
   )
   for (const name of ['clam.exe', 'clam.zip', 'clam.tar.gz', 'clam.7z', 'clam.mail'])

@@ -1,4 +1,4 @@
-// The account of a soak: every letter that was sent, the answer to it, and how often it arrived. Says what does not
+// The account of a soak: every message that was sent, the answer to it, and how often it arrived. Says what does not
 // add up.
 import type { Arrived, Kind, OutgoingMail } from './messages'
 
@@ -68,7 +68,7 @@ export class Ledger {
     return counts
   }
 
-  /** In words; nothing, if every letter is accounted for exactly once and as it should be. */
+  /** In words; nothing, if every message is accounted for exactly once and as it should be. */
   discrepancies(): string[] {
     const all = this.#strangers.map((id) => `${id} arrived and was never sent`)
     for (const [id, entry] of this.#entries) all.push(...wrongs(entry).map((wrong) => `${id}: ${wrong}`))

@@ -1,4 +1,4 @@
-// `npm run soak`: a soak of so many messages or so long, what comes first, and its report. Exit 1 if anything is wrong.
+// `npm run soak`: a soak of a number of messages or a time, whichever ends first, and its report. Exit 1 if anything is wrong.
 //   npm run soak -- --count 5000 --time 10m --seed 1
 import { parseArgs } from 'node:util'
 import ms from 'ms'

@@ -1,5 +1,5 @@
-// What is sent in a soak: messages that can be told apart by an id, with what they are and a checksum of their body
-// in a header of their own. What became of each is the ledger's business.
+// What is sent in a soak: messages with an id, with what they are and a checksum of their body
+// in a header of their own. The ledger records the fate of each.
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import { eicar } from '../support/eicar'
 import type { Random } from '../support/random'

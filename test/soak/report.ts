@@ -7,31 +7,31 @@ const fates: readonly Fate[] = ['delivered', 'refused', 'deferred', 'unanswered'
 
 export function reportText({ options, ms, ledger, befell, gauges, wrong }: SoakReport): string {
   const counts = ledger.counts()
-  const letters = kinds.map((kind) => [kind, ...fates.map((fate) => counts.get(kind)?.get(fate) ?? 0)])
+  const messages = kinds.map((kind) => [kind, ...fates.map((fate) => counts.get(kind)?.get(fate) ?? 0)])
   const mib = (bytes: number) => (bytes / 1024 ** 2).toFixed(1)
   const held = gauges.flatMap(({ before, after }, i) =>
-    [before, after].map((gauge, which) => [
+    [before, after].map((usage, which) => [
       `${i + 1}, ${which === 0 ? 'before' : 'after'}`,
-      gauge.sockets,
-      gauge.descriptors,
-      gauge.timers,
-      mib(gauge.heapBytes),
-      mib(gauge.externalBytes),
+      usage.sockets,
+      usage.descriptors,
+      usage.timers,
+      mib(usage.heapBytes),
+      mib(usage.externalBytes),
     ]),
   )
   return [
-    `${ledger.size} letters in ${(ms / 1000).toFixed(0)} s, seed ${options.seed}. A clamd was ${Object.entries(
+    `${ledger.size} messages in ${(ms / 1000).toFixed(0)} s, seed ${options.seed}. A clamd was ${Object.entries(
       befell,
     )
       .map(([what, times]) => `${what} ${times} times`)
       .join(', ')}.`,
     '',
-    table([['letter', ...fates], ...letters]),
+    table([['message', ...fates], ...messages]),
     '',
     table([['worker', 'sockets', 'descriptors', 'timers', 'heap MiB', 'buffers MiB'], ...held]),
     '',
     wrong.length === 0
-      ? 'Every letter is accounted for exactly once; nothing is left open.'
+      ? 'Every message is accounted for exactly once; nothing is left open.'
       : `WRONG:\n${wrong.map((text) => `  ${text}`).join('\n')}`,
     '',
   ].join('\n')

@@ -1,4 +1,4 @@
-// Those who send in a soak: each in sessions of a few letters, one after the other, until there are none left.
+// The senders of a soak: each in sessions of a few messages, one after the other, until none is left.
 import type { Random } from '../support/random'
 import { connect, dotStuffed, type SmtpClient } from '../support/smtp/smtp'
 import type { Ledger } from './ledger'
@@ -17,17 +17,17 @@ export interface Sender {
 }
 
 const maxPerSession = 6
-/** Far above the plugin's own limits: whoever waits so long has been forgotten. */
+/** Far above the plugin's own limits: a sender that waits longer has been forgotten. */
 const timeoutMs = 120_000
 
 /** Resolves when there is nothing more to send. */
 export async function send(sender: Sender): Promise<void> {
-  for (let letter = sender.next(); letter;) {
+  for (let message = sender.next(); message;) {
     const client = await opened(sender)
     try {
-      for (let left = 1 + sender.random(maxPerSession); letter && left > 0 && !client.closed; left--) {
-        await post(client, letter, sender.ledger)
-        letter = sender.next()
+      for (let left = 1 + sender.random(maxPerSession); message && left > 0 && !client.closed; left--) {
+        await post(client, message, sender.ledger)
+        message = sender.next()
       }
       await client.quit()
     } finally {
@@ -43,19 +43,19 @@ async function opened({ port, isAuthenticated }: Sender): Promise<SmtpClient> {
   return client
 }
 
-async function post(client: SmtpClient, letter: OutgoingMail, ledger: Ledger): Promise<void> {
-  ledger.sent(letter)
+async function post(client: SmtpClient, message: OutgoingMail, ledger: Ledger): Promise<void> {
+  ledger.sent(message)
   const begun = await client.transaction()
   if (begun.code !== 354) {
-    ledger.answered(letter, begun.code, begun.text)
+    ledger.answered(message, begun.code, begun.text)
     return
   }
-  if (letter.kind === 'abandoned') {
-    client.write(dotStuffed(letter.bytes).subarray(0, letter.bytes.length >> 1))
+  if (message.kind === 'abandoned') {
+    client.write(dotStuffed(message.bytes).subarray(0, message.bytes.length >> 1))
     client.destroy()
     await client.waitForClose()
     return
   }
-  const { code, text } = await client.message(letter.bytes)
-  ledger.answered(letter, code, text)
+  const { code, text } = await client.message(message.bytes)
+  ledger.answered(message, code, text)
 }

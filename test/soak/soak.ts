@@ -1,12 +1,12 @@
 // A soak under chaos: four senders and two workers of a real Haraka, three real clamds that keep failing one at a
-// time, a next hop that takes what is delivered. Ends in a report; what counts as good is ledger.ts' business for
-// letters, and `growth` below for what the workers hold.
+// time, a next hop that takes what is delivered. Ends in a report; ledger.ts judges the
+// messages, and `growth` below what the workers hold.
 import { setTimeout as delay } from 'node:timers/promises'
 import { startHaraka } from '../support/haraka/haraka'
 import { seeded } from '../support/random'
 import { startSink } from '../support/smtp/sink'
 import { Daemons, type Misfortune } from './chaos'
-import { type Gauge, gaugePlugin, Gauges } from './gauge'
+import { type ResourceUsage, resourcePlugin, ResourceReader } from './resource-usage'
 import { Ledger } from './ledger'
 import { anyKind, arrivedOf, kinds, letterOf, maxSize, type OutgoingMail } from './messages'
 import { login, send } from './senders'
@@ -24,7 +24,7 @@ export interface SoakReport {
   readonly ledger: Ledger
   readonly befell: Readonly<Record<Misfortune, number>>
   /** Of each worker: before, after, and what is too much of it. */
-  readonly gauges: readonly { readonly before: Gauge; readonly after: Gauge }[]
+  readonly gauges: readonly { readonly before: ResourceUsage; readonly after: ResourceUsage }[]
   /** What is wrong, in words; nothing, if all is well. */
   readonly wrong: readonly string[]
 }
@@ -54,8 +54,8 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
     const haraka = await startHaraka({
       nodes: workers,
       ini: ini(daemons.hosts),
-      plugins: ['gauge', 'clamav-stream', 'queue/smtp_forward'],
-      sources: { gauge: gaugePlugin },
+      plugins: ['resource_usage', 'clamav-stream', 'queue/smtp_forward'],
+      sources: { resource_usage: resourcePlugin },
       files: { 'smtp_forward.ini': `host=127.0.0.1\nport=${sink.port}\n` },
       users: { [login.user]: login.password },
       deliver: false,
@@ -63,7 +63,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
       loglevel: 'NOTICE',
     })
     stack.push(() => haraka.stop())
-    const gauges = await Gauges.of(haraka, workers)
+    const gauges = await ResourceReader.of(haraka, workers)
     const random = seeded(options.seed)
 
     const post = (next: () => OutgoingMail | null) =>
@@ -88,18 +88,18 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
     // Trouble that ends for a reason of its own ends the soak, too.
     await Promise.race([
       post(() => (isOver() ? null : letterOf(anyKind(random)))),
-      trouble.then(() => Promise.reject(new Error('the chaos came to an end before the letters did'))),
+      trouble.then(() => Promise.reject(new Error('the chaos came to an end before the messages did'))),
     ]).finally(() => chaos.abort())
     await trouble
     const ms = performance.now() - started
     await ledger.settled(60_000)
 
     const after = await atRest(gauges, before)
-    const pairs = before.map((gauge, i) => ({ before: gauge, after: after[i] ?? gauge }))
+    const pairs = before.map((usage, i) => ({ before: usage, after: after[i] ?? usage }))
     const wrong = [
       ...ledger.discrepancies(),
       ...pairs.flatMap(growth),
-      // Haraka says so of an exception that nobody caught, and of a worker that it has to start again.
+      // Haraka says so of an exception that was not caught, and of a worker that it has to start again.
       ...haraka.log.filter((line) =>
         /\[CRIT\]|worker \d+ (died|exited)|worker \d+ killed|message deferred for a fault/i.test(line),
       ),
@@ -124,13 +124,13 @@ function ini(hosts: string): string {
 }
 
 /** When two in a row hold the same, and no more sockets and timers than before, if that comes to pass. */
-async function atRest(gauges: Gauges, wanted?: readonly Gauge[]): Promise<Gauge[]> {
+async function atRest(gauges: ResourceReader, wanted?: readonly ResourceUsage[]): Promise<ResourceUsage[]> {
   const deadline = performance.now() + 60_000
   for (let last = await gauges.take(); ;) {
     await delay(1000)
     const now = await gauges.take()
-    const isSteady = now.every((gauge, i) => isSame(gauge, last[i]))
-    const isBack = now.every((gauge, i) => !wanted?.[i] || heldMore(wanted[i], gauge).length === 0)
+    const isSteady = now.every((usage, i) => isSame(usage, last[i]))
+    const isBack = now.every((usage, i) => !wanted?.[i] || heldMore(wanted[i], usage).length === 0)
     if ((isSteady && isBack) || performance.now() > deadline) return now
     last = now
   }
@@ -138,17 +138,17 @@ async function atRest(gauges: Gauges, wanted?: readonly Gauge[]): Promise<Gauge[
 
 const counted = ['sockets', 'descriptors', 'timers'] as const
 
-function isSame(one: Gauge, other: Gauge | undefined): boolean {
+function isSame(one: ResourceUsage, other: ResourceUsage | undefined): boolean {
   return counted.every((what) => one[what] === other?.[what])
 }
 
-function heldMore(before: Gauge, after: Gauge): string[] {
+function heldMore(before: ResourceUsage, after: ResourceUsage): string[] {
   return counted
     .filter((what) => after[what] > before[what])
     .map((what) => `worker ${after.pid}: ${after[what]} ${what}, ${before[what]} at the beginning`)
 }
 
-function growth({ before, after }: { before: Gauge; after: Gauge }): string[] {
+function growth({ before, after }: { before: ResourceUsage; after: ResourceUsage }): string[] {
   const mib = (bytes: number) => `${(bytes / 1024 ** 2).toFixed(1)} MiB`
   const slack = { heapBytes: heapSlackBytes, externalBytes: externalSlackBytes } as const
   const memory = (['heapBytes', 'externalBytes'] as const)

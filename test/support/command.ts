@@ -67,7 +67,7 @@ export function clamavStream(args: readonly string[], options: RunOptions = {}):
 }
 
 /**
- * The program of this checkout for somebody who may not read everything: root without that privilege. Without setpriv
+ * The program of this checkout as a user that may not read every file: root without that privilege. Without setpriv
  * the test is skipped.
  */
 export async function unprivileged(t: { skip(message?: string): void }): Promise<readonly string[] | null> {

@@ -61,7 +61,7 @@ export const someAddress: AddressState = {
   maxScannableBytes: null,
 }
 
-export const somebody: MessageSummary = {
+export const sampleMail: MessageSummary = {
   uuid: '2F1C6A44-9E0B-4D55-8A7C-0D7E4C1B9A55.1',
   from: 'sender@example.net',
   to: ['recipient@example.com'],

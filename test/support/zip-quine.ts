@@ -84,7 +84,7 @@ function literal(bytes: number): Buffer {
   return record([1, 0], [2, bytes], [2, ~bytes & 0xffff])
 }
 
-/** The last bytes once more; padded, if need be by an empty block, to the length of a stored block's head. */
+/** The last bytes again; padded, if need be by an empty block, to the length of a stored block's head. */
 function repeat(bytes: number, final = false): Buffer {
   const matches = bytes === 20 ? [10, 10] : [bytes]
   const block = (isLast: boolean, content: string) => `${isLast ? '1' : '0'}10${content}0000000`

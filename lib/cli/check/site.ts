@@ -5,7 +5,7 @@
 
 import ms from 'ms'
 import { sizeText } from '../../base/text'
-import { letBy } from '../../config/reach'
+import { wideSettings } from '../../config/reach'
 import { keyOf } from '../../config/reader'
 import { actionsOf, type ConfiguredAction, type Settings } from '../../config/settings'
 import { ownNames } from '../../haraka/environment'
@@ -150,12 +150,14 @@ function exceptions(site: Site, settings: Settings): Finding[] {
       about: 'scan',
       text: scopes[settings.scan.scope],
     },
-    ...letBy(settings, site.haraka.get('host_list', 'list')).map(({ kind, text, remedy }): Finding => ({
-      level: kind === 'everybody' ? 'failure' : 'warning',
-      about,
-      text,
-      remedy,
-    })),
+    ...wideSettings(settings, site.haraka.get('host_list', 'list')).map(
+      ({ kind, text, remedy }): Finding => ({
+        level: kind === 'everybody' ? 'failure' : 'warning',
+        about,
+        text,
+        remedy,
+      }),
+    ),
     ...texts.map((text): Finding => ({ level: 'note', about, text })),
   ]
 }

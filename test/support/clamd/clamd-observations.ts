@@ -1,7 +1,7 @@
 // What a test daemon saw: commands, scans with their bytes, breaches of the protocol, connections; and promises for
 // "this happened" in place of sleeping.
 import type { Moment } from './clamd-script'
-import type { Peer } from './fake-connection'
+import type { FakeConnection } from './fake-connection'
 
 export type Protocol = 'STREAM' | 'INSTREAM'
 
@@ -72,13 +72,13 @@ export class Observations {
   /** Opened so far, the data connections of STREAM apart. */
   connections = 0
   dataConnections = 0
-  protected readonly peers = new Set<Peer>()
+  protected readonly tracked = new Set<FakeConnection>()
   readonly #moments = new Map<string, Happenings<number>>()
   readonly #finished = new Happenings<Scan>()
 
   /** Connections of both kinds that the client has not ended and we have not closed. */
   get open(): number {
-    return [...this.peers].filter((peer) => !peer.ended).length
+    return [...this.tracked].filter((connection) => !connection.ended).length
   }
 
   /**
@@ -103,8 +103,8 @@ export class Observations {
   /** Resolves when every connection so far is ended or closed. Frozen ones are thawed, to notice it. */
   async idle(): Promise<void> {
     while (this.open > 0) {
-      for (const peer of this.peers) if (peer.frozen) peer.swallow()
-      await Promise.all([...this.peers].map((peer) => peer.over))
+      for (const connection of this.tracked) if (connection.frozen) connection.swallow()
+      await Promise.all([...this.tracked].map((connection) => connection.over))
     }
   }
 
@@ -116,10 +116,10 @@ export class Observations {
     this.#finished.add(scan)
   }
 
-  track(peer: Peer): Peer {
-    this.peers.add(peer)
-    void peer.closed.then(() => this.peers.delete(peer))
-    return peer
+  track(connection: FakeConnection): FakeConnection {
+    this.tracked.add(connection)
+    void connection.closed.then(() => this.tracked.delete(connection))
+    return connection
   }
 
   #happenings(what: string): Happenings<number> {

@@ -5,13 +5,13 @@
  * Moments, in the order of the dialogue. An INSTREAM dialogue has no `port` and no `dataConnect`.
  * - accept: the command connection was accepted, nothing was read
  * - command: the command line was read
- * - port: instead of the PORT line, if something is said; otherwise just before it
+ * - port: instead of the PORT line, if something is said; else just before it
  * - dataConnect: the data connection was accepted
  * - first: the first bytes of the message came
  * - middle: at least `after` bytes of it came; `after` the whole size is the last byte, before the end mark
  * - last: the end mark came (FIN, or the chunk of length zero); the data connection is still open on our side
  * - terminator: our side of the data connection is closed as well
- * - reply: instead of the verdict, if something is said; otherwise just before it
+ * - reply: instead of the verdict, if something is said; else just before it
  * - close: the reply was written, the command connection is still open
  * In a session `accept` belongs to the first scan alone, and what follows `close` is the next command.
  */
@@ -31,7 +31,7 @@ export type Moment =
 export type Which = 'command' | 'data' | 'both'
 
 interface Pace {
-  /** Written in one piece by default; in two, the first of so many bytes; or byte by byte. */
+  /** Written in one piece by default; in two, the first of that number of bytes; or byte by byte. */
   split?: number | 'bytes'
   /** Between the pieces; 1000 and 'bytes' make a dribble. Default 1. */
   everyMs?: number
@@ -71,7 +71,7 @@ export type Act =
   /** The same, and reads nothing more either: the client's writes get stuck. */
   | { do: 'freeze' }
 
-/** Dead ends, because nobody listens (refuse) or nobody accepts (blackHole, see black-hole.ts). */
+/** Dead ends, because nothing listens (refuse) or nothing accepts (blackHole, see black-hole.ts). */
 export interface DataDeadEnd {
   at: 'dataConnect'
   do: 'refuse' | 'blackHole'

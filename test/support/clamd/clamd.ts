@@ -1,5 +1,5 @@
 // A private real clamd for one test: own directory, free loopback port and local socket, own signatures.
-// It can be frozen, killed and started again on the same port; what it is asked over the wire is the tests' business.
+// It can be frozen, killed and started again on the same port; the tests decide what it is asked over the wire.
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import net from 'node:net'
 import path from 'node:path'
@@ -136,7 +136,7 @@ export class RealClamd {
       }
       await delay(25)
     }
-    if (clamd.exit) throw new Error(`clamd ended, somebody else answers on its port:\n${clamd.log}`)
+    if (clamd.exit) throw new Error(`clamd ended, another program answers on its port:\n${clamd.log}`)
   }
 
   #writeConfig(): string {
@@ -172,7 +172,7 @@ export async function startClamd(options: ClamdOptions = {}): Promise<RealClamd>
   return new RealClamd(options).start()
 }
 
-/** A port nobody listens on at this moment. */
+/** A port that is free at this moment. */
 export async function freePort(host = '127.0.0.1'): Promise<number> {
   const server = net.createServer()
   await new Promise<void>((resolve, reject) => {

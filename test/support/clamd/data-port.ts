@@ -42,7 +42,7 @@ export class DataPort {
     return undefined
   }
 
-  /** The one connection; 'late' after so many milliseconds, 'cancelled' when `until` resolves first. */
+  /** The one connection; 'late' after `ms` milliseconds, 'cancelled' when `until` resolves first. */
   async connection(ms: number, until: Promise<unknown>): Promise<Socket | 'late' | 'cancelled'> {
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<'late'>((resolve) => (timer = setTimeout(() => resolve('late'), ms)))
@@ -56,7 +56,7 @@ export class DataPort {
 
   close(): void {
     this.#server.close()
-    // One that connected in the same moment has nobody to serve it.
+    // One that connected in the same moment is not served.
     void this.#connection.then((socket) => {
       if (!this.#handedOver) socket.destroy()
     })

@@ -1,13 +1,13 @@
 // Carries out the steps of a script on the one or two connections of a dialogue of fake-clamd.ts.
-// When which moment comes is the dialogue's business (fake-dialogue.ts).
+// fake-dialogue.ts decides when each moment comes.
 import type { Observations, Scan } from './clamd-observations'
 import { type Act, garbage, isAct, type Moment, pieces, type Script, type Which } from './clamd-script'
-import type { Peer } from './fake-connection'
+import type { FakeConnection } from './fake-connection'
 
-export class Stage {
+export class FakeClamdRunner {
   script: Script = []
   scan: Scan | undefined
-  data: Peer | undefined
+  data: FakeConnection | undefined
   /** How the command was ended, and so a reply by default. */
   end: '\0' | '\n' = '\n'
   dataPort = 0
@@ -19,7 +19,7 @@ export class Stage {
   #verdict: Promise<string> | undefined
 
   constructor(
-    readonly command: Peer,
+    readonly command: FakeConnection,
     private readonly observations: Observations,
     private readonly stopped: AbortSignal,
     private readonly judge: (message: Buffer) => Promise<string>,
@@ -40,7 +40,7 @@ export class Stage {
     return this.goesOn
   }
 
-  /** The moments of a message of which so many bytes have come. */
+  /** The moments of a message of which that number of bytes has come. */
   async reachSize(size: number): Promise<boolean> {
     for (const step of this.script) {
       if (step.at !== 'middle' || step.after > size || this.#performed.has(step)) continue
@@ -58,7 +58,7 @@ export class Stage {
         this.spoke = true
         const line = this.#numbered(await this.#fillIn(act.text), act.number) + (act.end ?? this.end)
         await this.say(Buffer.from(line, 'latin1'), act.split, act.everyMs)
-        if (act.do === 'answer') for (const peer of this.#peers('both')) peer.close()
+        if (act.do === 'answer') for (const connection of this.#connections('both')) connection.close()
         return this.goesOn
       }
       case 'garbage':
@@ -66,23 +66,26 @@ export class Stage {
         await this.say(garbage(act), act.split, act.everyMs)
         return this.goesOn
       case 'reset':
-        for (const peer of this.#peers(act.on ?? this.#where(moment))) peer.reset()
+        for (const connection of this.#connections(act.on ?? this.#where(moment))) connection.reset()
         return this.goesOn
       case 'close':
-        for (const peer of this.#peers(act.on ?? this.#where(moment))) peer.close()
+        for (const connection of this.#connections(act.on ?? this.#where(moment))) connection.close()
         return this.goesOn
       case 'halfClose':
-        for (const peer of this.#peers(act.on ?? this.#where(moment))) peer.halfClose()
+        for (const connection of this.#connections(act.on ?? this.#where(moment))) connection.halfClose()
         return this.goesOn
       case 'wait':
-        return this.waitFor(act.ms, Promise.all(this.#peers('both').map((peer) => peer.closed)))
+        return this.waitFor(
+          act.ms,
+          Promise.all(this.#connections('both').map((connection) => connection.closed)),
+        )
       case 'stall':
       case 'freeze':
-        for (const peer of this.#peers('both')) {
-          if (act.do === 'stall') peer.swallow()
-          else peer.freeze()
+        for (const connection of this.#connections('both')) {
+          if (act.do === 'stall') connection.swallow()
+          else connection.freeze()
         }
-        await Promise.all(this.#peers('both').map((peer) => peer.over))
+        await Promise.all(this.#connections('both').map((connection) => connection.over))
         return false
     }
   }
@@ -129,9 +132,9 @@ export class Stage {
     return elapsed
   }
 
-  #peers(which: Which): Peer[] {
-    const peers = [which === 'data' ? undefined : this.command, which === 'command' ? undefined : this.data]
-    return peers.filter((peer) => peer !== undefined)
+  #connections(which: Which): FakeConnection[] {
+    const tracked = [which === 'data' ? undefined : this.command, which === 'command' ? undefined : this.data]
+    return tracked.filter((connection) => connection !== undefined)
   }
 
   #where(moment: Moment): Which {

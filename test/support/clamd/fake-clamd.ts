@@ -8,7 +8,7 @@ import { eicar } from '../eicar'
 import { type BlackHole, openBlackHole } from './black-hole'
 import { Observations, type Protocol } from './clamd-observations'
 import type { Act, ConnectDeadEnd, Script, Step } from './clamd-script'
-import type { Command, Peer } from './fake-connection'
+import type { Command, FakeConnection } from './fake-connection'
 import { converse, type Daemon } from './fake-dialogue'
 
 export type { Moment, Script, Step } from './clamd-script'
@@ -115,25 +115,25 @@ export class FakeClamd extends Observations implements Daemon {
 
   /** As when the daemon is restarted: every connection is reset, and new ones are served. */
   async resetAll(): Promise<void> {
-    const peers = [...this.peers]
-    for (const peer of peers) peer.reset()
-    await Promise.all(peers.map((peer: Peer) => peer.closed))
+    const tracked = [...this.tracked]
+    for (const connection of tracked) connection.reset()
+    await Promise.all(tracked.map((connection: FakeConnection) => connection.closed))
   }
 
   /** Ends everything; rejects if the fake itself failed on the way. */
   async stop(): Promise<void> {
     this.#stop.abort()
     await this.#unlisten()
-    for (const peer of this.peers) peer.socket.destroy()
-    await Promise.all([...this.peers].map((peer: Peer) => peer.closed))
+    for (const connection of this.tracked) connection.socket.destroy()
+    await Promise.all([...this.tracked].map((connection: FakeConnection) => connection.closed))
     await Promise.all(this.#dialogues)
     if (this.#failure !== undefined) throw new Error('the fake clamd failed', { cause: this.#failure })
   }
 
-  override track(peer: Peer): Peer {
+  override track(connection: FakeConnection): FakeConnection {
     // One that came in the moment of stop() was not there to be ended with the others.
-    if (this.stopped.aborted) peer.socket.destroy()
-    return super.track(peer)
+    if (this.stopped.aborted) connection.socket.destroy()
+    return super.track(connection)
   }
 
   upcomingScript(): Script {

@@ -1,5 +1,5 @@
 // One accepted connection as a test daemon sees it: bytes are pulled piece by piece, and the end of the other side,
-// by FIN or RST, is noticed even while nobody pulls. Also how a clamd reads its command line.
+// by FIN or RST, is noticed even while nothing is pulled. Also how a clamd reads its command line.
 // What the bytes mean is up to the daemons (fake-clamd.ts, stream-front.ts).
 import { Socket } from 'node:net'
 
@@ -8,8 +8,8 @@ const highWater = 256 * 1024
 
 export type Piece = Buffer | 'end' | 'silence'
 
-export class Peer {
-  /** Resolves when the other side has ended its half or the connection is closed, whoever did it. */
+export class FakeConnection {
+  /** Resolves when the other side has ended its half or the connection is closed, by either side. */
   readonly over: Promise<void>
   readonly closed: Promise<void>
   /** True when the other side ended by FIN or RST, or the connection is closed. */
@@ -44,7 +44,7 @@ export class Peer {
     return !this.#closing && !this.socket.destroyed
   }
 
-  /** The next bytes; 'end' after the last; 'silence' if there was nothing for so long (0: wait for ever). */
+  /** The next bytes; 'end' after the last; 'silence' if there was nothing for `silenceMs` (0: wait for ever). */
   async next(silenceMs = 0): Promise<Piece> {
     if (this.#chunks.length === 0 && !this.ended) {
       let timer: NodeJS.Timeout | undefined
@@ -133,18 +133,18 @@ export interface Command {
 /** As long as clamd's longest, a path; a line beyond it is no command. */
 const maxCommandBytes = 4096
 
-/** Reads `nCMD\n`, `zCMD\0` or bare `CMD\n`; undefined if the line never came to its end. */
-export async function readCommand(peer: Peer): Promise<Command | undefined> {
+/** Reads `nCMD\n`, `zCMD\0` or bare `CMD\n`; undefined if the line does not end. */
+export async function readCommand(connection: FakeConnection): Promise<Command | undefined> {
   let line = Buffer.alloc(0)
   for (;;) {
-    const piece = await peer.next()
+    const piece = await connection.next()
     if (typeof piece === 'string') return undefined
     line = Buffer.concat([line, piece])
     const prefix = /^[nz]/.exec(line.toString('latin1', 0, 1))?.[0] ?? ''
     const end = prefix === 'z' ? '\0' : '\n'
     const length = line.indexOf(end)
     if (length !== -1) {
-      peer.putBack(line.subarray(length + 1))
+      connection.putBack(line.subarray(length + 1))
       const name = line.toString('latin1', prefix.length, length).replace(/\r$/, '')
       return { name, prefix: prefix as Command['prefix'], end }
     }

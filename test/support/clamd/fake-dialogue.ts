@@ -1,13 +1,13 @@
 // One command connection of fake-clamd.ts from accept to close: what clamd does, strictly, and at each moment the
-// script's chance to do something else (fake-stage.ts).
+// script's chance to do something else (fake-runner.ts).
 import type { Socket } from 'node:net'
 import { openBlackHole } from './black-hole'
 import { freePort } from './clamd'
 import { type Observations, type Protocol, Scan } from './clamd-observations'
 import { type Act, isAct, type Script } from './clamd-script'
 import { DataPort } from './data-port'
-import { Stage } from './fake-clamd-runner'
-import { type Command, Peer, readCommand } from './fake-connection'
+import { FakeClamdRunner } from './fake-clamd-runner'
+import { type Command, FakeConnection, readCommand } from './fake-connection'
 import { FrameReader } from './frames'
 
 /** The daemon behind a dialogue, as far as the dialogue needs it. */
@@ -30,47 +30,51 @@ export interface Daemon extends Observations {
 }
 
 export async function converse(daemon: Daemon, socket: Socket): Promise<void> {
-  const peer = daemon.track(new Peer(socket))
-  const stage = new Stage(peer, daemon, daemon.stopped, (message) => daemon.judge(message))
+  const connection = daemon.track(new FakeConnection(socket))
+  const runner = new FakeClamdRunner(connection, daemon, daemon.stopped, (message) => daemon.judge(message))
   const isEarly = daemon.upcomingScript().some((step) => step.at === 'accept')
-  if (isEarly) stage.script = daemon.takeScript()
-  if (!(await stage.reach('accept'))) return
-  const command = await readCommand(peer)
+  if (isEarly) runner.script = daemon.takeScript()
+  if (!(await runner.reach('accept'))) return
+  const command = await readCommand(connection)
   if (!command) {
-    if (!peer.ended) daemon.violations.push('a command line without end')
-    peer.close()
+    if (!connection.ended) daemon.violations.push('a command line without end')
+    connection.close()
     return
   }
-  stage.end = command.end
+  runner.end = command.end
   daemon.commands.push(command.name)
   daemon.note(command.name)
   const protocol = scanProtocol(daemon, command)
   if (command.name === 'IDSESSION' && command.prefix !== '' && daemon.sessions) {
-    await converseInSession(daemon, peer, isEarly ? stage.script : undefined)
+    await converseInSession(daemon, connection, isEarly ? runner.script : undefined)
   } else if (protocol) {
-    if (!isEarly) stage.script = daemon.takeScript()
-    await new ScanDialogue(daemon, stage, protocol).run()
+    if (!isEarly) runner.script = daemon.takeScript()
+    await new ScanDialogue(daemon, runner, protocol).run()
   } else {
-    await answerOther(daemon, stage, command)
+    await answerOther(daemon, runner, command)
   }
 }
 
-/** One numbered command after the other, until somebody has had enough. STREAM and unknown ones end it. */
-async function converseInSession(daemon: Daemon, peer: Peer, early: Script | undefined): Promise<void> {
-  for (let number = 1; peer.isOpen; number++) {
-    const command = await readCommand(peer)
+/** One numbered command after the other, until one side ends it. STREAM and unknown ones end it. */
+async function converseInSession(
+  daemon: Daemon,
+  connection: FakeConnection,
+  early: Script | undefined,
+): Promise<void> {
+  for (let number = 1; connection.isOpen; number++) {
+    const command = await readCommand(connection)
     if (!command || command.name === 'END') {
-      peer.close()
+      connection.close()
       return
     }
-    const stage = new Stage(peer, daemon, daemon.stopped, (message) => daemon.judge(message))
-    stage.end = command.end
-    stage.number = number
+    const runner = new FakeClamdRunner(connection, daemon, daemon.stopped, (message) => daemon.judge(message))
+    runner.end = command.end
+    runner.number = number
     daemon.commands.push(command.name)
     daemon.note(command.name)
     if (scanProtocol(daemon, command) === 'INSTREAM') {
-      stage.script = number === 1 && early ? early : daemon.takeScript()
-      await new ScanDialogue(daemon, stage, 'INSTREAM').run()
+      runner.script = number === 1 && early ? early : daemon.takeScript()
+      await new ScanDialogue(daemon, runner, 'INSTREAM').run()
       continue
     }
     if (command.name !== 'PING' && command.name !== 'VERSION')
@@ -78,7 +82,7 @@ async function converseInSession(daemon: Daemon, peer: Peer, early: Script | und
     const acts = daemon.otherCommand(command) ?? [
       { do: 'answer', text: 'Command invalid inside IDSESSION. ERROR' },
     ]
-    for (const act of acts) if (!(await stage.perform(act, 'reply'))) return
+    for (const act of acts) if (!(await runner.perform(act, 'reply'))) return
   }
 }
 
@@ -91,20 +95,20 @@ function scanProtocol(daemon: Daemon, { name, prefix }: Command): Protocol | und
   return daemon.protocols.includes(name) ? name : undefined
 }
 
-async function answerOther(daemon: Daemon, stage: Stage, command: Command): Promise<void> {
+async function answerOther(daemon: Daemon, runner: FakeClamdRunner, command: Command): Promise<void> {
   // A client sends its chunks without asking whether INSTREAM is known.
-  if (command.name !== 'INSTREAM') watchCommand(daemon, stage, `after ${command.name}`)
+  if (command.name !== 'INSTREAM') watchCommand(daemon, runner, `after ${command.name}`)
   for (const act of daemon.otherCommand(command) ?? [{ do: 'say', text: 'UNKNOWN COMMAND' }]) {
-    if (!(await stage.perform(act, 'reply'))) return
+    if (!(await runner.perform(act, 'reply'))) return
   }
-  await stage.hangUp()
+  await runner.hangUp()
 }
 
 /** Anything the client sends from now on is a breach. */
-function watchCommand(daemon: Daemon, stage: Stage, when: string): void {
+function watchCommand(daemon: Daemon, runner: FakeClamdRunner, when: string): void {
   const watch = async () => {
     for (;;) {
-      const piece = await stage.command.next()
+      const piece = await runner.command.next()
       if (typeof piece === 'string') return
       daemon.violations.push(`${piece.length} bytes on the command connection ${when}`)
     }
@@ -117,23 +121,23 @@ class ScanDialogue {
 
   constructor(
     private readonly daemon: Daemon,
-    private readonly stage: Stage,
+    private readonly runner: FakeClamdRunner,
     private readonly protocol: Protocol,
   ) {
     this.#scan = new Scan(daemon.scans.length, protocol)
-    this.#scan.inSession = stage.number
-    stage.scan = this.#scan
+    this.#scan.inSession = runner.number
+    runner.scan = this.#scan
     daemon.scans.push(this.#scan)
   }
 
   async run(): Promise<void> {
-    const { stage } = this
+    const { runner } = this
     try {
-      if (!(await stage.reach('command'))) return
+      if (!(await runner.reach('command'))) return
       if (!(await (this.protocol === 'STREAM' ? this.#receiveStream() : this.#receiveInstream()))) return
-      if (!(await stage.reach('terminator')) || !(await stage.reach('reply'))) return
-      if (!stage.spoke) await stage.sayLine(await stage.verdict())
-      if ((await stage.reach('close')) && stage.number === null) await stage.hangUp()
+      if (!(await runner.reach('terminator')) || !(await runner.reach('reply'))) return
+      if (!runner.spoke) await runner.sayLine(await runner.verdict())
+      if ((await runner.reach('close')) && runner.number === null) await runner.hangUp()
     } finally {
       this.daemon.noteFinished(this.#scan)
     }
@@ -143,8 +147,8 @@ class ScanDialogue {
   async #receiveStream(): Promise<boolean> {
     const data = await this.#acceptData()
     if (!data) return false
-    this.stage.data = data
-    if (!(await this.stage.reach('dataConnect'))) return false
+    this.runner.data = data
+    if (!(await this.runner.reach('dataConnect'))) return false
     const limit = this.daemon.streamMaxLength || Infinity
     while (data.isOpen && this.#scan.size < limit) {
       const piece = await data.next()
@@ -154,31 +158,31 @@ class ScanDialogue {
       }
       if (!(await this.#take(piece.subarray(0, limit - this.#scan.size)))) return false
     }
-    if (!(await this.stage.reach('last'))) return false
+    if (!(await this.runner.reach('last'))) return false
     data.close()
     await data.closed
     return true
   }
 
   /** Undefined when there is no data connection, and then the dialogue is over. */
-  async #acceptData(): Promise<Peer | undefined> {
-    const { stage, daemon } = this
-    const deadEnd = stage.script.find((step) => !isAct(step))?.do
-    const host = daemon.dataHost ?? ipv4Of(stage.command.socket)
+  async #acceptData(): Promise<FakeConnection | undefined> {
+    const { runner, daemon } = this
+    const deadEnd = runner.script.find((step) => !isAct(step))?.do
+    const host = daemon.dataHost ?? ipv4Of(runner.command.socket)
     const door = deadEnd ? undefined : await DataPort.open(host)
     const hole = deadEnd === 'blackHole' ? await openBlackHole(host) : undefined
     try {
-      stage.dataPort = door?.port ?? hole?.port ?? (await freePort(host))
-      if (!(await stage.reach('port'))) return undefined
-      if (!stage.spoke) await stage.sayLine(`PORT ${stage.dataPort}`)
-      watchCommand(daemon, stage, 'during STREAM')
+      runner.dataPort = door?.port ?? hole?.port ?? (await freePort(host))
+      if (!(await runner.reach('port'))) return undefined
+      if (!runner.spoke) await runner.sayLine(`PORT ${runner.dataPort}`)
+      watchCommand(daemon, runner, 'during STREAM')
       const socket = await this.#awaitData(door)
       if (typeof socket !== 'string') {
         daemon.dataConnections++
-        return daemon.track(new Peer(socket))
+        return daemon.track(new FakeConnection(socket))
       }
-      if (socket === 'late') await stage.sayLine('Accept timeout. ERROR')
-      stage.command.close()
+      if (socket === 'late') await runner.sayLine('Accept timeout. ERROR')
+      runner.command.close()
       return undefined
     } finally {
       door?.close()
@@ -187,43 +191,43 @@ class ScanDialogue {
   }
 
   async #awaitData(door: DataPort | undefined): Promise<Socket | 'late' | 'cancelled'> {
-    const { over } = this.stage.command
+    const { over } = this.runner.command
     if (door) return door.connection(this.daemon.acceptMs, over)
-    return (await this.stage.waitFor(this.daemon.acceptMs, over)) ? 'late' : 'cancelled'
+    return (await this.runner.waitFor(this.daemon.acceptMs, over)) ? 'late' : 'cancelled'
   }
 
   /** True when the terminator has come. */
   async #receiveInstream(): Promise<boolean> {
-    const { stage, daemon } = this
+    const { runner, daemon } = this
     const frames = new FrameReader(daemon.streamMaxLength)
     this.#scan.frames = frames.lengths
     while (frames.state === 'open') {
-      const piece = await stage.command.next()
+      const piece = await runner.command.next()
       if (typeof piece === 'string') {
         // clamd says nothing to a client that ends before the terminator.
-        stage.command.close()
+        runner.command.close()
         return false
       }
       for (const content of frames.push(piece)) if (!(await this.#take(content))) return false
     }
     if (frames.state === 'tooLong') {
       if (daemon.streamMaxLength === 0) daemon.violations.push('an impossible chunk length')
-      await stage.sayLine('INSTREAM size limit exceeded. ERROR')
-      stage.command.close()
+      await runner.sayLine('INSTREAM size limit exceeded. ERROR')
+      runner.command.close()
       return false
     }
     this.#scan.end = 'terminator'
-    stage.command.putBack(frames.rest)
-    if (stage.number === null) watchCommand(daemon, stage, 'after the terminator')
+    runner.command.putBack(frames.rest)
+    if (runner.number === null) watchCommand(daemon, runner, 'after the terminator')
     else if (frames.rest.length > 0) daemon.violations.push('bytes before the reply, in a session')
-    return stage.reach('last')
+    return runner.reach('last')
   }
 
   async #take(bytes: Buffer): Promise<boolean> {
     const isFirst = this.#scan.size === 0
     this.#scan.add(bytes)
-    if (isFirst && !(await this.stage.reach('first'))) return false
-    return this.stage.reachSize(this.#scan.size)
+    if (isFirst && !(await this.runner.reach('first'))) return false
+    return this.runner.reachSize(this.#scan.size)
   }
 }
 

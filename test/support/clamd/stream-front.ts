@@ -7,7 +7,7 @@ import type { Address } from '../../../lib/clamd/address'
 import { openBlackHole } from './black-hole'
 import { freePort } from './clamd'
 import { DataPort, type PortRange } from './data-port'
-import { type Command, Peer, readCommand } from './fake-connection'
+import { type Command, FakeConnection, readCommand } from './fake-connection'
 import { FrameReader } from './frames'
 
 export interface FrontBehaviour {
@@ -51,9 +51,9 @@ export class StreamFront {
   #port: number
   #server: Server | undefined
   #lastMessage: Buffer[] = []
-  readonly #commandPeers = new Set<Peer>()
-  readonly #dataPeers = new Set<Peer>()
-  readonly #upstreams = new Set<Peer>()
+  readonly #commandConnections = new Set<FakeConnection>()
+  readonly #dataConnections = new Set<FakeConnection>()
+  readonly #upstreams = new Set<FakeConnection>()
   readonly #dialogues = new Set<Promise<void>>()
   #stopped = false
   #failure: unknown
@@ -87,8 +87,9 @@ export class StreamFront {
 
   /** Connections that the client has not ended and we have not closed. */
   get open(): { command: number; data: number } {
-    const count = (peers: Set<Peer>) => [...peers].filter((peer) => !peer.ended).length
-    return { command: count(this.#commandPeers), data: count(this.#dataPeers) }
+    const count = (tracked: Set<FakeConnection>) =>
+      [...tracked].filter((connection) => !connection.ended).length
+    return { command: count(this.#commandConnections), data: count(this.#dataConnections) }
   }
 
   async start(): Promise<this> {
@@ -108,7 +109,9 @@ export class StreamFront {
   /** Resolves when every connection so far is ended or closed. */
   async idle(): Promise<void> {
     while (this.open.command + this.open.data > 0) {
-      await Promise.all([...this.#commandPeers, ...this.#dataPeers].map((peer) => peer.over))
+      await Promise.all(
+        [...this.#commandConnections, ...this.#dataConnections].map((connection) => connection.over),
+      )
     }
   }
 
@@ -116,32 +119,32 @@ export class StreamFront {
   async stop(): Promise<void> {
     this.#stopped = true
     this.#server?.close()
-    const peers = [...this.#commandPeers, ...this.#dataPeers, ...this.#upstreams]
-    for (const peer of peers) peer.socket.destroy()
-    await Promise.all(peers.map((peer) => peer.closed))
+    const tracked = [...this.#commandConnections, ...this.#dataConnections, ...this.#upstreams]
+    for (const connection of tracked) connection.socket.destroy()
+    await Promise.all(tracked.map((connection) => connection.closed))
     await Promise.all(this.#dialogues)
     if (this.#failure !== undefined) throw new Error('the STREAM front failed', { cause: this.#failure })
   }
 
   #accept(socket: Socket): void {
-    const dialogue = this.#converse(this.#track(new Peer(socket), this.#commandPeers))
+    const dialogue = this.#converse(this.#track(new FakeConnection(socket), this.#commandConnections))
       .catch((error: unknown) => (this.#failure ??= error))
       .then(() => void this.#dialogues.delete(dialogue))
     this.#dialogues.add(dialogue)
   }
 
-  async #converse(peer: Peer): Promise<void> {
-    const command = await readCommand(peer)
+  async #converse(connection: FakeConnection): Promise<void> {
+    const command = await readCommand(connection)
     if (command) {
       this.commands.push(command.name)
-      const reply = await this.#serve(peer, command)
-      if (reply !== undefined) await peer.write(Buffer.from(reply + this.#endOf(command), 'latin1'))
+      const reply = await this.#serve(connection, command)
+      if (reply !== undefined) await connection.write(Buffer.from(reply + this.#endOf(command), 'latin1'))
     }
-    peer.close()
+    connection.close()
   }
 
   /** The reply; undefined for none, which is a bare close. */
-  async #serve(peer: Peer, command: Command): Promise<string | undefined> {
+  async #serve(connection: FakeConnection, command: Command): Promise<string | undefined> {
     const { stream, instream, versionCommands } = this.#behaviour
     const isOld = !versionCommands
     if (isOld && command.prefix === 'z') return 'UNKNOWN COMMAND'
@@ -154,10 +157,10 @@ export class StreamFront {
         if (isOld) return this.#version()
         return command.prefix === '' ? 'UNKNOWN COMMAND' : this.#versionCommands()
       case 'STREAM':
-        return stream ? this.#stream(peer, command) : 'UNKNOWN COMMAND'
+        return stream ? this.#stream(connection, command) : 'UNKNOWN COMMAND'
       case 'INSTREAM':
         if (!instream || command.prefix === '') return 'UNKNOWN COMMAND'
-        await this.#passOn(peer, command)
+        await this.#passOn(connection, command)
         return undefined
       default:
         return 'UNKNOWN COMMAND'
@@ -176,22 +179,22 @@ export class StreamFront {
     return version && `${version}| COMMANDS: SCAN RELOAD PING CONTSCAN VERSIONCOMMANDS VERSION STATS${scans}`
   }
 
-  async #stream(peer: Peer, command: Command): Promise<string | undefined> {
+  async #stream(connection: FakeConnection, command: Command): Promise<string | undefined> {
     const { acceptMs, dataPort, dataPorts, clamd, streamMaxLength, readMs } = this.#behaviour
-    const sayPort = (port: number) => peer.write(Buffer.from(`PORT ${port}${this.#endOf(command)}`))
+    const sayPort = (port: number) => connection.write(Buffer.from(`PORT ${port}${this.#endOf(command)}`))
     if (dataPort !== 'open') {
       const hole = dataPort === 'blackHole' ? await openBlackHole() : undefined
       await sayPort(hole?.port ?? (await freePort()))
-      const isLate = await this.#quiet(peer, acceptMs)
+      const isLate = await this.#quiet(connection, acceptMs)
       await hole?.close()
       return isLate ? 'Accept timeout. ERROR' : undefined
     }
     const door = await DataPort.open(this.#dataHost(), dataPorts)
     if (!door) return `Can't find any free port. ERROR`
     await sayPort(door.port)
-    const socket = await door.connection(acceptMs, peer.closed)
+    const socket = await door.connection(acceptMs, connection.closed)
     if (typeof socket === 'string') return socket === 'late' ? 'Accept timeout. ERROR' : undefined
-    const data = this.#track(new Peer(socket), this.#dataPeers)
+    const data = this.#track(new FakeConnection(socket), this.#dataConnections)
     const message = await receive(data, streamMaxLength || Infinity, readMs)
     // clamd closes the data connection after the scan and before the verdict (scanner.c, scanstream).
     const verdict = message ? await this.#scan(clamd, message) : 'read timeout ERROR'
@@ -206,10 +209,10 @@ export class StreamFront {
   }
 
   /** True when so long has passed and the client is still there. */
-  async #quiet(peer: Peer, ms: number): Promise<boolean> {
+  async #quiet(connection: FakeConnection, ms: number): Promise<boolean> {
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<boolean>((resolve) => (timer = setTimeout(() => resolve(true), ms)))
-    const gone = peer.over.then(() => false)
+    const gone = connection.over.then(() => false)
     const isLate = await Promise.race([late, gone])
     clearTimeout(timer)
     return isLate
@@ -243,42 +246,42 @@ export class StreamFront {
   }
 
   /** INSTREAM is the real clamd's own; the bytes are read along. */
-  async #passOn(peer: Peer, { prefix, end }: Command): Promise<void> {
+  async #passOn(connection: FakeConnection, { prefix, end }: Command): Promise<void> {
     const upstream = this.#dial(this.#behaviour.clamd)
     const frames = new FrameReader()
     const content: Buffer[] = []
     const upward = async () => {
       await upstream.write(Buffer.from(`${prefix}INSTREAM${end}`))
-      for (let piece = await peer.next(); typeof piece !== 'string'; piece = await peer.next()) {
+      for (let piece = await connection.next(); typeof piece !== 'string'; piece = await connection.next()) {
         content.push(...frames.push(piece))
         if (frames.state === 'done') this.#lastMessage = content
         await upstream.write(piece)
       }
-      if (peer.wasReset) upstream.reset()
+      if (connection.wasReset) upstream.reset()
       else upstream.halfClose()
     }
     const downward = async () => {
       for (let piece = await upstream.next(); typeof piece !== 'string'; piece = await upstream.next()) {
-        await peer.write(piece)
+        await connection.write(piece)
       }
-      if (upstream.wasReset) peer.reset()
-      else peer.close()
+      if (upstream.wasReset) connection.reset()
+      else connection.close()
       upstream.close()
     }
     this.scans++
     await Promise.all([upward(), downward()])
   }
 
-  #dial(clamd: Address): Peer {
-    return this.#track(new Peer(connect({ ...clamd, allowHalfOpen: true })), this.#upstreams)
+  #dial(clamd: Address): FakeConnection {
+    return this.#track(new FakeConnection(connect({ ...clamd, allowHalfOpen: true })), this.#upstreams)
   }
 
-  #track(peer: Peer, peers: Set<Peer>): Peer {
+  #track(connection: FakeConnection, tracked: Set<FakeConnection>): FakeConnection {
     // One that came in the moment of stop() was not there to be ended with the others.
-    if (this.#stopped) peer.socket.destroy()
-    peers.add(peer)
-    void peer.closed.then(() => peers.delete(peer))
-    return peer
+    if (this.#stopped) connection.socket.destroy()
+    tracked.add(connection)
+    void connection.closed.then(() => tracked.delete(connection))
+    return connection
   }
 
   #endOf(command: Command): string {
@@ -287,7 +290,7 @@ export class StreamFront {
 }
 
 /** The message up to the limit; undefined after too long a silence. An RST ends it as a FIN does. */
-async function receive(data: Peer, limit: number, readMs: number): Promise<Buffer[] | undefined> {
+async function receive(data: FakeConnection, limit: number, readMs: number): Promise<Buffer[] | undefined> {
   const message: Buffer[] = []
   let size = 0
   while (size < limit) {

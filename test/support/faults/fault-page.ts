@@ -77,7 +77,7 @@ const kinds: readonly (readonly [title: string, name: RegExp])[] = [
   ['reset, closed or half-closed', /^(reset|close|halfClose) |EOF$|without an end, and a /],
   ['silence, or too slow', /^(stall|freeze|dribble) |slower than the budget|and silence$/],
   ['a verdict before the whole message', / before the data/],
-  ['the data port of another program', /somebody else/],
+  ['the data port of another program', /another program/],
   ['a wrong line instead of PORT', / instead of PORT$/],
   ['limits of clamd', /size limit|limits that were reached|a virus without a name/],
   ['valid replies, whole or in pieces', / in two, | byte by byte$|^a virus$/],

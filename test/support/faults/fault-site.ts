@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { receivedLine } from '../../../lib/clamd/protocol'
 import type { Scope } from '../../../lib/scan/second-look'
 import { type Haraka, startHaraka } from '../haraka/haraka'
-import { type Held, heldBy, type Testimony, testimonyOf, witness } from '../haraka/observer'
+import { type Held, heldBy, type SeenMessage, seenOf, observer } from '../haraka/observer'
 import { connect, type Reply, type SmtpClient } from '../smtp/smtp'
 import { type Content, message } from './fault-table'
 import { messageWith } from './part-table'
@@ -32,7 +32,7 @@ export interface SiteSettings {
 export interface Fate {
   content: Content
   reply: Reply
-  seen: Testimony
+  seen: SeenMessage
   /** From the end of the message to the answer, for the client. */
   ms: number
   /** Asked, in this order. */
@@ -40,7 +40,7 @@ export interface Fate {
 }
 
 /**
- * The only place where the fault tests write an ini. No check at start, which would be a scan's neighbour, except
+ * The only place where the fault tests write an ini. No check at start, which would run beside a scan, except
  * where IDSESSION is to be found out.
  */
 function iniOf(settings: SiteSettings): string {
@@ -77,12 +77,12 @@ export class FaultSite {
   static async start(settings: SiteSettings): Promise<FaultSite> {
     const haraka = await startHaraka({
       ini: iniOf(settings),
-      plugins: ['clamav-stream', 'witness'],
-      sources: { witness },
+      plugins: ['clamav-stream', 'observer'],
+      sources: { observer },
       deliver: false,
       // Exactly what was sent is what is scanned, so that a script can name its last byte.
       connection: { add_received: 'false', bytes: 0 },
-      ...(settings.lookup && { env: { WITNESS_LOOKUP: settings.lookup } }),
+      ...(settings.lookup && { env: { OBSERVER_LOOKUP: settings.lookup } }),
     })
     return new FaultSite(settings, haraka)
   }
@@ -105,7 +105,7 @@ export class FaultSite {
     const begin = performance.now()
     const reply = await client.message(sent)
     const ms = performance.now() - begin
-    const seen = await testimonyOf(client, id)
+    const seen = await seenOf(client, id)
     this.#clients.push(client)
     const addresses = seen.log.flatMap(
       (line) => /^(\S+?)(?: \w+: connect(?:: (?:kept|anew).*)?|: PING)$/.exec(line)?.[1] ?? [],
@@ -195,7 +195,7 @@ export class FaultSite {
 }
 
 /** As shipped. */
-function codeOf({ note }: Testimony): number {
+function codeOf({ note }: SeenMessage): number {
   if (note?.outcome === 'clean') return 250
   if (note?.outcome === 'infected' || note?.reason === 'limits') return 550
   return note?.reason === 'too_large' ? 552 : 451

@@ -12,7 +12,7 @@ export type Setting = 'stream' | 'instream' | 'auto'
 export type Content = 'clean' | 'infected'
 
 /**
- * How the exchange with the faulty daemon ends if nobody else is asked. verdict: the right one; found: infected,
+ * How the exchange with the faulty daemon ends if no other address is asked. verdict: the right one; found: infected,
  * whatever the message; unclean: what is infected is found, what is clean is an error.
  */
 export type End = 'verdict' | 'found' | 'unclean' | 'error' | 'timeout' | 'too_large' | 'limits'
@@ -20,7 +20,7 @@ type Ends = Partial<Record<Setting, End | readonly End[]>>
 
 export interface Row {
   readonly name: string
-  /** Of a message of so many bytes, our own line included. */
+  /** For a message of `size` bytes, our own line included. */
   readonly script: (size: number, strangerPort: number) => readonly (Step | ConnectDeadEnd)[]
   /** Settings that are left out are not run: the fault cannot happen there. */
   readonly ends: Ends
@@ -29,7 +29,7 @@ export interface Row {
   /** Default a quarter of a megabyte. */
   readonly bytes?: number
   readonly daemon?: FakeClamdOptions
-  /** The port of a dead end belongs to nobody, and on 127.0.0.1 the next test may be given it. */
+  /** The port of a dead end is free, and on 127.0.0.1 the next test may be given it. */
   readonly hasOwnHost?: boolean
   readonly scanner?: ScanningOptions
   /** Says more than its verdict, too late to be noticed. */
@@ -47,7 +47,7 @@ export const usual = 256 * 1024
 export const large = 2 * 1024 * 1024
 const middleOf = (size: number) => Math.floor(Math.min(size, 512 * 1024) / 2)
 
-/** A message of exactly so many bytes behind our line; the virus is at its end. One with an id is made anew. */
+/** A message of exactly `bytes` behind our line; the virus is at its end. One with an id is made anew. */
 export function message(content: Content, bytes: number, id?: string): Buffer {
   if (id !== undefined) return compose(content, bytes, id)
   const key = `${content} ${bytes}`
@@ -436,7 +436,7 @@ const strangers: Record<string, (socket: Socket) => void> = {
 }
 for (const [name, stranger] of Object.entries(strangers)) {
   rows.push({
-    name: `the port of somebody else, who ${name}`,
+    name: `the port of another program, which ${name}`,
     script: (_, port) => [{ at: 'port', do: 'say', text: `PORT ${port}` }],
     // A reset may come before we know that we are connected; then `auto` has lost nothing yet.
     ends: { stream: 'error', auto: name.startsWith('resets') ? ['error', 'verdict'] : 'verdict' },
@@ -470,12 +470,12 @@ export async function withStranger<T>(
   }
 }
 
-/** Who has a verdict in the end, and which, or why nobody has. */
-export function labelOf(end: End, content: Content, hasNeighbours: boolean): string {
+/** Which address has the verdict, and which one, or why there is none. */
+export function labelOf(end: End, content: Content, hasOthers: boolean): string {
   if (end === 'verdict') return content
   if (end === 'found') return 'infected'
   if (end === 'unclean' && content === 'infected') return 'infected'
   if (end === 'timeout' || end === 'limits') return end
-  if (hasNeighbours) return `${content} by a neighbour`
+  if (hasOthers) return `${content} by another address`
   return end === 'too_large' ? end : 'error'
 }

@@ -112,7 +112,7 @@ async function install(staging: string, tarball: string, wanted: string[]): Prom
   renameSync(tarball, path.join(directory, tarballName))
 }
 
-/** Another process may have published the same thing meanwhile; either is as good. */
+/** Another process may have published the same thing first; either is as good. */
 function publish(from: string, to: string): void {
   try {
     renameSync(from, to)

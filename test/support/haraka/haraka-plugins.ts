@@ -1,4 +1,4 @@
-// The small Haraka plugins that make a site to test with: whoever connects may send, to anybody, and what is
+// The small Haraka plugins that make a site to test with: every client may send, to any address, and what is
 // delivered is written to files. They run inside the server, so they are kept as source text, in the plain
 // JavaScript of a Haraka plugin.
 
@@ -16,7 +16,7 @@ exports.accept = function (next) {
 }
 `
 
-/** Every client is one whose mail is relayed. */
+/** Mail of every client is relayed. */
 export const relayEverybody = `
 exports.register = function () {
   this.register_hook('connect', 'relay')

@@ -1,6 +1,6 @@
 // A real Haraka for one test: a site of its own in a temporary directory, on a free loopback port, with this plugin
 // and small local plugins that let everybody send and keep what is delivered.
-// Where the server and the packed plugin come from is haraka-install.ts' business.
+// haraka-install.ts has the server and the packed plugin.
 import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, watch, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { type Exit, LoggedProcess, TemporaryDirectory } from '../process'
@@ -202,7 +202,7 @@ function writeSite(site: string, haraka: string, options: HarakaOptions): void {
     host_list: 'example.com\n',
     loglevel: `${options.loglevel ?? 'INFO'}\n`,
     plugins: `${pluginList(options).join('\n')}\n`,
-    // Port 0: the system picks one nobody has, and the log tells which.
+    // Port 0: the system picks a free one, and the log tells which.
     'smtp.ini': `listen=127.0.0.1:${options.port ?? 0}\nnodes=${options.nodes ?? 0}\n${options.smtpIni ?? ''}\n`,
     'connection.ini': connectionIni(haraka, {
       spool_dir: path.join(site, 'spool'),

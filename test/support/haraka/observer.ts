@@ -6,7 +6,7 @@ import type { Note } from '../../../lib/policy/verdict'
 import type { SmtpClient } from '../smtp/smtp'
 
 /** What was seen of one message, known by its Subject. */
-export interface Testimony {
+export interface SeenMessage {
   /** Each call of a hook of ours with how often `next` was called, in order. */
   hooks: { method: string; nexts: number; ms: number }[]
   note: Note | null
@@ -22,7 +22,7 @@ export interface Held {
 }
 
 /** List it as the last of `plugins`; it delivers, so no other plugin needs to. */
-export const witness = `
+export const observer = `
 const fs = require('node:fs')
 const { performance } = require('node:perf_hooks')
 const messages = new Map()
@@ -33,7 +33,7 @@ exports.register = function () {
   this.register_hook('unrecognized_command', 'tell')
   this.register_hook('log', 'read')
   watch(this.haraka_require('plugins').registered_plugins['clamav-stream'])
-  const lookup = process.env.WITNESS_LOOKUP
+  const lookup = process.env.OBSERVER_LOOKUP
   // Names of the tests' own, which no name server has to know.
   if (lookup) require('node:dns/promises').lookup = lookups[lookup]
 }
@@ -125,10 +125,10 @@ function sockets() {
 `
 
 /** Asks once for each message, on the connection that sent it and as the next command. */
-export async function testimonyOf(client: SmtpClient, id: string): Promise<Testimony> {
+export async function seenOf(client: SmtpClient, id: string): Promise<SeenMessage> {
   const { text } = await client.command(`XSEEN ${id}`)
   assert.ok(text.startsWith(`{"id":"${id}"`), `answered twice: ${text}`)
-  return JSON.parse(text) as Testimony
+  return JSON.parse(text) as SeenMessage
 }
 
 export async function heldBy(client: SmtpClient): Promise<Held> {

@@ -189,7 +189,7 @@ test('automatic messages, lists and reports are never answered', () => {
   for (const fields of written) assert.ok(!isAutomatic(headers(fields)), JSON.stringify(fields))
 })
 
-test('so many reports for each user in any span, and none for 0', () => {
+test('the limit of reports for each user in any span, and none for 0', () => {
   const limiter = new ReportLimiter()
   const allow = (user: string, now: number, limit = settings.limit) => limiter.allow(user, limit, now)
   assert.deepEqual(
@@ -210,7 +210,7 @@ for (const [code, text] of [
   })
 }
 
-test('a report that the outbound queue takes is sent to nobody else', async () => {
+test('a report that the outbound queue takes goes to no other address', async () => {
   const sent: unknown[][] = []
   const outbound: Outbound = {
     send_email: (from, to, contents, next) => {
@@ -222,7 +222,7 @@ test('a report that the outbound queue takes is sent to nobody else', async () =
   assert.deepEqual(sent, [['<>', '<jane@example.com>', 'report']])
 })
 
-test('whom to tell has to be plain: what some read as another address gets no report', () => {
+test('the address has to be plain: one that programs read differently gets no report', () => {
   const told = (address: string) => {
     const connection = { notes: { auth_user: 'jane' }, remote: {} } as unknown as Connection
     const transaction = { mail_from: { address }, header: { header_list: [] } } as unknown as Transaction

@@ -1,4 +1,4 @@
-// What lies where a copy and its record are to go, put there by somebody else on the machine, is neither followed
+// What lies where a copy and its record are to go, put there by another user of the machine, is neither followed
 // nor written through.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'

@@ -1,4 +1,4 @@
-// Names in zip archives, as attachments of whole messages: tricks, harmless neighbours, and what it may cost.
+// Names in zip archives, as attachments of whole messages: tricks, harmless names beside them, and the cost.
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { describe, test } from 'node:test'

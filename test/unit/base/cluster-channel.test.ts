@@ -6,7 +6,7 @@ import path from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { ToWorkers } from '../../../lib/base/cluster-channel'
 
-const nobody = (error: unknown) => assert.fail(String(error))
+const unexpected = (error: unknown) => assert.fail(String(error))
 const limited = { timeout: 60_000 }
 
 cluster.setupPrimary({
@@ -45,7 +45,7 @@ const foreign = [
 test('payloads get from the master to one worker and to all but one, and back', limited, async (t) => {
   const [one, two] = await Promise.all([startWorker(t), startWorker(t)])
   for (const { order } of [one, two]) order('listen')
-  const workers = new ToWorkers('topic', nobody)
+  const workers = new ToWorkers('topic', unexpected)
   assert.deepEqual(workers.ids().sort(), [one.worker.id, two.worker.id].sort())
   workers.send(one.worker.id, { to: 'one' })
   workers.sendToAll({ to: 'two' }, one.worker.id)
@@ -71,7 +71,7 @@ test('what others say there is left alone, on both sides', limited, async (t) =>
   const { worker, next, order } = await startWorker(t)
   order('listen')
   for (const message of foreign) worker.send(message as object)
-  const workers = new ToWorkers('topic', nobody)
+  const workers = new ToWorkers('topic', unexpected)
   const heard = new Promise((resolve) => {
     t.after(workers.listen(resolve))
   })
@@ -87,7 +87,7 @@ test('what others say there is left alone, on both sides', limited, async (t) =>
 })
 
 test(
-  'a fault of whoever hears is told, and ends neither the process nor the listening',
+  'a fault of a listener is reported, and ends neither the process nor the listening',
   limited,
   async (t) => {
     const { worker, next, order } = await startWorker(t)
@@ -125,10 +125,10 @@ test(
   },
 )
 
-test('whoever has stopped listening hears nothing more', limited, async (t) => {
+test('a listener that has stopped gets nothing more', limited, async (t) => {
   const { worker, next, order } = await startWorker(t)
   order('listen')
-  const workers = new ToWorkers('topic', nobody)
+  const workers = new ToWorkers('topic', unexpected)
   const counts = () => ['message', 'disconnect'].map((event) => cluster.listenerCount(event))
   const before = counts()
   const stop = workers.listen(
@@ -151,7 +151,7 @@ test('whoever has stopped listening hears nothing more', limited, async (t) => {
 const isOurs = (message: unknown) => typeof message === 'object' && 'clamav_stream' in (message ?? {})
 
 test(
-  'words for who is gone, is about to go, or is stopped are dropped or kept, and harm nobody',
+  'messages for a worker that has ended, is ending or is stopped are dropped or kept, without harm',
   limited,
   async (t) => {
     const failures: unknown[] = []

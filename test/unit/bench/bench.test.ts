@@ -56,7 +56,7 @@ const results = (more: Partial<Results> = {}): Results => ({
 const targetOf = (from: Results, group: RegExp, what: RegExp) =>
   targets(from).find((each) => group.test(each.group) && what.test(each.what))
 
-test('medians and percentiles lie between neighbours', () => {
+test('medians and percentiles lie between the values next to them', () => {
   assert.equal(median([3, 1, 2]), 2)
   assert.equal(median([4, 1, 2, 3]), 2.5)
   assert.equal(percentile([0, 10], 99), 9.9)
@@ -249,7 +249,7 @@ test('the terminal tells targets, the page the same ratios without them', () => 
   assert.doesNotMatch(JSON.stringify(pageSections(results())), /target|reached|not measured/i)
 })
 
-test('a column that nobody has a figure for is left out, and not spoken of', () => {
+test('a column without figures is left out, and not mentioned', () => {
   const rounds = { ...oneMegabyte.rounds }
   delete rounds.least
   const [ratios] = pageSections(results({ costs: [{ sessions: 4, sizes: [size('1 MB', 1, rounds)] }] }))

@@ -1,4 +1,4 @@
-// Who may read on: one at a time, the others in the order of asking, and nobody for ever.
+// Which upload may read: one at a time, the others in the order of asking, none for ever.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ReadQueue, type Waiter } from '../../../lib/clamd/read-queue'
@@ -18,7 +18,7 @@ test('one has the turn, and it stays theirs', () => {
   readQueue.pass(b)
 })
 
-test('a turn that is passed on goes to whoever has waited longest', () => {
+test('a turn that is passed on goes to the one that has waited longest', () => {
   const readQueue = new ReadQueue()
   const { told, each } = waiters('a', 'b', 'c', 'd')
   const [a, b, c, d] = each as [Waiter, Waiter, Waiter, Waiter]
@@ -35,7 +35,7 @@ test('a turn that is passed on goes to whoever has waited longest', () => {
   assert.equal(readQueue.take(a), true)
 })
 
-test('nobody waits longer than a second, and who goes on without the turn has none to pass on', (t) => {
+test('none waits longer than a second, and one that goes on without the turn has none to pass on', (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] })
   const readQueue = new ReadQueue()
   const { told, each } = waiters('a', 'b', 'c')

@@ -216,7 +216,7 @@ for (const [protocol, preamble] of [
     for (; written < pieces; written++) {
       if (!made.write(piece) && !(await drains(made))) break
     }
-    assert.ok(written < pieces, '48 MB, and nobody has read any of it')
+    assert.ok(written < pieces, '48 MB, and nothing has been read')
     assert.ok(socket.writableLength <= 256 * 1024, `${socket.writableLength} bytes wait in this process`)
     const taken = made.bytes - receivedLine.length
     assert.equal(taken, (written + 1) * piece.length)
@@ -391,7 +391,7 @@ test('lines with a gap between them, out of order, or twice, are what they are',
   assert.ok(contentOf(socket.writes).equals(expected))
 })
 
-test('small pieces of many buffers are gathered, with no write for each of them', async () => {
+test('small pieces of many buffers are joined, with no write for each of them', async () => {
   const { socket, made } = noted()
   const message = text(500_000)
   for (const line of linesOf(message, 76)) {

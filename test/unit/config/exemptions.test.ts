@@ -175,7 +175,7 @@ test('a message is exempt by recipient only if every recipient is', () => {
     'recipient *@lab.example.com, recipient lab@example.com',
   )
   assert.equal(exempt(lab, { to: ['lab@example.com', 'jane@example.com'] }), null)
-  assert.equal(exempt(lab, { to: [] }), null, 'nobody is not everybody')
+  assert.equal(exempt(lab, { to: [] }), null, 'none is not all')
   assert.equal(exempt(['network 192.0.2.1'], { to: [], ip: '192.0.2.1' }), 'network 192.0.2.1')
 })
 
@@ -193,7 +193,7 @@ test('several kinds in one line must all match', () => {
   assert.equal(exempt([line], { ...all, from: 'a@example.org' }), null)
   assert.equal(exempt([line], { ...all, ip: '192.0.3.1' }), null)
   assert.equal(exempt([line], { ...all, to: ['jane@example.com'] }), null)
-  // A recipient of his own entry and one of this.
+  // A recipient with an entry of its own, and one of this.
   const mixed = { ...all, to: ['lab@example.com', 'jane@example.com'] }
   assert.equal(exempt([line, 'recipient jane@example.com'], mixed), `${line}, recipient jane@example.com`)
 })

@@ -39,7 +39,7 @@ for (const [network, ip] of networks) {
     assert.equal(inList([network], ip), false)
     const entry = parseExemption(`network ${network}`)
     assert.ok(!(entry instanceof Invalid))
-    const nobody = { user: '', host: '' }
-    assert.notEqual(exemptedBy([entry], { ip, user: null, sender: nobody, recipients: [] }), null)
+    const nullSender = { user: '', host: '' }
+    assert.notEqual(exemptedBy([entry], { ip, user: null, sender: nullSender, recipients: [] }), null)
   })
 }

@@ -1,7 +1,7 @@
 // Exemptions and rules that are wider than intended are reported, however they are written.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { letBy } from '../../../lib/config/reach'
+import { wideSettings } from '../../../lib/config/reach'
 import { parseSettings } from '../../../lib/config/settings'
 
 interface Given {
@@ -17,7 +17,7 @@ function reported({ ini = '', signatures = '', exempt = '', domains = [] }: Give
     { ini: lines(ini), signatures: lines(signatures), exempt: lines(exempt) },
     true,
   )
-  return letBy(settings, domains).map(({ kind, text }) => `${kind}: ${text}`)
+  return wideSettings(settings, domains).map(({ kind, text }) => `${kind}: ${text}`)
 }
 
 const kinds = (given: Given) => [...new Set(reported(given).map((text) => text.split(':')[0]))]

@@ -1,4 +1,4 @@
-// Our headers: every forged form goes, ours come, neighbours stay as they are.
+// Our headers: every forged form goes, ours come, other headers stay.
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 import { test } from 'node:test'

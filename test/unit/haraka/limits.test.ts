@@ -7,7 +7,7 @@ import type { ScanSettings } from '../../../lib/scan/scan-state'
 const scan = { maxBytes: 1000, scanMs: 60_000 } as ScanSettings
 const fits = { takesLarger: false, mayBeUnfinished: false, mayBreakOff: false }
 
-test('what fits, and each misfit by itself', () => {
+test('limits that agree, and each conflict by itself', () => {
   const seen = { bytes: 1000, inactivityMs: 60_001 }
   assert.deepEqual(limitConflicts(scan, seen), fits)
   assert.deepEqual(limitConflicts(scan, { bytes: null, inactivityMs: null }), fits)

@@ -126,7 +126,7 @@ for (const spoolAfter of [-1, 0]) {
     await message.open(sink)
     for (;;) {
       while (!sink.hasEnded && read() === before) await new Promise((resolve) => setImmediate(resolve))
-      // Long enough for more to come that nobody has asked for.
+      // Long enough for more to come than was asked for.
       await new Promise((resolve) => setTimeout(resolve, 20))
       assert.ok(read() - before <= 2 * 65_536, `${read() - before} bytes at a time`)
       if (sink.hasEnded) break
@@ -184,19 +184,19 @@ test('a message stream without unpipe() is closed as well', async () => {
   assert.ok((await readAll(message)).length > 900_000)
 })
 
-test('closing after the end leaves a reading of somebody else alone', async () => {
+test('closing after the end leaves another reading alone', async () => {
   const transaction = await received(bodies['a long one'] ?? [], -1)
   const message = new TransactionMessage(transaction, 0)
   const ours = new Collector()
   await message.open(ours)
   await ours.ended
-  const neighbour = new Collector()
-  transaction.message_stream.pipe(neighbour)
+  const other = new Collector()
+  transaction.message_stream.pipe(other)
   message.close()
-  assert.ok((await neighbour.ended).length > 900_000)
+  assert.ok((await other.ended).length > 900_000)
 })
 
-test('a reading that a neighbour has open is waited for, then is a failure; it is never taken away', async () => {
+test('a reading that another plugin has open is waited for, then is a failure; it is never taken away', async () => {
   const transaction = await received(bodies['a long one'] ?? [], -1)
   const stuck = new Collector(3)
   transaction.message_stream.pipe(stuck)
@@ -225,7 +225,7 @@ test('closing ends the waiting', async () => {
   await opening
 })
 
-test('a reader that had to wait for a neighbour is told of the end all the same', async () => {
+test('a reader that had to wait for another plugin learns of the end', async () => {
   const transaction = await received(bodies['a long one'] ?? [], -1)
   const stuck = new Collector(3)
   transaction.message_stream.pipe(stuck)

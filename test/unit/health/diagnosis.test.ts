@@ -74,7 +74,7 @@ test('the log lines that docs/guide/runbook.md looks for', () => {
   assert.match(lines(mute)[1] ?? '', /^error gives no verdict on a harmless mail: reply: time-out\. /)
 })
 
-test('what is as before is no news', () => {
+test('an unchanged result makes no log line', () => {
   const told = (selfTest: SelfTestResult, before: SelfTestResult) =>
     logLinesFor(selfTest, null, before, maxBytes).length
   for (const selfTest of [well, blind, partly, odd, mute])

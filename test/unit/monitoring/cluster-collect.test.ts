@@ -6,7 +6,7 @@ import { Master, type TakeSnapshot, Worker } from '../../../lib/monitoring/clust
 const sum = (answers: readonly unknown[]) => answers.reduce<number>((total, one) => total + Number(one), 0)
 
 /** A master and workers whose words go over as JSON, later, as cluster's do. */
-class TestCrew {
+class TestCluster {
   readonly workers = new Map<number, Worker>()
   readonly master: Master
   /** Workers whose answers are lost on the way. */
@@ -45,29 +45,29 @@ function later(payload: object, receive: (payload: object) => void): void {
 }
 
 test('a worker that asks gets the snapshots of all processes', async () => {
-  const crew = new TestCrew()
-  const first = crew.add(1, () => Promise.resolve(10))
-  const second = crew.add(2, () => Promise.resolve(5))
+  const cluster = new TestCluster()
+  const first = cluster.add(1, () => Promise.resolve(10))
+  const second = cluster.add(2, () => Promise.resolve(5))
   for (const worker of [first, second]) assert.equal(sum(await worker.collect('metrics')), 15)
   const both = await Promise.all([first.collect('metrics'), second.collect('page'), first.collect('page')])
   assert.deepEqual(both.map(sum), [15, 15, 15])
 })
 
 test('counts of dead workers are kept, however many die', async () => {
-  const crew = new TestCrew()
-  const asker = crew.add(1, () => Promise.resolve(1))
+  const cluster = new TestCluster()
+  const asker = cluster.add(1, () => Promise.resolve(1))
   for (let id = 2; id < 20; id++) {
-    crew.add(id, () => Promise.resolve(10))
+    cluster.add(id, () => Promise.resolve(10))
     assert.equal(sum(await asker.collect('metrics')), 1 + 10 * (id - 1))
-    crew.kill(id)
+    cluster.kill(id)
     assert.equal(sum(await asker.collect('metrics')), 1 + 10 * (id - 1))
   }
 })
 
 test('a worker that dies during a collection does not delay it', async () => {
-  const crew = new TestCrew(60_000)
-  const asker = crew.add(1, () => Promise.resolve(1), 60_000)
-  crew.add(2, () => new Promise(() => setImmediate(() => crew.kill(2))))
+  const cluster = new TestCluster(60_000)
+  const asker = cluster.add(1, () => Promise.resolve(1), 60_000)
+  cluster.add(2, () => new Promise(() => setImmediate(() => cluster.kill(2))))
   assert.equal(sum(await asker.collect('metrics')), 1)
 })
 
@@ -111,35 +111,35 @@ test(
 )
 
 test('for a worker that does not answer in time, its previous snapshot counts', async () => {
-  const crew = new TestCrew(50)
-  const asker = crew.add(1, () => Promise.resolve(1))
+  const cluster = new TestCluster(50)
+  const asker = cluster.add(1, () => Promise.resolve(1))
   let isStuck = false
-  crew.add(2, () => (isStuck ? new Promise(() => undefined) : Promise.resolve(10)))
+  cluster.add(2, () => (isStuck ? new Promise(() => undefined) : Promise.resolve(10)))
   assert.equal(sum(await asker.collect('metrics')), 11)
   isStuck = true
   assert.equal(sum(await asker.collect('metrics')), 11)
-  crew.add(3, () => Promise.reject(new Error('cannot')))
+  cluster.add(3, () => Promise.reject(new Error('cannot')))
   assert.equal(sum(await asker.collect('metrics')), 11)
 })
 
 test('a collection fails if the master does not answer', async () => {
-  const crew = new TestCrew()
-  const worker = crew.add(1, () => Promise.resolve(1), 50)
-  crew.silent.add(1)
+  const cluster = new TestCluster()
+  const worker = cluster.add(1, () => Promise.resolve(1), 50)
+  cluster.silent.add(1)
   await assert.rejects(worker.collect('metrics'), /the master did not answer within 50 ms/)
 })
 
 test('a kind of snapshot that only another release knows is ignored', async () => {
-  const crew = new TestCrew()
-  const worker = crew.add(1, (part) => {
+  const cluster = new TestCluster()
+  const worker = cluster.add(1, (part) => {
     assert.equal(part, 'page', 'asked for what is not there')
     return Promise.resolve(1)
   })
   for (const payload of [{}, [], { kind: 'x' }, { kind: 'told', id: 1 }, { kind: 'all', id: 1 }]) {
     worker.receive(payload)
-    crew.master.receive(payload, 1)
+    cluster.master.receive(payload, 1)
   }
   worker.receive({ kind: 'tell', id: 1, part: 'weather' })
-  crew.master.receive({ kind: 'ask', id: 1, part: 'weather' }, 1)
+  cluster.master.receive({ kind: 'ask', id: 1, part: 'weather' }, 1)
   assert.equal(sum(await worker.collect('page')), 1)
 })

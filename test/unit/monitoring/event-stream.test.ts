@@ -1,4 +1,4 @@
-// Events for browsers that are slow, stopped or gone: nobody keeps one of the few places for ever.
+// Events for browsers that are slow, stopped or gone: none keeps one of the few places for ever.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'

@@ -10,7 +10,7 @@ import { isBrowserAllowed, isProgramAllowed, sessionCookie } from '../../../lib/
 import { Quarantine } from '../../../lib/monitoring/dashboard/quarantine-summary'
 import { deadWorkersSnapshot, exposition, type MetricsSnapshot } from '../../../lib/monitoring/metrics'
 import { loadProm, type PageSnapshot, Recorder, recordWith, tell } from '../../../lib/monitoring/recorder'
-import { clean, infected, someAddress, somebody, startSite } from '../../support/monitoring-site'
+import { clean, infected, sampleMail, someAddress, startSite } from '../../support/monitoring-site'
 import { run, TemporaryDirectory } from '../../support/process'
 import { metric } from '../../support/web'
 
@@ -39,7 +39,7 @@ test('what goes wrong in recording is said once, and does not get to the message
       }),
     )
   judge()
-  assert.deepEqual(warnings, [], 'nobody records yet')
+  assert.deepEqual(warnings, [], 'not recording yet')
   recordWith(plugin, recorder)
   judge()
   judge()
@@ -49,7 +49,7 @@ test('what goes wrong in recording is said once, and does not get to the message
 
 test('a page that is switched off is forgotten; nothing is asked of a message while it is off', async () => {
   const { recorder, current } = recorderWith({ page: true })
-  recorder.judged(infected('A'), null, 'reject', () => somebody)
+  recorder.judged(infected('A'), null, 'reject', () => sampleMail)
   const tallied = async () => ((await recorder.snapshot('page')) as PageSnapshot).stats?.infected.length
   assert.equal(await tallied(), 1)
   current.page = false
@@ -63,7 +63,12 @@ test('labels are bounded: more addresses than there can be are one', async () =>
   const { recorder } = recorderWith({ metrics: true })
   await recorder.snapshot('metrics')
   for (let i = 0; i < 1000; i++) {
-    recorder.judged({ ...infected(`Name.${i}`), clamd: `192.0.2.1:${i + 1}` }, null, 'reject', () => somebody)
+    recorder.judged(
+      { ...infected(`Name.${i}`), clamd: `192.0.2.1:${i + 1}` },
+      null,
+      'reject',
+      () => sampleMail,
+    )
   }
   const text = await textOf(await recorder.snapshot('metrics'))
   const series = text.split('\n').filter((line) => line.startsWith('clamav_stream_messages_total{'))
@@ -79,7 +84,7 @@ test('action results, findings and signatures are exported, summed over processe
   const two = recorderWith({ metrics: true }).recorder
   await Promise.all([one.snapshot('metrics'), two.snapshot('metrics')])
   for (const recorder of [one, two]) {
-    recorder.judged(clean, { denied: '*.exe', name: 'a.exe' }, 'reject', () => somebody)
+    recorder.judged(clean, { denied: '*.exe', name: 'a.exe' }, 'reject', () => sampleMail)
     recorder.countAction('copy', 'failed')
     recorder.countAction('report', 'withheld')
   }
@@ -111,7 +116,7 @@ test('however many processes end, and whatever addresses they had: as many label
   for (let i = 0; i < 100; i++) {
     const { recorder } = recorderWith({ metrics: true })
     await recorder.snapshot('metrics')
-    recorder.judged({ ...clean, clamd: `192.0.2.1:${i + 1}` }, null, 'accept', () => somebody)
+    recorder.judged({ ...clean, clamd: `192.0.2.1:${i + 1}` }, null, 'accept', () => sampleMail)
     gone = deadWorkersSnapshot(prom, [gone, (await recorder.snapshot('metrics')) as MetricsSnapshot])
   }
   const text = await textOf(JSON.parse(JSON.stringify(gone)))

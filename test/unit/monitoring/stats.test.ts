@@ -5,19 +5,19 @@ import { displayText } from '../../../lib/base/text'
 import { bounds, mergeStats, Stats, windows } from '../../../lib/monitoring/dashboard/stats'
 import { TimeWindow } from '../../../lib/monitoring/dashboard/time-window'
 import { deadWorkersPage, viewOf } from '../../../lib/monitoring/dashboard/view'
-import { clean, infected, pageOf, someAddress, somebody, unscanned } from '../../support/monitoring-site'
+import { clean, infected, pageOf, sampleMail, someAddress, unscanned } from '../../support/monitoring-site'
 
 const minuteMs = 60_000
 const someDay = Date.UTC(2026, 0, 15, 12, 0, 30)
 
-/** A tally whose clock the test sets. */
+/** Stats whose clock the test sets. */
 function clocked(): { stats: Stats; clock: { ms: number }; see: () => ReturnType<typeof viewOf> } {
   const clock = { ms: someDay }
   const stats = new Stats(() => clock.ms)
   return { stats, clock, see: () => viewOf([pageOf(stats, someAddress)], null, clock.ms) }
 }
 
-const sender = () => somebody
+const sender = () => sampleMail
 
 test('verdicts leave the last hour, and then the last day', () => {
   const { stats, clock, see } = clocked()
@@ -89,7 +89,7 @@ test('a flood of everything takes no more room than a little of it', () => {
       clock.ms += 7_000
       const text = `${i}-${'x'.repeat(5000)}`
       const mail = {
-        ...somebody,
+        ...sampleMail,
         subject: text,
         from: text,
         to: Array<string>(100).fill(text),
@@ -155,7 +155,7 @@ test('several processes are one: sums, newest first, and states counted', () => 
   assert.deepEqual(mergeStats([], someDay).minutes, [])
 })
 
-test('what remains of processes that have ended is shown for a day, and takes no more room than one', () => {
+test('figures of processes that have ended are shown for a day, and take no more room than one process', () => {
   const { stats, clock, see } = clocked()
   let deadWorkersSnapshot = pageOf(null)
   const sizes: number[] = []

@@ -1,4 +1,4 @@
-// The rule that every hook answers exactly once, and for its own message, whatever happens to that meanwhile.
+// The rule that every hook answers exactly once, and for its own message, also when that is dropped or replaced.
 import assert from 'node:assert/strict'
 import path from 'node:path'
 import { test } from 'node:test'
@@ -15,7 +15,7 @@ const fine: NextArgs = [constants.ok]
 const config = path.resolve(__dirname, '..', '..', '..', 'config')
 
 /** As much of Haraka as a message's context needs; the whole of it is in test/e2e. */
-function scene() {
+function setUp() {
   const silent = () => undefined
   const plugin = {
     name: 'clamav-stream',
@@ -47,7 +47,7 @@ function scene() {
 }
 
 function loaded() {
-  const all = scene()
+  const all = setUp()
   load(all.plugin)
   return all
 }

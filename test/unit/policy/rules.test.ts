@@ -78,7 +78,7 @@ test('the first signature rule that matches wins over both kinds of sender', () 
   assert.equal(ruled(infected('Win.PUA.X'), stranger), 'reject')
 })
 
-test('each [check] key exempts its senders and nobody else', () => {
+test('each [check] key exempts its senders and no others', () => {
   const all: Check = { authenticated: true, relay: true, privateIp: true, localIp: true }
   const lan = { ...stranger, isPrivate: true }
   const loopback = { ...lan, isLocal: true }

@@ -1,4 +1,4 @@
-// The scriptable clamd is the witness in other tests; here it is shown that it sees and does what they rely on.
+// The scripted clamd observes in other tests; these tests show that it sees and does what they rely on.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect, type NetConnectOpts, type Socket } from 'node:net'
@@ -304,7 +304,7 @@ test('keeps to a queue of scripts, then to the standing one', async (t) => {
   assert.equal(await instream(clamd, 'x'), 'standing 2\0')
 })
 
-test('stalls without losing sight of the client', async (t) => {
+test('stalls, and still notices the end of the client', async (t) => {
   const clamd = await fake(t)
   await clamd.play([{ at: 'first', do: 'stall' }])
   const command = await ask(clamd, 'STREAM\n')

@@ -5,7 +5,7 @@ import path from 'node:path'
 import type { Haraka } from '../support/haraka/haraka'
 
 /** What one worker holds at one moment. */
-export interface Gauge {
+export interface ResourceUsage {
   readonly pid: number
   readonly sockets: number
   /** Sockets included. */
@@ -17,12 +17,12 @@ export interface Gauge {
   readonly externalBytes: number
 }
 
-export const gaugePlugin = `
+export const resourcePlugin = `
 const fs = require('node:fs')
 const path = require('node:path')
 const vm = require('node:vm')
 const { setImmediate: turn } = require('node:timers/promises')
-const directory = path.join(process.env.HARAKA, 'gauges')
+const directory = path.join(process.env.HARAKA, 'usages')
 
 exports.register = function () {
   this.register_hook('init_child', 'announce')
@@ -37,9 +37,9 @@ exports.announce = function (next) {
       gc()
       await turn()
     }
-    write(process.pid + '-' + ++count + '.json', JSON.stringify(gauge()))
+    write(process.pid + '-' + ++count + '.json', JSON.stringify(usage()))
   })
-  this.lognotice('gauge of worker ' + process.pid)
+  this.lognotice('usage of worker ' + process.pid)
   next()
 }
 
@@ -48,7 +48,7 @@ function write(name, text) {
   fs.renameSync(path.join(directory, '.' + name), path.join(directory, name))
 }
 
-function gauge() {
+function usage() {
   const { heapUsed, external } = process.memoryUsage()
   const descriptors = fs.readdirSync('/proc/self/fd').map((fd) => {
     try {
@@ -68,32 +68,32 @@ function gauge() {
 }
 `
 
-export class Gauges {
+export class ResourceReader {
   private constructor(
     private readonly directory: string,
     private readonly pids: readonly number[],
   ) {}
   #taken = 0
 
-  /** Of a Haraka with so many workers. */
-  static async of(haraka: Haraka, workers: number): Promise<Gauges> {
-    const pattern = /gauge of worker (\d+)/
+  /** Of a Haraka with that number of workers. */
+  static async of(haraka: Haraka, workers: number): Promise<ResourceReader> {
+    const pattern = /usage of worker (\d+)/
     const pids: number[] = []
     for (let from = 0; pids.length < workers;) {
       const line = await haraka.waitForLog(pattern, 30_000, from)
       pids.push(Number(pattern.exec(line)?.[1]))
       from = haraka.log.indexOf(line, from) + 1
     }
-    return new Gauges(path.join(haraka.site, 'gauges'), pids)
+    return new ResourceReader(path.join(haraka.site, 'usages'), pids)
   }
 
   /** One of each worker, in the same order every time. */
-  async take(): Promise<Gauge[]> {
+  async take(): Promise<ResourceUsage[]> {
     this.#taken++
     return Promise.all(this.pids.map((pid) => this.#takeFrom(pid, `${pid}-${this.#taken}.json`)))
   }
 
-  async #takeFrom(pid: number, name: string): Promise<Gauge> {
+  async #takeFrom(pid: number, name: string): Promise<ResourceUsage> {
     const file = path.join(this.directory, name)
     await new Promise<void>((resolve, reject) => {
       const watcher = watch(this.directory, (_, changed) => {
@@ -107,6 +107,6 @@ export class Gauges {
       }
       process.kill(pid, 'SIGUSR2')
     })
-    return JSON.parse(readFileSync(file, 'utf8')) as Gauge
+    return JSON.parse(readFileSync(file, 'utf8')) as ResourceUsage
   }
 }

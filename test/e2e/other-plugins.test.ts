@@ -14,14 +14,14 @@ import { TemporaryDirectory } from '../support/process'
 import * as mails from '../support/smtp/mails'
 import { type Sink, startSink } from '../support/smtp/sink'
 import { proxyLine, publicAddress, sendMessage } from '../support/smtp/smtp'
-import { letterPlugins, letterSources, neighbour, ourHeaders, post, type Role } from './messages'
+import { messagePlugins, messageSources, otherPlugin, ourHeaders, post, type Role } from './messages'
 
 const install = {
   packages: ['haraka-plugin-karma', 'haraka-plugin-bounce', 'haraka-plugin-attachment'],
 }
 /** Listed as an administrator would: what judges connections first, then content, then the queues. */
 const chain = [
-  ...letterPlugins,
+  ...messagePlugins,
   'delay_deny',
   'redis',
   'karma',
@@ -53,8 +53,8 @@ async function startSite(t: TestContext, clamd: string): Promise<Site> {
     signatures: `Heuristics.Phishing.* tag\nTest.Odd_Name* quarantine reject\n`,
     plugins: chain,
     sources: {
-      ...letterSources,
-      denier: neighbour('denier', 'data_post', -50, `next(DENY, 'I say no')`),
+      ...messageSources,
+      denier: otherPlugin('denier', 'data_post', -50, `next(DENY, 'I say no')`),
     },
     files: {
       'redis.ini': `[server]\n${endpoint}[pubsub]\n${endpoint}`,
