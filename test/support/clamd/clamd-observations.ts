@@ -100,10 +100,10 @@ export class Observations {
     this.#finished.forget()
   }
 
-  /** Resolves when every connection so far is ended or closed. Frozen ones are thawed, to notice it. */
+  /** Resolves when every connection so far is ended or closed. Those that are frozen, now or later, are thawed to notice it. */
   async idle(): Promise<void> {
     while (this.open > 0) {
-      for (const connection of this.tracked) if (connection.frozen) connection.swallow()
+      for (const connection of this.tracked) connection.endFreezing()
       await Promise.all([...this.tracked].map((connection) => connection.over))
     }
   }

@@ -21,6 +21,7 @@ export class FakeConnection {
   #queued = 0
   #kept = true
   #frozen = false
+  #mayFreeze = true
   #wake: () => void = () => undefined
 
   constructor(readonly socket: Socket) {
@@ -78,11 +79,14 @@ export class FakeConnection {
   /** Stops reading, so that the other side's writes get stuck; its end goes unnoticed until `swallow`. */
   freeze(): void {
     this.#frozen = true
-    this.socket.pause()
+    if (this.#mayFreeze) this.socket.pause()
+    else this.swallow()
   }
 
-  get frozen(): boolean {
-    return this.#frozen
+  /** A client that is gone may have left before the script freezes the connection. */
+  endFreezing(): void {
+    this.#mayFreeze = false
+    if (this.#frozen) this.swallow()
   }
 
   thaw(): void {

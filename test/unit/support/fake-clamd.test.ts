@@ -331,6 +331,22 @@ test('a frozen daemon lets writes get stuck until it is waited for', async (t) =
   await clamd.idle()
 })
 
+test(
+  'a daemon that freezes while it is waited for notices the end of its client',
+  { timeout: 20_000 },
+  async (t) => {
+    const clamd = await fake(t)
+    await clamd.play([{ at: 'first', do: 'freeze' }])
+    const client = await ask(clamd, 'zINSTREAM\0')
+    await clamd.seen('command')
+    const idle = clamd.idle()
+    client.socket.write(frames('x'.repeat(1_000_000)))
+    await clamd.seen('first')
+    client.socket.destroy()
+    await idle
+  },
+)
+
 test('a broken data connection ends the message, and the verdict comes all the same', async (t) => {
   const clamd = await fake(t)
   await clamd.play([{ at: 'middle', after: 3, do: 'reset' }])
