@@ -5,27 +5,33 @@
 
 import { CommanderError } from 'commander'
 import { ConfigError } from '../lib/base/config-error'
+import { watchOutput } from '../lib/cli/output'
 import { program } from '../lib/cli/program'
 import { UserError } from '../lib/cli/user-error'
 
-// `clamav-stream ... | head` closes the pipe early, which is no error.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error
-  process.exit(process.exitCode ?? 0)
+watchOutput()
+process.on('uncaughtException', (error) => {
+  failed(error)
+  process.exit()
 })
 
 async function main(): Promise<void> {
   try {
     await program((code) => (process.exitCode = code)).parseAsync()
   } catch (error) {
-    process.exitCode = error instanceof CommanderError && error.exitCode === 0 ? 0 : 2
-    // Commander has printed its own message.
-    if (error instanceof CommanderError) return
-    const isExpected = error instanceof UserError || error instanceof ConfigError
-    const text =
-      error instanceof Error ? (isExpected ? error.message : (error.stack ?? error.message)) : String(error)
-    process.stderr.write(`clamav-stream: ${text}\n`)
+    failed(error)
   }
+}
+
+/** Node's own code for an error is 1, which is "virus found". */
+function failed(error: unknown): void {
+  process.exitCode = error instanceof CommanderError && error.exitCode === 0 ? 0 : 2
+  // Commander has printed its own message.
+  if (error instanceof CommanderError) return
+  const isExpected = error instanceof UserError || error instanceof ConfigError
+  const text =
+    error instanceof Error ? (isExpected ? error.message : (error.stack ?? error.message)) : String(error)
+  process.stderr.write(`clamav-stream: ${text}\n`)
 }
 
 void main()

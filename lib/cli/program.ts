@@ -113,7 +113,7 @@ Output and exit codes are those of clamdscan:
   PATH: REASON ERROR          not scanned: too_large, limits, encrypted, timeout, error, or unreadable
   0  no virus found
   1  virus found
-  2  an error, and no virus found
+  2  an error, and no virus found; also if the output was closed before the end
 
 Examples:
   clamav-stream scan /var/mail/ann

@@ -96,6 +96,44 @@ test('exit codes: clean, virus, error, and a virus beats an error', async (t) =>
   assert.equal((await clamavStream(['scan', '--host', '::1:3310', site])).code, 2)
 })
 
+test('output that cannot be written is an error, and no virus', async (t) => {
+  if (!clamdOrSkip(t)) return
+  const site = folder({ 'a.eml': mails.clean(), 'b.eml': mails.eicarBody() })
+  const ran = await clamavStream(['scan', '--host', host, `${site}/a.eml`], { outputs: ['/dev/full'] })
+  assert.equal(
+    ran.error,
+    'clamav-stream: cannot write to standard output: ENOSPC: no space left on device, write\n',
+  )
+  assert.equal(ran.code, 2)
+  const both = await clamavStream(['scan', '--host', host, '-v', `${site}/a.eml`], {
+    outputs: ['/dev/full', '/dev/full'],
+  })
+  assert.equal(both.code, 2)
+  const found = await clamavStream(['scan', '--host', host, '-v', `${site}/b.eml`], {
+    outputs: ['/dev/null', '/dev/full'],
+  })
+  assert.equal(found.code, 1, 'the log that nobody can read changes no result')
+})
+
+test('a closed pipe ends it quietly, with what was known', async () => {
+  const fake = await startFakeClamd()
+  const files = (count: number) =>
+    folder(Object.fromEntries(Array.from({ length: count }, (_, n) => [`${n}.eml`, mails.clean()])))
+  const ini = `host=${addressText(fake.address)}\nself_test=off\n`
+  const site = folder({ 'config/clamav-stream.ini': ini, 'config/plugins': '' })
+  try {
+    const scan = (...args: string[]) =>
+      clamavStream(['scan', '--config', site, '-j', '1', ...args], { breaksPipe: true })
+    const clean = await scan(files(40))
+    assert.deepEqual([clean.code, clean.error], [2, ''], 'not all files are known to be clean')
+    await fake.play((scan) => (scan === 0 ? [{ at: 'reply', do: 'answer', text: 'stream: X FOUND' }] : []))
+    const infected = await scan(files(40))
+    assert.deepEqual([infected.code, infected.error], [1, ''])
+  } finally {
+    await fake.stop()
+  }
+})
+
 test('standard input, also an mbox, and with a file beside it', async (t) => {
   if (!clamdOrSkip(t)) return
   const ran = await clamavStream(['scan', '--host', host, '--no-summary', '-'], {

@@ -1,6 +1,7 @@
 // Runs the command line of this checkout as a process of its own, the way a shell does: with output that is no
 // terminal, or with one of a given width that `script` makes.
 import { spawn } from 'node:child_process'
+import { closeSync, openSync } from 'node:fs'
 import path from 'node:path'
 import { onProcessEnd, run } from './process'
 
@@ -24,6 +25,10 @@ export interface RunOptions {
   onStart?: (kill: (signal: NodeJS.Signals) => void) => void
   /** Called with each piece of standard output. */
   onOutput?: (text: string, kill: (signal: NodeJS.Signals) => void) => void
+  /** Standard output and standard error, or the first of them, go to this file. */
+  outputs?: readonly [file: string] | readonly [file: string, errorFile: string]
+  /** Standard output is closed as soon as something came, as `head` does. */
+  breaksPipe?: boolean
 }
 
 const repository = path.resolve(__dirname, '..', '..')
@@ -39,24 +44,27 @@ export function clamavStream(args: readonly string[], options: RunOptions = {}):
   const [command = '', ...before] = options.program ?? fromSources
   return new Promise((resolve, reject) => {
     const env = { ...process.env, HARAKA: undefined, NODE_TEST_CONTEXT: undefined, ...options.env }
+    const files = (options.outputs ?? []).map((file) => openSync(file, 'w'))
     const child = spawn(command, [...before, ...args], {
       cwd: options.cwd,
       env,
-      stdio: 'pipe',
+      stdio: ['pipe', files[0] ?? 'pipe', files[1] ?? 'pipe'],
       timeout: options.timeoutMs,
       killSignal: 'SIGKILL',
     })
     const forget = onProcessEnd(() => child.kill('SIGKILL'))
     options.onStart?.((signal) => child.kill(signal))
+    for (const file of files) closeSync(file)
     const out: Buffer[] = []
     const error: Buffer[] = []
-    child.stdout.on('data', (chunk: Buffer) => {
+    child.stdout?.on('data', (chunk: Buffer) => {
       out.push(chunk)
+      if (options.breaksPipe) child.stdout?.destroy()
       options.onOutput?.(chunk.toString(), (signal) => child.kill(signal))
     })
-    child.stderr.on('data', (chunk: Buffer) => error.push(chunk))
-    child.stdin.on('error', () => undefined)
-    if (options.input !== null) child.stdin.end(options.input ?? '')
+    child.stderr?.on('data', (chunk: Buffer) => error.push(chunk))
+    child.stdin?.on('error', () => undefined)
+    if (options.input !== null) child.stdin?.end(options.input ?? '')
     child.once('error', reject)
     child.once('close', (code) => {
       forget()

@@ -62,7 +62,10 @@ export async function release(ids: readonly string[], options: ReleaseOptions): 
     let isComplete = !hasSkipped
     for (const { one } of due) {
       // After Ctrl-C the current message is finished and no other is begun.
-      if (signal.aborted) break
+      if (signal.aborted) {
+        isComplete = false
+        break
+      }
       const outcome = await releaseOne(context, one, route, me, options)
       if (outcome.some(({ refused, in_doubt }) => refused.length > 0 || in_doubt.length > 0))
         isComplete = false

@@ -47,7 +47,7 @@ export async function rescan(ids: readonly string[], options: RescanOptions): Pr
       if (verdict.outcome === 'unscanned') failed++
       print(one, verdict)
     })
-    return found > 0 ? 1 : failed > 0 ? 2 : 0
+    return found > 0 ? 1 : failed > 0 || signal.aborted ? 2 : 0
   })
 }
 

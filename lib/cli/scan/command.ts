@@ -47,7 +47,7 @@ export async function scan(paths: readonly string[], options: ScanOptions): Prom
     try {
       const counts = await scanAll(paths, standardInput?.file ?? null, options, scanner, signal)
       if (options.summary) summarize(counts, began, options.json, signal.aborted)
-      return counts.infected > 0 ? 1 : counts.errors > 0 ? 2 : 0
+      return counts.infected > 0 ? 1 : counts.errors > 0 || signal.aborted ? 2 : 0
     } finally {
       await standardInput?.remove()
     }
