@@ -1,12 +1,13 @@
 /*
  * The report to the sender of an infected message: RFC 3464, from the null sender. It has at most the original headers,
- * never the message, and no headers if a scan of the report is not clean. The limit for each user is here; whether a sender
- * gets a report at all is decided in plugin/message-facts.ts.
+ * never the message, and no headers if a scan of the report is not clean. Whether a sender gets a report at all is decided in
+ * plugin/message-facts.ts.
  */
 
 import { domainToASCII } from 'node:url'
 import constants from 'haraka-constants'
 import MimeNode from 'nodemailer/lib/mime-node'
+import type { RateLimit } from '../base/rate-limiter'
 import type { Outbound } from '../haraka/types'
 import { type Answer, replyLine, statusOf } from '../policy/smtp-reply'
 import type { Verdict } from '../policy/verdict'
@@ -23,11 +24,6 @@ export interface BounceSettings {
   readonly notice: string
   readonly include: 'headers' | 'none'
   readonly limit: RateLimit
-}
-
-export interface RateLimit {
-  readonly count: number
-  readonly perMs: number
 }
 
 /** The refused message. */
@@ -125,25 +121,6 @@ export async function sendReport(outbound: Outbound, to: string, contents: strin
       else reject(new Error(`the outbound queue did not accept it: ${text ?? code}`))
     })
   }).finally(() => clearTimeout(timer))
-}
-
-/** Limits the reports to each user in a sliding window. */
-export class ReportLimiter {
-  readonly #sent = new Map<string, number[]>()
-
-  /** True, and counted, if the limit allows another report. @param now milliseconds since the epoch */
-  allow(user: string, { count, perMs }: RateLimit, now: number): boolean {
-    for (const [name, times] of this.#sent) {
-      const recent = times.filter((time) => now - time < perMs)
-      if (recent.length > 0) this.#sent.set(name, recent)
-      else this.#sent.delete(name)
-    }
-    const key = user.toLowerCase()
-    const times = this.#sent.get(key) ?? []
-    if (times.length >= count) return false
-    this.#sent.set(key, [...times, now])
-    return true
-  }
 }
 
 function explanation({ notice }: BounceSettings, refused: ReportContext, subject: string): string {

@@ -1,5 +1,5 @@
 /*
- * HTTP handler below /clamav-stream: metrics, page, page files, event stream, and login with the token. The data come from
+ * HTTP handler below /clamav-stream: metrics, page, page files, event stream, login with the token and logout. The data come from
  * recorder.ts, cluster-collect.ts and dashboard/view.ts.
  */
 
@@ -7,13 +7,15 @@ import { readFileSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import path from 'node:path'
 import type { HttpSettings } from '../config/settings'
-import { isBrowserAllowed, isProgramAllowed, isSame, sessionCookie } from './auth'
+import { Access, loginMessage } from './access'
 import type { Collect } from './cluster-collect'
 import { EventStream } from './dashboard/event-stream'
 import type { Quarantine } from './dashboard/quarantine-summary'
 import { viewOf } from './dashboard/view'
 import { exposition, type MetricsSnapshot, type Prom } from './metrics'
 import type { PageSnapshot } from './recorder'
+import { answer, type HandlerRequest, redirect, type Reply } from './responses'
+import { clientOf } from './token-check'
 
 interface HandlerParts {
   readonly settings: () => HttpSettings
@@ -23,11 +25,7 @@ interface HandlerParts {
   readonly warn: (text: string) => void
 }
 
-/** From express: `url` is relative to the mount point, `originalUrl` is the whole. */
-export type HandlerRequest = IncomingMessage & { readonly originalUrl?: string }
-
 const files = path.join(__dirname, 'dashboard', 'page')
-const maxFormBytes = 4096
 
 /** All resources come from this origin, and no string can become a script. */
 const policy = [
@@ -53,11 +51,10 @@ const headers = {
   'Cache-Control': 'no-store',
 }
 
-type Reply = (request: HandlerRequest, response: ServerResponse) => void | Promise<void>
-
 export class Handler {
   readonly #eventStream: EventStream
   readonly #texts = new Map<string, string>()
+  readonly #access: Access
   /** By path below the mount point. */
   readonly #replies: ReadonlyMap<string, Reply>
 
@@ -66,11 +63,19 @@ export class Handler {
       const [pages, kept] = await Promise.all([this.parts.collect('page'), this.parts.quarantine.look()])
       return viewOf(pages as readonly PageSnapshot[], kept, Date.now())
     })
+    this.#access = new Access(parts.settings, parts.warn)
     this.#replies = new Map([
       ['/metrics', only(['GET', 'HEAD'], this.#metrics)],
       ['/', only(['GET', 'HEAD'], this.#page)],
       ['/events', only(['GET'], this.#events)],
-      ['/session', only(['POST'], this.#session)],
+      ['/session', only(['POST'], this.#access.login)],
+      [
+        '/logout',
+        only(
+          ['POST'],
+          this.#access.logout((login) => this.#eventStream.endFor(login)),
+        ),
+      ],
       ['/page.css', only(['GET', 'HEAD'], this.#file('page.css', 'text/css'))],
       ['/page.js', only(['GET', 'HEAD'], this.#file('page.js', 'text/javascript'))],
     ])
@@ -106,31 +111,23 @@ export class Handler {
   }
 
   readonly #metrics: Reply = async (request, response) => {
-    const { token } = this.parts.settings()
-    if (!isProgramAllowed(token, request.headers)) {
-      refuse(response, 'text/plain', 'Token required\n')
-      return
-    }
+    if (!this.#access.admitsProgram(request, response)) return
     const [prom, snapshots] = await Promise.all([this.parts.prom(), this.parts.collect('metrics')])
     const { type, text } = await exposition(prom, snapshots as readonly MetricsSnapshot[])
     answer(response, 200, type, text)
   }
 
   readonly #page: Reply = (request, response) => {
-    const { token } = this.parts.settings()
     const url = request.originalUrl ?? request.url ?? ''
     // The page's URLs are relative, so that it works below any proxy path; they need a URL without a slash at the end.
     if (/^[^?]*\/(\?|$)/.test(url) && request.originalUrl !== undefined) {
       redirect(response, '../clamav-stream')
       return
     }
-    if (isBrowserAllowed(token, request.headers)) answer(response, 200, 'text/html', this.#text('page.html'))
-    else
-      refuse(
-        response,
-        'text/html',
-        this.#text('login.html').replace('<!-- message -->', () => loginMessage(url)),
-      )
+    const form = () => this.#text('login.html').replace('<!-- message -->', () => loginMessage(url))
+    if (!this.#access.admitsBrowser(request, response, form)) return
+    const logout = this.#access.loginOf(request) === null ? '' : logoutForm
+    answer(response, 200, 'text/html', this.#text('page.html').replace('<!-- log out -->', logout))
   }
 
   readonly #events: Reply = (request, response) => {
@@ -139,26 +136,10 @@ export class Handler {
       const { page, token: current } = this.parts.settings()
       return page && current === token
     }
-    if (!isBrowserAllowed(token, request.headers)) refuse(response, 'text/plain', 'Token required\n')
-    else if (!this.#eventStream.hasRoom) answer(response, 503, 'text/plain', 'Too many viewers\n')
-    else this.#eventStream.add(response, isAllowed)
-  }
-
-  readonly #session: Reply = async (request, response) => {
-    const { token } = this.parts.settings()
-    const body = await bodyOf(request)
-    if (body === null) {
-      answer(response, 413, 'text/plain', 'Form too long\n')
-      return
-    }
-    const form = new URLSearchParams(body)
-    if (token === '' || !isSame(form.get('token') ?? '', token)) {
-      redirect(response, '../clamav-stream?wrong')
-      return
-    }
-    const isSecure = 'encrypted' in request.socket || request.headers['x-forwarded-proto'] === 'https'
-    response.setHeader('Set-Cookie', sessionCookie(token, isSecure))
-    redirect(response, '../clamav-stream')
+    if (!this.#access.admitsBrowser(request, response)) return
+    const viewer = { login: this.#access.loginOf(request), address: clientOf(request) }
+    if (this.#eventStream.hasRoomFor(viewer)) this.#eventStream.add(response, viewer, isAllowed)
+    else answer(response, 503, 'text/plain', 'Too many viewers\n')
   }
 
   #file(name: string, type: string): Reply {
@@ -174,9 +155,8 @@ export class Handler {
   }
 }
 
-function loginMessage(url: string): string {
-  return url.endsWith('?wrong') ? '<p class="alert" role="alert">Wrong token.</p>' : ''
-}
+const logoutForm =
+  '<form class="logout" method="post" action="clamav-stream/logout"><button>Log out</button></form>'
 
 function pathOf({ url = '/' }: IncomingMessage): string {
   return url.replace(/\?.*$/s, '')
@@ -188,32 +168,4 @@ function only(methods: readonly string[], reply: Reply): Reply {
     response.setHeader('Allow', methods.join(', '))
     answer(response, 405, 'text/plain', 'Method not allowed\n')
   }
-}
-
-/** Node omits the body in answers to HEAD. */
-function answer(response: ServerResponse, code: number, type: string, text: string): void {
-  response.writeHead(code, { 'Content-Type': type.includes('charset') ? type : `${type}; charset=utf-8` })
-  response.end(text)
-}
-
-function refuse(response: ServerResponse, type: string, text: string): void {
-  response.setHeader('WWW-Authenticate', 'Bearer')
-  answer(response, 401, type, text)
-}
-
-function redirect(response: ServerResponse, to: string): void {
-  response.setHeader('Location', to)
-  answer(response, 303, 'text/plain', '')
-}
-
-/** @returns null if the body is longer than maxFormBytes */
-async function bodyOf(request: IncomingMessage): Promise<string | null> {
-  const chunks: Buffer[] = []
-  let bytes = 0
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.length
-    if (bytes > maxFormBytes) return null
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks).toString('utf8')
 }

@@ -21,9 +21,10 @@ import {
 } from './cluster-collect'
 import { Quarantine } from './dashboard/quarantine-summary'
 import { deadWorkersPage } from './dashboard/view'
-import { Handler, type HandlerRequest } from './http-handler'
+import { Handler } from './http-handler'
 import { deadWorkersSnapshot, type MetricsSnapshot } from './metrics'
 import { loadProm, type PageSnapshot, Recorder, recordWith } from './recorder'
+import type { HandlerRequest } from './responses'
 
 /** Stops serving in this process. */
 const ends = new WeakMap<Plugin, () => void>()

@@ -2,9 +2,10 @@
  * What is done at the gate before Haraka is answered: the copy, the report, and the headers again.
  */
 
-import { composeReport, ReportLimiter, reportScanMs, sendReport } from '../actions/bounce'
+import { composeReport, reportScanMs, sendReport } from '../actions/bounce'
 import { keepCopy } from '../actions/quarantine'
 import { textMessage } from '../base/made-message'
+import { RateLimiter } from '../base/rate-limiter'
 import { quarantinePlugin, serverName } from '../haraka/environment'
 import type { Outbound } from '../haraka/types'
 import { type Action, delivers, withoutReport } from '../policy/action'
@@ -16,7 +17,7 @@ import { bounceContext, quarantineRecord } from './message-facts'
 import { recordAction } from './record'
 import { deadline, scanSource } from './scan-message'
 
-const limiter = new ReportLimiter()
+const limiter = new RateLimiter()
 
 /** A message whose copy cannot be kept is deferred. */
 export async function applyAction(
@@ -57,7 +58,7 @@ async function report(message: Message, evaluation: Evaluation, action: Action):
   const { bounce, message: infectedText } = context.runtime.settings
   const { verdict, decision } = evaluation
   const user = facts.user ?? ''
-  if (!limiter.allow(user, bounce.limit, performance.now())) {
+  if (!limiter.allow(user.toLowerCase(), bounce.limit, performance.now())) {
     connection.lognotice(plugin, `no report: ${user} has had as many as the limit allows`)
     recordAction(message, 'report', 'withheld')
     return false

@@ -19,6 +19,8 @@ export interface TestSite {
   /** What the processes tell; may be changed at any time. */
   pages: PageSnapshot[]
   quarantine: Pick<Quarantine, 'look'>
+  /** Log lines; stop() fails if there is one. */
+  readonly warnings: string[]
   stop(): Promise<void>
 }
 
@@ -40,6 +42,7 @@ export async function startSite(settings: Partial<HttpSettings> = {}): Promise<T
     origin: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     settings: { metrics: true, page: true, token: '', ...settings },
     pages: [],
+    warnings,
     quarantine: new Quarantine(() => null, Date.now),
     async stop() {
       site.end()

@@ -9,9 +9,18 @@ const intervalMs = 2000
 const maxUnreadBytes = 1024 * 1024
 /** Skipped rounds in a row after which a browser is disconnected, since places are limited. */
 const maxSkipped = 30
-const maxWatchers = 32
+/** Browsers at most: in all, of one login, and of one address, so that nobody shuts the others out. */
+const maxWatchers = 64
+const maxOfLogin = 8
+const maxOfAddress = 16
 
-interface Watcher {
+export interface Viewer {
+  /** null: none was needed, or a program sent the token. */
+  readonly login: string | null
+  readonly address: string
+}
+
+interface Watcher extends Viewer {
   readonly response: ServerResponse
   readonly isAllowed: () => boolean
   last: string
@@ -34,15 +43,21 @@ export class EventStream {
     private readonly pauseMs = intervalMs,
   ) {}
 
-  get hasRoom(): boolean {
-    return !this.#hasEnded && this.#watchers.size < maxWatchers
+  hasRoomFor({ login, address }: Viewer): boolean {
+    const all = [...this.#watchers]
+    return (
+      !this.#hasEnded &&
+      all.length < maxWatchers &&
+      all.filter((one) => one.address === address).length < maxOfAddress &&
+      (login === null || all.filter((one) => one.login === login).length < maxOfLogin)
+    )
   }
 
-  /** Sends until the browser disconnects, or isAllowed() returns false. */
-  add(response: ServerResponse, isAllowed: () => boolean): void {
+  /** Sends until the browser disconnects, logs out, or isAllowed() returns false. */
+  add(response: ServerResponse, viewer: Viewer, isAllowed: () => boolean): void {
     // 'close' was already emitted.
     if (response.destroyed) return
-    const watcher = { response, isAllowed, last: '', skipped: 0 }
+    const watcher = { ...viewer, response, isAllowed, last: '', skipped: 0 }
     this.#watchers.add(watcher)
     response.on('close', () => {
       this.#watchers.delete(watcher)
@@ -53,6 +68,11 @@ export class EventStream {
     response.write('retry: 3000\n\n')
     this.#timer ??= setInterval(() => void this.#round(), this.pauseMs)
     void this.#round()
+  }
+
+  /** Closes the responses of a login. */
+  endFor(login: string): void {
+    for (const watcher of this.#watchers) if (watcher.login === login) watcher.response.end()
   }
 
   /** Closes all responses: an open one would keep the process alive. */

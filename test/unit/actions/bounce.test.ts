@@ -7,7 +7,6 @@ import {
   type BounceContext,
   type BounceSettings,
   composeReport,
-  ReportLimiter,
   sendReport,
 } from '../../../lib/actions/bounce'
 import { Invalid } from '../../../lib/base/invalid'
@@ -187,17 +186,6 @@ test('automatic messages, lists and reports are never answered', () => {
     { Precedence: 'first-class\n', 'Content-Type': 'multipart/mixed\n' },
   ]
   for (const fields of written) assert.ok(!isAutomatic(headers(fields)), JSON.stringify(fields))
-})
-
-test('the limit of reports for each user in any span, and none for 0', () => {
-  const limiter = new ReportLimiter()
-  const allow = (user: string, now: number, limit = settings.limit) => limiter.allow(user, limit, now)
-  assert.deepEqual(
-    [allow('bob', 0), allow('Bob', 10), allow('bob', 20), allow('ann', 20)],
-    [true, true, false, true],
-  )
-  assert.deepEqual([allow('bob', 999), allow('bob', 1000), allow('bob', 1001)], [false, true, false])
-  assert.equal(allow('eve', 0, { count: 0, perMs: 1000 }), false)
 })
 
 for (const [code, text] of [

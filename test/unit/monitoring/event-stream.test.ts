@@ -6,6 +6,7 @@ import { type AddressInfo, connect } from 'node:net'
 import { test, type TestContext } from 'node:test'
 import { EventStream } from '../../../lib/monitoring/dashboard/event-stream'
 
+const viewer = { login: null, address: '192.0.2.1' }
 const limited = { timeout: 30_000 }
 
 /** A server that gives everybody the feed, with large events that are never the same, every few milliseconds. */
@@ -16,7 +17,7 @@ async function startFeed(t: TestContext) {
   const responses: ServerResponse[] = []
   const server = createServer((_request, response) => {
     responses.push(response)
-    eventStream.add(response, () => true)
+    eventStream.add(response, viewer, () => true)
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -64,7 +65,7 @@ test('a browser that disconnects before it is added takes no place', limited, as
   const server = createServer((request, response) => {
     request.socket.destroy()
     // As behind a plugin's middleware that has waited for something.
-    response.on('close', () => setImmediate(() => eventStream.add(response, () => true)))
+    response.on('close', () => setImmediate(() => eventStream.add(response, viewer, () => true)))
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -76,5 +77,5 @@ test('a browser that disconnects before it is added takes no place', limited, as
     await once(socket, 'close')
     await new Promise((resolve) => setImmediate(resolve))
   }
-  assert.ok(eventStream.hasRoom)
+  assert.ok(eventStream.hasRoomFor(viewer))
 })

@@ -6,7 +6,6 @@ import { connect } from 'node:net'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { HttpSettings } from '../../../lib/config/settings'
-import { isBrowserAllowed, isProgramAllowed, sessionCookie } from '../../../lib/monitoring/auth'
 import { Quarantine } from '../../../lib/monitoring/dashboard/quarantine-summary'
 import { deadWorkersSnapshot, exposition, type MetricsSnapshot } from '../../../lib/monitoring/metrics'
 import { loadProm, type PageSnapshot, Recorder, recordWith, tell } from '../../../lib/monitoring/recorder'
@@ -128,41 +127,6 @@ test('however many processes end, and whatever addresses they had: as many label
   }
 })
 
-test('access with and without token, for programs and browsers', () => {
-  const token = 'correct-horse-battery'
-  assert.ok(isProgramAllowed('', {}) && isBrowserAllowed('', {}))
-  assert.ok(isProgramAllowed(token, { authorization: `Bearer ${token}` }))
-  assert.ok(isProgramAllowed(token, { authorization: `bearer  ${token}` }))
-  for (const authorization of [
-    undefined,
-    '',
-    'Bearer',
-    'Bearer ',
-    `Bearer ${token} x`,
-    `Bearer ${token}x`,
-    token,
-  ]) {
-    assert.ok(!isProgramAllowed(token, { authorization }), authorization)
-  }
-  const cookie = sessionCookie(token, true)
-  assert.match(cookie, /^clamav_stream=[\w-]{43}; HttpOnly; SameSite=Strict; Secure$/)
-  assert.doesNotMatch(sessionCookie(token, false), /Secure/)
-  const [pair = ''] = cookie.split(';')
-  assert.ok(isBrowserAllowed(token, { cookie: `a=b; ${pair}; c=d` }))
-  assert.ok(!isProgramAllowed(token, { authorization: `Bearer ${pair.split('=')[1] ?? ''}` }), 'no way back')
-  for (const other of [
-    '',
-    'clamav_stream',
-    'clamav_stream=',
-    `${pair}x`,
-    `x${pair}`,
-    `clamav_stream=${token}`,
-  ]) {
-    assert.ok(!isBrowserAllowed(token, { cookie: other }), other)
-  }
-  assert.ok(!isBrowserAllowed(`${token}2`, { cookie: pair }), 'another token, another cookie')
-})
-
 test('requests that are none of ours go on; the others are answered as they should be', async (t) => {
   const site = await startSite({ page: true })
   t.after(() => site.stop())
@@ -178,6 +142,8 @@ test('requests that are none of ours go on; the others are answered as they shou
     ['/clamav-stream/metrics', { method: 'POST' }, 405],
     ['/clamav-stream', { method: 'DELETE' }, 405],
     ['/clamav-stream/session', {}, 405],
+    ['/clamav-stream/logout', {}, 405],
+    ['/clamav-stream/logout', { method: 'POST' }, 303],
     ['/clamav-stream/login.html', {}, 404],
     ['/clamav-stream/../package.json', {}, 404],
     ['/clamav-stream/%2e%2e/site.ts', {}, 404],
@@ -201,33 +167,6 @@ test('requests that are none of ours go on; the others are answered as they shou
   for (const [where, init] of expected) assert.equal((await ask(where, init)).status, 404, where)
 })
 
-test('the login accepts only the token', async (t) => {
-  const token = 'correct-horse-battery'
-  const site = await startSite({ page: true, token })
-  t.after(() => site.stop())
-  const send = (body: string) =>
-    fetch(`${site.origin}/clamav-stream/session`, { method: 'POST', body, redirect: 'manual' })
-  for (const body of ['', 'token=', 'token=wrong', `token=${token}x`, `other=${token}`]) {
-    const response = await send(body)
-    assert.equal(response.status, 303)
-    assert.equal(response.headers.get('location'), '../clamav-stream?wrong')
-    assert.equal(response.headers.get('set-cookie'), null)
-  }
-  const response = await send(`token=${token}`)
-  assert.equal(response.headers.get('location'), '../clamav-stream')
-  const [cookie = ''] = (response.headers.get('set-cookie') ?? '').split(';')
-  for (const where of ['', '/events']) {
-    const ask = async (headers: Record<string, string>) => {
-      const answer = await fetch(`${site.origin}/clamav-stream${where}`, { headers })
-      await answer.body?.cancel()
-      return answer.status
-    }
-    assert.equal(await ask({}), 401)
-    assert.equal(await ask({ cookie }), 200)
-    assert.equal(await ask({ authorization: `Bearer ${token}` }), 200)
-  }
-})
-
 test('a form that is too long, or broken off, is nothing to warn of', async (t) => {
   const site = await startSite({ page: true, token: 'correct-horse-battery' })
   // Fails if there was a warning.
@@ -246,7 +185,7 @@ test('a form that is too long, or broken off, is nothing to warn of', async (t) 
   // With this the handler has the request.
   await once(socket, 'data')
   socket.destroy()
-  assert.equal((await fetch(where, { method: 'POST', body: 'token=', redirect: 'manual' })).status, 303)
+  assert.equal((await fetch(where, { redirect: 'manual' })).status, 405)
 })
 
 test('the quarantine: links and pipes in it are neither counted nor read', async (t) => {
