@@ -12,6 +12,7 @@ import type {
   Registry,
 } from 'prom-client'
 import type { AddressState } from '../hosts/host-pool'
+import type { Reason } from '../policy/note'
 import type { AttachmentFinding, Verdict } from '../policy/verdict'
 
 export type Prom = typeof import('prom-client')
@@ -31,6 +32,23 @@ const maxAddresses = 32
 
 const prefix = 'clamav_stream_'
 const messageLabels = ['outcome', 'reason', 'action', 'address', 'protocol'] as const
+
+/** A record, so that the compiler names a reason that is missing. */
+const reasons: Readonly<Record<Reason, true>> = {
+  error: true,
+  timeout: true,
+  too_large: true,
+  limits: true,
+  encrypted: true,
+  exempt: true,
+}
+
+/** Outcome, reason and action of series that are there before a message. */
+const usual: readonly (readonly [outcome: string, reason: string, action: string])[] = [
+  ['clean', 'none', 'accept'],
+  ['infected', 'none', 'reject'],
+  ...Object.keys(reasons).map((reason) => ['unscanned', reason, 'accept'] as const),
+]
 
 export class Metrics {
   readonly #registry: Registry
@@ -64,6 +82,9 @@ export class Metrics {
       copy: counter('copies_total', 'Copies for the quarantine.', ['result']),
       report: counter('reports_total', 'Reports to senders.', ['result']),
     }
+    // Each begins at 0, so that the first message is an increase.
+    for (const [outcome, reason, action] of usual)
+      this.#messages.inc({ outcome, reason, action, address: 'none', protocol: 'none' }, 0)
     for (const finding of ['denied', 'unreadable']) this.#findings.inc({ finding }, 0)
     for (const result of ['kept', 'failed']) this.#actionResults.copy.inc({ result }, 0)
     for (const result of ['sent', 'failed', 'withheld']) this.#actionResults.report.inc({ result }, 0)

@@ -13,7 +13,14 @@ const docs = path.resolve(__dirname, '..', '..', 'docs')
 const read = (...name: string[]) => readFileSync(path.join(docs, ...name), 'utf8')
 
 interface Dashboard {
-  panels: { id: number; gridPos: { x: number; w: number }; targets: { expr: string }[] }[]
+  panels: {
+    id: number
+    type: string
+    title: string
+    gridPos: { x: number; w: number }
+    targets: { expr: string }[]
+    fieldConfig: { defaults: { unit: string; noValue?: string } }
+  }[]
   annotations: { list: { expr: string }[] }
 }
 const dashboard = JSON.parse(read('grafana', 'clamav-stream.json')) as Dashboard
@@ -81,6 +88,26 @@ test('rules and dashboard ask for metrics and labels that there are', async () =
       assert.ok(known.has(label) || ['job', 'instance'].includes(label), `${name}: ${label}`)
     }
   }
+})
+
+test('the dashboard has units that people read, and a value for nothing', () => {
+  for (const { title, type, targets, fieldConfig } of dashboard.panels) {
+    const { unit, noValue } = fieldConfig.defaults
+    assert.ok(noValue, `${title}: "No data" is no value`)
+    assert.doesNotMatch(unit, /^c?p[sm]$/, title)
+    if (type === 'stat' && noValue === '0')
+      for (const { expr } of targets) assert.match(expr, / or vector\(0\)$/, title)
+    if (unit === 'suffix: /min') for (const { expr } of targets) assert.match(expr, /^60 \* /, title)
+  }
+})
+
+test('what the alerts and the dashboard count is there before the first message', async () => {
+  const prom = await loadProm()
+  const { text } = await exposition(prom, [await new Metrics(prom, '1.0.0', () => []).snapshot()])
+  const first = (labels: string) =>
+    assert.match(text, new RegExp(`^clamav_stream_messages_total\\{${labels},address="none".*\\} 0$`, 'm'))
+  first('outcome="unscanned",reason="error",action="accept"')
+  first('outcome="infected",reason="none",action="reject"')
 })
 
 test('promtool accepts the alert rules, and they go off when they have to', (t) => {
