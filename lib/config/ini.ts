@@ -32,6 +32,11 @@ const settingLine = /^\s*([\w@:._+\-/[\]]+)\s*=\s*(.*?)\s*$/
 /** The line continues in the next one. */
 const continuation = /\\[ \t]*$/
 
+/** A line for the log. */
+function shown(line: string): string {
+  return /token|pass|secret/i.test(line) ? 'a line with a secret (not shown)' : `"${line.trim()}"`
+}
+
 /** Keys before the first section belong to `main`. */
 export function parseIni(lines: readonly string[]): Ini {
   const sections = new Map<string, number>()
@@ -60,12 +65,12 @@ export function parseIni(lines: readonly string[]): Ini {
     const isOpen = continuation.test(written)
     text += written.replace(continuation, '')
     if (isOpen) {
-      open = { line, text: `"${written.trim()}"` }
+      open = { line, text: shown(written) }
       return
     }
     const [, key, value] = settingLine.exec(text) ?? []
     if (key === undefined || value === undefined) {
-      problems.push({ line, text: `"${text.trim()}" is not a setting; write KEY = VALUE` })
+      problems.push({ line, text: `${shown(text)} is not a setting; write KEY = VALUE` })
     } else {
       add({ section, key, value, line })
     }

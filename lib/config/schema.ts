@@ -15,6 +15,7 @@ import {
   orEmpty,
   prose,
   rate,
+  secretPath,
   size,
   text,
   token,
@@ -104,6 +105,7 @@ export const schema = {
     metrics: key('true', yesNo),
     page: key('false', yesNo),
     token: key('', token),
+    token_file: key('', orEmpty(secretPath)),
   },
 } as const
 

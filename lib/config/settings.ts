@@ -31,6 +31,8 @@ export interface Settings {
   readonly bounce: BounceSettings
   readonly attachments: AttachmentSettings
   readonly http: HttpSettings
+  /** File of the token, which withSecrets() reads; null: the token is in the ini. */
+  readonly tokenFile: string | null
   readonly detailsHeader: boolean
   readonly debug: boolean
 }
@@ -59,7 +61,13 @@ export interface HttpSettings {
 export function parseSettings(sources: Sources, hasQuarantine: boolean, host?: string): Settings {
   const reader = new SettingsReader(sources)
   const settings = settingsOf(reader, host)
-  const problems = [...reader.problems, ...(hasQuarantine ? [] : missingQuarantine(settings))]
+  const problems = [
+    ...reader.problems,
+    ...(hasQuarantine ? [] : missingQuarantine(settings)),
+    ...(settings.http.token !== '' && settings.tokenFile !== null
+      ? [`${fileNames.ini}: [http] token and token_file are both set: keep one`]
+      : []),
+  ]
   if (problems.length > 0) throw new ConfigError(problems)
   return deepFreeze(settings)
 }
@@ -114,7 +122,8 @@ function settingsOf(reader: SettingsReader, host: string | undefined): Settings 
       insideArchives: attachments.inside_archives,
       debug: attachments.debug,
     },
-    http,
+    http: { metrics: http.metrics, page: http.page, token: http.token },
+    tokenFile: http.token_file,
     detailsHeader: main.details_header,
     debug: main.debug,
   }

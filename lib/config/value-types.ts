@@ -169,6 +169,12 @@ export const token: ValueType<string> = {
     value === '' || (/^[\w.~+/-]{16,256}$/.test(value) && !/^[\d.+-]+$/.test(value)) ? value : new Invalid(),
 }
 
+/** A file with one secret, outside the ini. */
+export const secretPath: ValueType<string> = {
+  allowed: 'the absolute path of a file, or the name of a systemd credential',
+  parse: (value) => (/^\/./.test(value) || /^[\w][\w.-]*$/.test(value) ? value : new Invalid()),
+}
+
 /** Hosts separated by space, comma or semicolon. `defaultPort` is for hosts without one. */
 export function hosts(defaultPort: number): ValueType<readonly Host[]> {
   return {

@@ -3,6 +3,7 @@
  * limits.
  */
 
+import { createRequire } from 'node:module'
 import { hostname } from 'node:os'
 import { ConfigError } from '../base/config-error'
 import { bytesLimit, type HarakaLimits, inactivityLimit } from './limits'
@@ -30,6 +31,7 @@ interface ConnectionModule {
 }
 interface ServerModule {
   readonly cfg?: { readonly main?: { readonly inactivity_timeout?: unknown } }
+  readonly http?: { readonly cfg?: { readonly listen?: unknown } }
 }
 
 /** The server's name, as Haraka has it: config/me, or the host name. @param me value of the file */
@@ -92,18 +94,37 @@ export function onListening(plugin: Plugin, callBack: (server: Server) => void):
   }, pollMs).unref()
 }
 
+/** A value of one of Haraka's modules; null: under test fixtures there is none. */
+function read<T>(plugin: Plugin, module: string, value: (module: unknown) => T): T | null {
+  try {
+    return value(plugin.haraka_require(module))
+  } catch {
+    return null
+  }
+}
+
+/** The HTTP server of the running Haraka, whose main module can say which packages are beside it. */
+export function httpServerOf(plugin: Plugin): { listens: boolean; hasExpress: boolean | null } {
+  const listens = read(plugin, 'server', (module) => Boolean((module as ServerModule).http?.cfg?.listen))
+  return { listens: listens ?? false, hasExpress: hasPackage(require.main?.filename, 'express') }
+}
+
+/** @param from a file beside which, or above which, the package may be; undefined: unknown */
+export function hasPackage(from: string | undefined, name: string): boolean | null {
+  if (from === undefined) return null
+  try {
+    createRequire(from).resolve(name)
+    return true
+  } catch {
+    return false
+  }
+}
+
 /** The limits of the running Haraka; null under test fixtures. */
 export function limitsOf(plugin: Plugin): HarakaLimits {
-  const read = <T>(module: string, value: (module: unknown) => T): T | null => {
-    try {
-      return value(plugin.haraka_require(module))
-    } catch {
-      return null
-    }
-  }
   return {
-    bytes: read('connection', (module) => bytesLimit((module as ConnectionModule).cfg?.max?.bytes)),
-    inactivityMs: read('server', (module) => {
+    bytes: read(plugin, 'connection', (module) => bytesLimit((module as ConnectionModule).cfg?.max?.bytes)),
+    inactivityMs: read(plugin, 'server', (module) => {
       const main = (module as ServerModule).cfg?.main
       return main ? inactivityLimit(main.inactivity_timeout) : null
     }),

@@ -18,6 +18,7 @@ import {
   type SettingsFiles,
 } from '../config/files'
 import { fileNames } from '../config/schema'
+import { withSecrets } from '../config/secrets'
 import { parseSettings, type Settings } from '../config/settings'
 import { isListed, quarantineName } from '../haraka/environment'
 import type { Plugin, Server } from '../haraka/types'
@@ -28,7 +29,7 @@ import { checkAtStart } from '../health/startup-check'
 import { type AddressNews, HostPool } from '../hosts/host-pool'
 import { system } from '../hosts/system'
 import { Scanner } from '../scan/scanner'
-import { warnOfWideSettings, warnOfLimits } from './start-warnings'
+import { warnOfHttp, warnOfLimits, warnOfWideSettings } from './start-warnings'
 
 /** Everything that a reload replaces; messages in flight keep what they started with. */
 export interface Runtime {
@@ -63,12 +64,13 @@ export function runtimeOf(plugin: Plugin): Runtime {
 export function load(plugin: Plugin): void {
   const hookSeconds = plugin.timeout
   /** @param isAsked to look at the clamds again, whose own settings may have changed */
-  const use = (settings: Settings, isAsked: boolean) => {
+  const use = (settings: Settings, { ini }: SettingsFiles, isAsked: boolean) => {
     const old = runtimes.get(plugin)
     const runtime = buildRuntime(plugin, settings, old)
     runtimes.set(plugin, runtime)
     warnOfLimits(plugin, settings.scan)
     warnOfWideSettings(plugin, settings)
+    warnOfHttp(plugin, settings, ini.path)
     // 0 is an administrator's "no timer".
     const needed = Math.ceil((settings.scan.scanMs + settings.scan.connectMs + hookOverheadMs) / 1000)
     plugin.timeout = hookSeconds === 0 ? 0 : Math.max(hookSeconds, needed)
@@ -83,7 +85,7 @@ export function load(plugin: Plugin): void {
     try {
       const found = readSettingsFiles(plugin.config)
       mustNotVanish(files.ini, found.ini)
-      use(parse(found), name === fileNames.ini)
+      use(parse(found), found, name === fileNames.ini)
       files = found
       plugin.loginfo('settings reloaded')
     } catch (error) {
@@ -91,10 +93,10 @@ export function load(plugin: Plugin): void {
     }
   }
   const hasQuarantine = isListed(plugin, quarantineName)
-  const parse = (read: SettingsFiles) => parseSettings(read, hasQuarantine)
+  const parse = (read: SettingsFiles) => withSecrets(parseSettings(read, hasQuarantine))
   const settings = parse(files)
   refuseOverrides(plugin.config.get('clamav-stream.ini'), files.ini.lines)
-  use(settings, false)
+  use(settings, files, false)
   for (const name of Object.values(fileNames)) plugin.config.get(name, () => reload(name))
 }
 

@@ -6,9 +6,10 @@ import { userInfo } from 'node:os'
 import ms from 'ms'
 import { installCommand, tryCopy } from '../actions/quarantine-trial'
 import { sizeText } from '../base/text'
+import { httpProblems } from '../config/http-problems'
 import { wideSettings } from '../config/reach'
 import { type Settings, wantingQuarantine } from '../config/settings'
-import { limitsOf, quarantinePlugin } from '../haraka/environment'
+import { httpServerOf, limitsOf, quarantinePlugin } from '../haraka/environment'
 import { limitConflicts, usualMaxScanMs } from '../haraka/limits'
 import type { Plugin } from '../haraka/types'
 import type { ScanSettings } from '../scan/scan-state'
@@ -38,6 +39,12 @@ export function warnOfLimits(plugin: Plugin, scan: ScanSettings): void {
 export function warnOfWideSettings(plugin: Plugin, settings: Settings): void {
   for (const { kind, text, remedy } of wideSettings(settings, plugin.config.get('host_list', 'list')))
     plugin[kind === 'everybody' ? 'logerror' : 'logwarn'](`${text}; better: ${remedy}`)
+}
+
+/** @param ini path of clamav-stream.ini */
+export function warnOfHttp(plugin: Plugin, settings: Settings, ini: string | null): void {
+  for (const { text, remedy } of httpProblems(settings, httpServerOf(plugin), ini))
+    plugin.logwarn(`${text}; ${remedy}`)
 }
 
 /** Logged at start: a folder that cannot be written defers every message that is to be kept. */

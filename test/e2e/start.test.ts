@@ -1,6 +1,6 @@
 // What is said at start of settings and folders with which mail is not scanned, or not kept, against the administrator's intention.
 import assert from 'node:assert/strict'
-import { chmodSync, chownSync, mkdirSync, readdirSync, statSync } from 'node:fs'
+import { chmodSync, chownSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
@@ -81,3 +81,18 @@ test(
     }
   },
 )
+
+test('a page that cannot be served, and a token that all may read, are said at start; the token is not', async (t) => {
+  const kept = new TemporaryDirectory('start')
+  t.after(() => kept.remove())
+  chmodSync(kept.path, 0o755)
+  const file = path.join(kept.path, 'token')
+  writeFileSync(file, 'correct-horse-battery\n')
+  chmodSync(file, 0o644)
+  const haraka = await startHaraka({ ini: `max_pings=0\n[http]\npage=true\ntoken_file=${file}\n` })
+  t.after(() => haraka.stop())
+  const own = haraka.log.filter((line) => / \[WARN\] .*\[clamav-stream\] /.test(line)).join('\n')
+  assert.match(own, /page=true, but Haraka's HTTP server is off: there is no page; http\.ini: listen=/)
+  assert.match(own, /all users of this machine may read the token in .* \(mode 644\); chmod o= /)
+  assert.doesNotMatch(haraka.log.join('\n'), /correct-horse/)
+})

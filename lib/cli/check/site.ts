@@ -3,12 +3,16 @@
  * quarantine.ts, the other plugins are in environment.ts.
  */
 
+import path from 'node:path'
 import ms from 'ms'
 import { sizeText } from '../../base/text'
+import { httpProblems } from '../../config/http-problems'
 import { wideSettings } from '../../config/reach'
 import { keyOf } from '../../config/reader'
+import { fileNames } from '../../config/schema'
+import { secretFile, withSecrets } from '../../config/secrets'
 import { actionsOf, type ConfiguredAction, type Settings } from '../../config/settings'
-import { ownNames } from '../../haraka/environment'
+import { hasPackage, ownNames } from '../../haraka/environment'
 import { bytesLimit, inactivityLimit, limitConflicts, usualMaxScanMs } from '../../haraka/limits'
 import { delivers } from '../../policy/action'
 import type { Scope } from '../../scan/second-look'
@@ -25,8 +29,39 @@ export async function examineSite(site: Site, settings: Settings, haraka: AsHara
     ...exceptions(site, settings),
     ...permissiveActions(settings),
     ...(await examineQuarantine(site, settings, haraka)),
+    ...webServer(site, settings, haraka),
     ...checkOtherPlugins(site),
   ]
+}
+
+/** Metrics and page. The token's file is read with Haraka's permissions. */
+function webServer(site: Site, settings: Settings, haraka: AsHaraka): Finding[] {
+  const about = 'http'
+  const { harakaPackage, configDirectory } = site
+  const listens = Boolean(site.haraka.get('http.ini').main?.listen)
+  const hasExpress = harakaPackage === null ? null : hasPackage(path.join(harakaPackage, 'x.js'), 'express')
+  const ini = path.join(configDirectory, fileNames.ini)
+  const found = httpProblems(settings, { listens, hasExpress }, ini).map((one): Finding => ({
+    level: 'warning',
+    about,
+    ...one,
+  }))
+  const { tokenFile } = settings
+  if (tokenFile !== null && !path.isAbsolute(tokenFile) && secretFile(tokenFile) === null)
+    return [
+      ...found,
+      {
+        level: 'note',
+        about,
+        text: `the credential ${tokenFile} is for Haraka's unit alone: not checked here`,
+      },
+    ]
+  try {
+    haraka.act(() => withSecrets(settings))
+    return found
+  } catch (error) {
+    return [...found, { level: 'failure', about, text: `${(error as Error).message}: Haraka does not start` }]
+  }
 }
 
 function listing(site: Site): Finding {

@@ -98,6 +98,7 @@ test('an empty ini gives the defaults of the contract', () => {
     },
     attachments: { deny: [], insideArchives: true, debug: false },
     http: { metrics: true, page: false, token: '' },
+    tokenFile: null,
     detailsHeader: false,
     debug: false,
   })
@@ -279,6 +280,8 @@ test('a token is valid in a header, and never logged', () => {
     assert.match(message, /^clamav-stream\.ini: \[http\] token = \(not shown\): allowed is /)
     assert.ok(!message.includes(String(token)))
   }
+  for (const line of ['token s3cret-s3cret-s3cret', 'Token: s3cret', 'token=s3cret\\', 'my secret is s3cret'])
+    assert.doesNotMatch(problems({}, { iniLines: ['[http]', line, '[check]'] }), /s3cret/, line)
 })
 
 test('every action that stores a copy needs queue/quarantine in config/plugins', () => {
