@@ -174,9 +174,9 @@ export class FaultSite {
   }
 
   /** What has become of a message so far. */
-  async seen(id: string): Promise<Testimony> {
+  async seen(id: string): Promise<SeenMessage> {
     const client = await this.client()
-    const seen = await testimonyOf(client, id)
+    const seen = await seenOf(client, id)
     client.destroy()
     return seen
   }
