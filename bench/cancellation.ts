@@ -7,6 +7,7 @@ import { connect } from 'node:net'
 import path from 'node:path'
 import type * as Cancelling from '../lib/base/cancellation'
 import type { CancelSignal } from '../lib/base/cancellation'
+import type * as Clients from '../lib/clamd/client'
 import type * as Pools from '../lib/hosts/host-pool'
 import type * as Scanning from '../lib/scan/scanner'
 import { type RealClamd, startClamd } from '../test/support/clamd/clamd'
@@ -58,6 +59,7 @@ function scanOver(clamd: RealClamd, hasSessions: boolean, isPlatform: boolean): 
       },
     }
   }
+  const { ClamdClient } = load('../lib/clamd/client') as typeof Clients
   const { HostPool } = load('../lib/hosts/host-pool') as typeof Pools
   const { Scanner } = load('../lib/scan/scanner') as typeof Scanning
   const address = { host: clamd.host, port: clamd.port }
@@ -66,7 +68,8 @@ function scanOver(clamd: RealClamd, hasSessions: boolean, isPlatform: boolean): 
     { hosts: [address], ...limits },
     { lookup: () => Promise.resolve([]), now: () => performance.now(), random: () => 0, warn: console.error },
   )
-  hosts.learn(address, { type: 'capabilities', engine: null, hasSessions })
+  const client = new ClamdClient(connect)
+  client.learn(address, { version: null, commands: hasSessions ? ['INSTREAM', 'IDSESSION'] : ['INSTREAM'] })
   const scanner = new Scanner(
     {
       protocol: 'instream',
@@ -77,7 +80,7 @@ function scanOver(clamd: RealClamd, hasSessions: boolean, isPlatform: boolean): 
       scope: 'message',
     },
     hosts,
-    connect,
+    client,
   )
   const log = { trace: () => undefined, warn: console.error }
   return async (message) => {

@@ -63,6 +63,11 @@ export function parseReply(line: string): Reply {
   return { kind: 'error', text: text || 'an empty reply' }
 }
 
+/** True if clamd has decided on the message; over its limit is a decision as well. */
+export function isVerdict({ kind }: Reply): boolean {
+  return kind === 'clean' || kind === 'found' || kind === 'limit'
+}
+
 /** The reply to command number `n` of a session, as in `2: stream: OK`; null: another number, or none. */
 export function numbered(line: string, n: number): string | null {
   const prefix = `${n}: `

@@ -6,6 +6,7 @@
 import { connect } from 'node:net'
 import { addressText } from '../clamd/address'
 import { queryCapabilities } from '../clamd/capabilities'
+import { ClamdClient } from '../clamd/client'
 import { errorText } from '../clamd/errors'
 import { protocolOf, receivedLine } from '../clamd/protocol'
 import type { Settings } from '../config/settings'
@@ -44,7 +45,7 @@ export class ProvingScanner {
       health.selfTest === 'off' || startup.maxPings === 0
         ? null
         : eicarCheckWith(scan, health.selfTest, connect)
-    this.#scanner = new Scanner(scan, this.#hosts, connect, eicarCheck)
+    this.#scanner = new Scanner(scan, this.#hosts, new ClamdClient(connect), eicarCheck)
   }
 
   /** Resolves with the verdict: `unscanned` if the file cannot be read. */

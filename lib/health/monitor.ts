@@ -7,8 +7,8 @@ import { type Address, addressText } from '../clamd/address'
 import { queryCapabilities } from '../clamd/capabilities'
 import type { Connect } from '../clamd/connection'
 import { ClamdError, errorText } from '../clamd/errors'
-import { type Capabilities, hasSessions, protocolOf } from '../clamd/protocol'
-import { parseVersion, staleSignatures } from '../clamd/version'
+import { type Capabilities, protocolOf } from '../clamd/protocol'
+import { staleSignatures } from '../clamd/version'
 import type { AddressNews } from '../hosts/host-pool'
 import { type HealthEvent, type HostState, isBlind, newHost, next } from '../hosts/host-state'
 import type { SelfTestResult } from '../hosts/test-results'
@@ -46,6 +46,8 @@ interface WatchedHost {
   readonly name: string
   /** As in host-pool.ts, by the events of all processes. Written by `#learn` and `onAddressNews`. */
   state: HostState
+  /** The commands that the daemon listed last. */
+  commands: Capabilities['commands']
   isBusy: boolean
   /** Time of the next check, in ms of `now`. */
   dueAt: number
@@ -150,6 +152,7 @@ export class HealthMonitor {
       address,
       name: `clamd ${text}`,
       state: newHost,
+      commands: null,
       isBusy: false,
       dueAt: -Infinity,
       seenAt: -Infinity,
@@ -176,13 +179,9 @@ export class HealthMonitor {
     watched.hasNews = false
     try {
       const offer = told ?? (await this.#queryCapabilities(watched))
-      const engine = parseVersion(offer.version) ?? (offer.isLate ? watched.state.engine : null)
-      const isSame = engine?.line === watched.state.engine?.line
-      this.#learn(watched, {
-        type: 'capabilities',
-        engine,
-        ...(!offer.isLate && { hasSessions: hasSessions(offer) }),
-      })
+      if (!offer.isLate) watched.commands = offer.commands
+      this.#learn(watched, { type: 'capabilities', ...offer })
+      const isSame = watched.state.engine?.line === before.engine?.line
       this.#warnOfAge(watched)
       const { selfTest } = this.settings
       const mayDiffer = !isSame || before.failureEpoch > watched.checkedEpoch
@@ -350,10 +349,10 @@ function isWell(selfTest: SelfTestResult | null): boolean {
 }
 
 /** The events that bring a new state as far as this one. */
-function eventsOf({ state, seenAt, checkedEpoch }: WatchedHost): HealthEvent[] {
-  const { engine, hasSessions, archives, selfTest, verifiedProtocol, failureEpoch } = state
+function eventsOf({ state, commands, seenAt, checkedEpoch }: WatchedHost): HealthEvent[] {
+  const { engine, archives, selfTest, verifiedProtocol, failureEpoch } = state
   if (engine === null && seenAt === -Infinity) return []
-  const events: HealthEvent[] = [{ type: 'capabilities', engine, hasSessions }]
+  const events: HealthEvent[] = [{ type: 'capabilities', version: engine?.line ?? null, commands }]
   if (archives) events.push({ type: 'archivesTested', archives })
   // The other workers have this before the check is complete.
   if (selfTest) events.push({ type: 'selfTested', selfTest, protocol: verifiedProtocol })

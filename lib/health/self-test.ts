@@ -278,8 +278,6 @@ export async function sendProbe(
       {
         connect,
         address,
-        sessions: null,
-        mayBeKept: false,
         connectMs,
         bufferBytes,
         maxBytes: mail.bytes,

@@ -8,8 +8,7 @@ import { type Address, addressText } from '../clamd/address'
 import { queryCapabilities } from '../clamd/capabilities'
 import type { Connect } from '../clamd/connection'
 import { ClamdError, errorText, isLocalShortage } from '../clamd/errors'
-import { type Capabilities, hasSessions, type Protocol, protocolOf } from '../clamd/protocol'
-import { parseVersion } from '../clamd/version'
+import { type Capabilities, type Protocol, protocolOf } from '../clamd/protocol'
 import type { HostPool } from '../hosts/host-pool'
 
 export interface StartupSettings {
@@ -98,10 +97,6 @@ async function ask(
     const trace = (text: string) => log.trace(`${addressText(address)} ${text}`)
     const offer = await queryCapabilities(address, { connect, connectMs: settings.connectMs, signal, trace })
     hosts.report(address, 'worked', protocolOf(offer))
-    if (!offer.isLate) {
-      const engine = parseVersion(offer.version)
-      hosts.learn(address, { type: 'capabilities', engine, hasSessions: hasSessions(offer) })
-    }
     return offer
   } catch (error) {
     // Without a file descriptor no address was asked.

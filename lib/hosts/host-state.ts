@@ -3,8 +3,8 @@
  * what mail finds out, and by the health monitor for what its checks find out. Pure.
  */
 
-import type { Protocol } from '../clamd/protocol'
-import type { ClamdVersion } from '../clamd/version'
+import type { Capabilities, Protocol } from '../clamd/protocol'
+import { type ClamdVersion, parseVersion } from '../clamd/version'
 import type { ArchiveLimits, SelfTestResult } from './test-results'
 
 /** What is known of one address. Values are replaced, never changed: `next` alone makes a new one. */
@@ -28,10 +28,6 @@ export interface HostState {
   /** Protocol of the self test, if it is not the one that `auto` starts with. */
   readonly verifiedProtocol: Protocol | null
   readonly engine: ClamdVersion | null
-  /** Scans several messages on one connection (IDSESSION). */
-  readonly hasSessions: boolean
-  /** Lists IDSESSION, but scans only without a session. Reset with another release. */
-  readonly refusesSessions: boolean
   /** Result of the last self test; null: there is none yet, or it no longer holds. */
   readonly selfTest: SelfTestResult | null
   readonly archives: ArchiveLimits | null
@@ -55,20 +51,13 @@ export const newHost: HostState = {
   protocol: null,
   verifiedProtocol: null,
   engine: null,
-  hasSessions: false,
-  refusesSessions: false,
   selfTest: null,
   archives: null,
 }
 
 /** What the health monitor finds out. Plain JSON, because it is sent between the processes of a cluster. */
 export type HealthEvent =
-  | {
-      readonly type: 'capabilities'
-      readonly engine: ClamdVersion | null
-      /** Missing: the daemon did not say. */
-      readonly hasSessions?: boolean
-    }
+  | ({ readonly type: 'capabilities' } & Capabilities)
   | {
       readonly type: 'selfTested'
       readonly selfTest: SelfTestResult
@@ -99,8 +88,6 @@ type MailEvent =
   | { readonly type: 'eicarMissed' }
   /** The test file was missed in a mail of `bytes`, and found in a smaller one. */
   | { readonly type: 'eicarMissedAt'; readonly bytes: number; readonly nowMs: number }
-  /** A session failed; on a connection of its own the scan may work. */
-  | { readonly type: 'sessionFailed'; readonly isRefused: boolean }
   /** The settings changed, and the self test still holds. */
   | { readonly type: 'reloaded' }
 
@@ -112,12 +99,8 @@ const limitMs = 60_000
 /** Returns the same object when the event changes nothing. */
 export function next(state: HostState, event: HostEvent): HostState {
   switch (event.type) {
-    case 'capabilities': {
-      const { engine } = event
-      const refusesSessions = state.refusesSessions && engine?.line === state.engine?.line
-      const hasSessions = (event.hasSessions ?? state.hasSessions) && !refusesSessions
-      return { ...state, engine, refusesSessions, hasSessions }
-    }
+    case 'capabilities':
+      return { ...state, engine: parseVersion(event.version) ?? (event.isLate ? state.engine : null) }
     case 'selfTested':
       return selfTested(state, event.selfTest, event.protocol)
     case 'selfTestFailed':
@@ -133,8 +116,8 @@ export function next(state: HostState, event: HostEvent): HostState {
     case 'failed': {
       const { restsUntilMs } = event
       // The daemon may come back as another release.
-      const forgotten = { protocol: state.verifiedProtocol, hasSessions: false }
-      return { ...state, ...forgotten, restsUntilMs, failureEpoch: state.failureEpoch + 1 }
+      const protocol = state.verifiedProtocol
+      return { ...state, protocol, restsUntilMs, failureEpoch: state.failureEpoch + 1 }
     }
     case 'probed':
       return state.restsUntilMs === null ? state : { ...state, restsUntilMs: event.restsUntilMs }
@@ -153,18 +136,11 @@ export function next(state: HostState, event: HostEvent): HostState {
       const maxScannableBytes = Math.min(state.maxScannableBytes ?? bytes, bytes)
       return { ...state, maxScannableBytes, limit: { bytes, untilMs: event.nowMs + limitMs } }
     }
-    case 'sessionFailed':
-      return {
-        ...state,
-        hasSessions: false,
-        refusesSessions: state.refusesSessions || event.isRefused,
-      }
     case 'reloaded': {
       const provenEpoch = state.provenEpoch < state.failureEpoch ? 0 : 1
       // It has to find the test file again before its next message.
       return {
         ...state,
-        refusesSessions: false,
         restsUntilMs: null,
         failureEpoch: 1,
         verifiedEpoch: 0,

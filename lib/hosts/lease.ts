@@ -72,16 +72,6 @@ export class Lease {
     this.listener.happened({ type: 'spoke', protocol })
   }
 
-  /** Scans several messages on one connection (IDSESSION). */
-  get hasSessions(): boolean {
-    return this.#host.state.hasSessions
-  }
-
-  /** Call after a session failed. @param isRefused the message was scanned on a connection of its own */
-  giveUpSessions(isRefused: boolean): void {
-    this.listener.happened({ type: 'sessionFailed', isRefused })
-  }
-
   /** Call on unexpected behaviour: the daemon may have been replaced, and has to be checked again. */
   doubt(): void {
     this.listener.happened({ type: 'doubted' })

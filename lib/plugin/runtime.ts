@@ -10,6 +10,7 @@ import { reportMs } from '../actions/bounce'
 import { copyMs } from '../actions/quarantine'
 import { ToMaster, ToWorkers } from '../base/cluster-channel'
 import type { Address } from '../clamd/address'
+import { ClamdClient } from '../clamd/client'
 import {
   hasEntries,
   readSettingsFiles,
@@ -27,6 +28,7 @@ import { HealthMonitor, selfTestPatienceMs } from '../health/monitor'
 import { eicarCheckWith } from '../health/self-test'
 import { checkAtStart } from '../health/startup-check'
 import { type AddressNews, HostPool } from '../hosts/host-pool'
+import type { HealthEvent } from '../hosts/host-state'
 import { system } from '../hosts/system'
 import { Scanner } from '../scan/scanner'
 import { warnOfHttp, warnOfLimits, warnOfWideSettings } from './start-warnings'
@@ -35,6 +37,7 @@ import { warnOfHttp, warnOfLimits, warnOfWideSettings } from './start-warnings'
 export interface Runtime {
   readonly settings: Settings
   readonly hosts: HostPool
+  readonly clamd: ClamdClient
   readonly scanner: Scanner
   /** Ends the start-up check and the health monitor; null: not started. */
   check: AbortController | null
@@ -124,15 +127,16 @@ function buildRuntime(plugin: Plugin, settings: Settings, old: Runtime | undefin
       else if (news !== 'back') runtime?.hosts.learn(address, { type: 'doubted' })
     },
   )
+  const clamd = old?.clamd ?? new ClamdClient(connect)
   const scanner = new Scanner(
     settings.scan,
     hosts,
-    connect,
+    clamd,
     selfTest === 'off' ? null : eicarCheckWith(settings.scan, selfTest, connect),
   )
   if (old && provesAlike(old.settings, settings)) hosts.inherit(old.hosts)
   old?.hosts.stopWaitingForChecks()
-  return { settings, hosts, scanner, check: null, onAddressNews: null }
+  return { settings, hosts, clamd, scanner, check: null, onAddressNews: null }
 }
 
 /** True if self tests under the one settings hold under the other. */
@@ -180,8 +184,11 @@ function startHealthCheck(plugin: Plugin, role: Role): void {
   // During a reload master and workers may have different settings.
   const topic = topicOf(plugin, runtime.settings)
   const failed = (error: unknown) => log.error(`cluster message ignored: ${String(error)}`)
-  const learn: HostPool['learn'] = (address, event) => runtime.hosts.learn(address, event)
-  const check = (answered?: HealthMonitor['answered']) => {
+  const learn = (address: Address, event: HealthEvent) => {
+    if (event.type === 'capabilities') runtime.clamd.learn(address, event)
+    runtime.hosts.learn(address, event)
+  }
+  const check = (answered: HealthMonitor['answered']) => {
     const settings = { ...startup, connectMs: scan.connectMs, protocol: scan.protocol }
     checkAtStart(settings, runtime.hosts, connect, log, signal, answered).catch((error: unknown) =>
       plugin.logerror(`start-up check failed: ${String(error)}`),
@@ -189,7 +196,7 @@ function startHealthCheck(plugin: Plugin, role: Role): void {
   }
   if (role === 'worker') {
     runtime.onAddressNews = followMaster(new ToMaster(topic, failed), learn, signal)
-    check()
+    check((address, offer) => learn(address, { type: 'capabilities', ...offer }))
     return
   }
   let tell = learn

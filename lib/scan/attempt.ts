@@ -8,11 +8,9 @@ import { bytesMessage } from '../base/made-message'
 import type { MessageSource } from '../base/message-source'
 import type { Address } from '../clamd/address'
 import { ping } from '../clamd/capabilities'
-import type { Connect } from '../clamd/connection'
-import { dialogue } from '../clamd/dialogue'
-import { ClamdError, isLocalShortage, isSessionError, type SessionError, type Step } from '../clamd/errors'
-import { isEncryptedName, noFreePort, type Protocol, type Reply } from '../clamd/protocol'
-import type { SessionPool } from '../clamd/session-pool'
+import type { ClamdClient } from '../clamd/client'
+import { ClamdError, isLocalShortage, type Step } from '../clamd/errors'
+import { isEncryptedName, isVerdict, noFreePort, type Protocol, type Reply } from '../clamd/protocol'
 import type { EicarCheckResult } from '../hosts/test-results'
 import type { Lease, LeaseOutcome } from '../hosts/lease'
 import { PlainCheck } from '../mime/plain/plain-check'
@@ -54,9 +52,8 @@ export class Attempt {
 
   constructor(
     private readonly settings: ScanSettings,
-    private readonly connect: Connect,
+    private readonly clamd: ClamdClient,
     private readonly eicarCheck: EicarCheck | null,
-    private readonly sessions: SessionPool,
   ) {}
 
   /**
@@ -70,7 +67,7 @@ export class Attempt {
     try {
       const whole = (await this.#checkHost(state, lease)) ?? (await this.#withProtocolFallback(state, lease))
       const attempt = await this.#lookInside(state, lease, whole)
-      if (!isOutOfPorts(attempt)) outcome = hasVerdict(attempt) ? 'worked' : 'failed'
+      if (!isOutOfPorts(attempt)) outcome = isVerdict(attempt.reply) ? 'worked' : 'failed'
       return attempt
     } catch (error) {
       // A scan time-out is not retried: the next daemon would be as long over it. But this one rests, if it was the
@@ -108,7 +105,7 @@ export class Attempt {
       if (parts) bytes += content.bytes.length
       state.part = content.name
       try {
-        return await this.#attempt(state, lease, protocol, true, bytesMessage(content.bytes))
+        return await this.#attempt(state, lease, protocol, bytesMessage(content.bytes))
       } finally {
         ownSince = performance.now()
       }
@@ -143,7 +140,7 @@ export class Attempt {
         )
       const { connectMs } = this.settings
       state.log.trace(`${lease.text}: PING`)
-      await ping(lease.address, { connect: this.connect, connectMs, signal: state.signal })
+      await ping(lease.address, { connect: this.clamd.connect, connectMs, signal: state.signal })
       return null
     } catch (error) {
       if (state.signal.aborted) throw state.signal.reason
@@ -233,7 +230,7 @@ export class Attempt {
     // Who has no INSTREAM says so and closes on the message it has not read: a reset, and the answer may go with it.
     const mayBeMissing = usual === 'instream' && first.end === 'hung up'
     if (!isMissing && !isUnsent && !mayBeMissing) {
-      if (hasVerdict(first)) lease.protocol = usual
+      if (isVerdict(first.reply)) lease.protocol = usual
       return first
     }
     const other = usual === 'stream' ? 'instream' : 'stream'
@@ -249,7 +246,7 @@ export class Attempt {
     }
     const second = await this.#attempt(state, lease, other)
     // An error in place of the port may be gone next time; a missing command or port will not.
-    if (hasVerdict(second) && (isMissing || first.end !== 'replied')) lease.protocol = other
+    if (isVerdict(second.reply) && (isMissing || first.end !== 'replied')) lease.protocol = other
     const { kind } = second.reply
     if (kind !== 'unknown_command' && !(mayBeMissing && kind === 'error')) return second
     state.protocol = usual
@@ -259,72 +256,52 @@ export class Attempt {
     }
   }
 
-  /** One dialogue. Rejects when its end concerns the message or the budget and not the address. */
+  /** One scan. Rejects when its end concerns the message or the budget and not the address. */
   async #attempt(
     state: ScanState,
     lease: Lease,
     protocol: Protocol,
-    mayBeKept = true,
     file: MessageSource | null = null,
   ): Promise<AttemptResult> {
     const { connectMs, bufferBytes, maxBytes, scope } = this.settings
     const { signal, log, message, apart } = state
-    const check = file === null && apart === null && scope !== 'message' ? new PlainCheck() : null
+    const isChecked = file === null && apart === null && scope !== 'message'
+    let check = new PlainCheck()
+    let unfit: AttemptResult | null = null
     state.protocol = protocol
     const at = (step: Step, detail?: string) => {
       state.step = step
-      if (step !== 'connect') lease.reached()
+      if (step === 'connect') check = new PlainCheck()
+      else lease.reached()
       log.trace(`${lease.text} ${protocol}: ${step}${detail ? `: ${detail}` : ''}`)
     }
+    const recheck = async () => {
+      unfit = await this.#recheckHost(state, lease)
+      return unfit === null
+    }
     const exchange = {
-      connect: this.connect,
       address: lease.address,
-      sessions: protocol === 'instream' && lease.hasSessions ? this.sessions : null,
-      mayBeKept,
       connectMs,
       bufferBytes,
       maxBytes,
       signal,
       at,
+      recheck,
       ...(file && { preface: noPreface }),
-      ...(check && { onContent: (piece: Buffer) => check.write(piece) }),
+      ...(isChecked && { onContent: (piece: Buffer) => check.write(piece) }),
     }
     try {
-      const answer = await dialogue[protocol](exchange, file ?? apart?.rest ?? message)
-      if (file === null) state.plain = apart?.plain ?? check?.end() ?? null
-      if (exchange.sessions && answer.reply.kind === 'unknown_command')
-        throw new ClamdError('reply', answer.reply.text, { code: 'session_refused' })
+      const answer = await this.clamd.scan(protocol, exchange, file ?? apart?.rest ?? message)
+      if (file === null) state.plain = apart?.plain ?? (isChecked ? check.end() : null)
       return { end: 'replied', ...answer }
     } catch (error) {
       if (signal.aborted) throw signal.reason
-      if (isSessionError(error)) return this.#afterSession(state, lease, protocol, error, file)
+      if (unfit) return unfit
       if (!(error instanceof ClamdError) || error.step === 'read message' || isLocalShortage(error.cause))
         throw error
       const end = error.code === 'no_reply' ? 'hung up' : 'failed'
       return { end, reply: { kind: 'error', text: error.text }, step: error.step, bytes: 0 }
     }
-  }
-
-  /** Once more, from the first byte. */
-  async #afterSession(
-    state: ScanState,
-    lease: Lease,
-    protocol: Protocol,
-    end: SessionError,
-    file: MessageSource | null,
-  ): Promise<AttemptResult> {
-    state.log.trace(`${lease.text} ${protocol}: once more: ${end.text}`)
-    if (end.code === 'session_late') {
-      lease.giveUpSessions(false)
-      return this.#attempt(state, lease, protocol, true, file)
-    }
-    const notVerified = await this.#recheckHost(state, lease)
-    if (notVerified) return notVerified
-    if (end.code === 'session_stale') return this.#attempt(state, lease, protocol, false, file)
-    lease.giveUpSessions(false)
-    const attempt = await this.#attempt(state, lease, protocol, true, file)
-    if (hasVerdict(attempt)) lease.giveUpSessions(true)
-    return attempt
   }
 }
 
@@ -343,10 +320,6 @@ function notVerified(state: ScanState, end: AttemptResult['end'], step: Step, te
 /** Every port of clamd's range was taken: nothing was sent, and one is free when another scan ends. */
 export function isOutOfPorts({ reply, step }: AttemptResult): boolean {
   return step === 'port' && reply.kind === 'error' && reply.text.includes(noFreePort)
-}
-
-function hasVerdict({ reply }: AttemptResult): boolean {
-  return reply.kind === 'clean' || reply.kind === 'found' || reply.kind === 'limit'
 }
 
 export function textOf(reply: Reply): string {

@@ -6,10 +6,9 @@ import { type CancelSignal, Deadline } from '../base/cancellation'
 import { measure } from '../base/measure'
 import type { MessageSource } from '../base/message-source'
 import { retryAfter } from '../base/retry'
-import type { Connect } from '../clamd/connection'
+import type { ClamdClient } from '../clamd/client'
 import { ClamdError, TooLarge } from '../clamd/errors'
 import { isLimitName, receivedLine } from '../clamd/protocol'
-import { SessionPool } from '../clamd/session-pool'
 import type { HostPool } from '../hosts/host-pool'
 import type { Lease } from '../hosts/lease'
 import { Budget } from '../mime/budget'
@@ -43,11 +42,10 @@ export class Scanner {
   constructor(
     private readonly settings: ScanSettings,
     private readonly hosts: HostPool,
-    connect: Connect,
+    clamd: ClamdClient,
     eicarCheck: EicarCheck | null = null,
-    sessions = new SessionPool(),
   ) {
-    this.#attempt = new Attempt(settings, connect, eicarCheck, sessions)
+    this.#attempt = new Attempt(settings, clamd, eicarCheck)
   }
 
   /**

@@ -16,13 +16,13 @@ import { CommandConnection } from '../../lib/clamd/connection'
 import { ClamdError } from '../../lib/clamd/errors'
 import { receivedLine } from '../../lib/clamd/protocol'
 import { defaultSessionTimes, SessionPool } from '../../lib/clamd/session-pool'
-import { parseVersion } from '../../lib/clamd/version'
 import type { Verdict } from '../../lib/policy/verdict'
 import { type ClamdOptions, clamdOrSkip, type RealClamd, startClamd } from '../support/clamd/clamd'
 import type { Act, Moment, Script, Step } from '../support/clamd/clamd-script'
 import { type FakeClamd, type FakeClamdOptions, startFakeClamd } from '../support/clamd/fake-clamd'
 import {
   BufferMessage,
+  offerOfSessions,
   runningTimers,
   Scanning,
   type ScanningOptions,
@@ -402,12 +402,7 @@ describe('a kept connection that is no good any more', { concurrency: 4 }, () =>
 
   test('who hangs up on sessions only gets a connection for each message, until it is another release', async (t) => {
     const { daemon, scanning } = await site(t)
-    const looked = (release: string) =>
-      scanning.hosts.learn(daemon.address, {
-        type: 'capabilities',
-        engine: parseVersion(release),
-        hasSessions: true,
-      })
+    const looked = (release: string) => scanning.clamd.learn(daemon.address, offerOfSessions(release))
     looked('ClamAV 1.4.6')
     await daemon.play(onlyAt(0, { at: 'command', do: 'close' }))
     assert.equal((await assertVerdict(scanning, 'infected')).readings, 2)
@@ -609,6 +604,20 @@ describe('an answer that is final', () => {
   })
 })
 
+test('after a failure a daemon gets a connection for each message, until it has said what it has', async (t) => {
+  const { daemon, scanning } = await site(t, { restMs: 0 })
+  await assertVerdict(scanning, 'clean')
+  await daemon.play(onlyAt(0, { at: 'reply', do: 'answer', text: 'stream: Broken ERROR' }))
+  assert.equal(wordOf(await scanning.scan(letter('clean'))), 'error')
+  await assertVerdict(scanning, 'infected')
+  scanning.clamd.learn(daemon.address, offerOfSessions())
+  await assertVerdict(scanning, 'infected')
+  assert.deepEqual(
+    daemon.scans.map(({ inSession }) => inSession),
+    [1, 2, null, 1],
+  )
+})
+
 describe('a message that ends otherwise', () => {
   for (const when of ['command', 'first', 'middle', 'last', 'reply'] as const) {
     for (const by of ['abort', 'timeout'] as const) {
@@ -630,7 +639,7 @@ describe('a message that ends otherwise', () => {
         assert.equal(source.readings, 1)
         assert.equal(scanning.open, 1, 'the other one is none the worse')
         // A time-out makes the hosts forget what the address can do.
-        scanning.hosts.learn(daemon.address, { type: 'capabilities', engine: null, hasSessions: true })
+        scanning.clamd.learn(daemon.address, offerOfSessions())
         for (const content of ['clean', 'infected', 'clean'] as const) await assertVerdict(scanning, content)
         assert.equal(daemon.connections, 2)
         assert.equal(source.isOpen, false)

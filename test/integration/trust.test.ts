@@ -5,6 +5,7 @@ import { after, test } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
 import { noFreePort } from '../../lib/clamd/protocol'
 import { runSelfTest } from '../../lib/health/self-test'
+import { ClamdClient } from '../../lib/clamd/client'
 import { HostPool } from '../../lib/hosts/host-pool'
 import { system } from '../../lib/hosts/system'
 import { Scanner } from '../../lib/scan/scanner'
@@ -310,7 +311,7 @@ test('whose time is up while an address is still to be checked is told that', bo
   const scanner = new Scanner(
     { ...usual, protocol: 'auto', maxBytes: M, scanMs: 100, scope: 'message' },
     hosts,
-    connect,
+    new ClamdClient(connect),
   )
   const log = { trace: () => undefined, warn: (text: string) => assert.fail(text) }
   const verdict = await scanner.scan(new BufferMessage(big(1000)), new AbortController().signal, log)

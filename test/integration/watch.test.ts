@@ -1,6 +1,7 @@
 // That what is known of an address is kept true while daemons change.
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
+import { hasSessions } from '../../lib/clamd/protocol'
 import { HostPool } from '../../lib/hosts/host-pool'
 import { system } from '../../lib/hosts/system'
 import { clamdOrSkip } from '../support/clamd/clamd'
@@ -169,12 +170,17 @@ test('what a daemon did not tell in time is not taken from it, and asked again',
   watch.run('at once')
   await until(() => told.length > 0)
   delete daemon.answers.VERSIONCOMMANDS
-  await until(() => told.some((event) => event.type === 'capabilities' && event.hasSessions === true))
+  await until(() =>
+    told.some((event) => event.type === 'capabilities' && !event.isLate && hasSessions(event)),
+  )
   daemon.answers.VERSIONCOMMANDS = [{ do: 'stall' }]
   const before = told.length
   watch.onAddressNews(daemon.address, 'back')
   await until(() => told.length > before)
-  assert.ok(told.slice(before).every((event) => event.type !== 'capabilities' || event.hasSessions !== false))
+  const [, event] = watch.known()[0] ?? []
+  assert.ok(event?.type === 'capabilities' && hasSessions(event), 'who comes later is told what it had')
+  const late = told.slice(before).flatMap((one) => (one.type === 'capabilities' ? [one] : []))
+  assert.ok(late.length > 0 && late.every(({ isLate }) => isLate))
 })
 
 test('STREAM with closed data ports is proven by INSTREAM, as mail is scanned', bounded, async (t) => {

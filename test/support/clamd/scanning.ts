@@ -4,9 +4,11 @@ import { getEventListeners } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import type { MessageSource, Sink } from '../../../lib/base/message-source'
 import type { Host } from '../../../lib/clamd/address'
+import { ClamdClient } from '../../../lib/clamd/client'
 import type { Connect } from '../../../lib/clamd/connection'
 import { ClamdError } from '../../../lib/clamd/errors'
-import { defaultSessionTimes, SessionPool, type SessionTimes } from '../../../lib/clamd/session-pool'
+import type { Capabilities } from '../../../lib/clamd/protocol'
+import { defaultSessionTimes, type SessionTimes } from '../../../lib/clamd/session-pool'
 import { eicarCheckWith } from '../../../lib/health/self-test'
 import { HostPool, type HostSettings } from '../../../lib/hosts/host-pool'
 import type { System } from '../../../lib/hosts/system'
@@ -14,6 +16,11 @@ import type { Verdict } from '../../../lib/policy/verdict'
 import type { ScanSettings } from '../../../lib/scan/scan-state'
 import type { ScanLog } from '../../../lib/scan/scan-state'
 import { Scanner } from '../../../lib/scan/scanner'
+
+/** What a daemon with sessions says of itself. */
+export function offerOfSessions(version: string | null = null): Capabilities {
+  return { version, commands: ['INSTREAM', 'IDSESSION'] }
+}
 
 /** Odd on purpose, so that nothing lines up with buffers. */
 const usualPiece = 10_007
@@ -95,6 +102,7 @@ export type ScanningOptions = Partial<ScanSettings> &
 /** One scanner with its hosts; the rotation begins with the first address. */
 export class Scanning {
   readonly hosts: HostPool
+  readonly clamd: ClamdClient
   readonly scanner: Scanner
   readonly log = new CollectedLog()
   /** Every socket made so far. */
@@ -138,12 +146,12 @@ export class Scanning {
         warn: (text) => this.warnings.push(text),
       },
     )
+    this.clamd = new ClamdClient(this.connect, { ...defaultSessionTimes, ...sessionTimes })
     for (const host of sessions ? hosts : []) {
-      if (!('name' in host)) this.hosts.learn(host, { type: 'capabilities', engine: null, hasSessions: true })
+      if (!('name' in host)) this.clamd.learn(host, offerOfSessions())
     }
     const eicarCheck = selfTest ? eicarCheckWith(settings, 'full', this.connect) : null
-    const kept = new SessionPool({ ...defaultSessionTimes, ...sessionTimes })
-    this.scanner = new Scanner(settings, this.hosts, this.connect, eicarCheck, kept)
+    this.scanner = new Scanner(settings, this.hosts, this.clamd, eicarCheck)
   }
 
   readonly connect: Connect = (options) => {

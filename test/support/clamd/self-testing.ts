@@ -4,6 +4,7 @@ import { connect, type Socket } from 'node:net'
 import path from 'node:path'
 import type { TestContext } from 'node:test'
 import type { Address } from '../../../lib/clamd/address'
+import { parseVersion } from '../../../lib/clamd/version'
 import { HealthMonitor, type MonitorSettings } from '../../../lib/health/monitor'
 import type { SelfTestSettings } from '../../../lib/health/self-test'
 import type { HealthEvent } from '../../../lib/hosts/host-state'
@@ -111,5 +112,5 @@ export function selfTestsIn(told: readonly HealthEvent[]) {
 
 /** The versions that the daemons told, in their order. */
 export function enginesIn(told: readonly HealthEvent[]) {
-  return told.flatMap((event) => (event.type === 'capabilities' && event.engine) || [])
+  return told.flatMap((event) => (event.type === 'capabilities' && parseVersion(event.version)) || [])
 }

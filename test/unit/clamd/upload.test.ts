@@ -519,8 +519,6 @@ test('a STREAM whose data connection is closed too early leaves its turn at once
   const how: Exchange = {
     connect,
     address: { host: '127.0.0.1', port: (clamd.address() as AddressInfo).port },
-    sessions: null,
-    mayBeKept: true,
     connectMs: 60_000,
     bufferBytes: 8192,
     maxBytes: Infinity,

@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Address, Host } from '../../../lib/clamd/address'
-import { parseVersion } from '../../../lib/clamd/version'
 import { HostPool, type HostSettings } from '../../../lib/hosts/host-pool'
 import type { SelfTestResult } from '../../../lib/hosts/test-results'
 import { Lease } from '../../../lib/hosts/lease'
@@ -496,7 +495,7 @@ test('what was proven of an address lasts while a name server leaves it out', as
   list.learn(second, { type: 'selfTested', selfTest: proofOf(null, false) })
   await resolveTo('10.0.0.3')
   // Another process still sees it.
-  list.learn(first, { type: 'capabilities', engine: parseVersion('ClamAV 1.4.6') })
+  list.learn(first, { type: 'capabilities', version: 'ClamAV 1.4.6', commands: null })
   await resolveTo('10.0.0.1', '10.0.0.2')
   assert.equal(await list.take(new Set(), never, 1001), null)
   assert.deepEqual(
@@ -678,7 +677,6 @@ test('a lease says whether there is a better address left', async () => {
 test('what was proven is taken over for other settings, and shown once more before there is mail', async () => {
   const old = setUp(three.slice(0, 2))
   old.list.learn(first, { type: 'selfTested', selfTest: proofOf(1000) })
-  old.list.learn(first, { type: 'capabilities', engine: null, hasSessions: true })
   await old.use()
   old.list.learn(second, { type: 'selfTested', selfTest: proofOf(null, false) })
   const { list, take } = setUp(three.slice(0, 2), {}, 0, 10_000)
@@ -689,7 +687,7 @@ test('what was proven is taken over for other settings, and shown once more befo
     '10.0.0.1:3310',
     'nobody waits for a proof, and the other one is still not trusted',
   )
-  assert.deepEqual([lease.hasSessions, lease.isVerified], [true, false])
+  assert.equal(lease.isVerified, false)
   assert.equal(list.minScannableBytes, 1000)
 })
 
@@ -715,7 +713,7 @@ test('names are looked up again when there is no address left that gets mail', a
 test('the states of all addresses', async () => {
   const { list, take } = setUp(three.slice(0, 2))
   await list.addresses(never)
-  list.learn(first, { type: 'capabilities', engine: parseVersion('ClamAV 1.4.6') })
+  list.learn(first, { type: 'capabilities', version: 'ClamAV 1.4.6', commands: null })
   list.learn(first, { type: 'selfTested', selfTest: proofOf(4000) })
   list.report(second, 'failed', null)
   const lease = await take()
@@ -739,16 +737,6 @@ test('the states of all addresses', async () => {
       maxScannableBytes: null,
     },
   ])
-})
-
-test('an address that failed is not taken to have sessions: what comes back may be another release', async () => {
-  const { list, take, use } = setUp([{ host: '10.0.0.1', port: 3310 }])
-  list.learn({ host: '10.0.0.1', port: 3310 }, { type: 'capabilities', engine: null, hasSessions: true })
-  const before = await take()
-  assert.equal(before.hasSessions, true)
-  before.done('worked')
-  await use('failed')
-  assert.equal((await take()).hasSessions, false)
 })
 
 test('a name server that falls silent holds up nobody who has addresses, and its other names nobody', async () => {

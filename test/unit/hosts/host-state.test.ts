@@ -68,7 +68,7 @@ const events: Record<string, (state: HostState) => HostEvent> = {
   'monitor: test file missed': () => missed,
   'monitor: test without result': () => ({ type: 'selfTestFailed' }),
   'monitor: finds it again': () => ({ type: 'seesAgain' }),
-  'monitor: version': () => ({ type: 'capabilities', engine: null }),
+  'monitor: version': () => ({ type: 'capabilities', version: 'ClamAV 1.4.6', commands: null }),
   'settings reloaded': () => ({ type: 'reloaded' }),
 }
 
@@ -205,6 +205,18 @@ describe('the protocol that is spoken first', () => {
     ['a self test by the same protocol', 'instream', { ...passed, protocol: null }, spoke, passed],
   ] as const) {
     test(`${what}: ${expected ?? 'not known'}`, () => assert.equal(after(...events).protocol, expected))
+  }
+})
+
+describe('the version', () => {
+  const said = (version: string | null): HostEvent => ({ type: 'capabilities', version, commands: null })
+  for (const [what, expected, ...events] of [
+    ['told', 'ClamAV 1.4.6', said('ClamAV 1.4.6')],
+    ['another one', 'ClamAV 1.4.7', said('ClamAV 1.4.6'), said('ClamAV 1.4.7')],
+    ['not told any more', undefined, said('ClamAV 1.4.6'), said(null)],
+    ['not told in time', 'ClamAV 1.4.6', said('ClamAV 1.4.6'), { ...said(null), isLate: true }],
+  ] as const) {
+    test(what, () => assert.equal(after(...events).engine?.release, expected))
   }
 })
 
