@@ -24,6 +24,9 @@ export interface MessageSource {
   open(sink: Sink): Promise<void>
   /** Ends the reading, if one is open. */
   close(): void
-  /** After a complete reading: the message as other programs may read it; null or missing: all read it alike. */
-  alternative?(): MessageSource | null
+  /**
+   * After a complete reading: the message in its next reading, as other programs may read it; null or missing: there is
+   * no other. What other programs make of its parts is in lib/scan/readings/.
+   */
+  nextReading?(): MessageSource | null
 }

@@ -86,7 +86,7 @@ export class TransactionMessage implements MessageSource {
     else destination.emit('close')
   }
 
-  alternative(): MessageSource | null {
+  nextReading(): MessageSource | null {
     return this.#hasLoneDots
       ? new TransactionMessage(this.transaction, this.maxWaitMs, 'raw', this.readers)
       : null

@@ -40,7 +40,7 @@ export async function inspectAttachments(message: Message): Promise<AttachmentFi
   const signal = deadline(message, attachmentTimeoutMs)
   try {
     let unreadable: string | null = null
-    for (let one: MessageSource | null = sourceOf(message); one; one = one.alternative?.() ?? null) {
+    for (let one: MessageSource | null = sourceOf(message); one; one = one.nextReading?.() ?? null) {
       const found = await inspect(one, { masks: deny, insideArchives, signal })
       for (const name of debug ? found.names : []) connection.loginfo(plugin, `attachment name: ${name}`)
       if (found.denied) return { denied: found.denied.mask, name: found.denied.name }

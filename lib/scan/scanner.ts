@@ -91,15 +91,15 @@ export class Scanner {
         const asked: Asked = { tried: new Set(), shortOfPorts: new Set(), limits: 0 }
         const verdict = (await this.#tryAddresses(state, asked)) ?? (await this.#askForPorts(state, asked))
         if (!mayBeRead(verdict)) return verdict
-        const other = state.message.alternative?.()
-        if (!other) return closed ?? verdict
+        const reading = state.message.nextReading?.()
+        if (!reading) return closed ?? verdict
         // What is closed in one reading is closed in all; a virus may be in another one.
         if (verdict.outcome !== 'clean') closed ??= verdict
         state.message.close()
-        state.message = other
+        state.message = reading
         state.apart?.release()
         state.apart = null
-        log.trace('clean; once more, for its lines with a single dot in front may be read otherwise')
+        log.trace('clean in this reading; the next one is scanned')
       }
     } catch (error) {
       return this.#unscanned(error, state)

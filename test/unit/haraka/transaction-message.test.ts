@@ -102,8 +102,8 @@ test('a line with a single dot in front has two readings, each within the bounds
       return bytes.toString('latin1').split('\r\n\r\n')[1]
     }
     const unstuffed = await bodyOf(message)
-    const other = message.alternative()
-    return [unstuffed, other && (await bodyOf(other)), other?.alternative?.() ?? null]
+    const other = message.nextReading()
+    return [unstuffed, other && (await bodyOf(other)), other?.nextReading?.() ?? null]
   }
   assert.deepEqual(await ends(['.x', '..y', '...z', 'a.b']), [
     'x\r\n.y\r\n..z\r\na.b\r\n',
