@@ -93,7 +93,8 @@ function addScan(root: Command, done: Done): void {
     .description(
       paragraph(`Scans files with the clamd and the settings of this site, as the plugin scans mail. A message is sent as SMTP
 carries it, any other file as an attachment. Folders are searched recursively; links in them are not followed. First
-each clamd must pass the self test with a message as large as those to be scanned, because clamd says OK to what is
+each clamd must pass the self test with a message as large as those to be scanned, and with archives where one of them
+has a large or long archive (4 s of clamd's CPU), because clamd says OK to what is
 beyond its limits.`),
     )
     .argument('<path...>', 'messages, folders, Maildirs, mboxes or other files; - is standard input')

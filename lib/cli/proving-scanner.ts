@@ -1,18 +1,21 @@
 /*
  * The plugin's scanner for commands. A command does not run the self test up to max_size at start: it runs the test for
- * the size of the first message, and again for a larger one.
+ * the size of the first message, and again for a larger one; how far clamd looks into archives when a message has one that
+ * some clamd might not look into.
  */
 
 import { connect } from 'node:net'
-import { addressText } from '../clamd/address'
+import { type Address, addressText } from '../clamd/address'
 import { queryCapabilities } from '../clamd/capabilities'
 import { ClamdClient } from '../clamd/client'
 import { errorText } from '../clamd/errors'
-import { protocolOf, receivedLine } from '../clamd/protocol'
+import { type Protocol, protocolOf, receivedLine } from '../clamd/protocol'
 import type { Settings } from '../config/settings'
+import { findArchiveLimits } from '../health/archive-limits'
 import { eicarCheckWith, selfTestAsMail } from '../health/self-test'
 import { HostPool } from '../hosts/host-pool'
 import { system } from '../hosts/system'
+import type { ArchiveLimit, ArchiveLimits } from '../hosts/test-results'
 import type { Verdict } from '../policy/verdict'
 import type { ScanLog } from '../scan/scan-state'
 import { Scanner } from '../scan/scanner'
@@ -22,6 +25,10 @@ import { escaped } from './terminal'
 /** Smallest size of a self test, in bytes, so that small messages share one. */
 const minSelfTestBytes = 1024 * 1024
 
+/** Every clamd looks as far as that. */
+const upTo = (size: number): ArchiveLimit => ({ upTo: size, beyond: 'silent' })
+const cautious: ArchiveLimits = { memberBytes: upTo(1024 * 1024), depth: upTo(1), files: upTo(50) }
+
 export class ProvingScanner {
   readonly #hosts: HostPool
   readonly #scanner: Scanner
@@ -30,6 +37,9 @@ export class ProvingScanner {
   #testedBytes = 0
   /** One test at a time, so that a smaller one never replaces the result of a larger one. */
   #selfTests = Promise.resolve()
+  #archiveTests: Promise<unknown> | null = null
+  /** Of the self test of each address. */
+  readonly #protocols = new Map<Address, Protocol>()
 
   /** @param isVerbose log each step and failure to standard error */
   constructor(
@@ -52,14 +62,20 @@ export class ProvingScanner {
   async scan(content: Content, signal: AbortSignal): Promise<Verdict> {
     const unreadable = new AbortController()
     let readError: Error | null = null
-    const message = content.message((error) => {
-      readError ??= error
-      unreadable.abort()
-    })
+    const message = () =>
+      content.message((error) => {
+        readError ??= error
+        unreadable.abort()
+      })
+    const either = AbortSignal.any([signal, unreadable.signal])
     await (this.#selfTests = this.#selfTests.then(() =>
-      this.#runSelfTest(message.maxBytes + receivedLine.length, signal),
+      this.#runSelfTest(message().maxBytes + receivedLine.length, signal),
     ))
-    const verdict = await this.#scanner.scan(message, AbortSignal.any([signal, unreadable.signal]), this.#log)
+    let verdict = await this.#scanner.scan(message(), either, this.#log)
+    if (this.#testsArchives && verdict.outcome === 'unscanned' && verdict.reason === 'limits') {
+      await (this.#archiveTests ??= this.#findArchiveLimits(signal))
+      verdict = await this.#scanner.scan(message(), either, this.#log)
+    }
     const failed = readError as Error | null
     if (failed === null) return verdict
     return { ...verdict, outcome: 'unscanned', reason: 'error', text: `read: ${failed.message}` }
@@ -84,13 +100,33 @@ export class ProvingScanner {
           const how = { connect, connectMs: scan.connectMs, signal, trace }
           const offered = protocolOf(await queryCapabilities(address, how))
           const settings = { ...scan, maxBytes, depth }
-          const { selfTest } = await selfTestAsMail(address, settings, offered, connect, signal, trace)
-          this.#hosts.learn(address, { type: 'selfTested', selfTest })
+          const tested = await selfTestAsMail(address, settings, offered, connect, signal, trace)
+          this.#protocols.set(address, tested.protocol)
+          this.#hosts.learn(address, { type: 'selfTested', selfTest: tested.selfTest })
+          if (this.#testsArchives && !this.#archiveTests)
+            this.#hosts.learn(address, { type: 'archivesTested', archives: cautious })
         } catch (error) {
           this.#log.warn(`${name}: self test failed: ${errorText(error)}`)
         }
       }),
     )
     this.#testedBytes = maxBytes
+  }
+
+  /** As the plugin does. */
+  get #testsArchives(): boolean {
+    return this.settings.health.selfTest === 'full' && this.settings.startup.maxPings > 0
+  }
+
+  /** Takes each clamd 3 to 4 s, so it is done only for a message that needs it. */
+  #findArchiveLimits(signal: AbortSignal): Promise<unknown> {
+    const find = async ([address, protocol]: [Address, Protocol]) => {
+      const trace = (text: string) => this.#log.trace(`${addressText(address)} ${text}`)
+      const settings = { ...this.settings.scan, protocol }
+      const archives = await findArchiveLimits(address, settings, connect, signal, trace)
+      this.#hosts.learn(address, { type: 'archivesTested', archives })
+    }
+    // Rejects only when it is broken off.
+    return Promise.allSettled([...this.#protocols].map(find))
   }
 }

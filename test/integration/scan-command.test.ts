@@ -12,6 +12,7 @@ import { clamavStream, jsonLines, unprivileged } from '../support/command'
 import { eicar, eicarName } from '../support/eicar'
 import { TemporaryDirectory } from '../support/process'
 import * as mails from '../support/smtp/mails'
+import { zip } from '../support/zip-builder'
 
 let clamd: RealClamd | undefined
 let host: string
@@ -235,6 +236,27 @@ test('what clamd says OK to without looking is not called clean', async (t) => {
   const [clean = '', big = '', little = ''] = sorted(ran.text.replaceAll(`${files}/`, ''))
   assert.deepEqual([clean, little], ['clean.eml: OK', `small.eml: ${eicarName} FOUND`])
   assert.match(big, /^large\.eml: too_large: more than any clamd is proven to scan: .* ERROR$/)
+})
+
+test('an archive beyond what this clamd looks into is not called clean; that is measured when there is one', async (t) => {
+  if (!clamdOrSkip(t)) return
+  const small = await startClamd({ config: { MaxFileSize: '2M', MaxScanSize: '100M' } })
+  t.after(() => small.stop())
+  const zipped = (bytes: number) =>
+    mails.withAttachments({
+      name: 'a.zip',
+      content: zip([{ name: 'a', content: Buffer.alloc(bytes, 'a'), method: 8 }]),
+    })
+  const scan = async (bytes: number) => {
+    const file = path.join(folder({ 'a.eml': zipped(bytes) }), 'a.eml')
+    return clamavStream(['scan', '--host', `127.0.0.1:${small.port}`, '--no-summary', '--verbose', file])
+  }
+  const measures = /test file in a large member/
+  const [usual, large] = [await scan(100_000), await scan(3_000_000)]
+  assert.match(usual.text, /a\.eml: OK$/m)
+  assert.doesNotMatch(usual.error, measures)
+  assert.match(large.text, /a\.eml: limits: .* ERROR$/m)
+  assert.match(large.error, measures)
 })
 
 test('a clamd without signatures calls nothing clean; self_test=off lets it', async () => {
