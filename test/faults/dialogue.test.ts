@@ -121,7 +121,7 @@ async function withDaemon<T>(
 async function runRow(row: Row, lab: Lab): Promise<void> {
   const { protocol, scanMs, scan } = lab.site.settings
   const { faulty } = lab
-  const bytes = scan ? Math.max(usualPart, row.bytes ?? 0) : (row.bytes ?? usual)
+  const bytes = scan ? usualPart : (row.bytes ?? usual)
   const addresses = lab.fronts.length > 0 ? 3 : 1
   const meet = async (content: Content) => {
     const fate = await lab.meet(content, bytes, row.lies)
