@@ -19,7 +19,7 @@ export interface Stretches {
   readonly runs: readonly Omit<Stretch, 'head'>[]
 }
 
-const [newline, carriageReturn, space, tab, dash, greater] = [0x0a, 0x0d, 0x20, 0x09, 0x2d, 0x3e]
+const [newline, carriageReturn, space, tab, dash, greater, equalsSign] = [10, 13, 32, 9, 45, 62, 61]
 /** Bytes in front of a body that are looked at. */
 const headBytes = 8 * 1024
 /** An empty line may be within headers. */
@@ -28,8 +28,10 @@ const contentWords = /content|encoding|boundary/i
 const fieldLine = /^[>|\s]*[!-9;-~]{1,100}\s*[:=]/
 /** Of the same, without a colon: it may be the first line of a body as well. */
 const fieldWithoutColon = /^[^:=]*=/
-/** Digits of a line that make a run of base64 begin. */
+/** Digits of a line that make a run of base64 begin; padding does not count, of which quoted-printable is full. */
 const minDigits = 16
+/** Bytes of a run. Shorter ones are words, or a line of quoted-printable; no virus is as short. */
+const minRunBytes = 64
 /** Lines between two looks at the clock: to look whether there is content in a block takes as long as it is. */
 const linesPerTurn = 64
 const boundaryWord = Buffer.from('oundary')
@@ -199,7 +201,7 @@ class Lines {
   #digits(from: number, to: number): number {
     const limit = Math.min(to, from + minDigits)
     let at = from
-    while (at < limit && isDigit[this.bytes[at] ?? 0] === 1) at++
+    while (at < limit && isDigit[this.bytes[at] ?? 0] === 1 && this.bytes[at] !== equalsSign) at++
     return at - from
   }
 
@@ -210,7 +212,8 @@ class Lines {
   }
 
   #endRun(): void {
-    if (this.#run >= 0) this.#runs.push({ from: this.#run, to: this.#runEnd })
+    if (this.#run >= 0 && this.#runEnd - this.#run >= minRunBytes)
+      this.#runs.push({ from: this.#run, to: this.#runEnd })
     this.#run = -1
   }
 

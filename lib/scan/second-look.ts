@@ -10,6 +10,7 @@ import type { SilentLimits } from '../hosts/test-results'
 import type { Budget } from '../mime/budget'
 import type { PlainResult } from '../mime/plain/plain-check'
 import { closedIn } from './readings/closed'
+import { scanLimits } from './readings/limits'
 import { readingMemory } from './readings/memory'
 import { type Content, Readings, type Summary } from './readings/readings'
 
@@ -57,6 +58,8 @@ interface Look {
   readonly silentLimits: SilentLimits | null
   /** For all that reading the message takes. */
   readonly budget: Budget
+  /** What is sent at most. Left out: the usual. */
+  readonly sends?: typeof scanLimits
 }
 
 /**
@@ -65,7 +68,7 @@ interface Look {
  * @returns `end`: the first answer that is a virus, an error or over StreamMaxLength, by which the look ended
  */
 export async function secondLook<T extends { readonly reply: Reply }>(
-  { message, plain, parts, scope, maxBytes, silentLimits, budget }: Look,
+  { message, plain, parts, scope, maxBytes, silentLimits, budget, sends = scanLimits }: Look,
   send: (content: Content) => Promise<T>,
 ): Promise<{ readonly insight: Insight; readonly end: T | null }> {
   const { oddity, containers } = plain
@@ -73,7 +76,8 @@ export async function secondLook<T extends { readonly reply: Reply }>(
   const sendsParts = scope === 'all' || parts !== null || !isPlain
   let { encrypted } = plain
   let limits: string | null = null
-  let sent = 0
+  let [sent, sentBytes] = [0, 0]
+  const maxSentBytes = sends.bytesPerByte * message.maxBytes + sends.extraBytes
   const mayBeClosed = !isPlain || containers.size > 0
   if (!sendsParts && !mayBeClosed) return { insight: { ...noInsight, encrypted }, end: null }
 
@@ -105,7 +109,15 @@ export async function secondLook<T extends { readonly reply: Reply }>(
         limits ??= `${content.name} has ${content.bytes.length} bytes`
         continue
       }
+      if (sent === sends.contents || sentBytes + content.bytes.length > maxSentBytes) {
+        limits ??=
+          sent === sends.contents
+            ? `more than ${sent} contents`
+            : `contents of more than ${maxSentBytes} bytes`
+        break
+      }
       sent++
+      sentBytes += content.bytes.length
       const answer = await send(content)
       const { reply } = answer
       if (reply.kind === 'clean') continue
