@@ -20,6 +20,15 @@ export function runStep(command, args) {
   return status === 0
 }
 
+/** The same, beside other work: resolves with false when it failed. */
+export function startStep(command, args) {
+  const step = spawn(command, args, { cwd: repository, stdio: ['ignore', 'inherit', 'inherit'] })
+  return new Promise((resolve) => {
+    step.once('error', (error) => console.error(`${command}: ${error.message}`))
+    step.once('close', (code) => resolve(code === 0))
+  })
+}
+
 /** Makes a node process the rest of this one: it gets the signals sent here, and its exit code is ours. */
 export function handOver(args, stdio) {
   const parent = process.ppid

@@ -266,5 +266,10 @@ function linkPlugin(site: string, plugin: string): void {
 
 /** The caller's environment without what would send this Haraka to another site or make it think it is a test. */
 function environment(extra: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
-  return { ...process.env, HARAKA: undefined, NODE_PATH: undefined, NODE_TEST_CONTEXT: undefined, ...extra }
+  const { NODE_OPTIONS = '', NODE_TEST_CONTEXT, ...env } = process.env
+  // The bench starts a Haraka as it is.
+  const options = NODE_TEST_CONTEXT
+    ? `${NODE_OPTIONS} --import ${path.join(__dirname, 'lazy-redis.mjs')}`
+    : NODE_OPTIONS
+  return { ...env, HARAKA: undefined, NODE_PATH: undefined, NODE_OPTIONS: options, ...extra }
 }
