@@ -4,7 +4,7 @@
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 
-const usual = { runs: 5000, seed: 20_261_122 }
+const usual = { runs: 2000, seed: 20_261_122 }
 const runs = Number(process.env.FUZZ_RUNS ?? usual.runs)
 const seed = Number(process.env.FUZZ_SEED ?? (process.env.FUZZ_RUNS ? Date.now() % 2 ** 31 : usual.seed))
 

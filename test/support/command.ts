@@ -1,7 +1,7 @@
 // Runs the command line of this checkout as a process of its own, the way a shell does: with output that is no
 // terminal, or with one of a given width that `script` makes.
 import { spawn } from 'node:child_process'
-import { closeSync, openSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, statSync } from 'node:fs'
 import path from 'node:path'
 import { onProcessEnd, run } from './process'
 
@@ -18,7 +18,7 @@ export interface RunOptions {
   env?: NodeJS.ProcessEnv
   /** null: standard input stays open. */
   input?: Buffer | string | null
-  /** The program; without it that of this checkout, from its sources. */
+  /** The program; without it that of this checkout. */
   program?: readonly string[]
   /** It is killed after so long. */
   timeoutMs?: number
@@ -32,16 +32,27 @@ export interface RunOptions {
 }
 
 const repository = path.resolve(__dirname, '..', '..')
+const built = path.join(repository, 'dist/bin/clamav-stream.js')
 const fromSources = [
-  process.execPath,
   '--import',
   path.join(repository, 'node_modules/tsx/dist/loader.mjs'),
   path.join(repository, 'bin/clamav-stream.ts'),
 ]
+/** The build, unless a source is newer: from its sources a command takes three times the CPU time. */
+const checkoutProgram = [process.execPath, ...(isBuilt() ? [built] : fromSources)]
+
+function isBuilt(): boolean {
+  const builtMs = statSync(built, { throwIfNoEntry: false })?.mtimeMs ?? 0
+  return ['bin', 'lib'].every((folder) =>
+    readdirSync(path.join(repository, folder), { recursive: true, encoding: 'utf8' }).every(
+      (name) => statSync(path.join(repository, folder, name)).mtimeMs < builtMs,
+    ),
+  )
+}
 
 /** Runs `clamav-stream` to its end. */
 export function clamavStream(args: readonly string[], options: RunOptions = {}): Promise<Ran> {
-  const [command = '', ...before] = options.program ?? fromSources
+  const [command = '', ...before] = options.program ?? checkoutProgram
   return new Promise((resolve, reject) => {
     const env = { ...process.env, HARAKA: undefined, NODE_TEST_CONTEXT: undefined, ...options.env }
     const files = (options.outputs ?? []).map((file) => openSync(file, 'w'))
@@ -79,11 +90,11 @@ export function clamavStream(args: readonly string[], options: RunOptions = {}):
  * the test is skipped.
  */
 export async function unprivileged(t: { skip(message?: string): void }): Promise<readonly string[] | null> {
-  if (process.getuid?.() !== 0) return fromSources
+  if (process.getuid?.() !== 0) return checkoutProgram
   const capabilities = '-dac_override,-dac_read_search'
   const program = ['setpriv', `--bounding-set=${capabilities}`, `--inh-caps=${capabilities}`]
   const { code } = await run('setpriv', [...program.slice(1), 'true'])
-  if (code === 0) return [...program, ...fromSources]
+  if (code === 0) return [...program, ...checkoutProgram]
   t.skip('there is no setpriv to give up privileges with')
   return null
 }
