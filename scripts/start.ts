@@ -48,6 +48,7 @@ class Demonstration {
 As it should be. Both keep running until Ctrl-C. To try it:
   swaks --server ${host}:${port} --from you@example.com --to me@example.com --attach @FILE
   nc -C ${host} ${port}        and type SMTP
+What is delivered is in ${this.#haraka?.site ?? ''}/delivered until then; nothing leaves this machine.
 Haraka's log:`)
     this.#haraka?.onLog((line) => console.log(line))
     await this.#haraka?.exited

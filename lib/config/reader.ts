@@ -3,12 +3,12 @@
  * and keys. settings.ts builds the settings from them.
  */
 
-import { closest } from 'fastest-levenshtein'
+import { closest, distance } from 'fastest-levenshtein'
 import { Invalid } from '../base/invalid'
 import type { Host } from '../clamd/address'
 import { entryIn, type Ini, parseIni, type Problem } from './ini'
 import { fileNames, type Key, schema, type Section, type Values } from './schema'
-import { hosts, refusal } from './value-types'
+import { hosts, listed, refusal } from './value-types'
 
 /** The lines of a file; empty if it does not exist. */
 interface Lines {
@@ -86,6 +86,7 @@ const foreignKeys = new Map([
   ['main timeout', 'scan_timeout'],
   ['main randomize_host_order', 'host, whose addresses are used round robin'],
   ['main only_with_attachments', '[check], because messages without attachments are scanned too'],
+  ['unscanned size', 'too_large'],
   ['http listen', "listen in Haraka's own http.ini"],
 ])
 
@@ -97,32 +98,68 @@ const foreignSections = new Map([
   ['exempt', fileNames.exempt],
 ])
 
-/** Unknown sections and keys, each with the nearest known one. */
+/** Unknown sections and keys, each with the known one that is meant, or all that there are. */
 function misplaced({ sections, settings }: Ini): Problem[] {
   const known = Object.keys(schema)
   const isKnown = (section: string): section is Section => Object.hasOwn(schema, section)
   return [
     ...[...sections]
       .filter(([section]) => !isKnown(section))
-      .map(([section, line]) => ({
-        line,
-        text: `[${section}] is no section; did you mean ${foreignSections.get(section) ?? `[${closest(section, known)}]`}?`,
-      })),
+      .map(([section, line]) => {
+        const near = alike(section, known)
+        const meant = foreignSections.get(section) ?? (near === null ? null : `[${near}]`)
+        return { line, text: `[${section}] is no section; ${hint(meant, known)}` }
+      }),
     ...settings.flatMap(({ section, key, line }) =>
       isKnown(section) && !Object.hasOwn(schema[section], key)
-        ? [{ line, text: `[${section}] ${key} is no key; did you mean ${nearest(key, section)}?` }]
+        ? [
+            {
+              line,
+              text: `[${section}] ${key} is no key; ${hint(keyMeant(key, section), Object.keys(schema[section]))}`,
+            },
+          ]
         : [],
     ),
   ]
 }
 
-/** The nearest key of the section, or the same key of another section. */
-function nearest(name: string, section: Section): string {
-  const meant = foreignKeys.get(`${section} ${name}`)
-  if (meant !== undefined) return meant
-  const elsewhere = Object.entries(schema).find(([, keys]) => Object.hasOwn(keys, name))
-  if (elsewhere) return `[${elsewhere[0]}] ${name}`
-  return closest(keyOf(name), Object.keys(schema[section]))
+function hint(meant: string | null, known: readonly string[]): string {
+  return meant === null ? `there are ${listed(known, 'and')}` : `did you mean ${meant}?`
+}
+
+/** A key of the section, otherwise one of another section; null: none is like it. */
+function keyMeant(name: string, section: Section): string | null {
+  const foreign = foreignKeys.get(`${section} ${name}`)
+  if (foreign !== undefined) return foreign
+  const other = Object.entries(schema).flatMap(([place, keys]) =>
+    Object.keys(keys).map((key) => ({ place, key })),
+  )
+  const elsewhere = (key: string | null) => {
+    const found = other.find((one) => one.key === key)
+    return found ? `[${found.place}] ${found.key}` : null
+  }
+  return (
+    elsewhere(name) ??
+    alike(name, Object.keys(schema[section])) ??
+    elsewhere(
+      alike(
+        name,
+        other.map(({ key }) => key),
+      ),
+    )
+  )
+}
+
+/** The nearest of the names that have the same word in them, or one wrong letter in three; null: there is none. */
+function alike(name: string, known: readonly string[]): string | null {
+  const letters = (text: string) => text.toLowerCase().replaceAll('_', '')
+  const given = letters(name)
+  const near = known.filter((one) => {
+    const its = letters(one)
+    const [short, long] = its.length < given.length ? [its, given] : [given, its]
+    return (short.length > 2 && long.includes(short)) || distance(its, given) <= Math.floor(its.length / 3)
+  })
+  return near.length === 0 ? null : closest(keyOf(name), near)
 }
 
 /** The key in the ini: `private_ip` for `privateIp`. */

@@ -212,6 +212,6 @@ export function orEmpty<T>(type: ValueType<T>): ValueType<T | null> {
   return { ...type, parse: (value) => (value === '' ? null : type.parse(value)) }
 }
 
-export function listed(words: readonly string[]): string {
-  return words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} or ${words.at(-1) ?? ''}`
+export function listed(words: readonly string[], last: 'or' | 'and' = 'or'): string {
+  return words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} ${last} ${words.at(-1) ?? ''}`
 }

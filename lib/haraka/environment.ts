@@ -63,7 +63,7 @@ export function requireFirstInLine(plugin: Plugin): void {
     throw new ConfigError([
       ownNames.includes(rival.plugin)
         ? `config/plugins: ${plugin.name} is listed twice`
-        : `config/plugins: ${plugin.name} must be listed before ${rival.plugin}, ` +
+        : `config/plugins: move the line ${plugin.name} above ${rival.plugin}, ` +
           `which has priority -100 on the hook ${hook} and would run before the check of the verdict`,
     ])
   }

@@ -157,6 +157,6 @@ for (const hook of ['queue', 'queue_outbound', 'deny']) {
       (error: unknown) => error,
     )
     assert.ok(error instanceof StartError)
-    assert.match(error.log, new RegExp(`clamav-stream must be listed before too_early, .*hook ${hook} `))
+    assert.match(error.log, new RegExp(`move the line clamav-stream above too_early, .*hook ${hook} `))
   })
 }

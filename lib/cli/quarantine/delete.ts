@@ -17,15 +17,9 @@ export async function remove(ids: readonly string[], options: ChangeOptions): Pr
     return 0
   }
   describe(messages)
-  const unreleased = messages.filter(
-    (one) => stateOf(one, deliveriesOf(entries, one.record.uuid)) !== 'released',
-  ).length
-  const which =
-    messages.length === 1
-      ? 'It was not released to all recipients'
-      : `${unreleased} of them were not released to all recipients`
+  const states = messages.map((one) => stateOf(one, deliveriesOf(entries, one.record.uuid)))
   await requireConfirmation(
-    `${counted(messages.length, 'message')} in ${directory}. ${unreleased > 0 ? `${which}. ` : ''}Delete for good?`,
+    `${counted(messages.length, 'message')} in ${directory}. ${releasedText(states)}Delete for good?`,
     options,
   )
   for (const one of messages) {
@@ -44,4 +38,22 @@ export async function remove(ids: readonly string[], options: ChangeOptions): Pr
     else write(`${one.id} deleted\n`)
   }
   return 0
+}
+
+/** What is lost by the deletion. */
+function releasedText(states: readonly string[]): string {
+  const sentence = (some: readonly string[], text: string) => {
+    if (some.length === 0) return ''
+    return states.length === 1 ? `It was ${text}. ` : `${some.length} of them were ${text}. `
+  }
+  return (
+    sentence(
+      states.filter((state) => state === 'kept'),
+      'never released',
+    ) +
+    sentence(
+      states.filter((state) => /^released to|^in doubt/.test(state)),
+      'not released to all recipients',
+    )
+  )
 }

@@ -347,6 +347,8 @@ test('an unknown key or section names the nearest one, James spellings included'
     ['unscanned', 'toolarge', 'too_large'],
     ['main', 'clamd_socket', 'host'],
     ['main', 'timeout', 'scan_timeout'],
+    ['unscanned', 'size', 'too_large'],
+    ['infected', 'quarantine_folder', '\\[quarantine\\] folder'],
     ['http', 'listen', "listen in Haraka's own http.ini"],
   ]
   for (const [section, key, hint] of nearest) {
@@ -355,6 +357,14 @@ test('an unknown key or section names the nearest one, James spellings included'
       new RegExp(`${key} is no key; did you mean ${hint}\\?`),
     )
   }
+  assert.match(
+    problems({ unscanned: { qwertz: 'x' } }),
+    /\[unscanned\] qwertz is no key; there are error, timeout, .* and \w+$/,
+  )
+  assert.match(
+    problems({ qwertz: { x: 'x' } }),
+    /\[qwertz\] is no section; there are main, infected, .* and /,
+  )
   assert.match(
     problems({ infectd: { action: 'tag' } }),
     /\[infectd\] is no section; did you mean \[infected\]\?/,
