@@ -69,11 +69,12 @@ opened. Then checks Haraka's limits, the exemptions, the quarantine, and plugins
       false,
     )
     .addOption(jsonOption('one JSON object'))
-    .option('--nagios', 'one line for Nagios and similar programs', false)
+    .option('--nagios', 'one line with performance data, for Nagios and similar programs', false)
     .addHelpText(
       'after',
       `
-Each line is ok, note, WARN or FAIL; the last line is the summary. Exit codes:
+Each line is ok, note, WARN or FAIL, with what to do behind ->; the last line is the summary. Exit
+codes:
   0  no warnings
   1  warnings: mail is scanned, but something should be corrected, such as limits that clamd passes
      over in silence, or senders that are exempt by an address that anybody can forge

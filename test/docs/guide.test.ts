@@ -47,6 +47,17 @@ test('the runbook searches for what is logged', () => {
   )
 })
 
+test('the runbook uses commands of a fresh Debian, of Haraka and of this package', () => {
+  const blocks = found(read('docs', 'guide', 'runbook.md'), /^```sh\n([\s\S]*?)^```$/gm).join('\n')
+  const commands = blocks.split('\n').flatMap((line) => line.replace(/'[^']*'/g, '').split(/\s*\|\s*/))
+  const base = 'bash df getent grep journalctl ls sudo systemctl tail'.split(' ')
+  const known = [...base, 'npx', 'haraka', '']
+  assert.deepEqual(
+    commands.map((command) => command.split(' ')[0] ?? '').filter((name) => !known.includes(name)),
+    [],
+  )
+})
+
 test('every key of haraka-plugin-clamd is on the page for its users', () => {
   const code = read('node_modules', 'haraka-plugin-clamd', 'index.js')
   const [booleans = ''] = found(code, /booleans: \[([\s\S]*?)\]/g)

@@ -16,6 +16,7 @@ import { selfTestAsMail } from '../../health/self-test'
 import { HostPool } from '../../hosts/host-pool'
 import type { ArchiveLimits, SelfTestResult } from '../../hosts/test-results'
 import { system } from '../../hosts/system'
+import { adviceFor, nameAdvice } from './advice'
 import type { AsHaraka } from './as-haraka'
 import type { Finding, Level } from './results'
 
@@ -48,6 +49,8 @@ export interface Examined {
 interface AddressCheck {
   readonly examined: Examined
   readonly selfTest: SelfTestResult | null
+  /** For `examined.error`. */
+  readonly advice?: string
 }
 
 /** @param isQuick skip the search for the largest size, which sends several times max_size, and for archive limits */
@@ -58,7 +61,10 @@ export async function examineAll(
   signal: AbortSignal,
 ): Promise<{ examined: Examined[]; findings: Finding[] }> {
   const findings: Finding[] = []
-  const warn = (text: string) => void findings.push({ level: 'warning', about: 'host', text })
+  const warn = (text: string) => {
+    const [, name = 'NAME'] = /^cannot look up (\S+):/.exec(text) ?? []
+    findings.push({ level: 'warning', about: 'host', text, remedy: nameAdvice(name) })
+  }
   const hosts = new HostPool(settings.hosts, system(warn))
   const addresses = await hosts.addresses(signal)
   const checks = await Promise.all(
@@ -66,7 +72,12 @@ export async function examineAll(
   )
   const examined = checks.map((check) => check.examined)
   if (addresses.length === 0)
-    findings.push({ level: 'failure', about: 'host', text: 'no host resolves to an address' })
+    findings.push({
+      level: 'failure',
+      about: 'host',
+      text: 'no host resolves to an address',
+      remedy: nameAdvice('NAME'),
+    })
   // While one address works, mail is scanned: the failure of another one is a warning.
   const isNoneUsable = !examined.some(works)
   for (const check of checks) findings.push(...findingsOf(check, settings, isNoneUsable))
@@ -148,16 +159,16 @@ async function checkAddress(
     const isClosed = error instanceof ClamdError && error.step === 'data connect'
     const asUser = user !== null && 'path' in address ? `, as user ${user} (user in smtp.ini)` : ''
     const text = `${errorText(error)}${asUser}`
-    return { examined: { ...known, ...(isClosed && { dataPort: false }), error: text }, selfTest: null }
+    return {
+      examined: { ...known, ...(isClosed && { dataPort: false }), error: text },
+      selfTest: null,
+      advice: adviceFor(error, address),
+    }
   }
 }
 
-/** For a unix socket on which Haraka has no write permission. */
-const socketRemedy =
-  "set LocalSocketGroup and LocalSocketMode in clamd.conf so that Haraka may write to it; with `user` in smtp.ini also set `group` there, because Haraka drops that user's other groups"
-
 function findingsOf(
-  { examined, selfTest }: AddressCheck,
+  { examined, selfTest, advice }: AddressCheck,
   settings: Settings,
   isNoneUsable: boolean,
 ): Finding[] {
@@ -170,7 +181,7 @@ function findingsOf(
         level: bad,
         about,
         text: connectMs === null ? error : `${facts}: ${error}`,
-        ...(error.includes('(EACCES)') && { remedy: socketRemedy }),
+        ...(advice !== undefined && { remedy: advice }),
       },
     ]
   const old = staleSignatures(engine, Date.now(), settings.health.maxSignatureAgeMs)
@@ -249,4 +260,31 @@ function streamFindings({ address: about, dataPort, streamFailure }: Examined): 
       remedy: "read clamd's log, or set protocol=instream",
     },
   ]
+}
+
+/** For graphs, in the form of the Nagios plugin guidelines: the worst value of all addresses. */
+export function performanceData(all: readonly Examined[], maxAgeMs: number): string {
+  const worst = (values: readonly (number | null)[], of: (...known: number[]) => number) => {
+    const known = values.filter((value) => value !== null)
+    return known.length === 0 ? null : of(...known)
+  }
+  const connectMs = worst(
+    all.map((one) => one.connectMs),
+    Math.max,
+  )
+  const ageHours = worst(
+    all.map((one) => one.signatureAgeHours),
+    Math.max,
+  )
+  const bytes = worst(
+    all.map((one) => one.maxScannableBytes),
+    Math.min,
+  )
+  const warnAge = maxAgeMs === 0 ? '' : String(maxAgeMs / 1000)
+  return [
+    `usable=${all.filter(works).length};;1:;0;${all.length}`,
+    ...(connectMs === null ? [] : [`connect=${connectMs}ms;;;0`]),
+    ...(ageHours === null ? [] : [`signature_age=${ageHours * 3600}s;${warnAge};;0`]),
+    ...(bytes === null ? [] : [`scannable=${bytes}B;;;0`]),
+  ].join(' ')
 }

@@ -7,7 +7,7 @@ import { withInterrupt } from '../signals'
 import { openSite, settingsOf } from '../site'
 import { write } from '../terminal'
 import { UserError } from '../user-error'
-import { examineAll, type Examined } from './addresses'
+import { examineAll, type Examined, performanceData } from './addresses'
 import { asHaraka } from './as-haraka'
 import { asTable, exitCode, type Finding, summary } from './results'
 import { examineSite } from './site'
@@ -25,10 +25,10 @@ export async function check(options: CheckOptions): Promise<number> {
   if (options.nagios && options.json) throw new UserError('use --nagios or --json, not both')
   try {
     return await withInterrupt(async (signal) => {
-      const { addresses, findings } = await runChecks(options, signal)
+      const { addresses, findings, performance } = await runChecks(options, signal)
       const code = exitCode(findings)
       // An interrupted check says nothing about the site.
-      if (!signal.aborted) print(options, addresses, findings, code)
+      if (!signal.aborted) print(options, addresses, findings, code, performance)
       return code
     })
   } catch (error) {
@@ -55,9 +55,14 @@ async function runChecks({ config, host, quick }: CheckOptions, signal: AbortSig
               level: 'failure',
               about: 'smtp.ini',
               text: `Haraka cannot become its user and group: ${haraka.problem}`,
+              remedy: 'correct user and group in smtp.ini: id USER, getent group GROUP',
             },
           ]
-    return { addresses, findings: [...findings, ...own, ...(await examineSite(site, settings, haraka))] }
+    return {
+      addresses,
+      findings: [...findings, ...own, ...(await examineSite(site, settings, haraka))],
+      performance: performanceData(addresses, settings.health.maxSignatureAgeMs),
+    }
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     const [first = '', ...more] = error.message.split(/\n\s*/)
@@ -65,8 +70,9 @@ async function runChecks({ config, host, quick }: CheckOptions, signal: AbortSig
       level: 'failure',
       about: 'settings',
       text,
+      remedy: 'correct it: Haraka does not start, or keeps the settings that it has',
     }))
-    return { addresses: [], findings }
+    return { addresses: [], findings, performance: '' }
   }
 }
 
@@ -75,9 +81,10 @@ function print(
   addresses: readonly Examined[],
   findings: readonly Finding[],
   code: number,
+  performance: string,
 ): void {
   const line = summary(findings)
   if (json) write(`${JSON.stringify({ summary: line, code, addresses, findings }, null, 2)}\n`)
-  else if (nagios) write(`${line.replaceAll('|', '/')}\n`)
+  else if (nagios) write(`${line.replaceAll('|', '/')}${performance && ` | ${performance}`}\n`)
   else write(`${asTable(findings)}\n${line}\n`)
 }

@@ -90,6 +90,16 @@ function findingsIn(name: string, source: string, isBefore: boolean): Finding[] 
           },
         ]
       : []),
+    ...(isBefore && needsRedis(name, code)
+      ? [
+          {
+            level: 'note' as const,
+            about,
+            text: 'is listed before clamav-stream and connects to redis at start: while redis does not answer, it may hold up the start of Haraka, and all plugins below it',
+            remedy: `config/plugins: move clamav-stream above ${name}`,
+          },
+        ]
+      : []),
     ...(/\bskip_plugins\b/.test(code)
       ? [
           {
@@ -101,6 +111,14 @@ function findingsIn(name: string, source: string, isBefore: boolean): Finding[] 
         ]
       : []),
   ]
+}
+
+/** haraka-plugin-redis, and plugins that inherit its connection. */
+function needsRedis(name: string, code: string): boolean {
+  return (
+    /^(?:haraka-plugin-)?redis$/.test(name) ||
+    /\binit_redis_\w+|inherits\(\s*['"](?:haraka-plugin-)?redis['"]/.test(code)
+  )
 }
 
 function karma(site: Site): Finding[] {

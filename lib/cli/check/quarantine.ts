@@ -105,14 +105,17 @@ async function spaceAndModes(
       remedy: 'clamav-stream quarantine delete --older-than 30d, or a larger disk',
     })
   for (const folder of [base, path.join(base, 'tmp'), target]) {
-    const inner = statSync(folder, { throwIfNoEntry: false })
-    if (inner && (inner.mode & 0o002) !== 0)
+    const mode = statSync(folder, { throwIfNoEntry: false })?.mode ?? 0
+    const isWritable = (mode & 0o002) !== 0
+    if (isWritable || (mode & 0o004) !== 0)
       found.push({
         level: 'warning',
         about,
-        text: `${folder} is writable for all users`,
+        text: `${folder} is ${isWritable ? 'writable' : 'readable'} for all users`,
         remedy: `chmod 0700 ${folder}`,
       })
+    // Nobody gets past it.
+    if ((mode & 0o001) === 0) break
   }
   if (found.length > 0) return found
   return [{ level: 'ok', about, text: `${target} is writable${user === null ? '' : ` by ${user}`}` }]

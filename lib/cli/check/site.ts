@@ -60,7 +60,15 @@ function webServer(site: Site, settings: Settings, haraka: AsHaraka): Finding[] 
     haraka.act(() => withSecrets(settings))
     return found
   } catch (error) {
-    return [...found, { level: 'failure', about, text: `${(error as Error).message}: Haraka does not start` }]
+    return [
+      ...found,
+      {
+        level: 'failure',
+        about,
+        text: (error as Error).message,
+        remedy: "put the token there, readable for Haraka's user: without it Haraka does not start",
+      },
+    ]
   }
 }
 
