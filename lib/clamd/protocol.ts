@@ -79,9 +79,12 @@ function virusName(text: string): string {
   return printable(text.replace(/\([0-9a-f]{32}:\d+\)$/, '')) || 'unnamed'
 }
 
-/** True for names that mean "not scanned to the end" (AlertExceedsMax, and `(null)` from old daemons), not a virus. */
+/**
+ * True for names that mean "not scanned to the end" (AlertExceedsMax), not a virus. `(null)` and Heuristics.Email.ExceedsMax
+ * with a word behind it are those of older daemons.
+ */
 export function isLimitName(name: string): boolean {
-  return name === '(null)' || /^Heuristics\.Limits\.Exceeded\b/i.test(name)
+  return name === '(null)' || /^Heuristics\.(Limits\.Exceeded\b|Email\.ExceedsMax)/i.test(name)
 }
 
 /** True for names that mean "encrypted, not scanned" (AlertEncrypted), not a virus. */

@@ -66,10 +66,19 @@ test('a name is at most 128 printable characters and never empty', () => {
 })
 
 test('names for reached limits are told from viruses', () => {
-  for (const name of ['Heuristics.Limits.Exceeded.MaxFileSize', 'heuristics.limits.exceeded', '(null)']) {
+  const limits = [
+    ...['Heuristics.Limits.Exceeded.MaxFileSize', 'heuristics.limits.exceeded', '(null)'],
+    ...['Heuristics.Email.ExceedsMaxHeaderBytes', 'heuristics.email.exceedsmaxheaders'],
+  ]
+  for (const name of limits) {
     assert.ok(isLimitName(name), name)
   }
-  for (const name of ['Heuristics.Limits.ExceededNot', 'Win.Heuristics.Limits.Exceeded', 'null']) {
+  for (const name of [
+    'Heuristics.Limits.ExceededNot',
+    'Win.Heuristics.Limits.Exceeded',
+    'Heuristics.Email.Spoofed',
+    'null',
+  ]) {
     assert.ok(!isLimitName(name), name)
   }
 })
