@@ -72,6 +72,7 @@ function stateOf(
   const engine = { release: 'ClamAV 1.4.6', signatures, line: '' }
   return {
     text,
+    role: 'host',
     state: 'up',
     inFlight: 0,
     protocol: 'instream',

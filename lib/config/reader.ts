@@ -8,7 +8,7 @@ import { Invalid } from '../base/invalid'
 import type { Host } from '../clamd/address'
 import { entryIn, type Ini, parseIni, type Problem } from './ini'
 import { fileNames, type Key, schema, type Section, type Values } from './schema'
-import { hosts, listed, refusal } from './value-types'
+import { hosts, listed, orEmpty, refusal } from './value-types'
 
 /** The lines of a file; empty if it does not exist. */
 interface Lines {
@@ -40,7 +40,9 @@ export class SettingsReader {
   }
 
   section<S extends Section>(section: S): Values<S> {
-    const keys = Object.entries<Key<unknown>>(schema[section]).filter(([name]) => name !== 'host')
+    const keys = Object.entries<Key<unknown>>(schema[section]).filter(
+      ([name]) => name !== 'host' && name !== 'backup',
+    )
     return Object.fromEntries(keys.map(([name, key]) => [name, this.#key(section, name, key)])) as Values<S>
   }
 
@@ -55,6 +57,11 @@ export class SettingsReader {
     if (!(parsed instanceof Invalid)) return parsed
     this.#elsewhere.push(refusal(`--host ${given}`, parsed, type))
     return []
+  }
+
+  /** @param port for hosts without one */
+  backups(port: number): readonly Host[] {
+    return this.#key('main', 'backup', { ...schema.main.backup, type: orEmpty(hosts(port)) }) ?? []
   }
 
   list<T>(name: 'signatures' | 'exempt', parse: (entry: string) => T | Invalid): T[] {

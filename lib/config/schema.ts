@@ -46,6 +46,7 @@ const defaultPort = 3310
 export const schema = {
   main: {
     host: key('localhost', hosts(defaultPort)),
+    backup: key('', orEmpty(hosts(defaultPort))),
     port: key(String(defaultPort), whole(1, 65535)),
     protocol: key('auto', oneOf(['auto', 'stream', 'instream'])),
     scan: key('auto', oneOf(['auto', 'all', 'parts', 'message'])),
@@ -111,7 +112,7 @@ export const schema = {
 
 type Schema = typeof schema
 export type Section = keyof Schema
-/** Without `host`, whose type depends on the port. */
+/** Without `host` and `backup`, whose types depend on the port. */
 export type Values<S extends Section> = {
-  readonly [K in Exclude<keyof Schema[S], 'host'>]: Schema[S][K] extends Key<infer T> ? T : never
+  readonly [K in Exclude<keyof Schema[S], 'host' | 'backup'>]: Schema[S][K] extends Key<infer T> ? T : never
 }

@@ -92,6 +92,8 @@ function settingsOf(reader: SettingsReader, host: string | undefined): Settings 
     },
     hosts: {
       hosts: reader.hosts(main.port, host),
+      // A host from the command line stands alone.
+      backups: host === undefined ? reader.backups(main.port) : [],
       restMs: main.host_rest,
       resolveMs: main.resolve_interval,
       connectMs: main.connect_timeout,

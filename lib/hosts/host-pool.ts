@@ -27,6 +27,7 @@ export interface HostSettings extends ResolverSettings {
 export interface AddressState {
   /** `host:port`, `[v6]:port` or the path of a socket. */
   readonly text: string
+  readonly role: Candidate['role']
   /** `resting`: failed, used last. `untrusted`: does not find the EICAR test file and gets no mail. */
   readonly state: 'up' | 'resting' | 'untrusted'
   readonly inFlight: number
@@ -51,6 +52,7 @@ export type AddressNews = 'failed' | 'back' | 'doubted' | 'untrusted'
 /** The pool alone writes the state, by `next`. */
 interface PooledHost extends Candidate {
   state: HostState
+  role: Candidate['role']
   readonly listener: LeaseListener
 }
 
@@ -84,11 +86,12 @@ export class HostPool {
   /** Every known address, without a look-up. */
   states(): readonly AddressState[] {
     const now = this.system.now()
-    return this.#list.map(({ text, state, load }) => {
+    return this.#list.map(({ text, role, state, load }) => {
       const { protocol, engine, maxScannableBytes } = state
       const condition = conditionOf(state, now)
       return {
         text,
+        role,
         state: condition === 'blind' ? 'untrusted' : condition === 'resting' ? 'resting' : 'up',
         inFlight: load.inFlight,
         protocol,
@@ -211,7 +214,8 @@ export class HostPool {
         this.#waiting.wakeAll()
       },
     }
-    const host: PooledHost = { address, text: addressText(address), state, load: new Load(), listener }
+    const load = new Load()
+    const host: PooledHost = { address, text: addressText(address), role: 'host', state, load, listener }
     return host
   }
 

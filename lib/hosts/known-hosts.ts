@@ -4,11 +4,12 @@
  */
 
 import { type Address, addressText } from '../clamd/address'
+import type { ResolvedAddress } from './resolver'
 
 /** Maximum number of remembered addresses outside the list: a name may resolve to new ones for ever. */
 const maxOthers = 1000
 
-export class KnownHosts<Host extends { readonly text: string }> {
+export class KnownHosts<Host extends { readonly text: string; role: ResolvedAddress['role'] }> {
   #list: readonly Host[] = []
   readonly #others = new Map<string, Host>()
 
@@ -38,12 +39,13 @@ export class KnownHosts<Host extends { readonly text: string }> {
   }
 
   /** Replaces the list. What is known of each address is kept. */
-  relist(addresses: readonly Address[]): void {
+  relist(addresses: readonly ResolvedAddress[]): void {
     const before = this.#list
-    this.#list = addresses.map((address) => {
+    this.#list = addresses.map(({ address, role }) => {
       const text = addressText(address)
       const host = before.find((one) => one.text === text) ?? this.#others.get(text) ?? this.create(address)
       this.#others.delete(text)
+      host.role = role
       return host
     })
     for (const one of before) if (!this.#list.includes(one)) this.keep(one)

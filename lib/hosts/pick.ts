@@ -11,6 +11,8 @@ export interface Candidate {
   readonly address: Address
   /** `host:port`, `[v6]:port` or the path of a socket. */
   readonly text: string
+  /** The key of [main] that lists it. */
+  readonly role: 'host' | 'backup'
   readonly state: HostState
   readonly load: Load
 }
@@ -52,7 +54,7 @@ export function pick<Host extends Candidate>(list: readonly Host[], wanted: Want
     ({ text, state }) => !tried.has(text) && !isBlind(state) && bytes <= limitOf(state, nowMs),
   )
   if (left.length === 0) return { type: 'none' }
-  const candidates = tested(left, wanted)
+  const candidates = tested(preferred(left, nowMs), wanted)
   const host = candidates && best(candidates, inTurn(list, turn), wanted)
   if (!host) return { type: 'wait', ms: nextChangeMs(left, wanted) }
   if (!hasPaused && host.load.isDialling && isFirstContactPending(candidates, nowMs))
@@ -62,6 +64,13 @@ export function pick<Host extends Candidate>(list: readonly Host[], wanted: Want
 
 function isAwake({ state }: Candidate, nowMs: number): boolean {
   return breakerOf(state, nowMs) !== 'open'
+}
+
+/** The addresses of `host`; those of `backup` when none of them is left, or all rest. All when all rest. */
+function preferred<Host extends Candidate>(left: readonly Host[], nowMs: number): readonly Host[] {
+  const awake = left.filter((host) => isAwake(host, nowMs))
+  const role = awake.some((host) => host.role === 'host') ? 'host' : 'backup'
+  return awake.length === 0 ? left : left.filter((host) => host.role === role)
 }
 
 /**

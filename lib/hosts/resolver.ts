@@ -9,10 +9,18 @@ import type { System } from './system'
 
 export interface ResolverSettings {
   readonly hosts: readonly Host[]
+  /** Used when none of `hosts` can be. */
+  readonly backups?: readonly Host[]
   /** Milliseconds after which names are looked up again. */
   readonly resolveMs: number
   /** Time limit in milliseconds for a message that waits for a look-up. */
   readonly connectMs: number
+}
+
+export interface ResolvedAddress {
+  readonly address: Address
+  /** The key of [main] that lists it; `host` if both do. */
+  readonly role: 'host' | 'backup'
 }
 
 /** Minimum milliseconds between two look-ups after failures. */
@@ -23,7 +31,7 @@ export class HostResolver {
   #resolvedAt = -Infinity
   #resolving: Promise<void> | null = null
   readonly #waiting = new WaitQueue()
-  #addresses: readonly Address[] = []
+  #addresses: readonly ResolvedAddress[] = []
 
   /** @param changed called when the addresses may have changed */
   constructor(
@@ -33,13 +41,13 @@ export class HostResolver {
   ) {}
 
   /** The current addresses in the order of the hosts, without duplicates. */
-  get addresses(): readonly Address[] {
+  get addresses(): readonly ResolvedAddress[] {
     return this.#addresses
   }
 
   /** True if every name resolves to an address. */
   get areAllKnown(): boolean {
-    return this.settings.hosts.every((host) => this.#addressesOf(host).length > 0)
+    return this.#hosts.every((host) => this.#addressesOf(host).length > 0)
   }
 
   /** Looks the names up if that is due. Waits for it only while no address is known, up to `connectMs`. */
@@ -79,8 +87,14 @@ export class HostResolver {
     if (this.#ageMs >= Math.min(failurePauseMs, this.settings.resolveMs)) void this.resolve()
   }
 
+  get #hosts(): readonly Host[] {
+    return [...this.settings.hosts, ...(this.settings.backups ?? [])]
+  }
+
+  /** False while only backups are known because the first look-up is still running. */
   get #isKnown(): boolean {
-    return this.#addresses.length > 0
+    if (this.#resolvedAt > -Infinity) return this.#addresses.length > 0
+    return this.#addresses.some(({ role }) => role === 'host')
   }
 
   get #ageMs(): number {
@@ -90,7 +104,7 @@ export class HostResolver {
   /** Each result is used at once: a silent name server must not delay messages for other hosts. */
   async #lookUpAll(): Promise<void> {
     this.#update()
-    const names = new Set(this.settings.hosts.flatMap((host) => ('name' in host ? [host.name] : [])))
+    const names = new Set(this.#hosts.flatMap((host) => ('name' in host ? [host.name] : [])))
     await Promise.all(
       [...names].map(async (name) => {
         await this.#lookUp(name)
@@ -101,10 +115,14 @@ export class HostResolver {
   }
 
   #update(): void {
-    const addresses = new Map<string, Address>()
-    for (const address of this.settings.hosts.flatMap((host) => this.#addressesOf(host))) {
-      const text = addressText(address)
-      if (!addresses.has(text)) addresses.set(text, address)
+    const { hosts } = this.settings
+    const addresses = new Map<string, ResolvedAddress>()
+    for (const [index, host] of this.#hosts.entries()) {
+      const role = index < hosts.length ? 'host' : 'backup'
+      for (const address of this.#addressesOf(host)) {
+        const text = addressText(address)
+        if (!addresses.has(text)) addresses.set(text, { address, role })
+      }
     }
     this.#addresses = [...addresses.values()]
     this.changed()

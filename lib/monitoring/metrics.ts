@@ -134,13 +134,13 @@ export class Metrics {
     new prom.Gauge({
       name: `${prefix}address_state`,
       help: 'Processes for which an address is up, resting after a failure, or untrusted.',
-      labelNames: ['address', 'state'],
+      labelNames: ['address', 'role', 'state'],
       registers,
       collect() {
         this.reset()
-        for (const { text, state } of states()) {
+        for (const { text, role, state } of states()) {
           for (const one of ['up', 'resting', 'untrusted'] as const)
-            this.inc({ address: labelOf(text), state: one }, Number(one === state))
+            this.inc({ address: labelOf(text), role, state: one }, Number(one === state))
         }
       },
     })

@@ -57,6 +57,7 @@ export async function startSite(settings: Partial<HttpSettings> = {}): Promise<T
 
 export const someAddress: AddressState = {
   text: '192.0.2.10:3310',
+  role: 'host',
   state: 'up',
   inFlight: 0,
   protocol: 'instream',

@@ -13,7 +13,7 @@ import type { Settings } from '../../config/settings'
 import { findArchiveLimits } from '../../health/archive-limits'
 import { archivesOf, detectionOf, type Diagnosis, type Kind, warnings } from '../../health/diagnosis'
 import { selfTestAsMail } from '../../health/self-test'
-import { HostPool } from '../../hosts/host-pool'
+import { type AddressState, HostPool } from '../../hosts/host-pool'
 import type { ArchiveLimits, SelfTestResult } from '../../hosts/test-results'
 import { system } from '../../hosts/system'
 import { adviceFor, nameAdvice } from './advice'
@@ -23,6 +23,8 @@ import type { Finding, Level } from './results'
 /** Facts about one address; null: unknown, or not checked. */
 export interface Examined {
   readonly address: string
+  /** The key of [main] that lists it. */
+  readonly role: AddressState['role']
   readonly connectMs: number | null
   readonly engine: ClamdVersion | null
   readonly signatureAgeHours: number | null
@@ -67,8 +69,12 @@ export async function examineAll(
   }
   const hosts = new HostPool(settings.hosts, system(warn))
   const addresses = await hosts.addresses(signal)
+  const roles = new Map(hosts.states().map(({ text, role }) => [text, role]))
   const checks = await Promise.all(
-    addresses.map((address) => checkAddress(address, settings, isQuick, dialler, signal)),
+    addresses.map((address) => {
+      const role = roles.get(addressText(address)) ?? 'host'
+      return checkAddress(address, role, settings, isQuick, dialler, signal)
+    }),
   )
   const examined = checks.map((check) => check.examined)
   if (addresses.length === 0)
@@ -90,6 +96,7 @@ function works({ error, findsTestFile }: Examined): boolean {
 
 async function checkAddress(
   address: Address,
+  role: AddressState['role'],
   settings: Settings,
   isQuick: boolean,
   { connect, user }: AsHaraka,
@@ -98,6 +105,7 @@ async function checkAddress(
   const { scan } = settings
   const unknown: Examined = {
     address: addressText(address),
+    role,
     connectMs: null,
     engine: null,
     signatureAgeHours: null,
@@ -172,7 +180,7 @@ function findingsOf(
   settings: Settings,
   isNoneUsable: boolean,
 ): Finding[] {
-  const { address: about, error, connectMs, engine } = examined
+  const { address: about, role, error, connectMs, engine } = examined
   const bad = isNoneUsable ? 'failure' : 'warning'
   const facts = factsOf(examined)
   if (error !== null)
@@ -180,7 +188,7 @@ function findingsOf(
       {
         level: bad,
         about,
-        text: connectMs === null ? error : `${facts}: ${error}`,
+        text: connectMs === null ? `${role === 'backup' ? 'backup: ' : ''}${error}` : `${facts}: ${error}`,
         ...(advice !== undefined && { remedy: advice }),
       },
     ]
@@ -227,9 +235,10 @@ const levels: Record<Kind, Level | null> = {
   opened: 'ok',
 }
 
-function factsOf({ engine, signatureAgeHours: age, connectMs, protocols, protocol }: Examined): string {
+function factsOf({ role, engine, signatureAgeHours: age, connectMs, protocols, protocol }: Examined): string {
   const signatures = engine?.signatures
   return [
+    ...(role === 'backup' ? ['backup'] : []),
     engine?.release ?? 'version unknown',
     signatures && age !== null
       ? `signatures ${signatures.number}, ${ageText(age * 3_600_000)} old`

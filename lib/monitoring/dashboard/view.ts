@@ -36,6 +36,7 @@ export interface View {
 /** An address as all processes see it, with its scans of the last hour. */
 export interface AddressView {
   readonly text: string
+  readonly role: AddressState['role']
   /** Number of processes for which the address is up. */
   readonly up: number
   readonly resting: number
@@ -101,6 +102,7 @@ function addressViews(states: readonly AddressState[], work: StatsSnapshot['addr
     const { scans, ms, slowestMs } = scansOf.get(text) ?? sumWork([])
     return {
       text,
+      role: seen[0]?.role ?? 'host',
       up: count('up'),
       resting: count('resting'),
       untrusted: count('untrusted'),

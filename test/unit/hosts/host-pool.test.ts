@@ -722,6 +722,7 @@ test('the states of all addresses', async () => {
   assert.deepEqual(list.states(), [
     {
       text: '10.0.0.1:3310',
+      role: 'host',
       state: 'up',
       inFlight: 1,
       protocol: 'instream',
@@ -730,6 +731,7 @@ test('the states of all addresses', async () => {
     },
     {
       text: '10.0.0.2:3310',
+      role: 'host',
       state: 'resting',
       inFlight: 0,
       protocol: null,
@@ -792,4 +794,46 @@ test('a message that has met one that failed is spared others that may', async (
   first?.done('failed')
   const next = await list.take(new Set([first?.text ?? '']), never)
   assert.deepEqual([first?.text, next?.text], ['10.0.0.1:3310', '10.0.0.3:3310'])
+})
+
+test('backup: asked when every host rests, is blind, is too small, or has failed the message', async () => {
+  const { list, take, use } = setUp(three.slice(0, 1), { backups: three.slice(1, 2) })
+  assert.deepEqual([await use(), await use()], ['10.0.0.1', '10.0.0.1'])
+  const failing = await take()
+  assert.equal((await take([failing.text])).text, '10.0.0.2:3310')
+  list.learn(first, { type: 'selfTested', selfTest: proofOf(1000) })
+  assert.equal((await list.take(new Set(), never, 1001))?.text, '10.0.0.2:3310')
+  assert.equal((await list.take(new Set(), never, 1000))?.text, '10.0.0.1:3310')
+  failing.done('failed')
+  assert.equal(await use(), '10.0.0.2')
+  list.report(first, 'worked', null)
+  assert.equal(await use(), '10.0.0.1')
+  list.learn(first, { type: 'selfTested', selfTest: proofOf(null, false) })
+  assert.equal(await use(), '10.0.0.2')
+  assert.deepEqual(
+    list.states().map(({ text, role }) => [text, role]),
+    [
+      ['10.0.0.1:3310', 'host'],
+      ['10.0.0.2:3310', 'backup'],
+    ],
+  )
+  assert.deepEqual(await list.addresses(never), three.slice(0, 2))
+})
+
+test('backup: at start a message waits for the name of the host; the backup has it if there is none', async () => {
+  const { list, system, use } = setUp([{ name: 'clamd.test', port: 3310 }], { backups: three.slice(1, 2) })
+  system.resolver['clamd.test'] = ['10.0.0.1']
+  assert.equal(await use(), '10.0.0.1')
+  const unresolved = setUp([{ name: 'clamd.test', port: 3310 }], { backups: three.slice(1, 2) })
+  assert.equal(await unresolved.use(), '10.0.0.2')
+  assert.ok(list.areAllKnown && !unresolved.list.areAllKnown)
+})
+
+test('an address that is host and backup is a host', async () => {
+  const { list } = setUp(three.slice(0, 2), { backups: three.slice(1) })
+  await list.addresses(never)
+  assert.deepEqual(
+    list.states().map(({ role }) => role),
+    ['host', 'host', 'backup'],
+  )
 })

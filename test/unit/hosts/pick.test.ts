@@ -12,7 +12,8 @@ type Made = (host: Candidate) => Candidate
 
 /** An address to which these things happened, in this order. */
 function host(text: string, ...made: readonly Made[]): Candidate {
-  const start: Candidate = { address: { host: text, port: 1 }, text, state: newHost, load: new Load() }
+  const address = { host: text, port: 1 }
+  const start: Candidate = { address, text, role: 'host', state: newHost, load: new Load() }
   return made.reduce((candidate, step) => step(candidate), start)
 }
 const event =
@@ -23,6 +24,8 @@ const resting = rests(nowMs + 20_000)
 const restIsOver = rests(nowMs)
 const doubted = event({ type: 'doubted' })
 const blind = event({ type: 'eicarMissed' })
+/** Listed in `backup`. */
+const backup: Made = (candidate) => ({ ...candidate, role: 'backup' })
 const tested = event({ type: 'selfTestFailed' })
 const upTo = (bytes: number) =>
   event({ type: 'selfTested', selfTest: { ...limited, maxScannableBytes: bytes } })
@@ -129,6 +132,26 @@ rows(
     'a mail has found the limit a minute ago: it is tried again',
     'take a',
     [host('a', event({ type: 'eicarMissedAt', bytes: 500, nowMs: nowMs - 60_000 }))],
+  ],
+)
+
+rows(
+  'backup',
+  ['a host can be asked', 'take b', [host('a', backup), host('b')]],
+  ['a host may be tried again', 'take b', [host('a', backup), host('b', restIsOver)]],
+  ['the host has failed this message', 'take b', [host('a'), host('b', backup)], { tried: new Set(['a']) }],
+  ['the host rests', 'take b', [host('a', resting), host('b', backup)]],
+  ['the host is blind', 'take b', [host('a', blind), host('b', backup)]],
+  ['the message is too large for the host', 'take b', [host('a', upTo(999)), host('b', backup)]],
+  ['no host is known', 'take b', [host('b', backup)]],
+  ['the host is full: wait', 'wait', [host('a', scans()), host('b', backup)], { maxConcurrent: 1 }],
+  ['all rest: the oldest rest', 'take a', [host('a', resting), host('b', backup, rests(nowMs + 30_000))]],
+  ['the backup rests as well', 'take c', [host('a', resting), host('b', backup, resting), host('c', backup)]],
+  [
+    'the host is not tested yet: wait',
+    'wait 5000',
+    [host('a'), host('b', backup, tested)],
+    { checksDueAtMs: nowMs + 5000 },
   ],
 )
 

@@ -160,8 +160,10 @@ function stateOf({ up, resting, untrusted, inFlight }) {
 /** @param {readonly AddressView[]} addresses @param {number} now */
 function addressRows(addresses, now) {
   return addresses.map((address) => {
-    const { text, protocol, engine, signatures, maxScannableBytes, scans, share, meanMs, slowestMs } = address
+    const { text, role, protocol, engine, signatures, maxScannableBytes, scans, share, meanMs, slowestMs } =
+      address
     const about = [
+      role === 'backup' && 'backup',
       engine,
       signatures && `signatures ${signatures.number}, ${age(now - signatures.builtMs)} old`,
       protocol?.toUpperCase(),
