@@ -57,10 +57,12 @@ export class ClamdClient {
   /** Resolves with clamd's reply, `clean` only after a completely sent message. Rejects with a ClamdError or TooLarge. */
   async scan(protocol: Protocol, exchange: ClientExchange, message: MessageSource): Promise<DialogueResult> {
     const how = { ...exchange, connect: this.connect }
+    // A failure of STREAM says nothing about sessions: INSTREAM may be next.
+    if (protocol === 'stream') return dialogue.stream(how, message)
     const offer = this.#offers.get(addressText(how.address))
-    const isSession = protocol === 'instream' && offer?.hasSessions === true && !offer.refusesSessions
+    const isSession = offer?.hasSessions === true && !offer.refusesSessions
     try {
-      const result = await (isSession ? this.#inSession(how, message) : dialogue[protocol](how, message))
+      const result = await (isSession ? this.#inSession(how, message) : dialogue.instream(how, message))
       if (!isVerdict(result.reply)) this.#forget(how.address)
       return result
     } catch (error) {
