@@ -1,6 +1,6 @@
 /*
- * One address asked about one message: vouched for first where that is called for, in the protocol that it speaks, in a
- * session or on a connection of its own. Whose turn it is, and what follows from the answer, is scanner.ts.
+ * Asks one address about one message: checks it first if it is not verified, and uses the protocol that it speaks. scanner.ts
+ * decides which address is next, and what follows from the answer.
  */
 
 import { type CancelSignal, Deadline } from '../base/cancellation'
@@ -11,8 +11,8 @@ import { ping } from '../clamd/capabilities'
 import type { ClamdClient } from '../clamd/client'
 import { ClamdError, isLocalShortage, type Step } from '../clamd/errors'
 import { isEncryptedName, isVerdict, noFreePort, type Protocol, type Reply } from '../clamd/protocol'
-import type { EicarCheckResult } from '../hosts/test-results'
 import type { Lease, LeaseOutcome } from '../hosts/lease'
+import type { EicarCheckResult } from '../hosts/test-results'
 import { PlainCheck } from '../mime/plain/plain-check'
 import { type ScanSettings, type ScanState, startAttempt, TimedOut } from './scan-state'
 import { noInsight, secondLook } from './second-look'
@@ -235,7 +235,7 @@ export class Attempt {
     }
     const other = usual === 'stream' ? 'instream' : 'stream'
     state.log.trace(
-      `${lease.text}: ${usual} came to nothing (${first.step}: ${textOf(first.reply)}), ${other} is next`,
+      `${lease.text}: ${usual} failed (${first.step}: ${textOf(first.reply)}), trying ${other}`,
     )
     const wasKnown = lease.protocol === usual
     if (first.end === 'hung up' || (isMissing && wasKnown)) {

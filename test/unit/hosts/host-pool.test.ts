@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Address, Host } from '../../../lib/clamd/address'
 import { HostPool, type HostSettings } from '../../../lib/hosts/host-pool'
-import type { SelfTestResult } from '../../../lib/hosts/test-results'
 import { Lease } from '../../../lib/hosts/lease'
+import type { SelfTestResult } from '../../../lib/hosts/test-results'
 
 const never = new AbortController().signal
 
