@@ -57,7 +57,9 @@ export class Metrics {
   readonly #actionResults: Readonly<Record<keyof ActionResults, Counter<'result'>>>
   readonly #seconds: Histogram<'address'>
   readonly #bytes: Histogram
+  readonly #parts: Counter
   readonly #readings: Counter
+  readonly #foundInParts: Counter
   readonly #labelOf = addressLabels()
 
   /** @param states called whenever the metrics are read */
@@ -73,9 +75,15 @@ export class Metrics {
       messageLabels,
     )
     this.#findings = counter('findings_total', 'Messages by what their attachments came to.', ['finding'])
+    this.#parts = counter('parts_total', 'Header sections that were read in messages with readings.', [])
     this.#readings = counter(
       'readings_total',
       'Contents of messages that were scanned besides the whole message, in every reading.',
+      [],
+    )
+    this.#foundInParts = counter(
+      'found_in_parts_total',
+      'Infected messages in which clamd found nothing but in a part.',
       [],
     )
     this.#actionResults = {
@@ -117,7 +125,9 @@ export class Metrics {
     if (verdict.clamd === null) return
     this.#seconds.observe({ address }, verdict.ms / 1000)
     this.#bytes.observe(verdict.bytes)
+    this.#parts.inc(verdict.parts)
     this.#readings.inc(verdict.readings)
+    if (verdict.outcome === 'infected' && verdict.part !== null) this.#foundInParts.inc()
   }
 
   countAction<A extends keyof ActionResults>(action: A, result: ActionResults[A]): void {

@@ -44,6 +44,18 @@ async function served() {
   return { text, labels }
 }
 
+test('parts, readings, and what was found in a part alone are counted', async () => {
+  const prom = await loadProm()
+  const metrics = new Metrics(prom, '1.0.0', () => [])
+  const scan = { ...clean, oddity: 'multipart/signed', parts: 3, readings: 2 }
+  metrics.count({ ...scan, part: null }, null, 'accept')
+  for (const part of ['part 2 (base64)', null])
+    metrics.count({ ...scan, outcome: 'infected', virus: 'x', part }, null, 'reject')
+  const { text } = await exposition(prom, [await metrics.snapshot()])
+  for (const [name, count] of Object.entries({ parts: 9, readings: 6, found_in_parts: 1 }))
+    assert.match(text, new RegExp(`^clamav_stream_${name}_total ${count}$`, 'm'))
+})
+
 test('promtool has nothing to say about the metrics, with signatures and all', async (t) => {
   if (!promtoolOrSkip(t)) return
   const { text } = await served()
