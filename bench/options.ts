@@ -20,16 +20,21 @@ const sizes: Record<string, Size> = {
 }
 const sizeNames = Object.keys(sizes)
 
+/** What is measured with `--only readings`: what a second look costs, and parts in place of the whole. */
+const ofReadings: ContenderName[] = ['none', 'instream', 'message', 'odd', 'all', 'parts']
+/** Of a part of the bench, so that it takes about five minutes. */
+const fewRounds = { readings: '8', other: '4' }
+
 export const usage = `Usage: npm run bench -- [options]
 
 Measures what scanning costs, prints it, and writes docs/reports/benchmarks.md, its plot and the figures in README.md
 and docs/guide/install.md. With a choice of parts, sizes or contenders it only prints.
 
-  --only PARTS        of ${partNames.join(', ')}
+  --only PARTS        of ${partNames.join(', ')}; or readings: cpu with what the second look is compared with
   --sizes SIZES       of ${sizeNames.join(', ')} (part cpu)
   --contenders NAMES  of ${contenderNames.join(', ')} (parts cpu and latency)
-  --sessions N,M      sessions at the same time, one table each (part cpu; default 4,1)
-  --rounds N          rounds that count (default 15)
+  --sessions N,M      sessions at the same time, one table each (part cpu; default 4,1; with --only 4)
+  --rounds N          rounds that count (default 15; with --only 4, readings 8)
   --scale X           times as many messages in each round (part cpu; default 1)
   --database DIR      signatures for clamd instead of the small test set, such as /var/lib/clamav
   --render            no measuring: writes the files again from the figures of the last run (bench/results.json)
@@ -57,25 +62,30 @@ export function readOptions(args: readonly string[]): Options {
       only: { type: 'string' },
       sizes: { type: 'string' },
       contenders: { type: 'string' },
-      rounds: { type: 'string', default: '15' },
-      sessions: { type: 'string', default: '4,1' },
+      rounds: { type: 'string' },
+      sessions: { type: 'string' },
       scale: { type: 'string', default: '1' },
       database: { type: 'string' },
       render: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },
   })
+  const isReadings = values.only === 'readings'
+  const usual =
+    values.only === undefined
+      ? { rounds: '15', sessions: '4,1' }
+      : { rounds: isReadings ? fewRounds.readings : fewRounds.other, sessions: '4' }
   const scale = positive('scale', values.scale)
   return {
     help: values.help,
     render: values.render,
-    parts: chosen('only', values.only, partNames),
+    parts: isReadings ? ['cpu'] : chosen('only', values.only, partNames),
     sizes: chosen('sizes', values.sizes, sizeNames)
       .flatMap((name) => sizes[name] ?? [])
       .map((size) => ({ ...size, count: Math.ceil(size.count * scale) })),
-    contenders: chosen('contenders', values.contenders, contenderNames),
-    rounds: whole('rounds', values.rounds),
-    sessions: values.sessions.split(',').map((text) => whole('sessions', text)),
+    contenders: chosen('contenders', values.contenders, isReadings ? ofReadings : contenderNames),
+    rounds: whole('rounds', values.rounds ?? usual.rounds),
+    sessions: (values.sessions ?? usual.sessions).split(',').map((text) => whole('sessions', text)),
     database: values.database,
     complete: [values.only, values.sizes, values.contenders].every((value) => value === undefined),
   }

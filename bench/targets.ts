@@ -1,7 +1,7 @@
 // The plugin's targets as ratios within one run, and whether it reaches them.
 import type { ContenderName } from './contenders'
 import { added, addedLatency, costSpread, middle, primaryTable, ratio } from './figures'
-import type { CostTable, Results, SizeCosts } from './results'
+import type { Cost, CostTable, Results, SizeCosts } from './results'
 
 export interface Target {
   /** A heading, the same for targets that belong together. */
@@ -26,6 +26,21 @@ const ofWall: Limits = { '5 kB': 0.7, '100 kB': 0.55, '1 MB': 0.55, '10 MB': 0.5
 const ofMilter: Limits = { '5 kB': 1, '100 kB': 1, '1 MB': 1, '10 MB': 1 }
 const ofBareClamd: Limits = { '5 kB': 1.05, '100 kB': 1.05, '1 MB': 1.05, '10 MB': 1.05 }
 
+/** `scan=auto` of plain mail, which it sends as `scan=message` does. */
+const ofPlain: Record<'server' | 'clamd', Limits> = {
+  server: { '5 kB': 1.03, '100 kB': 1.03, '1 MB': 1.03, '10 MB': 1.03 },
+  clamd: { '5 kB': 1, '100 kB': 1, '1 MB': 1, '10 MB': 1 },
+}
+const ofOdd: Record<'clamd' | 'wall', Limits> = {
+  clamd: { '100 kB': 1.25, '1 MB': 1.25, '10 MB': 1.25 },
+  wall: { '100 kB': 1.35, '1 MB': 1.35, '10 MB': 1.35 },
+}
+const ofParts: Record<'clamd' | 'wall' | 'server', Limits> = {
+  clamd: { '100 kB': 0.7, '1 MB': 0.5, '10 MB': 0.5 },
+  wall: { '100 kB': 0.95, '1 MB': 0.6, '10 MB': 0.6 },
+  server: { '100 kB': 1.5, '1 MB': 1.25, '10 MB': 1.25 },
+}
+
 const latencyLimits = { p50: 1.25, p99: 2 }
 const memoryLimit = 1.1
 /** Of what each clamd more should add. */
@@ -38,6 +53,7 @@ export function targets(results: Results): Target[] {
   const table = primaryTable(results)
   return [
     ...(table ? costTargets(table) : []),
+    ...(table ? readingTargets(table) : []),
     ...latencyTargets(results),
     ...memoryTargets(results),
     ...throughputTargets(results),
@@ -81,6 +97,35 @@ export function costTargets({ sizes }: CostTable): Target[] {
     ...perSize("clamd's CPU / bare client", ofBareClamd, (size, of) =>
       ratio(costSpread(size, of, 'clamd'), costSpread(size, 'bare', 'clamd')),
     ),
+  ]
+}
+
+/** What a second look costs, and sending parts in place of the whole message; against `scan=message`. */
+function readingTargets({ sizes }: CostTable): Target[] {
+  const whole = (kind: keyof Cost) => (size: SizeCosts, of: ContenderName) =>
+    ratio(costSpread(size, of, kind), costSpread(size, 'message', kind))
+  const addedTime = (size: SizeCosts, of: ContenderName) =>
+    ratio(added(size, of, 'wall'), added(size, 'message', 'wall'))
+  const rows = (
+    group: string,
+    of: ContenderName,
+    figure: (size: SizeCosts, of: ContenderName) => number | undefined,
+    limits: Limits,
+  ) =>
+    sizes.flatMap((size) => {
+      const limit = limits[size.label]
+      const value = figure(size, of)
+      if (limit === undefined || value === undefined) return []
+      return [target(`${group} / scan=message`, size.label, 'at most', limit, value)]
+    })
+  return [
+    ...rows("Plain mail, scan=auto: Haraka's CPU", 'instream', whole('server'), ofPlain.server),
+    ...rows("Plain mail, scan=auto: clamd's CPU", 'instream', whole('clamd'), ofPlain.clamd),
+    ...rows("Odd mail, scan=auto: clamd's CPU", 'odd', whole('clamd'), ofOdd.clamd),
+    ...rows('Odd mail, scan=auto: time', 'odd', whole('wall'), ofOdd.wall),
+    ...rows("Plain mail, scan=parts: clamd's CPU", 'parts', whole('clamd'), ofParts.clamd),
+    ...rows('Plain mail, scan=parts: time added', 'parts', addedTime, ofParts.wall),
+    ...rows("Plain mail, scan=parts: Haraka's CPU", 'parts', whole('server'), ofParts.server),
   ]
 }
 

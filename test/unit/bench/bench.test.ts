@@ -349,11 +349,34 @@ test('options say what is allowed', () => {
     [5_000, 10_000_000],
   )
   assert.deepEqual([complete, sessions], [false, [8]])
+  const readings = readOptions(['--only', 'readings'])
+  assert.deepEqual([readings.parts, readings.sessions, readings.complete], [['cpu'], [4], false])
+  assert.ok(readings.contenders.includes('odd') && !readings.contenders.includes('milter'))
+  assert.ok(readings.rounds < readOptions([]).rounds)
   assert.equal(readOptions([]).complete, true)
   assert.throws(() => readOptions(['--only', 'speed']), /--only speed: allowed are cpu, latency/)
   assert.throws(() => readOptions(['--rounds', '0']), /--rounds 0: /)
   assert.throws(() => readOptions(['--rounds', '1.5']), /whole number/)
   assert.throws(() => readOptions(['--fast']), /--fast/)
+})
+
+test('what a second look costs is compared with scan=message', () => {
+  const measured = size('1 MB', 1_000_000, {
+    ...oneMegabyte.rounds,
+    message: [cost(38, 12, 40), cost(38, 12, 40), cost(38, 12, 40)],
+    odd: [cost(44, 20, 44), cost(44, 20, 44), cost(44, 20, 44)],
+    parts: [cost(24, 18, 16), cost(26, 18, 16), cost(25, 18, 16)],
+  })
+  const found = results({ costs: [{ sessions: 4, sizes: [measured] }] })
+  const of = (group: RegExp) => targetOf(found, group, /1 MB/)
+  assert.equal(of(/auto: clamd's CPU \/ scan=message/)?.value, 0.95)
+  assert.equal(of(/Odd mail, scan=auto: clamd's CPU/)?.value, 1.1)
+  assert.equal(of(/Odd mail, scan=auto: time/)?.reached, true)
+  assert.equal(of(/parts: clamd's CPU/)?.value, 0.4)
+  assert.equal(of(/parts: time added/)?.reached, true)
+  assert.equal(of(/parts: Haraka's CPU/)?.value, 1.5)
+  assert.equal(of(/parts: Haraka's CPU/)?.reached, false)
+  assert.equal(targetOf(results(), /scan=message/, /./), undefined, 'it was not measured')
 })
 
 test('the documents are those of the last run (npm run bench -- --render writes them)', async () => {
