@@ -234,9 +234,7 @@ export class Attempt {
       return first
     }
     const other = usual === 'stream' ? 'instream' : 'stream'
-    state.log.trace(
-      `${lease.text}: ${usual} failed (${first.step}: ${textOf(first.reply)}), trying ${other}`,
-    )
+    state.log.trace(`${lease.text}: ${usual} failed (${first.step}: ${textOf(first.reply)}), trying ${other}`)
     const wasKnown = lease.protocol === usual
     if (first.end === 'hung up' || (isMissing && wasKnown)) {
       const notVerified = await this.#recheckHost(state, lease)

@@ -58,6 +58,7 @@ test('an empty ini gives the defaults of the contract', () => {
     },
     hosts: {
       hosts: [{ name: 'localhost', port: 3310 }],
+      backups: [],
       restMs: 30_000,
       resolveMs: 60_000,
       connectMs: 5000,
@@ -185,6 +186,7 @@ const wrong: [section: string, key: string, value: string | number | undefined][
   ['main', 'host', 'two words:x'],
   ['main', 'host', '::1:3310'],
   ['main', 'host', 3310.5],
+  ['main', 'backup', 'two words:x'],
   ['main', 'port', 0],
   ['main', 'port', 65536],
   ['main', 'port', 'http'],
