@@ -21,6 +21,8 @@ export class ChunkEncoder {
   #span: ArrayBufferLike = emptySpan
   #spanStart = 0
   #spanEnd = 0
+  /** Where the content begins that was not handed to `onContent`. */
+  #untoldStart = 0
   #chunk: Batch = emptyBatch()
   #batch: Batch = emptyBatch()
 
@@ -28,7 +30,7 @@ export class ChunkEncoder {
    * @param chunkBytes size of each chunk; the last may be smaller
    * @param preamble sent unframed before the first chunk: the INSTREAM command. null: STREAM, which has no frames
    * @param onBatch called with each full batch, and with the last one
-   * @param onContent called with the content in its order, as it is put into chunks
+   * @param onContent called with the content in its order, in pieces of about a batch where its bytes lie in one buffer
    */
   constructor(
     private readonly chunkBytes: number,
@@ -47,6 +49,7 @@ export class ChunkEncoder {
       this.#span = lines.buffer
       this.#spanStart = lines.byteOffset
       this.#spanEnd = lines.byteOffset
+      this.#untoldStart = lines.byteOffset
     }
     this.#spanEnd += lines.length
     this.#fillChunks()
@@ -61,6 +64,13 @@ export class ChunkEncoder {
 
   #endSpan(): void {
     if (this.#spanEnd > this.#spanStart) this.#cut(this.#spanEnd - this.#spanStart)
+    this.#tell()
+  }
+
+  #tell(): void {
+    const bytes = this.#spanStart - this.#untoldStart
+    if (bytes > 0) this.onContent?.(Buffer.from(this.#span, this.#untoldStart, bytes))
+    this.#untoldStart = this.#spanStart
   }
 
   #fillChunks(): void {
@@ -76,9 +86,9 @@ export class ChunkEncoder {
   /** Moves the first bytes of the span to the chunk. */
   #cut(bytes: number): void {
     const piece = Buffer.from(this.#span, this.#spanStart, bytes)
-    this.onContent?.(piece)
     put(this.#chunk, piece)
     this.#spanStart += bytes
+    if (this.#spanStart - this.#untoldStart >= batchBytes) this.#tell()
   }
 
   #endChunk(): void {
