@@ -68,7 +68,7 @@ async function runCell(row: Row, scope: Scope, cell: Cell): Promise<void> {
       const why = verdict.outcome === 'unscanned' ? verdict.text : scanning.log.warnings.join()
       const possible = possibleEnds(row, cell)
       assert.ok(possible.includes(got), `${got} (${why}), not ${possible.join(' or ')}`)
-      if (got === 'error' || got.endsWith('by a neighbour')) {
+      if (got === 'error' || got.endsWith('by another address')) {
         assert.match(why, / (part 2.*|PING): /, `the part is named: ${why}`)
         // One that has no port for the moment has not failed.
         const isWell = why.includes(noFreePort)
@@ -98,7 +98,7 @@ function ownHost(): string {
 
 function label(verdict: Verdict, faulty: FakeClamd): string {
   const what = verdict.outcome === 'unscanned' ? verdict.reason : verdict.outcome
-  return verdict.clamd === addressText(faulty.address) ? what : `${what} by a neighbour`
+  return verdict.clamd === addressText(faulty.address) ? what : `${what} by another address`
 }
 
 function possibleEnds(
