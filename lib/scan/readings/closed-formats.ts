@@ -4,41 +4,10 @@
 
 import { startsAsZip } from '../../attachments/archives/zip-headers'
 import type { Budget } from '../../mime/budget'
+import { oleStart } from './closed-ole'
 
 /** Bytes that tell one format from another. */
 const markBytes = 6
-
-const oleStart = Buffer.from('d0cf11e0a1b11ae1', 'hex')
-
-/** Compound files: Office documents until 2003, and later ones that are encrypted. */
-export function startsAsOle(content: Buffer): boolean {
-  return content.subarray(0, oleStart.length).equals(oleStart)
-}
-
-/** Streams that encrypted documents have. MS-OFFCRYPTO 2.3. */
-const encryptionStreams = ['EncryptedPackage', 'EncryptionInfo'].map((name) => Buffer.from(name, 'utf16le'))
-
-/** MS-CFB 2.6.1: a name of 64 bytes, its length with the NUL behind it, the kind of the entry. */
-const [oleNameBytes, streamKind] = [64, 2]
-
-/**
- * Looks for directory entries anywhere, so that nothing depends on the chain of sectors, which may be false; an encrypted
- * document in a message of Outlook is found as well.
- */
-export async function isEncryptedOle(content: Buffer, budget: Budget): Promise<boolean> {
-  for (const name of encryptionStreams) {
-    for (let at = content.indexOf(name); at >= 0; at = content.indexOf(name, at + name.length)) {
-      if (budget.isTurnOver) await budget.breathe()
-      const entry = content.subarray(at, at + oleNameBytes + 3)
-      const hasEntry =
-        entry.length === oleNameBytes + 3 &&
-        entry.readUInt16LE(oleNameBytes) === name.length + 2 &&
-        entry[oleNameBytes + 2] === streamKind
-      if (hasEntry) return true
-    }
-  }
-  return false
-}
 
 /** Whether it is worth while to unpack what begins like this. */
 export function isSearched(start: Buffer): boolean {

@@ -6,7 +6,9 @@
 import { startsAsZip } from '../../attachments/archives/zip-headers'
 import type { SilentLimits } from '../../hosts/test-results'
 import { type Budget, OverBudget } from '../../mime/budget'
-import { isEncryptedOle, isEncryptedRar, isEncryptedSevenZip, startsAsOle } from './closed-formats'
+import { isEncryptedRar, isEncryptedSevenZip } from './closed-formats'
+import { isEncryptedOle, startsAsOle } from './closed-ole'
+import { isEncryptedPdf } from './closed-pdf'
 import { findClosedInZip, mayBeZip, type Search } from './closed-zip'
 
 /** In a few words for the log; null: nothing. */
@@ -56,7 +58,8 @@ async function look(content: Buffer, depth: number, search: Search): Promise<voi
   await search.budget.breathe()
   if (startsAsOle(content)) {
     if (await isEncryptedOle(content, search.budget)) search.encrypted ??= 'encrypted Office document'
-  } else if (isEncryptedSevenZip(content)) search.encrypted ??= 'encrypted 7z archive'
+  } else if (isEncryptedPdf(content)) search.encrypted ??= 'encrypted PDF'
+  else if (isEncryptedSevenZip(content)) search.encrypted ??= 'encrypted 7z archive'
   else if (await isEncryptedRar(content, search.budget)) search.encrypted ??= 'encrypted RAR archive'
   else if (mayBeZip(content)) await lookIntoZip(content, depth + 1, search)
 }
