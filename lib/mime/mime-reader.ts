@@ -211,7 +211,7 @@ export class MimeReader {
     this.#levels.push(multipart)
   }
 
-  /** Closes multiparts until so many are open. */
+  /** Closes multiparts until `count` are open. */
   #leave(count: number): void {
     for (const { boundaries } of this.#levels.splice(count)) {
       for (const boundary of boundaries) {

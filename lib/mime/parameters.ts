@@ -24,7 +24,7 @@ export interface Parameter {
   readonly readings: readonly [string, ...string[]]
 }
 
-/** So many parameters of one name in one header are looked at; real messages have a few dozen at most. */
+/** Parameters of one name in one header that are looked at; real messages have a few dozen at most. */
 const maxParameters = 256
 /** Characters of one value. */
 const maxValueBytes = 4096

@@ -197,7 +197,7 @@ class Lines {
     return to > from && contentWords.test(this.bytes.toString('latin1', from, to))
   }
 
-  /** At the beginning of a line; at most so many as make it one of base64. */
+  /** At the beginning of a line; the count ends where there are enough to make it one of base64. */
   #digits(from: number, to: number): number {
     const limit = Math.min(to, from + minDigits)
     let at = from

@@ -15,7 +15,7 @@ export interface Decoder {
   end(): Buffer
 }
 
-/** So many fields, and characters of each, are read in every way there is; a mail has one of a few letters. */
+/** Fields, and characters of each, that are read in every way there is; a mail has one of a few letters. */
 const maxFields = 8
 const maxValueBytes = 256
 

@@ -6,14 +6,15 @@ import * as fc from 'fast-check'
 import { contentsOf, plainCheck } from '../support/readings'
 import { judge } from '../support/smtp/judges'
 import { type OddMail, oddMail, singleForms } from '../support/smtp/odd-mails'
+import { mutated, type Mutation, mutations } from '../support/smtp/odd-mails/mutations'
 import { fuzz } from './chance'
 
 const payload = Buffer.from('The-Payload, which is: 68 bytes long + stands for (a) virus! {x}\\%$@')
 
-async function holds(odd: OddMail): Promise<void> {
-  const mail = odd.carrying(payload)
+async function holds(odd: OddMail, changes: readonly Mutation[] = []): Promise<void> {
+  const mail = mutated(odd.carrying(payload), changes)
   if (plainCheck(mail).oddity !== null && !(await isFound(mail))) {
-    assert.deepEqual(await judge(mail, payload), [], odd.toString())
+    assert.deepEqual(await judge(mail, payload), [], `${odd.toString()} ${JSON.stringify(changes)}`)
   }
 }
 
@@ -26,4 +27,10 @@ test('every form by itself', async () => {
   for (const odd of singleForms()) await holds(odd)
 })
 
-fuzz('forms by chance', 0.1, fc.asyncProperty(oddMail, holds))
+fuzz(
+  'forms by chance',
+  0.1,
+  fc.asyncProperty(oddMail, (odd) => holds(odd)),
+)
+
+fuzz('forms by chance, with small changes', 0.1, fc.asyncProperty(oddMail, mutations, holds))

@@ -132,7 +132,7 @@ class TextBody implements Body {
   readonly #head: FileHead
   readonly #watch: TextWatch
   #endsInSoftBreak = false
-  /** Lines beyond those that so many bytes should have. */
+  /** Lines beyond those that the bytes so far should have. */
   #surplus = 0
 
   constructor(
@@ -239,7 +239,7 @@ export function checkLines(bytes: Buffer, from: number, to: number): number {
   return lines
 }
 
-/** So many digits in a row at the beginning of a line are base64 that nobody has named. */
+/** Digits in a row at the beginning of a line that are base64 without a header that names it. */
 const minDigits = 40
 
 function isBase64(bytes: Buffer, from: number): boolean {

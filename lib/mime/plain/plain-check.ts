@@ -1,6 +1,6 @@
 /*
  * Whether clamd and all mail programs read a message alike, told while it is sent: a short grammar, in which nothing is
- * left to taste. What is not in it is not plain, whatever it is; a message that is not plain costs nothing more.
+ * left to taste. What is not in it is not plain; a message that is not plain costs nothing more.
  *
  *   const check = new PlainCheck()
  *   check.write(block)            // the message as it is sent, in blocks of any size; 64 KiB are best
@@ -15,7 +15,7 @@ import { entityOf, maxLineBytes, maxSectionBytes, NotPlain, type Owner } from '.
 export interface PlainResult {
   /** Why it is not plain, in a few words for the log; null: it is. */
   readonly oddity: string | null
-  /** What nobody but the recipient can look into, as far as it was seen; null: nothing. */
+  /** What only the recipient can look into, as far as it was seen; null: nothing. */
   readonly encrypted: string | null
   /** Kinds of files that hold others (`zip`, `ole`), as far as parts begin with one. */
   readonly containers: ReadonlySet<string>

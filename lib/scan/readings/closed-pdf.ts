@@ -92,7 +92,7 @@ function needsPassword(dictionary: string, id: Buffer): boolean {
     Number(new RegExp(`/${name}\\s+(-?\\d{1,11})`).exec(dictionary)?.[1] ?? NaN)
   const [owner, user] = [stringOf(dictionary, /\/O\s*(?=[<(])/), stringOf(dictionary, /\/U\s*(?=[<(])/)]
   const revision = number('R')
-  // Opened with a certificate, or in a way that nobody knows.
+  // Opened with a certificate, or in an unknown way.
   if (!/\/Filter\s*\/Standard\b/.test(dictionary) || owner === null || user === null) return true
   if (revision >= 5) return !hashOf(user.subarray(32, 40), revision).equals(user.subarray(0, 32))
   const keyBytes = revision === 2 ? 5 : Math.min(16, Math.max(5, (number('Length') || 40) / 8))

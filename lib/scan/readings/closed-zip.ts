@@ -38,7 +38,7 @@ interface Member {
 const method = { stored: 0, deflated: 8, aes: 99 }
 /** Stored, imploded, deflated, the same with 64 KB, bzip2: what clamd opens. Not so LZMA, PPMd, xz and Zstandard. */
 const openMethods = [0, 6, 8, 9, 12]
-/** No deflated byte makes more than so many. */
+/** Bytes that a deflated byte makes at most. */
 const maxRatio = 1032
 /** Behind a member: signature, checksum, sizes of 8 bytes in zip64. */
 const maxDescriptorBytes = 24

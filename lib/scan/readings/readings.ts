@@ -195,7 +195,7 @@ export class Readings {
 
   /**
    * Hands a content over, if it is a new one, and looks into it.
-   * @param isDecoded false: it is a stretch of a message, in which the same would be found once more
+   * @param isDecoded false: it is a stretch of a message, in which the same would be found again
    */
   async *#content(
     content: Content,
