@@ -1,16 +1,18 @@
 /*
- * Reads a message only for its size.
+ * Reads a message for itself: for its size, or for what the caller makes of its bytes.
  */
 
 import { EventEmitter } from 'node:events'
 import type { CancelSignal } from './cancellation'
 import type { MessageSource, Sink } from './message-source'
 
-class Counter extends EventEmitter implements Sink {
-  bytes = 0
+class Reader extends EventEmitter implements Sink {
+  constructor(private readonly onPiece: (piece: Buffer) => void) {
+    super()
+  }
 
-  write(chunk: Buffer): boolean {
-    this.bytes += chunk.length
+  write(piece: Buffer): boolean {
+    this.onPiece(piece)
     return true
   }
 
@@ -19,20 +21,30 @@ class Counter extends EventEmitter implements Sink {
   }
 }
 
-/** Resolves with the size of one reading in bytes. Rejects as `open` does, or with the signal's reason. */
-export async function measure(message: Pick<MessageSource, 'open'>, signal: CancelSignal): Promise<number> {
+/** Resolves at the end of one reading. Rejects as `open` does, or with the signal's reason. */
+export async function readThrough(
+  message: Pick<MessageSource, 'open'>,
+  signal: CancelSignal,
+  onPiece: (piece: Buffer) => void,
+): Promise<void> {
   signal.throwIfAborted()
-  const counter = new Counter()
+  const reader = new Reader(onPiece)
   let onAbort: () => void = () => undefined
   try {
     await new Promise<void>((resolve, reject) => {
       onAbort = () => reject(signal.reason)
       signal.addEventListener('abort', onAbort)
-      counter.once('finish', resolve)
-      message.open(counter).catch(reject)
+      reader.once('finish', resolve)
+      message.open(reader).catch(reject)
     })
-    return counter.bytes
   } finally {
     signal.removeEventListener('abort', onAbort)
   }
+}
+
+/** Resolves with the size of one reading in bytes. Rejects as `readThrough` does. */
+export async function measure(message: Pick<MessageSource, 'open'>, signal: CancelSignal): Promise<number> {
+  let bytes = 0
+  await readThrough(message, signal, (piece) => (bytes += piece.length))
+  return bytes
 }

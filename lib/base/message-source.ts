@@ -4,6 +4,7 @@
  */
 
 import type { EventEmitter } from 'node:events'
+import type { CancelSignal } from './cancellation'
 
 /**
  * Receives one reading of the message. `write` returns false to pause the source until `drain`; it must still take up to
@@ -14,12 +15,22 @@ export interface Sink extends EventEmitter {
   end(): void
 }
 
+/** Tells a message from others. It is the same when the sender sends the message again. */
+export interface MessageIdentity {
+  /** Body length in bytes. Costs nothing, unlike the digest. */
+  readonly bodyBytes: number
+  /** Reads the message. Rejects as `open` does, or with the signal's reason. */
+  digest(signal: CancelSignal): Promise<string>
+}
+
 /** A message that can be read from its first byte as often as needed, one reading at a time. */
 export interface MessageSource {
   /** Lower bound of the size of a reading in bytes. */
   readonly minBytes: number
   /** Upper bound of the size of a reading in bytes. */
   readonly maxBytes: number
+  /** Missing: nothing is remembered of this message. */
+  readonly identity?: MessageIdentity
   /** Starts a reading. Rejects with a ClamdError at step `read message` when the message cannot be read. */
   open(sink: Sink): Promise<void>
   /** Ends the reading, if one is open. */

@@ -63,7 +63,8 @@ export class ClamdClient {
     const isSession = offer?.hasSessions === true && !offer.refusesSessions
     try {
       const result = await (isSession ? this.#inSession(how, message) : dialogue.instream(how, message))
-      if (!isVerdict(result.reply)) this.#forget(how.address)
+      // An error in a session is an answer to this message, by the same daemon.
+      if (!isVerdict(result.reply) && !isSession) this.#forget(how.address)
       return result
     } catch (error) {
       if (!how.signal.aborted && isOfDaemon(error)) this.#forget(how.address)

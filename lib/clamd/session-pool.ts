@@ -60,7 +60,8 @@ export class Session {
     // A daemon without IDSESSION replies with an error that has no number.
     if (own === null && (isVerdict || this.#scans > 1))
       throw new ClamdError('reply', `not the reply to this message: ${printable(text)}`)
-    if (!isVerdict) return reply
+    if (!isVerdict)
+      return own === null && reply.kind === 'error' ? { kind: 'unknown_command', text: reply.text } : reply
     if (!sent.complete)
       throw new ClamdError(
         'reply',

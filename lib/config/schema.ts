@@ -60,6 +60,7 @@ export const schema = {
     max_size: key('25M', size(1, 2 * 1024 ** 3)),
     max_concurrent: key('0', whole(0, 100_000)),
     self_test: key('full', oneOf(['full', 'eicar', 'off'])),
+    unscannable_after: key('3', whole(0, 1000)),
     max_signature_age: key('3d', duration(0, 365 * dayMs)),
     details_header: key('false', yesNo),
     debug: key('false', yesNo),
@@ -72,6 +73,7 @@ export const schema = {
   unscanned: {
     error: key('defer', fallback),
     timeout: key('defer', fallback),
+    unscannable: key('defer', fallback),
     too_large: key('reject', fallback),
     limits: key('reject', fallback),
     encrypted: key('accept', fallback),

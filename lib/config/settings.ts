@@ -19,6 +19,8 @@ import { parseSignatureRule } from './signature-rules'
 export interface Settings {
   readonly scan: ScanSettings
   readonly hosts: HostSettings
+  /** Failed scans after which a message counts as one that no clamd can finish; 0: none does. */
+  readonly unscannableAfter: number
   readonly startup: { readonly maxPings: number; readonly pingIntervalMs: number }
   readonly health: HealthSettings
   readonly rules: Rules
@@ -99,6 +101,7 @@ function settingsOf(reader: SettingsReader, host: string | undefined): Settings 
       connectMs: main.connect_timeout,
       maxConcurrent: main.max_concurrent,
     },
+    unscannableAfter: main.unscannable_after,
     startup: { maxPings: main.max_pings, pingIntervalMs: main.ping_interval },
     health: { selfTest: main.self_test, maxSignatureAgeMs: main.max_signature_age },
     rules: {

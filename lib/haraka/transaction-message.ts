@@ -3,8 +3,11 @@
  * Later plugins pipe the same stream, so every reading must be closed.
  */
 
+import { createHash } from 'node:crypto'
 import { EventEmitter } from 'node:events'
-import type { MessageSource, Sink } from '../base/message-source'
+import type { CancelSignal } from '../base/cancellation'
+import { readThrough } from '../base/measure'
+import type { MessageIdentity, MessageSource, Sink } from '../base/message-source'
 import { retryAfter } from '../base/retry'
 import { ClamdError } from '../clamd/errors'
 import type { Transaction } from './types'
@@ -19,9 +22,10 @@ const pollMs = 20
  */
 export type Reading = 'unstuffed' | 'raw'
 
-export class TransactionMessage implements MessageSource {
+export class TransactionMessage implements MessageSource, MessageIdentity {
   readonly minBytes: number
   readonly maxBytes: number
+  readonly bodyBytes: number
   /** Destination of the open reading. */
   #destination: Sink | null = null
   /** Counts open() and close(), so that a wait for another plugin's reading notices that it is outdated. */
@@ -42,6 +46,7 @@ export class TransactionMessage implements MessageSource {
     const head =
       headers.length === 0 ? 0 : headers.reduce((sum, line) => sum + bytesOnWire(line), '\r\n'.length)
     const body = head === 0 ? received : received - (idx.body?.start ?? 0)
+    this.bodyBytes = body
     // Every line may be ".\n" and lose its dot.
     this.minBytes = head + Math.ceil(body * 0.5)
     this.maxBytes = head + body
@@ -86,6 +91,27 @@ export class TransactionMessage implements MessageSource {
     else destination.emit('close')
   }
 
+  get identity(): MessageIdentity {
+    return this
+  }
+
+  /** Of the body and of the headers that the client sent, without those that differ when the message is sent again. */
+  async digest(signal: CancelSignal): Promise<string> {
+    const hash = createHash('sha256')
+    for (const line of lastingHeaders(this.transaction.header_lines)) hash.update(line)
+    const reading = new TransactionMessage(this.transaction, this.maxWaitMs, 'raw')
+    let headBytes = reading.maxBytes - reading.bodyBytes
+    try {
+      await readThrough(reading, signal, (piece) => {
+        if (headBytes < piece.length) hash.update(headBytes > 0 ? piece.subarray(headBytes) : piece)
+        headBytes -= Math.min(headBytes, piece.length)
+      })
+    } finally {
+      reading.close()
+    }
+    return hash.digest('base64')
+  }
+
   nextReading(): MessageSource | null {
     return this.#hasLoneDots
       ? new TransactionMessage(this.transaction, this.maxWaitMs, 'raw', this.readers)
@@ -96,6 +122,17 @@ export class TransactionMessage implements MessageSource {
 function keptOpen(readers: readonly string[]): string {
   const text = 'another plugin keeps the message open'
   return readers.length === 0 ? text : `${text}; on data_post before this one: ${readers.join(', ')}`
+}
+
+const passingName = /^(received|date|message-id|dkim-signature|arc-[^:]*)[ \t]*:/i
+
+/** Lines of the headers that a message keeps when its sender, or a relay on its way, sends it again. */
+function* lastingHeaders(lines: readonly string[]): Generator<string, void> {
+  let isLasting = true
+  for (const line of lines) {
+    if (!/^[ \t]/.test(line)) isLasting = !passingName.test(line)
+    if (isLasting) yield line
+  }
 }
 
 /** True for the message stream's error about a second reader. */

@@ -90,6 +90,8 @@ export interface Transaction {
     get(name: string): string
     get_decoded(name: string): string
   }
+  /** Lines of the header section as received, each with its line end; Haraka and its plugins add nothing here. */
+  readonly header_lines: readonly string[]
   readonly message_stream: MessageStream
   add_header(name: string, value: string): void
   add_leading_header(name: string, value: string): void

@@ -40,6 +40,8 @@ const reasons: Readonly<Record<Reason, true>> = {
   too_large: true,
   limits: true,
   encrypted: true,
+  unscannable: true,
+  in_progress: true,
   exempt: true,
 }
 

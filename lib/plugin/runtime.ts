@@ -30,6 +30,8 @@ import { checkAtStart } from '../health/startup-check'
 import { type AddressNews, HostPool } from '../hosts/host-pool'
 import type { HealthEvent } from '../hosts/host-state'
 import { system } from '../hosts/system'
+import { FailureMemory } from '../scan/failure-memory'
+import { followFailures, keepFailures } from '../scan/failure-sync'
 import { Scanner } from '../scan/scanner'
 import { warnOfHttp, warnOfLimits, warnOfWideSettings } from './start-warnings'
 
@@ -39,6 +41,8 @@ export interface Runtime {
   readonly hosts: HostPool
   readonly clamd: ClamdClient
   readonly scanner: Scanner
+  /** Outlives every reload. */
+  readonly failures: FailureMemory
   /** Ends the start-up check and the health monitor; null: not started. */
   check: AbortController | null
   /** Called with what mail shows about an address. */
@@ -113,6 +117,8 @@ function mustNotVanish(before: SettingsFile, now: SettingsFile): void {
 
 /** A reload that does not change the addresses keeps what is known of them. */
 function buildRuntime(plugin: Plugin, settings: Settings, old: Runtime | undefined): Runtime {
+  const failures = old?.failures ?? new FailureMemory(settings.unscannableAfter)
+  failures.unscannableAfter = settings.unscannableAfter
   if (old && topicOf(plugin, old.settings) === topicOf(plugin, settings)) return { ...old, settings }
   const selfTest = settings.startup.maxPings > 0 ? settings.health.selfTest : 'off'
   const hosts: HostPool = new HostPool(
@@ -133,10 +139,11 @@ function buildRuntime(plugin: Plugin, settings: Settings, old: Runtime | undefin
     hosts,
     clamd,
     selfTest === 'off' ? null : eicarCheckWith(settings.scan, selfTest, connect),
+    failures,
   )
   if (old && provesAlike(old.settings, settings)) hosts.inherit(old.hosts)
   old?.hosts.stopWaitingForChecks()
-  return { settings, hosts, clamd, scanner, check: null, onAddressNews: null }
+  return { settings, hosts, clamd, scanner, failures, check: null, onAddressNews: null }
 }
 
 /** True if self tests under the one settings hold under the other. */
@@ -160,6 +167,7 @@ export function begin(plugin: Plugin, { cluster }: Server): Role | null {
   if (roles.has(plugin)) return null
   const role = cluster ? (cluster.isMaster ? 'master' : 'worker') : 'alone'
   startHealthCheck(plugin, role)
+  shareFailures(plugin, role)
   return role
 }
 
@@ -221,6 +229,14 @@ function startHealthCheck(plugin: Plugin, role: Role): void {
     monitor.run('after a pause')
     check((address, offer) => monitor.answered(address, offer))
   }
+}
+
+function shareFailures(plugin: Plugin, role: Role): void {
+  const { failures } = runtimeOf(plugin)
+  const failed = (error: unknown) => plugin.logerror(`cluster message ignored: ${String(error)}`)
+  const topic = `${plugin.name} failures`
+  if (role === 'master') keepFailures(failures, new ToWorkers(topic, failed))
+  else if (role === 'worker') followFailures(failures, new ToMaster(topic, failed))
 }
 
 export function stop(plugin: Plugin): void {

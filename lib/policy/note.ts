@@ -8,9 +8,11 @@ export type Protocol = 'stream' | 'instream'
 
 /**
  * Why a message was not scanned. `exempt`: by [check] or the list. `encrypted`: nothing was found, and only the recipient
- * can look into a part. The others: by what happened.
+ * can look into a part. `unscannable`: every scan of it has failed, as often as [main] unscannable_after says.
+ * `in_progress`: a clamd may still be at an earlier scan of it. The others: by what happened.
  */
-export type Reason = 'exempt' | 'too_large' | 'limits' | 'encrypted' | 'timeout' | 'error'
+export type Reason =
+  'exempt' | 'too_large' | 'limits' | 'encrypted' | 'timeout' | 'error' | 'unscannable' | 'in_progress'
 
 /** One or more of the words, each once, in any order. */
 type Words<All extends string, First extends All = All> = First extends First

@@ -5,8 +5,11 @@
 import { type Action, actionOf, delivers, withoutReport } from './action'
 import type { AttachmentFinding, Reason, Verdict } from './verdict'
 
-/** Outcomes of `[unscanned]`; `exempt` is not among them, for it is a wish and not an accident. */
-export type Mishap = Exclude<Reason, 'exempt'>
+/**
+ * Outcomes of `[unscanned]`. `exempt` is not among them, for it is a wish and not an accident; nor is `in_progress`, after
+ * which the message is always deferred: a client that breaks off a scan must not get its mail accepted by that.
+ */
+export type Mishap = Exclude<Reason, 'exempt' | 'in_progress'>
 
 export interface SignatureRule {
   /** As written. */
@@ -47,6 +50,7 @@ export interface Check {
 }
 
 const accept = actionOf('accept')
+const defer = actionOf('defer')
 
 export interface Decision {
   readonly action: Action
@@ -91,6 +95,7 @@ function byScan(rules: Rules, verdict: Verdict, sender: SenderFacts): Action {
         (sender.isAuthenticated ? rules.authenticated : rules.infected)
       )
     case 'unscanned':
+      if (verdict.reason === 'in_progress') return defer
       if (verdict.reason === 'exempt') return accept
       return (sender.isAuthenticated ? rules.unscannedAuthenticated : rules.unscanned)[verdict.reason]
   }

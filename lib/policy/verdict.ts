@@ -94,6 +94,9 @@ export function noteOf(verdict: Verdict, action: ActionText): Note {
   }
 }
 
+/** Reasons that tell of a failure of clamd, and not of a message that it was able to read. */
+const failures: readonly Reason[] = ['error', 'timeout', 'unscannable', 'in_progress']
+
 /**
  * For `transaction.results`: Haraka's own vocabulary, so that karma and others can score it.
  * @param warning about the scan itself, for people
@@ -103,8 +106,7 @@ export function resultOf(
   finding: AttachmentFinding,
   warning: string | null = null,
 ): Record<'pass' | 'fail' | 'skip' | 'err' | 'msg', string | string[] | undefined> {
-  const failed =
-    verdict.outcome === 'unscanned' && (verdict.reason === 'error' || verdict.reason === 'timeout')
+  const failed = verdict.outcome === 'unscanned' && failures.includes(verdict.reason)
   const fails = [
     ...(verdict.outcome === 'infected' ? [verdict.virus] : []),
     ...(finding && 'denied' in finding ? [`attachment ${finding.denied}`] : []),

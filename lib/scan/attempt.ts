@@ -42,13 +42,19 @@ export interface AttemptResult {
   readonly step: Step
   /** Content sent, in bytes; 0 where there was no reply. */
   readonly bytes: number
+  /** It is about the test file or the PING that the address was sent ahead. */
+  readonly isCheck?: true
 }
 
 /** Sent ahead of one message, where the address fails others all the while; if all are found the message goes there. */
 const maxTestFiles = 2
 
+/** So many messages in a row that an address fails on, none of which has failed before, are its own failure. */
+const maxStumblesInRow = 3
+
 export class Attempt {
   readonly #tests = new SharedTests<EicarCheckResult>()
+  readonly #stumblesInRow = new WeakMap<Address, number>()
 
   constructor(
     private readonly settings: ScanSettings,
@@ -67,9 +73,12 @@ export class Attempt {
     try {
       const whole = (await this.#checkHost(state, lease)) ?? (await this.#withProtocolFallback(state, lease))
       const attempt = await this.#lookInside(state, lease, whole)
-      if (!isOutOfPorts(attempt)) outcome = isVerdict(attempt.reply) ? 'worked' : 'failed'
-      return attempt
+      const judged = await this.#judge(state, lease, attempt)
+      outcome = judged.outcome
+      return judged.attempt
     } catch (error) {
+      if (error instanceof TimedOut && state.sentAt !== null)
+        state.stumbles.push({ address: lease.text, how: 'silent' })
       // A scan time-out is not retried: the next daemon would be as long over it. But this one rests, if it was the
       // address that took the time and not the wait for it.
       const askedMs = performance.now() - began - state.ownMs
@@ -77,6 +86,52 @@ export class Attempt {
       throw error
     } finally {
       lease.done(outcome)
+    }
+  }
+
+  /**
+   * What an address answers about one message is held against that message first: it has to find the test file at once, and
+   * other mail goes on meanwhile. An address that fails on one message after the other is at fault all the same.
+   */
+  async #judge(
+    state: ScanState,
+    lease: Lease,
+    attempt: AttemptResult,
+  ): Promise<{ readonly outcome: LeaseOutcome; readonly attempt: AttemptResult }> {
+    const { stumbled, stumbles, history } = state
+    if (isOutOfPorts(attempt)) return { outcome: 'neither', attempt }
+    if (isVerdict(attempt.reply)) {
+      this.#stumblesInRow.delete(lease.address)
+      return { outcome: 'worked', attempt }
+    }
+    if (stumbled === null) return { outcome: 'failed', attempt }
+    const isWell =
+      attempt.isCheck !== true && (state.verifiedProtocol !== null || (await this.#isWell(state, lease)))
+    if (isWell || stumbled === 'hung up') stumbles.push({ address: lease.text, how: stumbled })
+    if (!isWell) return { outcome: 'failed', attempt }
+    const inRow = (this.#stumblesInRow.get(lease.address) ?? 0) + (history.isKnown ? 0 : 1)
+    this.#stumblesInRow.set(lease.address, inRow)
+    const text = `${textOf(attempt.reply)}; ${this.eicarCheck ? 'it finds the test file' : 'it answers PING'}`
+    return {
+      outcome: inRow < maxStumblesInRow ? 'neither' : 'failed',
+      attempt: { ...attempt, reply: { kind: 'error', text } },
+    }
+  }
+
+  async #isWell(state: ScanState, lease: Lease): Promise<boolean> {
+    const { eicarCheck } = this
+    const { connectMs } = this.settings
+    // After a crash another daemon may be there.
+    if (state.stumbled === 'hung up') lease.doubt()
+    try {
+      if (eicarCheck)
+        return (await this.#test(state, lease, eicarCheck, 0, connectMs)).findsTestFile && !lease.isUntrusted
+      await ping(lease.address, { connect: this.clamd.connect, connectMs, signal: state.signal })
+      return true
+    } catch (error) {
+      if (state.signal.aborted) throw state.signal.reason
+      if (!(error instanceof ClamdError) || isLocalShortage(error.cause)) throw error
+      return false
     }
   }
 
@@ -262,15 +317,21 @@ export class Attempt {
     file: MessageSource | null = null,
   ): Promise<AttemptResult> {
     const { connectMs, bufferBytes, maxBytes, scope } = this.settings
-    const { signal, log, message, apart } = state
+    const { signal, log, message, apart, history } = state
     const isChecked = file === null && apart === null && scope !== 'message'
     let check = new PlainCheck()
     let unfit: AttemptResult | null = null
     state.protocol = protocol
+    let replyTimer: NodeJS.Timeout | undefined
     const at = (step: Step, detail?: string) => {
       state.step = step
       if (step === 'connect') check = new PlainCheck()
       else lease.reached()
+      if (step === 'reply') {
+        state.sentAt = performance.now()
+        clearTimeout(replyTimer)
+        replyTimer = history.awaitReply(signal)
+      }
       log.trace(`${lease.text} ${protocol}: ${step}${detail ? `: ${detail}` : ''}`)
     }
     const recheck = async () => {
@@ -291,16 +352,27 @@ export class Attempt {
     try {
       const answer = await this.clamd.scan(protocol, exchange, file ?? apart?.rest ?? message)
       if (file === null) state.plain = apart?.plain ?? (isChecked ? check.end() : null)
+      noteEnd(state, isRefusal(answer) ? 'refused' : null)
       return { end: 'replied', ...answer }
     } catch (error) {
       if (signal.aborted) throw signal.reason
+      noteEnd(state, isHangUp(error) ? 'hung up' : null)
       if (unfit) return unfit
       if (!(error instanceof ClamdError) || error.step === 'read message' || isLocalShortage(error.cause))
         throw error
       const end = error.code === 'no_reply' ? 'hung up' : 'failed'
       return { end, reply: { kind: 'error', text: error.text }, step: error.step, bytes: 0 }
+    } finally {
+      clearTimeout(replyTimer)
     }
   }
+}
+
+/** clamd is done with the message. What was known of the address before may no longer hold. */
+function noteEnd(state: ScanState, stumbled: ScanState['stumbled']): void {
+  state.sentAt = null
+  state.stumbled = stumbled
+  state.verifiedProtocol = null
 }
 
 const noPreface = Buffer.alloc(0)
@@ -312,12 +384,25 @@ function foundBlindMeanwhile(state: ScanState, lease: Lease): AttemptResult | nu
 
 function notVerified(state: ScanState, end: AttemptResult['end'], step: Step, text: string): AttemptResult {
   state.step = step
-  return { end, reply: { kind: 'error', text }, step, bytes: 0 }
+  return { end, reply: { kind: 'error', text }, step, bytes: 0, isCheck: true }
 }
 
 /** Every port of clamd's range was taken: nothing was sent, and one is free when another scan ends. */
 export function isOutOfPorts({ reply, step }: AttemptResult): boolean {
   return step === 'port' && reply.kind === 'error' && reply.text.includes(noFreePort)
+}
+
+/** An error in clamd's own words, in place of a verdict on what it was sent. */
+function isRefusal({ reply, step }: Pick<AttemptResult, 'reply' | 'step'>): boolean {
+  return step === 'reply' && reply.kind === 'error' && / ERROR$/.test(reply.text)
+}
+
+/** clamd broke off when it had some of the message. A broken session has had it, unless it was closed before. */
+function isHangUp(error: unknown): boolean {
+  if (!(error instanceof ClamdError)) return false
+  const { step, code } = error
+  if (step === 'send') return true
+  return step === 'reply' && ['no_reply', 'session_stale', 'session_hung_up'].includes(code)
 }
 
 export function textOf(reply: Reply): string {

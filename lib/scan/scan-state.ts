@@ -9,8 +9,10 @@ import type { Step } from '../clamd/errors'
 import type { Protocol } from '../clamd/protocol'
 import type { ClamdVersion } from '../clamd/version'
 import type { Lease } from '../hosts/lease'
-import type { Budget } from '../mime/budget'
+import { Budget } from '../mime/budget'
 import type { PlainResult } from '../mime/plain/plain-check'
+import type { MessageHistory, Stumble } from './message-history'
+import { defaultReadingLimits } from './readings/limits'
 import { type Insight, noInsight, type Scope } from './second-look'
 import type { Apart } from './take-apart'
 
@@ -46,7 +48,7 @@ export interface ScanState {
   clamd: string | null
   engine: ClamdVersion | null
   protocol: Protocol | null
-  /** By which it has found the test file for this message; null: it was not sent. */
+  /** By which it has found the test file for this message, and since it was last sent the message; null: it has not. */
   verifiedProtocol: Protocol | null
   step: Step | null
   /** What is sent, by name; null: the message. */
@@ -55,11 +57,51 @@ export interface ScanState {
   ownMs: number
   /** Sent. */
   bytes: number
+  /** When this address had all that was to be sent, in ms of performance.now(); null: it has not. */
+  sentAt: number | null
+  /** How this address has failed on the message, when it had some of it; null: it has not. */
+  stumbled: Stumble['how'] | null
+  /** Of the addresses so far. */
+  readonly stumbles: Stumble[]
+  readonly history: MessageHistory
   /** What is sent in place of the message; null: the whole of it. */
   apart: Apart | null
   /** What the message that was sent is like; null: nobody has looked. */
   plain: PlainResult | null
   insight: Insight
+}
+
+export function newScanState(
+  message: MessageSource,
+  signal: CancelSignal,
+  log: ScanLog,
+  history: MessageHistory,
+): ScanState {
+  return {
+    message,
+    size: 0,
+    signal,
+    readingBudget: new Budget(defaultReadingLimits, signal),
+    log,
+    started: performance.now(),
+    failures: [],
+    isWaiting: false,
+    clamd: null,
+    engine: null,
+    protocol: null,
+    verifiedProtocol: null,
+    step: null,
+    part: null,
+    ownMs: 0,
+    bytes: 0,
+    sentAt: null,
+    stumbled: null,
+    stumbles: [],
+    history,
+    apart: null,
+    plain: null,
+    insight: noInsight,
+  }
 }
 
 /** From now on it is about this address alone. */
@@ -72,6 +114,8 @@ export function startAttempt(state: ScanState, { text, engine }: Pick<Lease, 'te
   state.part = null
   state.ownMs = 0
   state.bytes = 0
+  state.sentAt = null
+  state.stumbled = null
   state.plain = null
   state.insight = noInsight
 }

@@ -11,13 +11,12 @@ import { ClamdError, TooLarge } from '../clamd/errors'
 import { isLimitName, receivedLine } from '../clamd/protocol'
 import type { HostPool } from '../hosts/host-pool'
 import type { Lease } from '../hosts/lease'
-import { Budget } from '../mime/budget'
 import type { Reason, Verdict } from '../policy/verdict'
 import { Attempt, type EicarCheck, isOutOfPorts, textOf } from './attempt'
-import { defaultReadingLimits } from './readings/limits'
+import type { FailureMemory } from './failure-memory'
+import { MessageHistory } from './message-history'
 import type { ScanSettings } from './scan-state'
-import { attemptLabel, type ScanLog, type ScanState, TimedOut } from './scan-state'
-import { noInsight } from './second-look'
+import { attemptLabel, newScanState, type ScanLog, type ScanState, TimedOut } from './scan-state'
 import { minBodyBytes, takeApart } from './take-apart'
 
 /** Milliseconds after which clamds are asked again that had no port for the message; doubled up to the maximum. */
@@ -38,12 +37,16 @@ const maxWaitShare = 0.9
 export class Scanner {
   readonly #attempt: Attempt
 
-  /** @param eicarCheck null: addresses need not find the test file */
+  /**
+   * @param eicarCheck null: addresses need not find the test file
+   * @param memory null: each message is scanned as if it came for the first time
+   */
   constructor(
     private readonly settings: ScanSettings,
     private readonly hosts: HostPool,
     clamd: ClamdClient,
     eicarCheck: EicarCheck | null = null,
+    private readonly memory: FailureMemory | null = null,
   ) {
     this.#attempt = new Attempt(settings, clamd, eicarCheck)
   }
@@ -53,34 +56,29 @@ export class Scanner {
    * The message's reading is closed by then.
    */
   async scan(message: MessageSource, signal: CancelSignal, log: ScanLog): Promise<Verdict> {
-    const { scanMs, maxBytes, scope } = this.settings
+    const { scanMs } = this.settings
     const budget = new Deadline(
       signal,
       scanMs,
       () => new TimedOut(`no verdict within ${scanMs} ms`),
       () => new ClamdError('reply', 'the message was dropped while it was scanned'),
     )
-    const state: ScanState = {
-      message,
-      size: 0,
-      signal: budget,
-      readingBudget: new Budget(defaultReadingLimits, budget),
-      log,
-      started: performance.now(),
-      failures: [],
-      isWaiting: false,
-      clamd: null,
-      engine: null,
-      protocol: null,
-      verifiedProtocol: null,
-      step: null,
-      part: null,
-      ownMs: 0,
-      bytes: 0,
-      apart: null,
-      plain: null,
-      insight: noInsight,
+    const history = new MessageHistory(this.memory, message.identity, scanMs)
+    const state = newScanState(message, budget, log, history)
+    try {
+      const known = await history.begin(budget)
+      if (known) return unscanned(known.reason, known.text, state)
+      const verdict = await this.#scan(state)
+      // Ends what may still read the message for its digest.
+      budget.abort(new Error('the scan has ended'))
+      return await history.end({ ...state, verdict, signal })
+    } finally {
+      budget.end()
     }
+  }
+
+  async #scan(state: ScanState): Promise<Verdict> {
+    const { maxBytes, scope } = this.settings
     let closed: Verdict | null = null
     try {
       for (;;) {
@@ -99,12 +97,11 @@ export class Scanner {
         state.message = reading
         state.apart?.release()
         state.apart = null
-        log.trace('clean in this reading; the next one is scanned')
+        state.log.trace('clean in this reading; the next one is scanned')
       }
     } catch (error) {
       return this.#unscanned(error, state)
     } finally {
-      budget.end()
       state.message.close()
       state.apart?.release()
     }
@@ -136,6 +133,8 @@ export class Scanner {
         state.log.warn(text)
       }
       if (isOutOfPorts(attempt)) shortOfPorts.add(lease.text)
+      const end = state.history.stopsAfter(state.stumbles)
+      if (end !== null) return unscanned('error', [...state.failures, end].join('; '), state)
     }
   }
 
@@ -184,7 +183,11 @@ export class Scanner {
   async #takeLease(state: ScanState, tried: ReadonlySet<string>): Promise<Lease | null> {
     const began = performance.now()
     state.isWaiting = true
-    const lease = await this.hosts.take(tried, state.signal, state.size)
+    const { history, signal, size } = state
+    // An address that has not failed on the message may be another release.
+    const others = tried.size === 0 && history.isKnown ? new Set(history.failedAt) : tried
+    const lease =
+      (await this.hosts.take(others, signal, size)) ?? (await this.hosts.take(tried, signal, size))
     const waitedMs = performance.now() - began
     if (lease && waitedMs > this.settings.scanMs * maxWaitShare) {
       lease.done('neither')

@@ -21,7 +21,7 @@ function sources(): string {
 
 /** Lines that are made of parts, made here as the plugin makes them. */
 const examples = [
-  ...(['too_large', 'encrypted'] as const).map((reason) =>
+  ...(['too_large', 'encrypted', 'unscannable', 'in_progress'] as const).map((reason) =>
     logLine({ ...clean, outcome: 'unscanned', reason, text: '' }, null, 'reject'),
   ),
   errorText(new ClamdError('data connect', 'no connection')),

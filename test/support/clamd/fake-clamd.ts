@@ -208,7 +208,7 @@ const archives: Record<string, string> = {
 }
 
 /** Finds the EICAR string as it is and, in an attachment, in base64. */
-function judgeByItself(message: Buffer): Promise<string> {
+export function judgeByItself(message: Buffer): Promise<string> {
   const [, archive] = Object.entries(archives).find(([name]) => message.includes(`name="${name}"`)) ?? []
   if (archive !== undefined) return Promise.resolve(`stream: ${archive} FOUND`)
   const encoded = Buffer.from(eicar()).toString('base64')

@@ -1,8 +1,9 @@
 // The scanner as the plugin builds it, without Haraka: real sockets, a message from memory, limits as short as a test
 // wants them. It keeps account of whatever a scan might leave behind.
+import { createHash } from 'node:crypto'
 import { getEventListeners } from 'node:events'
 import { connect, type Socket } from 'node:net'
-import type { MessageSource, Sink } from '../../../lib/base/message-source'
+import type { MessageIdentity, MessageSource, Sink } from '../../../lib/base/message-source'
 import type { Host } from '../../../lib/clamd/address'
 import { ClamdClient } from '../../../lib/clamd/client'
 import type { Connect } from '../../../lib/clamd/connection'
@@ -13,6 +14,7 @@ import { eicarCheckWith } from '../../../lib/health/self-test'
 import { HostPool, type HostSettings } from '../../../lib/hosts/host-pool'
 import type { System } from '../../../lib/hosts/system'
 import type { Verdict } from '../../../lib/policy/verdict'
+import type { FailureMemory } from '../../../lib/scan/failure-memory'
 import type { ScanSettings } from '../../../lib/scan/scan-state'
 import type { ScanLog } from '../../../lib/scan/scan-state'
 import { Scanner } from '../../../lib/scan/scanner'
@@ -43,6 +45,11 @@ export class BufferMessage implements MessageSource {
 
   get isOpen(): boolean {
     return this.#close !== null
+  }
+
+  get identity(): MessageIdentity {
+    const digest = () => Promise.resolve(createHash('sha256').update(this.bytes).digest('base64'))
+    return { bodyBytes: this.bytes.length, digest }
   }
 
   open(sink: Sink): Promise<void> {
@@ -93,6 +100,8 @@ export type ScanningOptions = Partial<ScanSettings> &
     readonly sessions?: boolean
     /** Addresses have to show that they find the test file. Default false. */
     readonly selfTest?: boolean
+    /** Of messages that have failed. Default: none. */
+    readonly memory?: FailureMemory
     /** For which connections are kept, and who waits for the place of one. */
     readonly sessionTimes?: Partial<SessionTimes>
     /** In place of the real one. */
@@ -123,6 +132,7 @@ export class Scanning {
       sessions,
       sessionTimes,
       selfTest = false,
+      memory,
       connect: connectBy = connect,
       ...scan
     } = options
@@ -151,7 +161,7 @@ export class Scanning {
       if (!('name' in host)) this.clamd.learn(host, offerOfSessions())
     }
     const eicarCheck = selfTest ? eicarCheckWith(settings, 'full', this.connect) : null
-    this.scanner = new Scanner(settings, this.hosts, this.clamd, eicarCheck)
+    this.scanner = new Scanner(settings, this.hosts, this.clamd, eicarCheck, memory)
   }
 
   readonly connect: Connect = (options) => {

@@ -64,6 +64,7 @@ test('an empty ini gives the defaults of the contract', () => {
       connectMs: 5000,
       maxConcurrent: 0,
     },
+    unscannableAfter: 3,
     startup: { maxPings: 6, pingIntervalMs: 30_000 },
     health: { selfTest: 'full', maxSignatureAgeMs: 3 * 86_400_000 },
     rules: {
@@ -73,6 +74,7 @@ test('an empty ini gives the defaults of the contract', () => {
       unscanned: {
         error: actionOf('defer'),
         timeout: actionOf('defer'),
+        unscannable: actionOf('defer'),
         too_large: actionOf('reject'),
         limits: actionOf('reject'),
         encrypted: actionOf('accept'),

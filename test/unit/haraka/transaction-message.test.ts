@@ -235,3 +235,49 @@ test('a reader that had to wait for another plugin learns of the end', async () 
   stuck.emit('drain')
   assert.ok((await counted) > 900_000)
 })
+
+const sent = [
+  'From: a@example.com',
+  'Subject: one',
+  '\tmore',
+  'Date: today',
+  'Message-ID: <1@example.com>',
+  '',
+  'body',
+  '.',
+]
+
+test('a message that is sent again has the same digest, whatever stands above it; another one has not', async () => {
+  const never = new AbortController().signal
+  for (const spoolAfter of [-1, 0]) {
+    const digestOf = async (lines: readonly string[], more: readonly string[] = []) => {
+      const transaction = await received(lines, spoolAfter)
+      for (const name of more) transaction.add_leading_header(name, `of ${Math.random()}`)
+      const { identity } = new TransactionMessage(transaction, 1000)
+      return `${identity.bodyBytes} ${await identity.digest(never)}`
+    }
+    const first = await digestOf(sent)
+    assert.equal(await digestOf(sent, ['Received', 'X-Spam', 'Authentication-Results']), first)
+    const again = sent.map((line) => line.replace('today', 'tomorrow').replace('<1@', '<12345@'))
+    assert.equal(await digestOf(['Received: by the client', '\tat another time', ...again]), first)
+    for (const [from, to] of [
+      ['one', 'two'],
+      ['more', 'less'],
+      ['body', 'Body'],
+      ['a@', 'b@'],
+    ] as const)
+      assert.notEqual(await digestOf(sent.map((line) => line.replace(from, to))), first, to)
+  }
+})
+
+test('a digest leaves the message to be read', async () => {
+  const transaction = await received(sent, -1)
+  const message = new TransactionMessage(transaction, 1000)
+  const before = await readAll(message)
+  const gone = new AbortController()
+  const digest = message.digest(gone.signal)
+  gone.abort(new Error('gone'))
+  await assert.rejects(digest, /gone/)
+  await message.digest(new AbortController().signal)
+  assert.deepEqual(await readAll(message), before)
+})

@@ -39,6 +39,7 @@ const rules: Rules = {
     too_large: action('reject'),
     limits: action('defer'),
     encrypted: action('tag'),
+    unscannable: action('quarantine'),
   },
   unscannedAuthenticated: {
     error: action('quarantine'),
@@ -46,6 +47,7 @@ const rules: Rules = {
     too_large: action('defer'),
     limits: action('accept'),
     encrypted: action('tag'),
+    unscannable: action('reject'),
   },
   attachments: { denied: action('quarantine'), unreadable: action('accept') },
 }
@@ -60,6 +62,7 @@ test('clean is accepted, infected goes by the sender, unscanned by its reason', 
   assert.equal(ruled(unscanned('timeout'), stranger), 'accept')
   assert.equal(ruled(unscanned('too_large'), stranger), 'reject')
   assert.equal(ruled(unscanned('limits'), stranger), 'defer')
+  assert.equal(ruled(unscanned('unscannable'), stranger), 'quarantine')
   assert.equal(ruled(unscanned('exempt'), stranger), 'accept')
 })
 
@@ -70,6 +73,15 @@ test('for an authenticated sender, unscanned goes by the actions for such sender
   assert.equal(ruled(unscanned('too_large'), user), 'defer')
   assert.equal(ruled(unscanned('limits'), user), 'accept')
   assert.equal(ruled(unscanned('exempt'), user), 'accept')
+})
+
+test('while a scan is in progress the message is deferred, whatever [unscanned] accepts', () => {
+  const accept = action('accept')
+  const every = { error: accept, timeout: accept, too_large: accept, limits: accept }
+  const all = { ...every, encrypted: accept, unscannable: accept }
+  const lax = { ...rules, unscanned: all, unscannedAuthenticated: all }
+  for (const sender of [stranger, { ...stranger, isAuthenticated: true }])
+    assert.equal(ruled(unscanned('in_progress'), sender, null, lax), 'defer')
 })
 
 test('the first signature rule that matches wins over both kinds of sender', () => {

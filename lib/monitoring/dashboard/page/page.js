@@ -111,7 +111,7 @@ function bars(counts, kind) {
 const verdictRows = [
   { name: 'Clean', note: '', key: 'clean', kind: '' },
   { name: 'Infected', note: '', key: 'infected', kind: 'bad' },
-  { name: 'Not scanned', note: 'error, timeout, limits, too large', key: 'unscanned', kind: 'warn' },
+  { name: 'Not scanned', note: 'failed, limits, too large', key: 'unscanned', kind: 'warn' },
   { name: 'Exempt', note: 'not scanned, by your settings', key: 'exempt', kind: '' },
   { name: 'Attachment denied', note: 'counted above as well', key: 'denied', kind: '' },
 ]
