@@ -98,6 +98,12 @@ export class Lease {
     return maxScannableBytes === null || bytes <= maxScannableBytes
   }
 
+  /** True if it has found the test file at the end of as much, and so cannot mean it when it calls that too large. */
+  hasScanned(bytes: number): boolean {
+    const { maxScannableBytes } = this.#host.state
+    return maxScannableBytes !== null && bytes <= maxScannableBytes
+  }
+
   /**
    * Size in bytes of the test mail for a message of `bytes`. Larger than needed, so that it also covers later messages: the
    * next power of two, or half-way to the known limit.

@@ -350,8 +350,11 @@ export class Attempt {
       ...(isChecked && { onContent: (piece: Buffer) => check.write(piece) }),
     }
     try {
-      const answer = await this.clamd.scan(protocol, exchange, file ?? apart?.rest ?? message)
+      const sent = file ?? apart?.rest ?? message
+      const answer = await this.clamd.scan(protocol, exchange, sent)
       if (file === null) state.plain = apart?.plain ?? (isChecked ? check.end() : null)
+      if (answer.reply.kind === 'limit' && lease.hasScanned(Math.min(state.size, sent.maxBytes)))
+        return contradiction(state, lease, answer.reply.text)
       noteEnd(state, isRefusal(answer) ? 'refused' : null)
       return { end: 'replied', ...answer }
     } catch (error) {
@@ -366,6 +369,14 @@ export class Attempt {
       clearTimeout(replyTimer)
     }
   }
+}
+
+/** It calls too large what is smaller than what it has scanned: an error of this try. Its size limit is proven again. */
+function contradiction(state: ScanState, lease: Lease, said: string): AttemptResult {
+  noteEnd(state, 'refused')
+  lease.doubt()
+  const text = `${said}, though it has scanned larger mail`
+  return { end: 'replied', reply: { kind: 'error', text }, step: 'reply', bytes: 0 }
 }
 
 /** clamd is done with the message. What was known of the address before may no longer hold. */

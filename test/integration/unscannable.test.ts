@@ -124,6 +124,27 @@ test('an address that answers every message with an error is at fault itself', b
   assert.deepEqual(statesOf(scanning), ['resting', 'up'])
 })
 
+test(
+  'what a clamd calls too large, and is smaller than what it has scanned, is an error',
+  bounded,
+  async (t) => {
+    const { clamds, scanning } = await site(t, 'limit')
+    const verdict = await scanning.scan(marking())
+    assert.equal(told(verdict), 'error')
+    assert.match(
+      textOf(verdict),
+      /size limit exceeded\. ERROR, though it has scanned larger mail; it finds the test file/,
+    )
+    assert.equal(visitsOf(clamds), 3)
+    // One that is right about it is believed.
+    const [first] = clamds
+    assert.ok(first)
+    first.trouble = null
+    assert.equal(told(await scanning.scan(marking())), 'clean')
+    assert.deepEqual(statesOf(scanning), ['up', 'up', 'up'])
+  },
+)
+
 test('no answer: a retry starts no other scan while clamd may be at the first', bounded, async (t) => {
   const { clamds, scanning } = await site(t, 'silence', { scanMs: 600 })
   const message = marking()

@@ -5,8 +5,11 @@ import { type FakeClamd, type FakeClamdOptions, judgeByItself, startFakeClamd } 
 
 export const mark = 'no clamd can finish this one'
 
-/** What a daemon does with a marked mail: it answers ERROR; it says nothing; it hangs up and is away for `awayMs`. */
-export type Trouble = 'error' | 'silence' | 'crash'
+/**
+ * What a daemon does with a marked mail: it answers ERROR; it calls it too large; it says nothing; it hangs up and is away
+ * for `awayMs`.
+ */
+export type Trouble = 'error' | 'limit' | 'silence' | 'crash'
 
 /** The mark may be moved or taken out at any time: the trouble is over then. */
 export interface Marked {
@@ -32,6 +35,7 @@ export async function startMarked(
     if (!message.includes(mark)) return judgeByItself(message)
     visits++
     if (marked.trouble === 'error') return "stream: Can't parse data ERROR"
+    if (marked.trouble === 'limit') return 'INSTREAM size limit exceeded. ERROR'
     if (marked.trouble === 'silence') await ended(daemon.stopped)
     if (marked.trouble === 'crash') await crash()
     return 'stream: OK'
