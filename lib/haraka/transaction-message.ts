@@ -95,7 +95,7 @@ export class TransactionMessage implements MessageSource, MessageIdentity {
     return this
   }
 
-  /** Of the body and of the headers that the client sent, without those that differ when the message is sent again. */
+  /** Of the body and of the headers that the client sent: what Haraka and its plugins add differs with each delivery. */
   async digest(signal: CancelSignal): Promise<string> {
     const hash = createHash('sha256')
     for (const line of lastingHeaders(this.transaction.header_lines)) hash.update(line)
@@ -124,13 +124,13 @@ function keptOpen(readers: readonly string[]): string {
   return readers.length === 0 ? text : `${text}; on data_post before this one: ${readers.join(', ')}`
 }
 
-const passingName = /^(received|date|message-id|dkim-signature|arc-[^:]*)[ \t]*:/i
+const traceName = /^(received|return-path)[ \t]*:/i
 
-/** Lines of the headers that a message keeps when its sender, or a relay on its way, sends it again. */
+/** Lines of the headers that a message has on every way to us. */
 function* lastingHeaders(lines: readonly string[]): Generator<string, void> {
   let isLasting = true
   for (const line of lines) {
-    if (!/^[ \t]/.test(line)) isLasting = !passingName.test(line)
+    if (!/^[ \t]/.test(line)) isLasting = !traceName.test(line)
     if (isLasting) yield line
   }
 }

@@ -128,6 +128,11 @@ export class Lease {
     return silentLimits(this.#host.state.archives)
   }
 
+  /** True if it has finished another scan since this one started. */
+  get hasFinishedOthers(): boolean {
+    return this.#host.load.finished !== this.#finishedBefore
+  }
+
   /** True if its last scan failed: its circuit breaker is not closed. */
   get hasFailed(): boolean {
     return this.#host.state.restsUntilMs !== null
@@ -165,8 +170,7 @@ export class Lease {
     this.#endDialling()
     const { load } = this.#host
     load.end()
-    const saysNothing =
-      outcome === 'neither' || (outcome === 'late' && load.finished !== this.#finishedBefore)
+    const saysNothing = outcome === 'neither' || (outcome === 'late' && this.hasFinishedOthers)
     // The scan after the rest gave no answer; the next scan may try at once.
     if (saysNothing) this.listener.happened({ type: 'probeDropped', restsUntilMs: this.#restsUntilMs })
     this.listener.ended(saysNothing ? null : outcome === 'worked' ? 'worked' : 'failed')

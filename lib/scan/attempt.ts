@@ -49,6 +49,9 @@ export interface AttemptResult {
 /** Sent ahead of one message, where the address fails others all the while; if all are found the message goes there. */
 const maxTestFiles = 2
 
+/** Milliseconds for the PING of an address that has not answered a message in time. */
+const pingMs = 1000
+
 /** So many messages in a row that an address fails on, none of which has failed before, are its own failure. */
 const maxStumblesInRow = 3
 
@@ -77,7 +80,7 @@ export class Attempt {
       outcome = judged.outcome
       return judged.attempt
     } catch (error) {
-      if (error instanceof TimedOut && state.sentAt !== null)
+      if (error instanceof TimedOut && state.sentAt !== null && (await this.#isAtWork(state, lease)))
         state.stumbles.push({ address: lease.text, how: 'silent' })
       // A scan time-out is not retried: the next daemon would be as long over it. But this one rests, if it was the
       // address that took the time and not the wait for it.
@@ -116,6 +119,16 @@ export class Attempt {
       outcome: inRow < maxStumblesInRow ? 'neither' : 'failed',
       attempt: { ...attempt, reply: { kind: 'error', text } },
     }
+  }
+
+  /** A clamd that is stopped does not work on the message either, and the next try may begin at once. */
+  async #isAtWork({ dropped }: ScanState, lease: Lease): Promise<boolean> {
+    const connectMs = Math.min(this.settings.connectMs, pingMs)
+    if (lease.hasFinishedOthers) return true
+    return ping(lease.address, { connect: this.clamd.connect, connectMs, signal: dropped }).then(
+      () => true,
+      () => false,
+    )
   }
 
   async #isWell(state: ScanState, lease: Lease): Promise<boolean> {

