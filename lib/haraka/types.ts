@@ -26,6 +26,7 @@ export interface Plugin {
   haraka_require(name: string): unknown
   logdebug(text: string): void
   loginfo(text: string): void
+  lognotice(text: string): void
   logwarn(text: string): void
   logerror(text: string): void
 }
@@ -82,7 +83,11 @@ export interface Transaction {
   readonly mail_from: MailAddress
   readonly rcpt_to: readonly MailAddress[]
   readonly notes: Record<string, unknown> & { set(path: string, value: unknown): void }
-  readonly results: { add(plugin: Plugin, result: object): void }
+  readonly results: {
+    add(plugin: Plugin, result: object): void
+    /** What was added, by kind. */
+    get(plugin: Plugin): { readonly err: string[] } | undefined
+  }
   /** Raw header lines, each with its line end; the message stream holds this very array. */
   readonly header: {
     readonly header_list: string[]

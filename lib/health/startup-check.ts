@@ -3,6 +3,7 @@
  * the host pool and logs one line per address; never delays the server.
  */
 
+import ms from 'ms'
 import pRetry from 'p-retry'
 import { type Address, addressText } from '../clamd/address'
 import { queryCapabilities } from '../clamd/capabilities'
@@ -47,8 +48,13 @@ export async function checkAtStart(
       unref: true,
       signal,
       shouldRetry: () => !signal.aborted,
-      onFailedAttempt: ({ error, attemptNumber }) =>
-        log.trace(`${what}, try ${attemptNumber} of ${settings.maxPings}: ${errorText(error)}`),
+      onFailedAttempt: ({ error, attemptNumber, retriesLeft }) => {
+        const text = `${what}, try ${attemptNumber} of ${settings.maxPings}: ${errorText(error)}`
+        // The last one is told below.
+        if (attemptNumber === 1 && retriesLeft > 0 && !signal.aborted)
+          log.warn(`${text}; next try in ${ms(settings.pingIntervalMs)}`)
+        else log.trace(text)
+      },
     })
   const giveUp = (what: string, error: unknown) => {
     if (!signal.aborted) log.error(`${what} after ${settings.maxPings} tries: ${errorText(error)}`)

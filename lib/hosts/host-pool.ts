@@ -67,13 +67,14 @@ export class HostPool {
   /**
    * @param selfTestMs milliseconds from now for which a message waits for the first self test of an address; 0: there
    * are no self tests
-   * @param tell called on each change of an address and on each failure: another process may have seen it work in between
+   * @param tell called on each change of an address and on each failure: another process may have seen it work in between.
+   * `isByMail`: not by the start-up check
    */
   constructor(
     private readonly settings: HostSettings,
     private readonly system: System,
     selfTestMs = 0,
-    private readonly tell: (address: Address, news: AddressNews) => void = () => undefined,
+    private readonly tell: (address: Address, news: AddressNews, isByMail: boolean) => void = () => undefined,
   ) {
     this.#resolver = new HostResolver(settings, system, () => {
       this.#known.relist(this.#resolver.addresses)
@@ -192,7 +193,7 @@ export class HostPool {
   report(address: Address, outcome: AddressOutcome, protocol: Protocol | null): void {
     const host = this.#known.listed(address)
     if (!host) return
-    this.#recordOutcome(host, outcome)
+    this.#recordOutcome(host, outcome, false)
     const spoken = host.state.verifiedProtocol ?? protocol
     if (outcome === 'worked') this.#apply(host, { type: 'spoke', protocol: spoken })
     this.#waiting.wakeAll()
@@ -206,11 +207,11 @@ export class HostPool {
     const listener: LeaseListener = {
       happened: (event) => {
         this.#apply(host, event)
-        if (event.type === 'doubted') this.tell(address, 'doubted')
+        if (event.type === 'doubted') this.tell(address, 'doubted', true)
       },
       reached: () => this.#waiting.wakeAll(),
       ended: (outcome) => {
-        if (outcome) this.#recordOutcome(host, outcome)
+        if (outcome) this.#recordOutcome(host, outcome, true)
         this.#waiting.wakeAll()
       },
     }
@@ -231,7 +232,7 @@ export class HostPool {
     return new Lease(host, now, others, host.listener)
   }
 
-  #recordOutcome(host: PooledHost, outcome: AddressOutcome): void {
+  #recordOutcome(host: PooledHost, outcome: AddressOutcome, isByMail: boolean): void {
     const { address, load } = host
     const now = this.system.now()
     const wasFailed = host.state.restsUntilMs !== null
@@ -242,9 +243,9 @@ export class HostPool {
       load.failed()
       this.#apply(host, { type: 'failed', restsUntilMs: now + this.settings.restMs })
     }
-    if (isBlind(host.state)) this.tell(address, 'untrusted')
-    else if (outcome === 'failed') this.tell(address, 'failed')
-    else if (wasFailed) this.tell(address, 'back')
+    if (isBlind(host.state)) this.tell(address, 'untrusted', isByMail)
+    else if (outcome === 'failed') this.tell(address, 'failed', isByMail)
+    else if (wasFailed) this.tell(address, 'back', isByMail)
     if (outcome === 'failed') this.#resolver.resolveAfterFailure()
   }
 }

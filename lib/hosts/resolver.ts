@@ -23,6 +23,24 @@ export interface ResolvedAddress {
   readonly role: 'host' | 'backup'
 }
 
+/** Looks up the names that are not among the old hosts. @returns one text for each that has no address */
+export async function unresolved(
+  hosts: readonly Host[],
+  old: readonly Host[],
+  lookup: System['lookup'],
+): Promise<string[]> {
+  const names = (all: readonly Host[]) => all.flatMap((host) => ('name' in host ? [host.name] : []))
+  const found = names(hosts)
+    .filter((name) => !names(old).includes(name))
+    .map((name) =>
+      lookup(name).then(
+        () => [],
+        (error: unknown) => [`cannot look up ${name}: ${(error as Error).message}`],
+      ),
+    )
+  return (await Promise.all(found)).flat()
+}
+
 /** Minimum milliseconds between two look-ups after failures. */
 const failurePauseMs = 1000
 

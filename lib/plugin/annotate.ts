@@ -17,7 +17,10 @@ export function annotate(message: Message, evaluation: Evaluation): void {
   transaction.notes.clamav_stream = noteOf(verdict, action)
   const { maxSignatureAgeMs } = context.runtime.settings.health
   const warning = staleSignatures(verdict.engine, Date.now(), maxSignatureAgeMs)
-  transaction.results.add(plugin, resultOf(verdict, finding, warning))
+  const { err, ...others } = resultOf(verdict, finding, warning)
+  transaction.results.add(plugin, others)
+  // add() would write it into the log too, where the line below has it already.
+  if (err !== undefined) transaction.results.get(plugin)?.err.push(...[err].flat())
   markHeaders(message, evaluation)
   connection[levelOf(evaluation)](plugin, logLine(verdict, finding, action))
 }

@@ -9,7 +9,7 @@ import { connect } from 'node:net'
 import { reportMs } from '../actions/bounce'
 import { copyMs } from '../actions/quarantine'
 import { ToMaster, ToWorkers } from '../base/cluster-channel'
-import type { Address } from '../clamd/address'
+import { type Address, addressText } from '../clamd/address'
 import { ClamdClient } from '../clamd/client'
 import {
   hasEntries,
@@ -29,6 +29,7 @@ import { eicarCheckWith } from '../health/self-test'
 import { checkAtStart } from '../health/startup-check'
 import { type AddressNews, HostPool } from '../hosts/host-pool'
 import type { HealthEvent } from '../hosts/host-state'
+import { unresolved } from '../hosts/resolver'
 import { system } from '../hosts/system'
 import { FailureMemory } from '../scan/failure-memory'
 import { followFailures, keepFailures } from '../scan/failure-sync'
@@ -88,11 +89,19 @@ export function load(plugin: Plugin): void {
     }
   }
   let files = readSettingsFiles(plugin.config)
-  const reload = (name: string) => {
+  let reloads = 0
+  const reload = async (name: string) => {
+    const number = ++reloads
     try {
       const found = readSettingsFiles(plugin.config)
       mustNotVanish(files.ini, found.ini)
-      use(parse(found), found, name === fileNames.ini)
+      const settings = parse(found)
+      const old = runtimeOf(plugin).settings.hosts.hosts
+      const missing = await unresolved(settings.hosts.hosts, old, system(() => undefined).lookup)
+      // A later change has begun meanwhile.
+      if (number !== reloads) return
+      if (missing.length > 0) throw new Error(`[main] host: ${missing.join('; ')}`)
+      use(settings, found, name === fileNames.ini)
       files = found
       plugin.loginfo('settings reloaded')
     } catch (error) {
@@ -104,7 +113,7 @@ export function load(plugin: Plugin): void {
   const settings = parse(files)
   refuseOverrides(plugin.config.get('clamav-stream.ini'), files.ini.lines)
   use(settings, files, false)
-  for (const name of Object.values(fileNames)) plugin.config.get(name, () => reload(name))
+  for (const name of Object.values(fileNames)) plugin.config.get(name, () => void reload(name))
 }
 
 /** A file that vanishes would bring unwanted defaults into force. @throws Error */
@@ -126,8 +135,9 @@ function buildRuntime(plugin: Plugin, settings: Settings, old: Runtime | undefin
     system((text) => plugin.logwarn(text)),
     // A message then still has time to find out by itself.
     selfTest === 'off' ? 0 : Math.min(selfTestPatienceMs, settings.scan.scanMs / 4),
-    (address, news) => {
+    (address, news, isByMail) => {
       const runtime = runtimes.get(plugin)
+      if (news === 'back' && isByMail) plugin.lognotice(`clamd ${addressText(address)} works again`)
       // A message that began before a reload may still use what is no longer in force.
       if (runtime?.hosts === hosts) runtime.onAddressNews?.(address, news)
       else if (news !== 'back') runtime?.hosts.learn(address, { type: 'doubted' })

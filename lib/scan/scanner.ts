@@ -29,6 +29,8 @@ interface Asked {
   readonly shortOfPorts: Set<string>
   /** How many of them have said that the message is too large. */
   limits: number
+  /** Failures in this reading of the message. */
+  readonly failures: string[]
 }
 
 /** Whoever has waited for so much of the budget does not begin to scan any more. */
@@ -86,7 +88,7 @@ export class Scanner {
         if (state.size > maxBytes) throw new TooLarge(state.size)
         if (scope === 'parts' && state.size >= minBodyBytes)
           state.apart = await takeApart(state.message, state.readingBudget.restarted())
-        const asked: Asked = { tried: new Set(), shortOfPorts: new Set(), limits: 0 }
+        const asked: Asked = { tried: new Set(), shortOfPorts: new Set(), limits: 0, failures: [] }
         const verdict = (await this.#tryAddresses(state, asked)) ?? (await this.#askForPorts(state, asked))
         if (!mayBeRead(verdict)) return verdict
         const reading = state.message.nextReading?.()
@@ -112,7 +114,7 @@ export class Scanner {
    * @returns null: none has, and some had no port, which they may have in a moment
    */
   async #tryAddresses(state: ScanState, asked: Asked): Promise<Verdict | null> {
-    const { tried, shortOfPorts } = asked
+    const { tried, shortOfPorts, failures } = asked
     for (;;) {
       const lease = await this.#takeLease(state, tried)
       if (!lease) return shortOfPorts.size > 0 ? null : this.#nobodyLeft(state, asked)
@@ -120,6 +122,9 @@ export class Scanner {
       const attempt = await this.#attempt.run(state, lease)
       const { reply, step, bytes } = attempt
       state.bytes = bytes
+      // The verdict of a message that is not scanned names them itself.
+      if ((reply.kind === 'clean' || reply.kind === 'found') && failures.length > 0)
+        state.log.warn(`${failures.join('; ')}; scanned by ${lease.text}`)
       if (reply.kind === 'clean') return cleanOrClosed(state)
       if (reply.kind === 'found') {
         return isLimitName(reply.name)
@@ -130,7 +135,8 @@ export class Scanner {
       const text = `${attemptLabel(state)}: ${step}: ${textOf(reply)}`
       if (!state.failures.includes(text)) {
         state.failures.push(text)
-        state.log.warn(text)
+        failures.push(text)
+        state.log.trace(text)
       }
       if (isOutOfPorts(attempt)) shortOfPorts.add(lease.text)
       const end = state.history.stopsAfter(state.stumbles)

@@ -232,6 +232,12 @@ test('settings change while Haraka runs', { concurrency: true }, async (t) => {
       assert.match(told, /"action tag" is not a setting/)
       assert.deepEqual(await site.infected(), { code: 550, clamd: firstHost, delivered: [] })
 
+      assert.match(
+        await site.change('ini', 'host=no-such-host.invalid', kept),
+        /\[main\] host: cannot look up no-such-host\.invalid: /,
+      )
+      assert.deepEqual(await site.infected(), { code: 550, clamd: firstHost, delivered: [] })
+
       await site.change('ini', `host=${secondHost}\ndetails_header=yes\n[infected]\naction=tag`, taken)
       const headers = ['X-MessageIsInfected: true', 'X-Virus-Status: infected (Eicar-Test-Signature)']
       assert.deepEqual(await site.infected(), { code: 250, clamd: secondHost, delivered: [headers] })

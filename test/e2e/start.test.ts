@@ -4,6 +4,7 @@ import { chmodSync, chownSync, mkdirSync, readdirSync, statSync, writeFileSync }
 import path from 'node:path'
 import { test } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
+import { freePort } from '../support/clamd/clamd'
 import { startFakeClamd } from '../support/clamd/fake-clamd'
 import { startHaraka } from '../support/haraka/haraka'
 import { TemporaryDirectory } from '../support/process'
@@ -95,4 +96,26 @@ test('a page that cannot be served, and a token that all may read, are said at s
   assert.match(own, /page=true, but Haraka's HTTP server is off: there is no page; http\.ini: listen=/)
   assert.match(own, /all users of this machine may read the token in .* \(mode 644\); chmod o= /)
   assert.doesNotMatch(haraka.log.join('\n'), /correct-horse/)
+})
+
+test('a clamd that is down is one line at start and one for each message, and one when it works again', async (t) => {
+  const port = await freePort()
+  const haraka = await startHaraka({
+    ini: `host=127.0.0.1:${port}\nmax_pings=2\nping_interval=24h\nhost_rest=0\nself_test=off\n`,
+  })
+  t.after(() => haraka.stop())
+  const first = await haraka.waitForLog(/\[clamav-stream\] clamd .* try 1 of 2/)
+  assert.match(first, / \[WARN\] .*connect: no connection \(ECONNREFUSED\); next try in 1d$/)
+  const before = haraka.log.length
+  assert.equal((await sendMessage(haraka.port, { data: mails.clean() })).code, 451)
+  await haraka.waitForLog(/unscanned \(error\)/)
+  const lines = haraka.log.slice(before).filter((line) => / \[(WARN|ERROR|CRIT)\] /.test(line))
+  assert.equal(lines.length, 1, lines.join('\n'))
+  assert.match(lines[0] ?? '', /unscanned \(error\) .*action=defer: 127\.0\.0\.1:\d+ .*ECONNREFUSED/)
+
+  const clamd = await startFakeClamd({ port })
+  t.after(() => clamd.stop())
+  assert.equal((await sendMessage(haraka.port, { data: mails.clean() })).code, 250)
+  const again = await haraka.waitForLog(/works again/)
+  assert.match(again, / \[NOTICE\] \[-\] \[clamav-stream\] clamd 127\.0\.0\.1:\d+ works again$/)
 })
