@@ -5,12 +5,13 @@
 
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { Invalid } from '../base/invalid'
-import { duration } from '../config/value-types'
+import { duration, size } from '../config/value-types'
 import { check, type CheckOptions } from './check/command'
 import { version } from './package'
 import type { ChangeOptions } from './quarantine/confirm'
 import type { CommonOptions } from './quarantine/context'
 import { remove } from './quarantine/delete'
+import { expire, type ExpireOptions } from './quarantine/expire'
 import { list } from './quarantine/list'
 import { release, type ReleaseOptions } from './quarantine/release'
 import { rescan, type RescanOptions } from './quarantine/rescan'
@@ -149,7 +150,7 @@ when, what, to whom.`,
   withFilters(quarantine.command('list'))
     .summary('list kept messages')
     .description(
-      'Lists kept messages, oldest first: id, time, state, reason, envelope sender and recipients.',
+      'Lists kept messages, oldest first: id, time, state, reason, envelope sender and recipients, subject.',
     )
     .addOption(jsonOption('one JSON object a line'))
     .addHelpText(
@@ -193,11 +194,13 @@ them. Changes nothing.`),
     .description(
       paragraph(`Sends kept messages from the original sender to the original recipients that do not have them yet. Without --to, they
 go to the next hop of this site: that of queue/smtp_forward or queue/smtp_proxy. The server must be behind this Haraka;
-Haraka itself is refused, because it would keep the message again. Released messages stay in the quarantine until they
-are deleted.`),
+Haraka itself is refused, because it would keep the message again. First the messages are scanned again, and what
+today's signatures still find is told. Released messages stay in the quarantine until they are deleted.`),
     )
     .argument('[id...]')
     .option('--to <host:port>', 'SMTP server that receives the messages')
+    .option('--to-recipient <address...>', 'only to these of the original recipients')
+    .option('--to-address <address...>', 'to these in place of the original recipients')
     .option('--again', 'also to recipients that have it, or may have it', false)
     .addHelpText(
       'after',
@@ -210,6 +213,7 @@ Exit codes: 0 all recipients have it, 1 some do not, 2 nothing was done
 
 Examples:
   clamav-stream quarantine release 6F1A2B3C.1
+  clamav-stream quarantine release 6F1A2B3C.1 --to-recipient ann@example.com
   clamav-stream quarantine release --to 192.0.2.7:25 --virus 'Heuristics.*' --newer-than 1d`,
     )
     .action(async (ids: string[], options: ReleaseOptions) => done(await release(ids, options)))
@@ -220,6 +224,22 @@ Examples:
     .argument('[id...]')
     .addHelpText('after', '\nExample:\n  clamav-stream quarantine delete --older-than 30d --yes')
     .action(async (ids: string[], options: ChangeOptions) => done(await remove(ids, options)))
+
+  addExpire(quarantine, done)
+}
+
+function addExpire(quarantine: Command, done: Done): void {
+  withPlace(quarantine.command('expire'))
+    .summary('delete the oldest messages, for a timer')
+    .description(
+      paragraph(`Deletes messages and their records without a question: first those that are too old, then the oldest until the rest
+is small enough. releases.log keeps what was deleted. examples/systemd has a timer.`),
+    )
+    .addOption(new Option('--older <time>', 'what was kept for longer: 12h, 30d').argParser(age))
+    .addOption(new Option('--max <size>', 'what the others may have together: 500M, 10G').argParser(bytes))
+    .addOption(jsonOption('one JSON object a line'))
+    .addHelpText('after', '\nExample:\n  clamav-stream quarantine expire --older 30d --max 10G')
+    .action(async (options: ExpireOptions) => done(await expire(options)))
 }
 
 function withPlace(command: Command): Command {
@@ -256,6 +276,14 @@ function age(text: string): number {
   const ms = /[a-z]$/i.test(text) ? agesOfMail.parse(text) : new Invalid()
   if (ms instanceof Invalid) throw new InvalidArgumentError(`It has to be ${agesOfMail.allowed}.`)
   return ms
+}
+
+const sizesOfQuarantines = size(0, Number.MAX_SAFE_INTEGER)
+
+function bytes(text: string): number {
+  const parsed = sizesOfQuarantines.parse(text)
+  if (parsed instanceof Invalid) throw new InvalidArgumentError('It has to be a size, such as 500M or 10G.')
+  return parsed
 }
 
 /** Nothing at all would fit everything, and in a script it is a variable that was not set. */

@@ -45,6 +45,23 @@ export function table(rows: readonly (readonly string[])[], width = Infinity): s
     .join('')
 }
 
+/** Cells that are not cut further, in characters. */
+const minCell = 10
+
+/** Cuts the widest cells from column `from` on, until a line fits, or none is wider than minCell. */
+export function fitted(rows: readonly (readonly string[])[], width: number, from: number): string[][] {
+  const widths: number[] = []
+  for (const row of rows)
+    for (const [column, cell] of row.entries()) widths[column] = Math.max(widths[column] ?? 0, length(cell))
+  const total = () => widths.reduce((sum, one) => sum + one + 2, -2)
+  while (total() > width) {
+    const widest = widths.slice(from).reduce((max, one) => Math.max(max, one), 0)
+    if (widest <= minCell) break
+    widths[widths.lastIndexOf(widest)] = Math.max(minCell, widest - 1)
+  }
+  return rows.map((row) => row.map((cell, column) => (column < from ? cell : cut(cell, widths[column] ?? 0))))
+}
+
 const segmenter = new Intl.Segmenter()
 
 /** Grapheme clusters: close enough to terminal columns for addresses and names. */

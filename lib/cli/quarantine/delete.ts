@@ -5,9 +5,9 @@
 import { whyKept } from '../../actions/quarantine-record'
 import { write, writeJson } from '../terminal'
 import { type ChangeOptions, counted, describe, requireChoice, requireConfirmation, say } from './confirm'
-import { openContext, placeOf, stateOf } from './context'
-import { deliveriesOf } from './release-log'
-import { removeFiles } from './store'
+import { type CommonOptions, openContext, placeOf, stateOf } from './context'
+import { deliveriesOf, type ReleaseLog } from './release-log'
+import { type KeptMessage, removeFiles } from './store'
 
 export async function remove(ids: readonly string[], options: ChangeOptions): Promise<number> {
   requireChoice(ids, options)
@@ -22,21 +22,7 @@ export async function remove(ids: readonly string[], options: ChangeOptions): Pr
     `${counted(messages.length, 'message')} in ${directory}. ${releasedText(states)}Delete for good?`,
     options,
   )
-  for (const one of messages) {
-    const { uuid, envelope, time, message_id } = one.record
-    const attempt = await releaseLog.begin(uuid, 'delete')
-    try {
-      await attempt.write({
-        event: 'deleting',
-        about: { file: one.file, why: whyKept(one.record), time, envelope, message_id },
-      })
-      await removeFiles(one)
-    } finally {
-      await attempt.end()
-    }
-    if (options.json) writeJson({ id: one.id, uuid, deleted: true })
-    else write(`${one.id} deleted\n`)
-  }
+  for (const one of messages) await removeLogged(one, releaseLog, options)
   return 0
 }
 
@@ -56,4 +42,25 @@ function releasedText(states: readonly string[]): string {
       'not released to all recipients',
     )
   )
+}
+
+/** Deletes a message, after the log has it. */
+export async function removeLogged(
+  one: KeptMessage,
+  log: ReleaseLog,
+  { json }: CommonOptions,
+): Promise<void> {
+  const { uuid, envelope, time, message_id } = one.record
+  const attempt = await log.begin(uuid, 'delete')
+  try {
+    await attempt.write({
+      event: 'deleting',
+      about: { file: one.file, why: whyKept(one.record), time, envelope, message_id },
+    })
+    await removeFiles(one)
+  } finally {
+    await attempt.end()
+  }
+  if (json) writeJson({ id: one.id, uuid, deleted: true })
+  else write(`${one.id} deleted\n`)
 }

@@ -4,18 +4,26 @@
  */
 
 import { hostPort } from '../../clamd/address'
+import type { Settings } from '../../config/settings'
 import { serverName } from '../../haraka/environment'
 import { withInterrupt } from '../signals'
+import { settingsOf, type Site } from '../site'
 import { escaped, write, writeJson } from '../terminal'
+import { UserError } from '../user-error'
 import { type ChangeOptions, counted, describe, requireChoice, requireConfirmation, say } from './confirm'
 import { type CommonOptions, type Context, openContext, placeOf } from './context'
 import { deliver } from './delivery'
 import { type Hop, parseHop, requireOtherServer, routesOf, routingOf } from './next-hop'
 import { deliveriesOf, type Delivery, requireUnlocked } from './release-log'
+import { warnOfFound } from './still-found'
 import { type KeptMessage, openCopy } from './store'
 
 export interface ReleaseOptions extends ChangeOptions {
   readonly to?: string
+  /** Of the original recipients, these alone. */
+  readonly toRecipient?: readonly string[]
+  /** In place of the original recipients. */
+  readonly toAddress?: readonly string[]
   readonly again: boolean
 }
 
@@ -32,7 +40,11 @@ interface Plan {
 
 export async function release(ids: readonly string[], options: ReleaseOptions): Promise<number> {
   requireChoice(ids, options)
+  if (options.toRecipient && options.toAddress)
+    throw new UserError('use --to-recipient or --to-address, not both')
   const place = placeOf(options)
+  // Read before root drops its privileges.
+  const settings = place.site && settingsIn(place.site)
   const routing = place.site && routingOf(place.site)
   const context = await openContext(place, ids, options)
   const named = options.to === undefined ? null : parseHop(options.to)
@@ -41,7 +53,7 @@ export async function release(ids: readonly string[], options: ReleaseOptions): 
   const route: Route = ({ record }, to) =>
     named ? new Map([[named, to]]) : routesOf(routing ?? routingOf(place.mustHaveSite()), record, to)
   const me = routing?.me ?? serverName(null)
-  const plans = context.messages.map((one) => planFor(context.entries, one, route, options.again))
+  const plans = context.messages.map((one) => planFor(context.entries, one, route, options))
   const due = plans.filter(({ routes }) => routes.size > 0)
   for (const { one, skipped } of plans) for (const text of skipped) say(options, one, text)
   const hasSkipped = plans.some(({ skipped }) => skipped.length > 0)
@@ -55,8 +67,14 @@ export async function release(ids: readonly string[], options: ReleaseOptions): 
 
   const recipients = due.flatMap(({ routes }) => [...routes.values()].flat())
   describe(due.map(({ one }) => one))
+  if (settings)
+    await warnOfFound(
+      due.map(({ one }) => one),
+      settings,
+    )
   const count = `${counted(due.length, 'message')} to ${counted(recipients.length, 'recipient')}`
-  await requireConfirmation(`Release ${count} through ${[...hops.keys()].join(', ')}?`, options)
+  const to = options.toAddress ? ` (${options.toAddress.join(', ')}, not its own)` : ''
+  await requireConfirmation(`Release ${count}${to} through ${[...hops.keys()].join(', ')}?`, options)
 
   return withInterrupt(async (signal) => {
     let isComplete = !hasSkipped
@@ -75,9 +93,14 @@ export async function release(ids: readonly string[], options: ReleaseOptions): 
 }
 
 /** Recipients that do not have the message, by next hop; those in doubt are skipped, unless `again`. */
-function planFor(entries: Context['entries'], one: KeptMessage, route: Route, again: boolean): Plan {
+function planFor(
+  entries: Context['entries'],
+  one: KeptMessage,
+  route: Route,
+  { again, toRecipient, toAddress }: ReleaseOptions,
+): Plan {
   const deliveries = deliveriesOf(entries, one.record.uuid)
-  const all = [...new Set(one.record.envelope.rcpt_to)]
+  const all = recipientsOf(one, toRecipient, toAddress)
   const due = all.filter((to) => again || (deliveries.get(to)?.state ?? 'refused') === 'refused')
   const skipped = all
     .filter((to) => !again && deliveries.get(to)?.state === 'in_doubt')
@@ -88,6 +111,31 @@ function planFor(entries: Context['entries'], one: KeptMessage, route: Route, ag
     )
   if (due.length === 0) return { one, routes: new Map(), skipped }
   return { one, routes: route(one, due), skipped }
+}
+
+/** null: they are wrong, which only matters without --dir, and is told then. */
+function settingsIn(site: Site): Settings | null {
+  try {
+    return settingsOf(site)
+  } catch {
+    return null
+  }
+}
+
+/** @throws UserError for a recipient that the message does not have */
+function recipientsOf(
+  { id, record }: KeptMessage,
+  only: readonly string[] | undefined,
+  instead: readonly string[] | undefined,
+): string[] {
+  if (instead) return [...new Set(instead)]
+  const all = [...new Set(record.envelope.rcpt_to)]
+  if (!only) return all
+  const isWanted = (one: string) => only.some((wanted) => wanted.toLowerCase() === one.toLowerCase())
+  const missing = only.find((wanted) => !all.some((one) => one.toLowerCase() === wanted.toLowerCase()))
+  if (missing !== undefined)
+    throw new UserError(`${id}: ${missing} is no recipient of it; to another address use --to-address`)
+  return all.filter(isWanted)
 }
 
 async function releaseOne(
@@ -101,7 +149,7 @@ async function releaseOne(
   const outcomes: Delivery[] = []
   try {
     // Another process may have released it before this one locked it.
-    const { routes } = planFor(await releaseLog.entries(), one, route, options.again)
+    const { routes } = planFor(await releaseLog.entries(), one, route, options)
     for (const [hop, recipients] of routes) {
       const to = hostPort(hop)
       const mail = { open: () => openCopy(one), from: one.record.envelope.mail_from, to: recipients }

@@ -3,17 +3,14 @@
  */
 
 import { pipeline } from 'node:stream/promises'
-import libmime from 'libmime'
 import { whyKept } from '../../actions/quarantine-record'
 import { reading } from '../../base/safe-files'
 import { ago, escaped, localTime, table, write, writeJson } from '../terminal'
 import { UserError } from '../user-error'
 import { asJson, type CommonOptions, type Context, openContext, placeOf } from './context'
+import { headersOf, subjectIn } from './headers'
 import { deliveriesOf, type DeliveryStatus, nameOf } from './release-log'
 import { type KeptMessage, openCopy } from './store'
-
-/** Bytes of the header section that are shown at most. */
-const maxHeaderBytes = 64 * 1024
 
 export async function show(id: string, options: CommonOptions & { raw: boolean }): Promise<number> {
   const context = await openContext(placeOf(options), [id], options)
@@ -39,7 +36,7 @@ export async function show(id: string, options: CommonOptions & { raw: boolean }
   const { record } = one
   const { client, verdict } = record
   const recipients = [...new Set(record.envelope.rcpt_to)]
-  const subject = headers.find((line) => /^subject\s*:/i.test(line))
+  const subject = subjectIn(headers)
   write(
     table([
       ['id', one.id],
@@ -58,7 +55,7 @@ export async function show(id: string, options: CommonOptions & { raw: boolean }
         index === 0 ? 'to' : '',
         escaped(to) + statusText(deliveries.get(to)),
       ]),
-      ...(subject === undefined ? [] : [['subject', escaped(decoded(subject))]]),
+      ...(subject === null ? [] : [['subject', escaped(subject)]]),
     ]),
   )
   write(`\n${headers.map((header) => `${linesOf(header).join('\n')}\n`).join('')}`)
@@ -82,23 +79,4 @@ function statusText(delivery: DeliveryStatus | undefined): string {
   if (!delivery) return ''
   const labels = { delivered: 'released', refused: 'refused', in_doubt: 'in doubt' }
   return `  (${labels[delivery.state]} ${delivery.time} by ${escaped(nameOf(delivery.by))}: ${escaped(delivery.response)})`
-}
-
-function decoded(line: string): string {
-  const value = line.slice(line.indexOf(':') + 1).replace(/\r?\n[ \t]*/g, ' ')
-  try {
-    return libmime.decodeWords(value).trim()
-  } catch {
-    return value.trim()
-  }
-}
-
-/** Raw headers, each with its continuation lines. */
-async function headersOf(one: KeptMessage): Promise<string[]> {
-  const parts: Buffer[] = []
-  for await (const chunk of reading(() => openCopy(one), 0, maxHeaderBytes)) parts.push(chunk as Buffer)
-  const [head = ''] = Buffer.concat(parts)
-    .toString()
-    .split(/\r?\n\r?\n/, 1)
-  return head.split(/\r?\n(?![ \t])/).filter(Boolean)
 }
