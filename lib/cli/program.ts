@@ -3,27 +3,12 @@
  * What a command does is in a file of its own.
  */
 
-import { Command, InvalidArgumentError, Option } from 'commander'
-import { Invalid } from '../base/invalid'
-import { duration, size } from '../config/value-types'
+import { Command, type Option } from 'commander'
 import { check, type CheckOptions } from './check/command'
+import { configOption, type Done, jobsOption, jsonOption, paragraph } from './options'
 import { version } from './package'
-import type { ChangeOptions } from './quarantine/confirm'
-import type { CommonOptions } from './quarantine/context'
-import { remove } from './quarantine/delete'
-import { expire, type ExpireOptions } from './quarantine/expire'
-import { list } from './quarantine/list'
-import { release, type ReleaseOptions } from './quarantine/release'
-import { rescan, type RescanOptions } from './quarantine/rescan'
-import { show } from './quarantine/show'
+import { addQuarantine } from './quarantine/program'
 import { scan, type ScanOptions } from './scan/command'
-
-/** Told the exit code of the command that ran. */
-export type Done = (code: number) => void
-
-const configOption = () =>
-  new Option('-c, --config <dir>', 'Haraka folder, or its config folder (default: current directory)')
-const jsonOption = (what: string) => new Option('--json', what).default(false, '')
 
 export function program(done: Done): Command {
   const root = new Command('clamav-stream')
@@ -40,11 +25,6 @@ export function program(done: Done): Command {
   addScan(root, done)
   addQuarantine(root, done)
   return root
-}
-
-/** One paragraph, which commander wraps. */
-function paragraph(text: string): string {
-  return text.replace(/\n/g, ' ')
 }
 
 /** Commander says of every switch that it is off. */
@@ -126,176 +106,4 @@ Examples:
     .action(async (paths: string[], options: ScanOptions) => {
       done(await scan(paths, options))
     })
-}
-
-function addQuarantine(root: Command, done: Done): void {
-  const quarantine = root
-    .command('quarantine')
-    .summary('manage the messages that were kept')
-    .description(
-      paragraph(`Manages the messages that the action "quarantine" has kept: in [quarantine] folder, below quarantine_path of
-quarantine.ini. Run it as root or as Haraka's user; started by root, it gives up root for the owner of the quarantine.`),
-    )
-    .addHelpText(
-      'after',
-      `
-An id is that of the list, the beginning of the UUID in Haraka's log, or the message's file.
-release, rescan and delete take filters instead of ids. A text filter matches any part; with * or ?
-it must match the whole.
-
-releases.log beside the messages records every release and deletion, one JSON object a line: who,
-when, what, to whom.`,
-    )
-
-  withFilters(quarantine.command('list'))
-    .summary('list kept messages')
-    .description(
-      'Lists kept messages, oldest first: id, time, state, reason, envelope sender and recipients, subject.',
-    )
-    .addOption(jsonOption('one JSON object a line'))
-    .addHelpText(
-      'after',
-      `
-States: kept, released, released to 1 of 2, in doubt (an interrupted release may have arrived), no
-message (the file is gone).
-
-Examples:
-  clamav-stream quarantine list --newer-than 1d
-  clamav-stream quarantine list --virus 'Heuristics.*' --recipient @example.com`,
-    )
-    .action(async (options: CommonOptions) => done(await list(options)))
-
-  withPlace(quarantine.command('show'))
-    .summary('one message: envelope, verdict, headers')
-    .description(
-      'Shows one message: envelope, verdict, releases and headers. Control characters are escaped.',
-    )
-    .argument('<id>')
-    .option('--raw', 'the message as it is kept, byte for byte; not to a terminal', false)
-    .addOption(jsonOption('one JSON object'))
-    .action(async (id: string, options: CommonOptions & { raw: boolean }) => done(await show(id, options)))
-
-  withFilters(quarantine.command('rescan'))
-    .summary('scan again with the current signatures')
-    .description(
-      paragraph(`Scans kept messages again with the current signatures, as clamav-stream scan does. Without ids and filters, all of
-them. Changes nothing.`),
-    )
-    .argument('[id...]')
-    .option('--host <hosts>', 'use this clamd instead, written as [main] host')
-    .addOption(jobsOption())
-    .addOption(jsonOption('one JSON object a line'))
-    .option('-v, --verbose', 'log each step to standard error', false)
-    .addHelpText('after', '\nExit codes: 0 all clean, 1 virus found, 2 an error, and no virus found')
-    .action(async (ids: string[], options: RescanOptions) => done(await rescan(ids, options)))
-
-  withConsent(quarantine.command('release'))
-    .summary('deliver to the original recipients')
-    .description(
-      paragraph(`Sends kept messages from the original sender to the original recipients that do not have them yet. Without --to, they
-go to the next hop of this site: that of queue/smtp_forward or queue/smtp_proxy. The server must be behind this Haraka;
-Haraka itself is refused, because it would keep the message again. First the messages are scanned again, and what
-today's signatures still find is told. Released messages stay in the quarantine until they are deleted.`),
-    )
-    .argument('[id...]')
-    .option('--to <host:port>', 'SMTP server that receives the messages')
-    .option('--to-recipient <address...>', 'only to these of the original recipients')
-    .option('--to-address <address...>', 'to these in place of the original recipients')
-    .option('--again', 'also to recipients that have it, or may have it', false)
-    .addHelpText(
-      'after',
-      `
-An interrupted release can be repeated: it goes to the recipients that do not have the message. If
-the connection broke while the server may have accepted it, the recipient is "in doubt" and is left
-out, unless --again.
-
-Exit codes: 0 all recipients have it, 1 some do not, 2 nothing was done
-
-Examples:
-  clamav-stream quarantine release 6F1A2B3C.1
-  clamav-stream quarantine release 6F1A2B3C.1 --to-recipient ann@example.com
-  clamav-stream quarantine release --to 192.0.2.7:25 --virus 'Heuristics.*' --newer-than 1d`,
-    )
-    .action(async (ids: string[], options: ReleaseOptions) => done(await release(ids, options)))
-
-  withConsent(quarantine.command('delete'))
-    .summary('delete messages')
-    .description('Deletes messages and their records. releases.log keeps what was done with them.')
-    .argument('[id...]')
-    .addHelpText('after', '\nExample:\n  clamav-stream quarantine delete --older-than 30d --yes')
-    .action(async (ids: string[], options: ChangeOptions) => done(await remove(ids, options)))
-
-  addExpire(quarantine, done)
-}
-
-function addExpire(quarantine: Command, done: Done): void {
-  withPlace(quarantine.command('expire'))
-    .summary('delete the oldest messages, for a timer')
-    .description(
-      paragraph(`Deletes messages and their records without a question: first those that are too old, then the oldest until the rest
-is small enough. releases.log keeps what was deleted. examples/systemd has a timer.`),
-    )
-    .addOption(new Option('--older <time>', 'what was kept for longer: 12h, 30d').argParser(age))
-    .addOption(new Option('--max <size>', 'what the others may have together: 500M, 10G').argParser(bytes))
-    .addOption(jsonOption('one JSON object a line'))
-    .addHelpText('after', '\nExample:\n  clamav-stream quarantine expire --older 30d --max 10G')
-    .action(async (options: ExpireOptions) => done(await expire(options)))
-}
-
-function withPlace(command: Command): Command {
-  return command
-    .addOption(configOption())
-    .option('--dir <dir>', "another quarantine than the site's: the folder with one folder a day")
-}
-
-function withFilters(command: Command): Command {
-  return withPlace(command)
-    .addOption(new Option('--older-than <time>', 'kept for at least this long: 30m, 12h, 7d').argParser(age))
-    .addOption(new Option('--newer-than <time>', 'kept for less than this').argParser(age))
-    .option('--virus <pattern>', 'reason: virus, attachment mask or reason of an unscanned message', pattern)
-    .option('--sender <pattern>', 'envelope sender', pattern)
-    .option('--recipient <pattern>', 'one of the envelope recipients', pattern)
-}
-
-function withConsent(command: Command): Command {
-  return withFilters(command)
-    .option('--all', 'all kept messages', false)
-    .option('-y, --yes', 'skip the confirmation', false)
-    .addOption(jsonOption('one JSON object a line'))
-}
-
-function jobsOption(): Option {
-  return new Option('-j, --jobs <n>', 'scans at the same time').argParser(wholeNumber(1, 64)).default(4)
-}
-
-const agesOfMail = duration(0, 3650 * 24 * 60 * 60 * 1000)
-
-/** Milliseconds. */
-function age(text: string): number {
-  // In the settings a bare number is seconds, of which nobody thinks who deletes mail that is older than 30.
-  const ms = /[a-z]$/i.test(text) ? agesOfMail.parse(text) : new Invalid()
-  if (ms instanceof Invalid) throw new InvalidArgumentError(`It has to be ${agesOfMail.allowed}.`)
-  return ms
-}
-
-const sizesOfQuarantines = size(0, Number.MAX_SAFE_INTEGER)
-
-function bytes(text: string): number {
-  const parsed = sizesOfQuarantines.parse(text)
-  if (parsed instanceof Invalid) throw new InvalidArgumentError('It has to be a size, such as 500M or 10G.')
-  return parsed
-}
-
-/** Nothing at all would fit everything, and in a script it is a variable that was not set. */
-function pattern(text: string): string {
-  if (text.trim() === '') throw new InvalidArgumentError('It has to be a pattern.')
-  return text
-}
-
-function wholeNumber(minBytes: number, maxBytes: number): (text: string) => number {
-  return (text) => {
-    const value = /^\d+$/.test(text) ? Number(text) : NaN
-    if (value >= minBytes && value <= maxBytes) return value
-    throw new InvalidArgumentError(`It has to be a whole number from ${minBytes} to ${maxBytes}.`)
-  }
 }

@@ -77,7 +77,7 @@ test('the site: each fault, and the line to add', async (t) => {
     await told(
       { plugins: 'limits\nclamav-stream\nlater\n', 'plugins/limits.js': redis, 'plugins/later.js': redis },
       /^note +limits +is listed before clamav-stream and connects to redis at start: .*\n.*-> .*above limits$/m,
-      /^(?!.* later ).*$/,
+      /^(?![^]* later )/,
     ),
     0,
   )
