@@ -5,10 +5,10 @@
 import type { FileHandle } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import MimeNode from 'nodemailer/lib/mime-node'
+import { FileMessage, through } from '../../base/file-message'
 import { openRegular, reading } from '../../base/safe-files'
-import { SmtpLines } from './lines'
+import { SmtpLines } from '../../base/smtp-lines'
 import { isMbox, messagesOf, type Range } from './mbox'
-import { FileMessage, through } from './message'
 
 /** Bytes that are read to recognize the type of a file. */
 const headBytes = 64 * 1024

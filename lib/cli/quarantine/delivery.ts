@@ -5,10 +5,10 @@
 
 import type { FileHandle } from 'node:fs/promises'
 import SMTPConnection from 'nodemailer/lib/smtp-connection'
+import { through } from '../../base/file-message'
 import { reading } from '../../base/safe-files'
+import { SmtpLines } from '../../base/smtp-lines'
 import { hostPort } from '../../clamd/address'
-import { SmtpLines } from '../mail-file/lines'
-import { through } from '../mail-file/message'
 import { UserError } from '../user-error'
 import { type Hop, loopText } from './next-hop'
 import type { Delivery } from './release-log'

@@ -3,7 +3,7 @@
  */
 
 import { pipeline, type Readable } from 'node:stream'
-import type { MessageSource, Sink } from '../../base/message-source'
+import type { MessageSource, Sink } from './message-source'
 
 export class FileMessage implements MessageSource {
   #reading: Readable | null = null
