@@ -87,7 +87,13 @@ export default tseslint.config(
     // What the page runs in a browser; tsconfig.page.json checks it against the browser's types.
     files: ['lib/monitoring/dashboard/page/*.js'],
     languageOptions: {
-      globals: { document: 'readonly', EventSource: 'readonly', setTimeout: 'readonly' },
+      globals: Object.fromEntries(
+        [
+          ...['addEventListener', 'document', 'getComputedStyle', 'getSelection', 'history', 'location'],
+          ...['matchMedia', 'navigator', 'fetch', 'setTimeout', 'Blob', 'URL', 'URLSearchParams'],
+          ...['EventSource', 'HTMLElement', 'HTMLInputElement', 'HTMLSelectElement', 'ResizeObserver'],
+        ].map((name) => [name, 'readonly']),
+      ),
     },
   },
   ...roomRules,

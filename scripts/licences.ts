@@ -25,6 +25,9 @@ export const allowed = [
 const repository = path.resolve(__dirname, '..')
 export const page = path.join(repository, 'docs', 'reports', 'licences.md')
 
+/** Packages of which the build puts files into ours (scripts/copy-page.mjs). */
+const copied = ['uplot']
+
 interface Lockfile {
   packages: Record<string, { license?: string; dev?: boolean; dependencies?: Record<string, string> }>
 }
@@ -34,9 +37,12 @@ export function runtimePackages(): Licensed[] {
   const { packages } = JSON.parse(
     readFileSync(path.join(repository, 'package-lock.json'), 'utf8'),
   ) as Lockfile
-  const direct = Object.keys(packages['']?.dependencies ?? {})
+  const direct = [...Object.keys(packages['']?.dependencies ?? {}), ...copied]
   const listed = Object.entries(packages)
-    .filter(([where, { dev }]) => where !== '' && dev !== true)
+    .filter(
+      ([where, { dev }]) =>
+        where !== '' && (dev !== true || copied.some((name) => where === `node_modules/${name}`)),
+    )
     .map(([where, { license }]) => {
       const name = where.slice(where.lastIndexOf('node_modules/') + 'node_modules/'.length)
       return { name, licence: license ?? 'none stated', isDirect: direct.includes(name) }

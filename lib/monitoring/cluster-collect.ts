@@ -6,7 +6,7 @@
 
 import type { ToMaster, ToWorkers } from '../base/cluster-channel'
 
-const kinds = ['metrics', 'page'] as const
+const kinds = ['metrics', 'page', 'figures'] as const
 
 /** What a snapshot is for. */
 export type SnapshotKind = (typeof kinds)[number]
@@ -87,7 +87,11 @@ interface Round {
 export class Master {
   #rounds = 0
   readonly #open = new Map<number, Round>()
-  readonly #last: Record<SnapshotKind, Map<number, unknown>> = { metrics: new Map(), page: new Map() }
+  readonly #last: Record<SnapshotKind, Map<number, unknown>> = {
+    metrics: new Map(),
+    page: new Map(),
+    figures: new Map(),
+  }
   readonly #deadWorkersSnapshot: Partial<Record<SnapshotKind, unknown>> = {}
   readonly #mergers: Partial<Record<SnapshotKind, Merge>> = {}
 

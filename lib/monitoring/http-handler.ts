@@ -1,31 +1,25 @@
 /*
- * HTTP handler below /clamav-stream: metrics, page, page files, event stream, login with the token and logout. The data come from
- * recorder.ts, cluster-collect.ts and dashboard/view.ts.
+ * HTTP handler below /clamav-stream: metrics, page, its files and data, login with the token and logout. The data come
+ * from recorder.ts, cluster-collect.ts and dashboard/.
  */
 
-import { readFileSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import path from 'node:path'
+import { Cancellation } from '../base/cancellation'
 import type { HttpSettings } from '../config/settings'
 import { Access, loginMessage } from './access'
 import type { Collect } from './cluster-collect'
-import { EventStream } from './dashboard/event-stream'
-import type { Quarantine } from './dashboard/quarantine-summary'
-import { viewOf } from './dashboard/view'
+import { type DashboardParts, PageData } from './dashboard/page-data'
+import { fileText, staticFiles } from './dashboard/static-files'
 import { exposition, type MetricsSnapshot, type Prom } from './metrics'
-import type { PageSnapshot } from './recorder'
-import { answer, type HandlerRequest, redirect, type Reply } from './responses'
+import { answer, bodyOf, type HandlerRequest, redirect, type Reply } from './responses'
 import { clientOf } from './token-check'
 
-interface HandlerParts {
+interface HandlerParts extends DashboardParts {
   readonly settings: () => HttpSettings
   readonly collect: Collect
   readonly prom: () => Promise<Prom>
-  readonly quarantine: Pick<Quarantine, 'look'>
   readonly warn: (text: string) => void
 }
-
-const files = path.join(__dirname, 'dashboard', 'page')
 
 /** All resources come from this origin, and no string can become a script. */
 const policy = [
@@ -52,32 +46,30 @@ const headers = {
 }
 
 export class Handler {
-  readonly #eventStream: EventStream
-  readonly #texts = new Map<string, string>()
+  readonly #data: PageData
   readonly #access: Access
   /** By path below the mount point. */
   readonly #replies: ReadonlyMap<string, Reply>
 
   constructor(private readonly parts: HandlerParts) {
-    this.#eventStream = new EventStream(async () => {
-      const [pages, kept] = await Promise.all([this.parts.collect('page'), this.parts.quarantine.look()])
-      return viewOf(pages as readonly PageSnapshot[], kept, Date.now())
-    })
-    this.#access = new Access(parts.settings, parts.warn)
+    const data = new PageData(parts)
+    const access = new Access(parts.settings, parts.warn)
+    this.#data = data
+    this.#access = access
+    const get = (reply: Reply) => only(['GET', 'HEAD'], reply)
+    const post = (reply: Reply) => only(['POST'], reply)
     this.#replies = new Map([
-      ['/metrics', only(['GET', 'HEAD'], this.#metrics)],
-      ['/', only(['GET', 'HEAD'], this.#page)],
-      ['/events', only(['GET'], this.#events)],
-      ['/session', only(['POST'], this.#access.login)],
-      [
-        '/logout',
-        only(
-          ['POST'],
-          this.#access.logout((login) => this.#eventStream.endFor(login)),
-        ),
-      ],
-      ['/page.css', only(['GET', 'HEAD'], this.#file('page.css', 'text/css'))],
-      ['/page.js', only(['GET', 'HEAD'], this.#file('page.js', 'text/javascript'))],
+      ['/metrics', get(this.#metrics)],
+      ['/', get(this.#page)],
+      ['/runbook', get(this.#guarded(file('runbook.html', 'text/html')))],
+      ['/session', post(access.login)],
+      ['/logout', post(access.logout((login) => data.endFor(login)))],
+      ['/events', only(['GET'], this.#guarded(this.#events))],
+      ['/messages', get(this.#guarded(json((query) => data.messages(query))))],
+      ['/figures', get(this.#guarded(json((query) => data.figures(query))))],
+      ['/quarantine', get(this.#guarded(json(() => data.copies())))],
+      ['/rescan', post(this.#guarded(this.#rescan))],
+      ...[...staticFiles].map(([name, type]) => [`/${name}`, get(file(name, type))] as const),
     ])
   }
 
@@ -101,7 +93,7 @@ export class Handler {
   }
 
   end(): void {
-    this.#eventStream.end()
+    this.#data.end()
   }
 
   #replyTo(request: HandlerRequest): Reply | undefined {
@@ -124,10 +116,10 @@ export class Handler {
       redirect(response, '../clamav-stream')
       return
     }
-    const form = () => this.#text('login.html').replace('<!-- message -->', () => loginMessage(url))
+    const form = () => fileText('login.html').replace('<!-- message -->', () => loginMessage(url))
     if (!this.#access.admitsBrowser(request, response, form)) return
     const logout = this.#access.loginOf(request) === null ? '' : logoutForm
-    answer(response, 200, 'text/html', this.#text('page.html').replace('<!-- log out -->', logout))
+    answer(response, 200, 'text/html', fileText('page.html').replace('<!-- log out -->', logout))
   }
 
   readonly #events: Reply = (request, response) => {
@@ -136,22 +128,42 @@ export class Handler {
       const { page, token: current } = this.parts.settings()
       return page && current === token
     }
-    if (!this.#access.admitsBrowser(request, response)) return
     const viewer = { login: this.#access.loginOf(request), address: clientOf(request) }
-    if (this.#eventStream.hasRoomFor(viewer)) this.#eventStream.add(response, viewer, isAllowed)
-    else answer(response, 503, 'text/plain', 'Too many viewers\n')
+    if (!this.#data.watch(response, viewer, isAllowed))
+      answer(response, 503, 'text/plain', 'Too many viewers\n')
   }
 
-  #file(name: string, type: string): Reply {
-    return (_request, response) => answer(response, 200, type, this.#text(name))
+  /** JSON, because no other site can make a browser send that; a form it could. */
+  readonly #rescan: Reply = async (request, response) => {
+    if (!/^application\/json\b/.test(request.headers['content-type'] ?? '')) {
+      answer(response, 415, 'text/plain', 'JSON required\n')
+      return
+    }
+    const body = await bodyOf(request)
+    const gone = new Cancellation()
+    response.once('close', () => gone.abort(new Error('the browser disconnected')))
+    const result = await this.#data.rescan(body ?? '', gone)
+    if (result === 'missing') answer(response, 404, 'text/plain', 'No such copy\n')
+    else if (result === 'busy') answer(response, 429, 'text/plain', 'Another copy is being scanned\n')
+    else answer(response, 200, 'application/json', JSON.stringify(result))
   }
 
-  #text(name: string): string {
-    const known = this.#texts.get(name)
-    if (known !== undefined) return known
-    const text = readFileSync(path.join(files, name), 'utf8')
-    this.#texts.set(name, text)
-    return text
+  /** For what only viewers of the page may see. */
+  #guarded(reply: Reply): Reply {
+    return (request, response) =>
+      this.#access.admitsBrowser(request, response) ? reply(request, response) : undefined
+  }
+}
+
+/** Without figures or names: the login form needs some of them. */
+function file(name: string, type: string): Reply {
+  return (_request, response) => answer(response, 200, type, fileText(name))
+}
+
+function json(build: (query: URLSearchParams) => Promise<unknown>): Reply {
+  return async (request, response) => {
+    const query = new URLSearchParams(/\?(.*)$/s.exec(request.url ?? '')?.[1])
+    answer(response, 200, 'application/json', JSON.stringify(await build(query)))
   }
 }
 

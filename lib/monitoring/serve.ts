@@ -10,6 +10,7 @@ import type { Settings } from '../config/settings'
 import { quarantinePlugin } from '../haraka/environment'
 import type { Plugin, Server } from '../haraka/types'
 import type { HostPool } from '../hosts/host-pool'
+import type { Scanner } from '../scan/scanner'
 import {
   alone,
   type Collect,
@@ -19,7 +20,10 @@ import {
   type TakeSnapshot,
   Worker,
 } from './cluster-collect'
+import { logForWorkers, MessageLog, type MessageStore, RelayedLog } from './dashboard/message-log'
 import { Quarantine } from './dashboard/quarantine-summary'
+import { Rescan } from './dashboard/rescan'
+import { mergeStats, type StatsSnapshot } from './dashboard/stats'
 import { deadWorkersPage } from './dashboard/view'
 import { Handler } from './http-handler'
 import { deadWorkersSnapshot, type MetricsSnapshot } from './metrics'
@@ -31,8 +35,9 @@ const ends = new WeakMap<Plugin, () => void>()
 
 /** The current settings and hosts. */
 export interface Running {
-  readonly settings: Pick<Settings, 'http' | 'quarantineFolder'>
+  readonly settings: Pick<Settings, 'health' | 'http' | 'quarantineFolder' | 'rules'>
   readonly hosts: Pick<HostPool, 'states'>
+  readonly scanner: Pick<Scanner, 'scan'>
 }
 
 /**
@@ -44,25 +49,40 @@ export function serve(plugin: Plugin, { cluster, http }: Server, running: () => 
   if (!app) return
   const settings = () => running().settings.http
   const warn = (text: string) => plugin.logwarn(text)
+  const isWorker = cluster !== undefined && !cluster.isMaster
+  const { messages, stop: stopMessages } = isWorker ? relay(plugin) : ownLog()
   const recorder = new Recorder({
     settings,
     states: () => running().hosts.states(),
+    messages,
     version: versionOf(plugin),
     warn,
   })
   const answer = (part: SnapshotKind) => recorder.snapshot(part)
-  const isWorker = cluster !== undefined && !cluster.isMaster
   const { collect, stop } = isWorker
     ? follow(plugin, answer)
     : { collect: alone(answer), stop: () => undefined }
-  const quarantine = new Quarantine(() => quarantineFolder(plugin, running().settings), Date.now)
-  const handler = new Handler({ settings, collect, prom: loadProm, quarantine, warn })
+  const folder = () => quarantineFolder(plugin, running().settings)
+  const handler = new Handler({
+    settings,
+    collect,
+    messages,
+    prom: loadProm,
+    quarantine: new Quarantine(folder, Date.now),
+    rescan: new Rescan(folder, () => running().scanner),
+    alerts: () => {
+      const { rules, health } = running().settings
+      return { onError: rules.unscanned.error, maxSignatureAgeMs: health.maxSignatureAgeMs }
+    },
+    warn,
+  })
   app.use('/clamav-stream', (request: HandlerRequest, response, next) =>
     handler.handle(request, response, next),
   )
   recordWith(plugin, recorder)
   ends.set(plugin, () => {
     stop()
+    stopMessages()
     handler.end()
   })
 }
@@ -76,7 +96,12 @@ export function connectWorkers(plugin: Plugin, { cluster, http }: Server): void 
     (payload, from) => master.receive(payload, from),
     (worker) => master.onExit(worker),
   )
-  ends.set(plugin, stop)
+  const logs = new ToWorkers(messagesTopicOf(plugin), failedIn(plugin))
+  const stopMessages = logs.listen(logForWorkers(new MessageLog(Date.now), logs))
+  ends.set(plugin, () => {
+    stop()
+    stopMessages()
+  })
 }
 
 /** Closes open event streams and the cluster channel. */
@@ -93,7 +118,18 @@ function follow(
   return { collect: worker.collect, stop: master.listen((payload) => worker.receive(payload)) }
 }
 
+function ownLog(): { readonly messages: MessageStore; readonly stop: () => void } {
+  return { messages: new MessageLog(Date.now), stop: () => undefined }
+}
+
+function relay(plugin: Plugin): { readonly messages: MessageStore; readonly stop: () => void } {
+  const master = new ToMaster(messagesTopicOf(plugin), failedIn(plugin))
+  const messages = new RelayedLog(master)
+  return { messages, stop: master.listen((payload) => messages.receive(payload)) }
+}
+
 const topicOf = (plugin: Plugin) => `http ${plugin.name}`
+const messagesTopicOf = (plugin: Plugin) => `messages ${plugin.name}`
 
 function failedIn(plugin: Plugin): Failed {
   return (error) => plugin.logwarn(`metrics and page miss a process: ${String(error)}`)
@@ -101,6 +137,12 @@ function failedIn(plugin: Plugin): Failed {
 
 async function mergerFor(part: SnapshotKind): Promise<Merge> {
   if (part === 'page') return (answers) => deadWorkersPage(answers as readonly PageSnapshot[], Date.now())
+  if (part === 'figures')
+    return (answers) =>
+      mergeStats(
+        (answers as readonly (StatsSnapshot | null)[]).flatMap((one) => one ?? []),
+        Date.now(),
+      )
   const prom = await loadProm()
   return (answers) => deadWorkersSnapshot(prom, answers as readonly MetricsSnapshot[])
 }

@@ -14,7 +14,7 @@ import { noteOf } from '../policy/verdict'
 import { markHeaders } from './annotate'
 import { type Evaluation, type Message, stackOf } from './hook'
 import { bounceContext, quarantineRecord } from './message-facts'
-import { recordAction } from './record'
+import { recordAction, recordFailedCopy } from './record'
 import { deadline, scanSource } from './scan-message'
 
 const limiter = new RateLimiter()
@@ -47,7 +47,7 @@ async function quarantine(message: Message, evaluation: Evaluation, action: Acti
     return true
   } catch (error) {
     connection.logerror(plugin, `message deferred, no copy could be kept: ${String(error)}`)
-    recordAction(message, 'copy', 'failed')
+    recordFailedCopy(message, evaluation, String(error))
     return false
   }
 }

@@ -8,7 +8,7 @@ import type { QuarantineRecord } from '../actions/quarantine-record'
 import type { Envelope } from '../config/exemptions'
 import { isNamed } from '../haraka/headers'
 import type { Connection, Transaction } from '../haraka/types'
-import type { MessageSummary } from '../monitoring/dashboard/stats'
+import type { MessageSummary } from '../monitoring/dashboard/listed-message'
 import type { SenderFacts } from '../policy/rules'
 import type { AttachmentFinding, Note } from '../policy/verdict'
 
@@ -134,10 +134,12 @@ export function messageSummary(facts: MessageFacts): MessageSummary {
   return {
     uuid: facts.uuid,
     from: facts.from,
-    to: facts.to.slice(0, 3),
+    to: facts.to.slice(0, 5),
     recipients: facts.to.length,
     ip: facts.client.ip,
+    host: facts.client.host,
     user: facts.user,
     subject: facts.subject,
+    messageId: facts.messageId,
   }
 }

@@ -1,7 +1,11 @@
 // The page of the packed package in a real Haraka: its files are there, and it shows what all workers have seen.
 import assert from 'node:assert/strict'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
 import { test } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
+import type { Figures } from '../../lib/monitoring/dashboard/figures'
+import type { LogPage } from '../../lib/monitoring/dashboard/message-log'
 import type { View } from '../../lib/monitoring/dashboard/view'
 import { chromiumOrSkip, openPage } from '../support/chromium'
 import { FakeClamd } from '../support/clamd/fake-clamd'
@@ -28,7 +32,9 @@ test('what was infected is on the page within moments, as it was, and what was k
   const { page, complaints } = await openPage(browser, origin, { viewport: { width: 360, height: 800 } })
   await page.goto(`${origin}/clamav-stream/`)
   assert.equal(page.url(), `${origin}/clamav-stream`)
-  await page.getByText('None since the start.').first().waitFor()
+  await page.getByText('✓ up').waitFor()
+  await page.getByRole('link', { name: 'Messages' }).click()
+  await page.getByText('None since the start.').waitFor()
 
   clamd.queue(found('Win.<b>Test</b>.UNOFFICIAL'))
   const data = mails
@@ -36,17 +42,60 @@ test('what was infected is on the page within moments, as it was, and what was k
     .toString('latin1')
     .replace(/^Subject:.*$/im, 'Subject: =?utf-8?B?PHNjcmlwdD5hbGVydCgxKTwvc2NyaXB0PuKAriBnbnAuZXhl?=')
   assert.equal((await sendMessage(haraka.port, { data })).code, 550)
-  const row = page.locator('#infected tr')
+  const row = page.locator('#messages .entry')
   await row.getByText('Win.<b>Test</b>.UNOFFICIAL').waitFor()
-  const text = await row.innerText()
+  await row.click()
+  const text = await page.locator('#messages .details').innerText()
   for (const part of [
     'quarantine reject',
     '<script>alert(1)</script>\ufffd gnp.exe',
     'recipient@example.com',
   ])
     assert.ok(text.includes(part), `${part} in ${text}`)
-  await page.getByText('1 copy, ').waitFor({ timeout: 60_000 })
+
+  await page.getByRole('link', { name: 'Its copy in the quarantine' }).click()
+  const copy = page.locator('#quarantine .entry')
+  await copy.waitFor({ timeout: 60_000 })
+  await copy.click()
+  const command = await page.locator('#quarantine code').nth(1).innerText()
+  assert.match(command, /^npx clamav-stream quarantine release [0-9A-F-]+\.1$/)
+  await page.getByRole('button', { name: 'Rescan', exact: true }).click()
+  await page.locator('#quarantine .details').getByText('✓ not found').waitFor()
   assert.deepEqual(complaints, [])
+})
+
+test('a message whose copy cannot be kept is listed as that, and the banner says so', async (t) => {
+  const clamd = await new FakeClamd().start()
+  t.after(() => clamd.stop())
+  const { haraka, origin } = await startWebHaraka({
+    ini:
+      `host=${addressText(clamd.address)}\nmax_pings=0\nprotocol=instream\n` +
+      `[infected]\naction=quarantine reject\n[quarantine]\nfolder=infected\n[http]\npage=true\n`,
+    plugins: ['clamav-stream', 'queue/quarantine'],
+    files: { 'quarantine.ini': 'quarantine_path=quarantine\n' },
+  })
+  t.after(() => haraka.stop())
+  // A file where the folder is to be.
+  const folder = path.join(haraka.site, 'quarantine', 'infected')
+  rmSync(folder, { recursive: true, force: true })
+  mkdirSync(path.dirname(folder), { recursive: true })
+  writeFileSync(folder, '')
+  clamd.queue(found('Win.Test'))
+  assert.equal((await sendMessage(haraka.port, { data: mails.clean() })).code, 451)
+  const { alerts } = await eventWhere<View>(
+    `${origin}/clamav-stream/events`,
+    (view) => view.alerts.length > 0,
+  )
+  assert.deepEqual(
+    alerts.map(({ section }) => section),
+    ['a-copy-cannot-be-kept'],
+  )
+  const answer = await fetch(`${origin}/clamav-stream/messages`)
+  const { messages } = (await answer.json()) as LogPage
+  assert.deepEqual(
+    messages.map(({ kind, action }) => `${kind}: ${action}`),
+    ['infected: quarantine reject', 'copy failed: defer'],
+  )
 })
 
 test('in a cluster, the page is that of all workers', async (t) => {
@@ -61,14 +110,20 @@ test('in a cluster, the page is that of all workers', async (t) => {
   for (let i = 0; i < 6; i++) {
     assert.equal((await sendMessage(haraka.port, { data: mails.clean() })).code, 550)
   }
-  const view = await eventWhere<View>(
+  await eventWhere<View>(
     `${origin}/clamav-stream/events`,
-    ({ processes, hour }) => processes === 2 && hour.infected === 6,
+    ({ processes, messages }) => processes === 2 && messages.seq === 6,
   )
-  assert.deepEqual(
-    view.infected.map(({ what }) => what),
-    ['Test.5', 'Test.4', 'Test.3', 'Test.2', 'Test.1', 'Test.0'],
-    'newest first',
-  )
-  assert.equal(view.addresses[0]?.scans, 6)
+  const ask = async (what: string) => (await fetch(`${origin}/clamav-stream/${what}`)).json()
+  const { messages } = (await ask('messages')) as LogPage
+  assert.deepEqual(messages.map(({ what }) => what).sort(), [
+    'Test.0',
+    'Test.1',
+    'Test.2',
+    'Test.3',
+    'Test.4',
+    'Test.5',
+  ])
+  const { sum } = (await ask('figures?span=day')) as Figures
+  assert.deepEqual([sum.counts.infected, sum.scans.scans], [6, 6])
 })

@@ -1,33 +1,45 @@
 /*
- * Summary of the quarantine for the page: count, bytes and the newest copies. Reads the day folders of
- * actions/quarantine.ts at most every 15 seconds, one file at a time; unchanged folders are cached.
+ * The quarantine for the page: count and bytes, and a list of the newest copies for whoever looks at it. Reads the day
+ * folders of actions/quarantine.ts at most every 15 seconds, one file at a time; what has not changed is not read again.
  */
 
 import { parseRecord, whyKept } from '../../actions/quarantine-record'
 import { type Folder, inFolder } from '../../base/safe-files'
 import { displayText } from '../../base/text'
+import { maxRecipients } from './listed-message'
 
 export interface QuarantineSummary {
   readonly count: number
   readonly bytes: number
-  readonly newest: readonly CopySummary[]
   /** There are more copies than were counted. */
   readonly isPartial: boolean
 }
 
-interface CopySummary {
+/** Strings are bounded and printable. */
+export interface CopySummary {
+  readonly day: string
+  readonly uuid: string
   /** Milliseconds since the epoch. */
   readonly time: number
-  readonly uuid: string
-  readonly from: string
+  readonly bytes: number
   /** Reason: signature name, attachment mask, or unscanned reason. */
   readonly what: string
+  readonly from: string
+  /** The first few. */
+  readonly to: readonly string[]
+  readonly recipients: number
+  readonly ip: string
+  readonly user: string
+  readonly messageId: string
+  /** The clamd that gave the verdict, and its signatures. */
+  readonly engine: string
 }
 
 interface Found {
   readonly day: string
   readonly uuid: string
   readonly time: number
+  readonly bytes: number
 }
 
 interface Day {
@@ -38,7 +50,8 @@ interface Day {
   readonly newest: readonly Found[]
 }
 
-const maxNewest = 5
+/** Copies of the list. */
+export const maxListed = 1000
 /** Copies that are counted at most, so that the page never reads the disk for minutes. */
 const maxCopies = 20_000
 const maxRecordBytes = 64 * 1024
@@ -46,7 +59,9 @@ const freshMs = 15_000
 
 export class Quarantine {
   #days = new Map<string, Day>()
+  #records = new Map<string, CopySummary>()
   #cached: { readonly at: number; readonly kept: Promise<QuarantineSummary | null> } | null = null
+  #listing: Promise<readonly CopySummary[]> | null = null
 
   /** @param folder of the copies, null without quarantine; called for each summary */
   constructor(
@@ -63,6 +78,15 @@ export class Quarantine {
     return this.#cached.kept
   }
 
+  /** The newest copies, newest first, as of the last look. Never rejects. */
+  async list(): Promise<readonly CopySummary[]> {
+    await this.look()
+    this.#listing ??= this.#readRecords()
+      .catch(() => [])
+      .finally(() => (this.#listing = null))
+    return this.#listing
+  }
+
   async #read(): Promise<QuarantineSummary | null> {
     const folder = this.folder()
     if (folder === null) return null
@@ -71,7 +95,8 @@ export class Quarantine {
     } catch (error) {
       // The folder is created with the first copy.
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-      return { count: 0, bytes: 0, newest: [], isPartial: false }
+      this.#days = new Map()
+      return { count: 0, bytes: 0, isPartial: false }
     }
   }
 
@@ -81,28 +106,30 @@ export class Quarantine {
     let count = 0
     for (const name of names.reverse()) {
       if (count >= maxCopies) break
-      const day = await this.#day(quarantine, name, maxCopies - count)
+      const day = await this.#day(quarantine, name, maxCopies - count, Math.max(0, maxListed - count))
       if (!day) continue
       days.set(quarantine.pathOf(name), day)
       count += day.count
     }
     this.#days = days
-    const all = [...days.values()]
-    const newest = latest(all.flatMap((day) => day.newest))
     return {
       count,
-      bytes: all.reduce((sum, { bytes }) => sum + bytes, 0),
-      newest: await Promise.all(newest.map((found) => copyOf(quarantine, found))),
+      bytes: [...days.values()].reduce((sum, { bytes }) => sum + bytes, 0),
       isPartial: count >= maxCopies,
     }
   }
 
-  /** Null: the folder cannot be read. */
-  #day(quarantine: Folder, name: string, room: number): Promise<Day | null> {
+  /**
+   * Null: the folder cannot be read.
+   * @param listed how many of its copies may be on the list
+   */
+  #day(quarantine: Folder, name: string, room: number, listed: number): Promise<Day | null> {
     const reading = quarantine.inside(name, async (folder) => {
       const changedMs = (await folder.stat()).mtimeMs
       const known = this.#days.get(folder.path)
-      if (known?.changedMs === changedMs && known.count <= room) return known
+      const hasEnough = known && known.newest.length >= Math.min(known.count, listed)
+      if (hasEnough && known.changedMs === changedMs && known.count <= room)
+        return { ...known, newest: known.newest.slice(0, listed) }
       let bytes = 0
       const found: Found[] = []
       const records = (await namesIn(folder)).filter((one) => one.endsWith('.json')).slice(0, room)
@@ -112,11 +139,26 @@ export class Quarantine {
         const copy = await folder.ownFile(uuid)
         if (!copy) continue
         bytes += copy.size
-        found.push({ day: name, uuid, time: copy.mtimeMs })
+        found.push({ day: name, uuid, time: copy.mtimeMs, bytes: copy.size })
       }
-      return { changedMs, count: found.length, bytes, newest: latest(found) }
+      return { changedMs, count: found.length, bytes, newest: newestFirst(found).slice(0, listed) }
     })
     return reading.catch(() => null)
+  }
+
+  async #readRecords(): Promise<readonly CopySummary[]> {
+    const folder = this.folder()
+    const found = newestFirst([...this.#days.values()].flatMap(({ newest }) => newest)).slice(0, maxListed)
+    if (folder === null || found.length === 0) return []
+    const records = new Map<string, CopySummary>()
+    await inFolder(folder, '', async (quarantine) => {
+      for (const one of found) {
+        const key = `${one.day}/${one.uuid}/${one.time}`
+        records.set(key, this.#records.get(key) ?? (await copyOf(quarantine, one)))
+      }
+    })
+    this.#records = records
+    return [...records.values()]
   }
 }
 
@@ -124,19 +166,30 @@ async function namesIn(folder: Folder): Promise<string[]> {
   return (await folder.entries()).map(({ name }) => name)
 }
 
-function latest(found: readonly Found[]): Found[] {
-  return [...found].sort((a, b) => b.time - a.time).slice(0, maxNewest)
+function newestFirst(found: readonly Found[]): Found[] {
+  return [...found].sort((a, b) => b.time - a.time)
 }
 
-async function copyOf(quarantine: Folder, { day, uuid: name, time }: Found): Promise<CopySummary> {
-  const uuid = displayText(name, 64)
+async function copyOf(quarantine: Folder, { day, uuid: name, time, bytes }: Found): Promise<CopySummary> {
   const text = quarantine.inside(day, (folder) => folder.text(`${name}.json`, maxRecordBytes))
   const record = parseRecord(await text.catch(() => ''))
-  if (!record) return { time, uuid, from: '', what: 'record cannot be read' }
+  const { envelope, client, verdict } = record ?? {}
+  const recipients = envelope?.rcpt_to ?? []
+  /** The record was parsed, not checked in every field. */
+  const shown = (value: unknown, length: number) =>
+    typeof value === 'string' ? displayText(value, length) : ''
   return {
+    day,
+    uuid: displayText(name, 64),
     time,
-    uuid,
-    from: displayText(record.envelope.mail_from, 160),
-    what: displayText(whyKept(record), 128),
+    bytes,
+    what: record ? displayText(whyKept(record), 128) : 'record cannot be read',
+    from: shown(envelope?.mail_from, 160),
+    to: recipients.slice(0, maxRecipients).map((one) => displayText(one, 160)),
+    recipients: recipients.length,
+    ip: shown(client?.ip, 64),
+    user: shown(record?.user, 100),
+    messageId: shown(record?.message_id, 160),
+    engine: shown(verdict?.engine, 100),
   }
 }

@@ -1,10 +1,11 @@
 /*
- * Statistics of one process for the page: verdicts by time, scans by address, signatures, and the last infected and
- * unscanned messages of one day. Memory is bounded. Pure; the clock is passed in.
+ * Figures of one process for the page: verdicts, sizes, scan times by address, and signatures, each for the last hour,
+ * day and week. Memory is bounded. Pure; the clock is passed in.
  */
 
 import { displayText } from '../../base/text'
-import type { AttachmentFinding, Verdict } from '../../policy/verdict'
+import { type AttachmentFinding, isExempt, type Verdict } from '../../policy/verdict'
+import { addTime, type ScanTimes, sumTimes } from './scan-times'
 import { type Bucket, mergeBuckets, TimeWindow } from './time-window'
 
 export interface Counts {
@@ -15,197 +16,165 @@ export interface Counts {
   exempt: number
   /** Messages with a denied attachment; they also count in one of the fields above. */
   denied: number
+  /** What became of unscanned messages; without exempt and encrypted ones. */
+  deferred: number
+  delivered: number
+  refused: number
+  copiesFailed: number
 }
 
-interface Work {
+/** The scans of one address. */
+export interface Work {
   scans: number
-  ms: number
+  bytes: number
   slowestMs: number
+  readonly times: ScanTimes
 }
 
-/** Sender, recipients and identifiers, to find the message in the log. */
-export interface MessageSummary {
-  readonly uuid: string
-  readonly from: string
-  /** The first few. */
-  readonly to: readonly string[]
-  readonly recipients: number
-  readonly ip: string
-  readonly user: string | null
-  readonly subject: string
+/** Figures of a bucket of time. */
+interface Slice {
+  readonly counts: Counts
+  readonly work: Map<string, Work>
+  readonly names: Map<string, number>
 }
-
-/** One of the last messages. Every string is bounded and printable. */
-export interface RecentMessage extends MessageSummary {
-  /** Milliseconds since the epoch. */
-  readonly time: number
-  /** Signature name or unscanned reason. */
-  readonly what: string
-  /** For an unscanned message: address, step and cause. */
-  readonly why: string
-  readonly action: string
-  readonly clamd: string | null
-}
-
-export type Names = readonly (readonly [name: string, count: number])[]
 
 /** Plain JSON, since it is sent between processes. */
-export interface StatsSnapshot {
+export interface SliceSnapshot {
+  readonly counts: Counts
+  readonly work: readonly (readonly [address: string, Work])[]
+  /** Signatures found. */
+  readonly names: readonly (readonly [name: string, count: number])[]
+}
+
+export type Span = keyof typeof spans
+export type StatsSnapshot = Readonly<Record<Span, readonly Bucket<SliceSnapshot>[]>>
+
+/** What the state of the whole depends on, and is asked for every two seconds. */
+export interface RecentSnapshot {
+  /** The last minutes. */
   readonly minutes: readonly Bucket<Counts>[]
-  readonly quarters: readonly Bucket<Counts>[]
-  readonly addresses: readonly (readonly [text: string, work: readonly Bucket<Work>[]])[]
-  readonly signatures: readonly Bucket<Names>[]
-  /** Newest first, like `unscanned`. */
-  readonly infected: readonly RecentMessage[]
-  readonly unscanned: readonly RecentMessage[]
+  /** Milliseconds since the epoch of the last message that a clamd has scanned, 0: none. */
+  readonly scannedMs: number
+  /** Of the first failure after that; null: none has failed. */
+  readonly failingSinceMs: number | null
+  readonly failures: number
 }
 
 const minuteMs = 60_000
 
-/** Bucket width and number of buckets of each series. */
-export const windows = {
-  minutes: { widthMs: minuteMs, count: 60 },
-  quarters: { widthMs: 15 * minuteMs, count: 96 },
-  work: { widthMs: 5 * minuteMs, count: 12 },
-  signatures: { widthMs: 60 * minuteMs, count: 24 },
+/** Bucket width and number of buckets. */
+export const spans = {
+  hour: { widthMs: minuteMs, count: 60 },
+  day: { widthMs: 15 * minuteMs, count: 96 },
+  week: { widthMs: 120 * minuteMs, count: 84 },
 } as const
+export const spanNames = ['hour', 'day', 'week'] as const satisfies readonly Span[]
 
-/** Maximum number of entries. */
-export const bounds = { messages: 50, addresses: 32, names: 30, recipients: 3 } as const
+export const recent = { widthMs: minuteMs, count: 15 } as const
 
-const noCounts = (): Counts => ({ clean: 0, infected: 0, unscanned: 0, exempt: 0, denied: 0 })
-const noWork = (): Work => ({ scans: 0, ms: 0, slowestMs: 0 })
+/** Maximum number of entries in a bucket. The last address stands for all others. */
+export const bounds = { addresses: 32, names: 30 } as const
+export const otherAddress = 'other'
+
+export const noCounts = (): Counts => ({
+  clean: 0,
+  infected: 0,
+  unscanned: 0,
+  exempt: 0,
+  denied: 0,
+  deferred: 0,
+  delivered: 0,
+  refused: 0,
+  copiesFailed: 0,
+})
+const noWork = (): Work => ({ scans: 0, bytes: 0, slowestMs: 0, times: [] })
+const noSlice = (): Slice => ({ counts: noCounts(), work: new Map(), names: new Map() })
+const windowOf = ({ widthMs, count }: (typeof spans)[Span]) => new TimeWindow(widthMs, count, noSlice)
 
 export class Stats {
-  readonly #minutes = new TimeWindow(windows.minutes.widthMs, windows.minutes.count, noCounts)
-  readonly #quarters = new TimeWindow(windows.quarters.widthMs, windows.quarters.count, noCounts)
-  readonly #signatures = new TimeWindow(
-    windows.signatures.widthMs,
-    windows.signatures.count,
-    () => new Map<string, number>(),
-  )
-  readonly #addresses = new Map<string, TimeWindow<Work>>()
-  readonly #infected: RecentMessage[] = []
-  readonly #unscanned: RecentMessage[] = []
+  readonly #windows = spanNames.map((span) => windowOf(spans[span]))
+  #scannedMs = 0
+  #failingSinceMs: number | null = null
+  #failures = 0
 
   /** @param now milliseconds since the epoch */
   constructor(private readonly now: () => number) {}
 
-  /** @param summary called only for messages of the lists */
-  add(verdict: Verdict, finding: AttachmentFinding, action: string, summary: () => MessageSummary): void {
+  add(verdict: Verdict, finding: AttachmentFinding, action: string): void {
     const now = this.now()
-    const isExempt = verdict.outcome === 'unscanned' && verdict.reason === 'exempt'
-    for (const counts of [this.#minutes.at(now), this.#quarters.at(now)]) {
-      counts[isExempt ? 'exempt' : verdict.outcome]++
-      if (finding !== null && 'denied' in finding) counts.denied++
+    const kinds: (keyof Counts)[] = [isExempt(verdict) ? 'exempt' : verdict.outcome]
+    if (finding !== null && 'denied' in finding) kinds.push('denied')
+    if (verdict.outcome === 'unscanned') kinds.push(...fateOf(verdict.reason, action))
+    const name = verdict.outcome === 'infected' ? displayText(verdict.virus, 128) : null
+    for (const window of this.#windows) {
+      const { counts, work, names } = window.at(now)
+      for (const kind of kinds) counts[kind]++
+      if (verdict.clamd !== null) addScan(workOf(work, verdict.clamd), verdict)
+      if (name !== null) addName(names, name)
     }
-    if (verdict.clamd !== null) this.#addWork(verdict.clamd, verdict.ms, now)
-    const list = (messages: RecentMessage[], what: string, why: string) =>
-      prepend(messages, { ...bounded(summary()), time: now, what, why, action, clamd: verdict.clamd })
-    if (verdict.outcome === 'infected') {
-      const name = displayText(verdict.virus, 128)
-      addName(this.#signatures.at(now), name)
-      list(this.#infected, name, '')
-    } else if (verdict.outcome === 'unscanned' && !isExempt) {
-      list(this.#unscanned, verdict.reason, displayText(verdict.text, 300))
+    this.#addOutcome(verdict, now)
+  }
+
+  addFailedCopy(): void {
+    for (const window of this.#windows) window.at(this.now()).counts.copiesFailed++
+  }
+
+  recent(): RecentSnapshot {
+    const [minutes] = this.#windows
+    const buckets = minutes?.buckets(this.now()) ?? []
+    return {
+      minutes: buckets.map(([index, { counts }]) => [index, counts] as const),
+      scannedMs: this.#scannedMs,
+      failingSinceMs: this.#failingSinceMs,
+      failures: this.#failures,
     }
   }
 
   snapshot(): StatsSnapshot {
     const now = this.now()
-    return {
-      minutes: this.#minutes.buckets(now),
-      quarters: this.#quarters.buckets(now),
-      addresses: [...this.#addresses].map(([text, timeWindow]) => [text, timeWindow.buckets(now)] as const),
-      signatures: this.#signatures.buckets(now).map(([index, names]) => [index, [...names]] as const),
-      infected: [...this.#infected],
-      unscanned: [...this.#unscanned],
+    const buckets = this.#windows.map((window) =>
+      window
+        .buckets(now)
+        .map(
+          ([index, { counts, work, names }]) =>
+            [index, { counts, work: [...work], names: [...names] }] as const,
+        ),
+    )
+    const [hour = [], day = [], week = []] = buckets
+    return { hour, day, week }
+  }
+
+  #addOutcome(verdict: Verdict, now: number): void {
+    if (verdict.outcome !== 'unscanned') {
+      this.#scannedMs = now
+      this.#failingSinceMs = null
+      this.#failures = 0
+    } else if (verdict.reason === 'error' || verdict.reason === 'timeout') {
+      this.#failingSinceMs ??= now
+      this.#failures++
     }
   }
-
-  #addWork(text: string, ms: number, now: number): void {
-    const timeWindow =
-      this.#addresses.get(text) ?? new TimeWindow(windows.work.widthMs, windows.work.count, noWork)
-    // The last used address is moved to the end.
-    this.#addresses.delete(text)
-    this.#addresses.set(text, timeWindow)
-    const [oldest = ''] = this.#addresses.keys()
-    if (this.#addresses.size > bounds.addresses) this.#addresses.delete(oldest)
-    const work = timeWindow.at(now)
-    work.scans++
-    work.ms += ms
-    work.slowestMs = Math.max(work.slowestMs, ms)
-  }
 }
 
-/** Merges the statistics of several processes; buckets outside the window are dropped, since some processes are dead. */
-export function mergeStats(all: readonly StatsSnapshot[], nowMs: number): StatsSnapshot {
-  const { minutes, quarters, signatures } = windows
-  return {
-    minutes: mergeBuckets(
-      all.map((one) => one.minutes),
-      minutes,
-      nowMs,
-      sumCounts,
-    ),
-    quarters: mergeBuckets(
-      all.map((one) => one.quarters),
-      quarters,
-      nowMs,
-      sumCounts,
-    ),
-    addresses: mergeWork(
-      all.flatMap(({ addresses }) => addresses),
-      nowMs,
-    ),
-    signatures: mergeBuckets(
-      all.map((one) => one.signatures),
-      signatures,
-      nowMs,
-      (lists) => sumNames(lists).slice(0, bounds.names),
-    ),
-    infected: newest(all.flatMap(({ infected }) => infected)),
-    unscanned: newest(all.flatMap(({ unscanned }) => unscanned)),
-  }
+/** Encrypted mail is nobody's fault, and exempt mail is a wish. */
+function fateOf(reason: string, action: string): (keyof Counts)[] {
+  if (reason === 'exempt' || reason === 'encrypted') return []
+  if (action.includes('defer')) return ['deferred']
+  return [action === 'accept' || action === 'tag' ? 'delivered' : 'refused']
 }
 
-/** Merges scans by address; the least recently used addresses are dropped. */
-function mergeWork(all: StatsSnapshot['addresses'], nowMs: number): StatsSnapshot['addresses'] {
-  const latestFirst = [...new Set(all.map(([text]) => text).reverse())]
-  return latestFirst
-    .map((text) => {
-      const buckets = all.filter(([other]) => other === text).map(([, work]) => work)
-      return [text, mergeBuckets(buckets, windows.work, nowMs, sumWork)] as const
-    })
-    .filter(([, work]) => work.length > 0)
-    .slice(0, bounds.addresses)
-    .reverse()
+function addScan(work: Work, { ms, bytes }: Verdict): void {
+  work.scans++
+  work.bytes += bytes
+  work.slowestMs = Math.max(work.slowestMs, ms)
+  addTime(work.times, ms)
 }
 
-export function sumCounts(all: readonly Counts[]): Counts {
-  const sum = noCounts()
-  for (const counts of all) {
-    for (const kind of Object.keys(sum) as (keyof Counts)[]) sum[kind] += counts[kind]
-  }
-  return sum
-}
-
-export function sumWork(all: readonly Work[]): Work {
-  return all.reduce(
-    (sum, { scans, ms, slowestMs }) => ({
-      scans: sum.scans + scans,
-      ms: sum.ms + ms,
-      slowestMs: Math.max(sum.slowestMs, slowestMs),
-    }),
-    noWork(),
-  )
-}
-
-/** The most frequent first. */
-export function sumNames(lists: readonly Names[]): (readonly [string, number])[] {
-  const sum = new Map<string, number>()
-  for (const [name, count] of lists.flat()) sum.set(name, (sum.get(name) ?? 0) + count)
-  return [...sum].sort(([, a], [, b]) => b - a)
+function workOf(all: Map<string, Work>, address: string): Work {
+  const text = all.has(address) || all.size < bounds.addresses - 1 ? address : otherAddress
+  const known = all.get(text) ?? noWork()
+  all.set(text, known)
+  return known
 }
 
 /**
@@ -224,24 +193,71 @@ function addName(names: Map<string, number>, name: string): void {
   names.set(name, rarest[1] + 1)
 }
 
-/** With bounded, printable strings. */
-function bounded({ uuid, from, to, recipients, ip, user, subject }: MessageSummary): MessageSummary {
+/** Merges several processes; buckets outside the window are dropped, since some processes are dead. */
+export function mergeStats(all: readonly StatsSnapshot[], nowMs: number): StatsSnapshot {
+  const merged = (span: Span) =>
+    mergeBuckets(
+      all.map((one) => one[span]),
+      spans[span],
+      nowMs,
+      mergeSlices,
+    )
+  return { hour: merged('hour'), day: merged('day'), week: merged('week') }
+}
+
+/** Failures count from the last scan of any process on. */
+export function mergeRecent(all: readonly RecentSnapshot[], nowMs: number): RecentSnapshot {
+  const scannedMs = Math.max(0, ...all.map((one) => one.scannedMs))
+  const failing = all.filter((one) => (one.failingSinceMs ?? 0) > scannedMs)
   return {
-    uuid: displayText(uuid, 64),
-    from: displayText(from, 160),
-    to: to.slice(0, bounds.recipients).map((recipient) => displayText(recipient, 160)),
-    recipients,
-    ip: displayText(ip, 64),
-    user: user === null ? null : displayText(user, 100),
-    subject: displayText(subject, 160),
+    minutes: mergeBuckets(
+      all.map(({ minutes }) => minutes),
+      recent,
+      nowMs,
+      sumCounts,
+    ),
+    scannedMs,
+    failingSinceMs:
+      failing.length === 0 ? null : Math.min(...failing.map((one) => one.failingSinceMs ?? Infinity)),
+    failures: failing.reduce((sum, { failures }) => sum + failures, 0),
   }
 }
 
-function prepend(list: RecentMessage[], recentMessage: RecentMessage): void {
-  list.unshift(recentMessage)
-  if (list.length > bounds.messages) list.pop()
+/** The figures of several buckets as those of one; addresses beyond the bound are summed. */
+export function mergeSlices(all: readonly SliceSnapshot[]): SliceSnapshot {
+  const work = new Map<string, Work[]>()
+  for (const [address, one] of all.flatMap((slice) => slice.work)) {
+    const isNamed = work.has(address) || work.size < bounds.addresses - 1
+    const text = isNamed ? address : otherAddress
+    work.set(text, [...(work.get(text) ?? []), one])
+  }
+  return {
+    counts: sumCounts(all.map(({ counts }) => counts)),
+    work: [...work].map(([text, those]) => [text, sumWork(those)] as const),
+    names: sumNames(all.map(({ names }) => names)).slice(0, bounds.names),
+  }
 }
 
-function newest(list: readonly RecentMessage[]): RecentMessage[] {
-  return [...list].sort((a, b) => b.time - a.time).slice(0, bounds.messages)
+export function sumCounts(all: readonly Counts[]): Counts {
+  const sum = noCounts()
+  for (const counts of all) {
+    for (const kind of Object.keys(sum) as (keyof Counts)[]) sum[kind] += counts[kind]
+  }
+  return sum
+}
+
+export function sumWork(all: readonly Work[]): Work {
+  return {
+    scans: all.reduce((sum, { scans }) => sum + scans, 0),
+    bytes: all.reduce((sum, { bytes }) => sum + bytes, 0),
+    slowestMs: Math.max(0, ...all.map(({ slowestMs }) => slowestMs)),
+    times: sumTimes(all.map(({ times }) => times)),
+  }
+}
+
+/** The most frequent first. */
+function sumNames(lists: readonly SliceSnapshot['names'][]): (readonly [string, number])[] {
+  const sum = new Map<string, number>()
+  for (const [name, count] of lists.flat()) sum.set(name, (sum.get(name) ?? 0) + count)
+  return [...sum].sort(([, a], [, b]) => b - a)
 }

@@ -33,17 +33,7 @@ export interface InstallOptions {
 export const repository = path.resolve(__dirname, '..', '..', '..')
 const lab = path.join(repository, '.lab')
 /** What is not packed and takes no part in building. */
-const leftOut = new Set([
-  '.git',
-  '.github',
-  '.lab',
-  '.ci',
-  'node_modules',
-  'dist',
-  'test',
-  'bench',
-  'scripts',
-])
+const leftOut = new Set(['.git', '.github', '.lab', '.ci', 'node_modules', 'dist', 'test', 'bench'])
 const tarballName = 'package.tgz'
 const keptForMs = 60 * 60 * 1000
 

@@ -6,22 +6,28 @@ import { connect } from 'node:net'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { HttpSettings } from '../../../lib/config/settings'
+import { MessageLog } from '../../../lib/monitoring/dashboard/message-log'
 import { Quarantine } from '../../../lib/monitoring/dashboard/quarantine-summary'
+import { staticFiles } from '../../../lib/monitoring/dashboard/static-files'
+import type { StatsSnapshot } from '../../../lib/monitoring/dashboard/stats'
 import { deadWorkersSnapshot, exposition, type MetricsSnapshot } from '../../../lib/monitoring/metrics'
-import { loadProm, type PageSnapshot, Recorder, recordWith, tell } from '../../../lib/monitoring/recorder'
+import { loadProm, Recorder, recordWith, tell } from '../../../lib/monitoring/recorder'
+import { exemptVerdict } from '../../../lib/policy/verdict'
 import { clean, infected, sampleMail, someAddress, startSite } from '../../support/monitoring-site'
 import { run, TemporaryDirectory } from '../../support/process'
 import { metric } from '../../support/web'
 
 function recorderWith(settings: Partial<HttpSettings>, warnings: string[] = []) {
   const current = { metrics: false, page: false, token: '', ...settings }
+  const messages = new MessageLog(Date.now)
   const recorder = new Recorder({
     settings: () => current,
     states: () => [someAddress],
+    messages,
     version: '1.2.3',
     warn: (text) => warnings.push(text),
   })
-  return { recorder, current }
+  return { recorder, current, messages }
 }
 
 const textOf = async (...snapshots: unknown[]) =>
@@ -33,7 +39,7 @@ test('what goes wrong in recording is said once, and does not get to the message
   const plugin = {}
   const judge = () =>
     tell(plugin, (one) =>
-      one.judged(infected('A'), null, 'reject', () => {
+      one.judged({ verdict: infected('A'), finding: null, action: 'reject' }, () => {
         throw new Error('no subject')
       }),
     )
@@ -47,15 +53,27 @@ test('what goes wrong in recording is said once, and does not get to the message
 })
 
 test('a page that is switched off is forgotten; nothing is asked of a message while it is off', async () => {
-  const { recorder, current } = recorderWith({ page: true })
-  recorder.judged(infected('A'), null, 'reject', () => sampleMail)
-  const tallied = async () => ((await recorder.snapshot('page')) as PageSnapshot).stats?.infected.length
-  assert.equal(await tallied(), 1)
+  const { recorder, current, messages } = recorderWith({ page: true })
+  const judged = { verdict: infected('A'), finding: null, action: 'reject' }
+  recorder.judged(judged, () => sampleMail)
+  recorder.copyFailed(judged, () => sampleMail, 'disk full')
+  const listed = async () => (await messages.after({ epoch: 0, seq: 0 })).messages.map(({ kind }) => kind)
+  const figures = async () => ((await recorder.snapshot('figures')) as StatsSnapshot | null)?.hour.length
+  assert.deepEqual(await listed(), ['infected', 'copy failed'])
+  assert.equal(await figures(), 1)
   current.page = false
-  recorder.judged(infected('A'), null, 'reject', () => assert.fail('asked'))
-  assert.equal(await tallied(), undefined)
+  recorder.judged(judged, () => assert.fail('asked'))
+  recorder.copyFailed(judged, () => assert.fail('asked'), 'disk full')
+  assert.deepEqual(await listed(), [])
+  assert.equal(await figures(), undefined)
   current.page = true
-  assert.equal(await tallied(), 0)
+  assert.equal(await figures(), 0)
+})
+
+test('a clean message is not asked for its sender', () => {
+  const { recorder } = recorderWith({ page: true })
+  for (const verdict of [clean, exemptVerdict('')])
+    recorder.judged({ verdict, finding: null, action: 'accept' }, () => assert.fail('asked'))
 })
 
 /** Those of an address. */
@@ -69,9 +87,7 @@ test('labels are bounded: more addresses than there can be are one', async () =>
   await recorder.snapshot('metrics')
   for (let i = 0; i < 1000; i++) {
     recorder.judged(
-      { ...infected(`Name.${i}`), clamd: `192.0.2.1:${i + 1}` },
-      null,
-      'reject',
+      { verdict: { ...infected(`Name.${i}`), clamd: `192.0.2.1:${i + 1}` }, finding: null, action: 'reject' },
       () => sampleMail,
     )
   }
@@ -89,7 +105,10 @@ test('action results, findings and signatures are exported, summed over processe
   const two = recorderWith({ metrics: true }).recorder
   await Promise.all([one.snapshot('metrics'), two.snapshot('metrics')])
   for (const recorder of [one, two]) {
-    recorder.judged(clean, { denied: '*.exe', name: 'a.exe' }, 'reject', () => sampleMail)
+    recorder.judged(
+      { verdict: clean, finding: { denied: '*.exe', name: 'a.exe' }, action: 'reject' },
+      () => sampleMail,
+    )
     recorder.countAction('copy', 'failed')
     recorder.countAction('report', 'withheld')
   }
@@ -121,7 +140,10 @@ test('however many processes end, and whatever addresses they had: as many label
   for (let i = 0; i < 100; i++) {
     const { recorder } = recorderWith({ metrics: true })
     await recorder.snapshot('metrics')
-    recorder.judged({ ...clean, clamd: `192.0.2.1:${i + 1}` }, null, 'accept', () => sampleMail)
+    recorder.judged(
+      { verdict: { ...clean, clamd: `192.0.2.1:${i + 1}` }, finding: null, action: 'accept' },
+      () => sampleMail,
+    )
     gone = deadWorkersSnapshot(prom, [gone, (await recorder.snapshot('metrics')) as MetricsSnapshot])
   }
   const text = await textOf(JSON.parse(JSON.stringify(gone)))
@@ -143,6 +165,20 @@ test('requests that are none of ours go on; the others are answered as they shou
     ['/clamav-stream/', {}, 303],
     ['/clamav-stream/page.js', {}, 200],
     ['/clamav-stream/page.css', {}, 200],
+    ['/clamav-stream/runbook', {}, 200],
+    ['/clamav-stream/runbook.md', {}, 200],
+    ['/clamav-stream/messages?epoch=x&seq=-1', {}, 200],
+    ['/clamav-stream/figures?span=week', {}, 200],
+    ['/clamav-stream/figures?span=__proto__', {}, 200],
+    ['/clamav-stream/quarantine', {}, 200],
+    ['/clamav-stream/quarantine', { method: 'POST' }, 405],
+    ['/clamav-stream/rescan', {}, 405],
+    ['/clamav-stream/rescan', { method: 'POST', body: 'day=20260115&uuid=ABCDEF01' }, 415],
+    [
+      '/clamav-stream/rescan',
+      { method: 'POST', body: '{', headers: { 'Content-Type': 'application/json' } },
+      404,
+    ],
     ['/clamav-stream/metrics', {}, 200],
     ['/clamav-stream/metrics', { method: 'POST' }, 405],
     ['/clamav-stream', { method: 'DELETE' }, 405],
@@ -168,8 +204,23 @@ test('requests that are none of ours go on; the others are answered as they shou
     assert.equal(response.headers.get('referrer-policy'), 'no-referrer')
     assert.equal(response.headers.get('cache-control'), 'no-store')
   }
+  let bytes = 0
+  for (const name of ['', ...[...staticFiles.keys()].map((file) => `/${file}`)])
+    bytes += (await (await ask(`/clamav-stream${name}`)).arrayBuffer()).byteLength
+  assert.ok(bytes < 200_000, `the page has ${bytes} bytes`)
   site.settings = { ...site.settings, metrics: false, page: false }
   for (const [where, init] of expected) assert.equal((await ask(where, init)).status, 404, where)
+})
+
+test('without the token there are the files of the page, and no data', async (t) => {
+  const site = await startSite({ page: true, token: 'correct-horse-battery' })
+  t.after(() => site.stop())
+  for (const where of ['', '/runbook', '/events', '/messages', '/figures', '/quarantine', '/rescan']) {
+    const method = where === '/rescan' ? 'POST' : 'GET'
+    const answer = await fetch(`${site.origin}/clamav-stream${where}`, { method })
+    assert.equal(answer.status, 401, where)
+    assert.doesNotMatch(await answer.text(), /example/)
+  }
 })
 
 test('a form that is too long, or broken off, is nothing to warn of', async (t) => {
@@ -219,10 +270,11 @@ test('the quarantine: links and pipes in it are neither counted nor read', async
   )
   symlinkSync(path.join(outside, 'record'), path.join(day, 'C.json'))
   await run('mkfifo', [path.join(day, 'D.json')])
-  const found = await new Quarantine(() => folder, Date.now).look()
-  assert.equal(found?.count, 3)
-  assert.deepEqual(found.newest.map(({ uuid }) => uuid).sort(), ['A', 'C', 'D'])
-  for (const { what } of found.newest) assert.equal(what, 'record cannot be read')
+  const quarantine = new Quarantine(() => folder, Date.now)
+  assert.equal((await quarantine.look())?.count, 3)
+  const list = await quarantine.list()
+  assert.deepEqual(list.map(({ uuid }) => uuid).sort(), ['A', 'C', 'D'])
+  for (const { what } of list) assert.equal(what, 'record cannot be read')
 })
 
 test('the quarantine: count, size and newest, of what has changed only', async (t) => {
@@ -245,17 +297,14 @@ test('the quarantine: count, size and newest, of what has changed only', async (
     clock.ms += 60_000
     return quarantine.look()
   }
-  assert.deepEqual(
-    await quarantine.look(),
-    { count: 0, bytes: 0, newest: [], isPartial: false },
-    'no folder yet',
-  )
+  assert.deepEqual(await quarantine.look(), { count: 0, bytes: 0, isPartial: false }, 'no folder yet')
 
   const record = {
     uuid: 'A',
     time: '2026-01-15T00:00:00Z',
-    envelope: { mail_from: 'a@example.net', rcpt_to: [] },
+    envelope: { mail_from: 'a@example.net', rcpt_to: ['b@example.com', 'c\u202e@example.com'] },
     client: { ip: '192.0.2.1', host: null, helo: null },
+    user: 7,
     verdict: { outcome: 'infected', virus: 'Win.\u202eTest', reason: null },
     attachment: null,
   }
@@ -275,17 +324,40 @@ test('the quarantine: count, size and newest, of what has changed only', async (
   const kept = await look()
   assert.equal(kept?.count, 12)
   assert.equal(kept.bytes, 1200)
-  assert.deepEqual(kept.newest, [
-    { time: 5_000_000, uuid: 'NEW', from: 'a@example.net', what: 'Win.\ufffdTest' },
-    { time: 4_000_000, uuid: 'BROKEN', from: '', what: 'record cannot be read' },
-    { time: 3_500_000, uuid: 'NAMED', from: 'a@example.net', what: 'attachment *.exe' },
-    { time: 3_000_000, uuid: 'ODD', from: '', what: 'record cannot be read' },
-    { time: 1_007_000, uuid: 'OLD7', from: 'a@example.net', what: 'Win.\ufffdTest' },
-  ])
+  const listed = async () =>
+    (await quarantine.list()).map(({ time, uuid, from, what }) => [time, uuid, from, what])
+  const newest = [
+    [5_000_000, 'NEW', 'a@example.net', 'Win.\ufffdTest'],
+    [4_000_000, 'BROKEN', '', 'record cannot be read'],
+    [3_500_000, 'NAMED', 'a@example.net', 'attachment *.exe'],
+    [3_000_000, 'ODD', '', 'record cannot be read'],
+    [1_007_000, 'OLD7', 'a@example.net', 'Win.\ufffdTest'],
+  ]
+  assert.deepEqual((await listed()).slice(0, 5), newest)
+  assert.equal((await listed()).length, 12)
+  const [first] = await quarantine.list()
+  assert.deepEqual(
+    { ...first, time: 0 },
+    {
+      day: '20260115',
+      uuid: 'NEW',
+      time: 0,
+      bytes: 100,
+      what: 'Win.\ufffdTest',
+      from: 'a@example.net',
+      to: ['b@example.com', 'c\ufffd@example.com'],
+      recipients: 2,
+      ip: '192.0.2.1',
+      user: '',
+      messageId: '',
+      engine: '',
+    },
+  )
 
   rmSync(path.join(folder, '20260115', 'NEW'))
   rmSync(path.join(folder, '20260115', 'NEW.json'))
   assert.equal((await look())?.count, 11)
+  assert.deepEqual((await listed()).slice(0, 4), newest.slice(1))
   assert.equal(await new Quarantine(() => null, Date.now).look(), null)
   assert.equal(await new Quarantine(() => path.join(folder, '20260115', 'ODD'), Date.now).look(), null)
 })

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { test, type TestContext } from 'node:test'
-import { EventStream } from '../../../lib/monitoring/dashboard/event-stream'
+import { EventStream } from '../../../../lib/monitoring/dashboard/event-stream'
 
 const viewer = { login: null, address: '192.0.2.1' }
 const limited = { timeout: 30_000 }
