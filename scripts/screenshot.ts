@@ -107,10 +107,10 @@ function copies(): CopySummary[] {
   }))
 }
 
-/** To a palette; 64 colours hold all that is on the page, smoothed letters included. */
+/** To a palette; 128 colours hold all that is on the page, smoothed letters included. */
 function shrink(picture: string): void {
   const options = ['--nofs', '--speed', '1', '--strip', '--force', '--output', picture]
-  const { error, status, stderr } = spawnSync('pngquant', [...options, '64', picture], { encoding: 'utf8' })
+  const { error, status, stderr } = spawnSync('pngquant', [...options, '128', picture], { encoding: 'utf8' })
   if (error) console.error(`left as it is: ${error.message}`)
   else if (status !== 0) throw new Error(`pngquant: ${stderr}`)
 }
@@ -160,7 +160,7 @@ async function main(folder: string | undefined) {
     }
     if (folder === undefined) {
       const file = path.join(__dirname, '..', 'docs', 'guide', 'page.png')
-      await picture(file, 'overview', 'light', { width: 1100, height: 860 })
+      await picture(file, 'overview', 'light', { width: 1280, height: 860 })
       shrink(file)
       return
     }
