@@ -78,6 +78,7 @@ function scanOver(clamd: RealClamd, hasSessions: boolean, isPlatform: boolean): 
       scanMs: 60_000,
       maxBytes: 1e6,
       scope: 'message',
+      signatures: [],
     },
     hosts,
     client,

@@ -83,6 +83,7 @@ function settingsOf(reader: SettingsReader, host: string | undefined): Settings 
   const bounce = reader.section('bounce')
   const attachments = reader.section('attachments')
   const http = reader.section('http')
+  const signatures = reader.list('signatures', parseSignatureRule)
   return {
     scan: {
       protocol: main.protocol,
@@ -91,6 +92,7 @@ function settingsOf(reader: SettingsReader, host: string | undefined): Settings 
       scanMs: main.scan_timeout,
       maxBytes: main.max_size,
       scope: main.scan,
+      signatures,
     },
     hosts: {
       hosts: reader.hosts(main.port, host),
@@ -107,7 +109,7 @@ function settingsOf(reader: SettingsReader, host: string | undefined): Settings 
     rules: {
       infected: infected.action,
       authenticated: infected.authenticated ?? infected.action,
-      signatures: reader.list('signatures', parseSignatureRule),
+      signatures,
       unscanned,
       unscannedAuthenticated: forUsers(unscanned, unscannedUsers),
       attachments: { denied: attachments.action, unreadable: attachments.unreadable },
@@ -171,7 +173,7 @@ export function actionsOf({ rules, attachments }: Settings): ConfiguredAction[] 
   if (rules.authenticated !== rules.infected)
     add('authenticated', '[infected] authenticated', rules.authenticated)
   for (const { text, action } of rules.signatures)
-    add('signatures', `${text} (${fileNames.signatures})`, action)
+    if (action !== 'ignore') add('signatures', `${text} (${fileNames.signatures})`, action)
   for (const [key, action] of Object.entries(rules.unscanned)) add('unscanned', `[unscanned] ${key}`, action)
   if (rules.unscannedAuthenticated !== rules.unscanned)
     add('unscanned', '[unscanned] authenticated', rules.unscannedAuthenticated.error)

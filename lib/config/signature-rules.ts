@@ -13,8 +13,8 @@ export function parseSignatureRule(rule: string): SignatureRule | Invalid {
   const match = /^(?:\/(?<regexp>.*)\/|(?<wildcards>\S+))\s+(?<words>\S.*)$/.exec(rule)?.groups
   if (!match) return new Invalid(`${rule}: a rule is PATTERN ACTION`)
   const { regexp = '', wildcards, words = '' } = match
-  const action = actionWords.parse(words)
-  if (action instanceof Invalid) return new Invalid(`${rule}: ${words} is not ${actionWords.allowed}`)
+  const action = /^ignore$/i.test(words) ? 'ignore' : actionWords.parse(words)
+  if (action instanceof Invalid) return new Invalid(`${rule}: ${words} is not ignore, ${actionWords.allowed}`)
   if (wildcards?.startsWith('/'))
     return new Invalid(`${rule}: a regular expression ends in / without flags; case is ignored anyway`)
   if (wildcards !== undefined) {

@@ -24,7 +24,7 @@ export interface HealthSettings {
   readonly maxSignatureAgeMs: number
 }
 
-export interface MonitorSettings extends Omit<ScanSettings, 'scope'>, HealthSettings {
+export interface MonitorSettings extends Omit<ScanSettings, 'scope' | 'signatures'>, HealthSettings {
   /** Milliseconds between two checks of an address that does not answer, or gets no mail. */
   readonly pingIntervalMs: number
 }

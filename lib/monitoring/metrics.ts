@@ -62,6 +62,7 @@ export class Metrics {
   readonly #parts: Counter
   readonly #readings: Counter
   readonly #foundInParts: Counter
+  readonly #ignored: Counter
   readonly #labelOf = addressLabels()
 
   /** @param states called whenever the metrics are read */
@@ -88,6 +89,7 @@ export class Metrics {
       'Infected messages in which clamd found nothing but in a part.',
       [],
     )
+    this.#ignored = counter('ignored_total', 'Messages in which a name was found that a rule ignores.', [])
     this.#actionResults = {
       copy: counter('copies_total', 'Copies for the quarantine.', ['result']),
       report: counter('reports_total', 'Reports to senders.', ['result']),
@@ -130,6 +132,7 @@ export class Metrics {
     this.#parts.inc(verdict.parts)
     this.#readings.inc(verdict.readings)
     if (verdict.outcome === 'infected' && verdict.part !== null) this.#foundInParts.inc()
+    if (verdict.ignored.length > 0) this.#ignored.inc()
   }
 
   countAction<A extends keyof ActionResults>(action: A, result: ActionResults[A]): void {

@@ -26,7 +26,8 @@ export function annotate(message: Message, evaluation: Evaluation): void {
 }
 
 function levelOf({ verdict, finding }: Evaluation): 'loginfo' | 'lognotice' | 'logwarn' {
-  if (verdict.outcome === 'clean' || isExempt(verdict)) return finding === null ? 'loginfo' : 'lognotice'
+  if (verdict.outcome === 'clean' || isExempt(verdict))
+    return finding === null && verdict.ignored.length === 0 ? 'loginfo' : 'lognotice'
   // Encrypted mail is not a fault, and is delivered by default.
   return verdict.outcome === 'unscanned' && verdict.reason !== 'encrypted' ? 'logwarn' : 'lognotice'
 }

@@ -15,7 +15,13 @@ export interface SignatureRule {
   /** As written. */
   readonly text: string
   readonly pattern: Pick<RegExp, 'test'>
-  readonly action: Action
+  /** `ignore`: the name counts as nothing found. */
+  readonly action: Action | 'ignore'
+}
+
+/** True if the first rule that matches the name says `ignore`. */
+export function isIgnored(signatures: readonly SignatureRule[], name: string): boolean {
+  return signatures.find(({ pattern }) => pattern.test(name))?.action === 'ignore'
 }
 
 export interface Rules {
@@ -89,11 +95,12 @@ function byScan(rules: Rules, verdict: Verdict, sender: SenderFacts): Action {
   switch (verdict.outcome) {
     case 'clean':
       return accept
-    case 'infected':
-      return (
-        rules.signatures.find(({ pattern }) => pattern.test(verdict.virus))?.action ??
-        (sender.isAuthenticated ? rules.authenticated : rules.infected)
-      )
+    case 'infected': {
+      const action = rules.signatures.find(({ pattern }) => pattern.test(verdict.virus))?.action
+      // The scan has passed over the names that are ignored.
+      if (action !== undefined && action !== 'ignore') return action
+      return sender.isAuthenticated ? rules.authenticated : rules.infected
+    }
     case 'unscanned':
       if (verdict.reason === 'in_progress') return defer
       if (verdict.reason === 'exempt') return accept

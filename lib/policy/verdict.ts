@@ -28,6 +28,8 @@ interface Scan {
   readonly parts: number
   readonly readings: number
   readonly part: string | null
+  /** Names that clamd found and that a rule ignores. */
+  readonly ignored: readonly string[]
 }
 
 export interface Clean extends Scan {
@@ -52,7 +54,7 @@ export interface Unscanned extends Scan {
 export type Verdict = Clean | Infected | Unscanned
 
 /** Only the whole message was scanned. */
-export const noReadings = { oddity: null, parts: 0, readings: 0, part: null } as const
+export const noReadings = { oddity: null, parts: 0, readings: 0, part: null, ignored: [] } as const
 
 const noScan: Scan = { clamd: null, engine: null, protocol: null, bytes: 0, ms: 0, ...noReadings }
 
@@ -113,6 +115,7 @@ export function resultOf(
   ]
   const messages = [
     ...(finding && 'unreadable' in finding ? [`unreadable: ${finding.unreadable}`] : []),
+    ...verdict.ignored.map((name) => `ignored: ${name}`),
     ...(warning === null ? [] : [warning]),
   ]
   return {
@@ -151,7 +154,11 @@ export function logLine(verdict: Verdict, finding: AttachmentFinding, action: st
         ? ` denied=${finding.denied} name=${JSON.stringify(finding.name)}`
         : ` unreadable=${JSON.stringify(finding.unreadable)}`
   const outcome = verdict.outcome === 'clean' ? 'clean' : statusHeader(verdict)
-  return `${outcome}${where} bytes=${verdict.bytes} ms=${verdict.ms} action=${action}${readingsText(verdict)}${inside}${why}`
+  return `${outcome}${where} bytes=${verdict.bytes} ms=${verdict.ms} action=${action}${readingsText(verdict)}${ignoredText(verdict)}${inside}${why}`
+}
+
+function ignoredText({ ignored }: Verdict): string {
+  return ignored.length === 0 ? '' : ` ignored=${JSON.stringify(ignored.join(', '))}`
 }
 
 /** What was scanned besides the whole message, and why. */

@@ -10,10 +10,18 @@ import type { Address } from '../clamd/address'
 import { ping } from '../clamd/capabilities'
 import type { ClamdClient } from '../clamd/client'
 import { ClamdError, isLocalShortage, type Step } from '../clamd/errors'
-import { isEncryptedName, isVerdict, noFreePort, type Protocol, type Reply } from '../clamd/protocol'
+import {
+  isEncryptedName,
+  isLimitName,
+  isVerdict,
+  noFreePort,
+  type Protocol,
+  type Reply,
+} from '../clamd/protocol'
 import type { Lease, LeaseOutcome } from '../hosts/lease'
 import type { EicarCheckResult } from '../hosts/test-results'
 import { PlainCheck } from '../mime/plain/plain-check'
+import { isIgnored } from '../policy/rules'
 import { type ScanSettings, type ScanState, startAttempt, TimedOut } from './scan-state'
 import { noInsight, secondLook } from './second-look'
 import { SharedTests } from './shared-tests'
@@ -148,13 +156,18 @@ export class Attempt {
     }
   }
 
-  /** What clamd has found nothing in is looked into once more, part by part, if it may be read otherwise. */
+  /**
+   * What clamd has found nothing in is looked into again, part by part, if it may be read otherwise. So is a message with a
+   * name that is ignored, whatever is to be sent: clamd stops at the first name, and something else may be in it.
+   */
   async #lookInside(state: ScanState, lease: Lease, whole: AttemptResult): Promise<AttemptResult> {
+    const { scope, maxBytes, signatures } = this.settings
+    const name = whole.reply.kind === 'found' && !isLimitName(whole.reply.name) ? whole.reply.name : null
+    const encrypted = name !== null && isEncryptedName(name) ? name : null
+    const ignored = encrypted === null && name !== null && isIgnored(signatures, name) ? name : null
+    if (whole.reply.kind !== 'clean' && encrypted === null && ignored === null) return whole
+    if (ignored !== null) readAll(state, ignored)
     const { plain, protocol, message, apart, log } = state
-    const { scope, maxBytes } = this.settings
-    const { reply } = whole
-    const encrypted = reply.kind === 'found' && isEncryptedName(reply.name) ? reply.name : null
-    if (reply.kind !== 'clean' && encrypted === null) return whole
     if (plain === null || protocol === null) {
       state.insight = { ...noInsight, encrypted }
       return encrypted === null ? whole : { ...whole, reply: { kind: 'clean' } }
@@ -163,7 +176,8 @@ export class Attempt {
       log.trace(`not plain (${plain.oddity}): its parts are scanned in every reading`)
     const parts = apart?.parts ?? null
     const budget = state.readingBudget.restarted()
-    const look = { message, plain, parts, scope, maxBytes, silentLimits: lease.silentLimits, budget }
+    const { silentLimits } = lease
+    const look = { message, plain, parts, scope, maxBytes, silentLimits, signatures, budget }
     let { bytes } = whole
     let ownSince = performance.now()
     const stopOwn = () => (state.ownMs += performance.now() - ownSince)
@@ -178,7 +192,8 @@ export class Attempt {
         ownSince = performance.now()
       }
     }).finally(stopOwn)
-    state.insight = { ...insight, encrypted: insight.encrypted ?? encrypted }
+    const names = new Set([...(ignored === null ? [] : [ignored]), ...insight.ignored])
+    state.insight = { ...insight, encrypted: insight.encrypted ?? encrypted, ignored: [...names] }
     if (end) return { ...whole, ...end, bytes }
     state.part = null
     // It has failed others meanwhile: another daemon may have called the parts clean.
@@ -397,6 +412,14 @@ function noteEnd(state: ScanState, stumbled: ScanState['stumbled']): void {
   state.sentAt = null
   state.stumbled = stumbled
   state.verifiedProtocol = null
+}
+
+/** Has all parts of the message sent, and not only those that are left to send beside what was. */
+function readAll(state: ScanState, ignored: string): void {
+  state.apart?.release()
+  state.apart = null
+  const plain = state.plain ?? { oddity: null, encrypted: null, containers: new Set<string>() }
+  state.plain = { ...plain, oddity: plain.oddity ?? `${ignored} is ignored` }
 }
 
 const noPreface = Buffer.alloc(0)

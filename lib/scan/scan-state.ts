@@ -11,6 +11,7 @@ import type { ClamdVersion } from '../clamd/version'
 import type { Lease } from '../hosts/lease'
 import { Budget } from '../mime/budget'
 import type { PlainResult } from '../mime/plain/plain-check'
+import type { SignatureRule } from '../policy/rules'
 import type { MessageHistory, Stumble } from './message-history'
 import { defaultReadingLimits } from './readings/limits'
 import { type Insight, noInsight, type Scope } from './second-look'
@@ -25,6 +26,8 @@ export interface ScanSettings {
   readonly maxBytes: number
   /** What of a message is sent. */
   readonly scope: Scope
+  /** For the names that are ignored. */
+  readonly signatures: readonly SignatureRule[]
 }
 
 /** Where the steps of one scan are told. */

@@ -235,9 +235,9 @@ export class Scanner {
 }
 
 function scanOf({ started, clamd, engine, protocol, bytes, insight }: ScanState) {
-  const { oddity, parts, readings, part } = insight
+  const { oddity, parts, readings, part, ignored } = insight
   const ms = Math.round(performance.now() - started)
-  return { clamd, engine, protocol, bytes, ms, oddity, parts, readings, part }
+  return { clamd, engine, protocol, bytes, ms, oddity, parts, readings, part, ignored }
 }
 
 /** Nothing was found, in the whole message and in its readings. */

@@ -9,6 +9,7 @@ import { isEncryptedName, isLimitName, type Reply } from '../clamd/protocol'
 import type { SilentLimits } from '../hosts/test-results'
 import type { Budget } from '../mime/budget'
 import type { PlainResult } from '../mime/plain/plain-check'
+import { isIgnored, type SignatureRule } from '../policy/rules'
 import { closedIn } from './readings/closed'
 import { scanLimits } from './readings/limits'
 import { readingMemory } from './readings/memory'
@@ -36,6 +37,8 @@ export interface Insight {
   readonly encrypted: string | null
   /** Why not all of it was scanned; null: all was. */
   readonly limits: string | null
+  /** Names that clamd found and that a rule ignores. */
+  readonly ignored: readonly string[]
 }
 
 export const noInsight: Insight = {
@@ -45,6 +48,7 @@ export const noInsight: Insight = {
   part: null,
   encrypted: null,
   limits: null,
+  ignored: [],
 }
 
 interface Look {
@@ -56,6 +60,7 @@ interface Look {
   /** Largest content in bytes that may be sent. */
   readonly maxBytes: number
   readonly silentLimits: SilentLimits | null
+  readonly signatures: readonly SignatureRule[]
   /** For all that reading the message takes. */
   readonly budget: Budget
   /** What is sent at most. Left out: the usual. */
@@ -68,12 +73,13 @@ interface Look {
  * @returns `end`: the first answer that is a virus, an error or over StreamMaxLength, by which the look ended
  */
 export async function secondLook<T extends { readonly reply: Reply }>(
-  { message, plain, parts, scope, maxBytes, silentLimits, budget, sends = scanLimits }: Look,
+  { message, plain, parts, scope, maxBytes, silentLimits, signatures, budget, sends = scanLimits }: Look,
   send: (content: Content) => Promise<T>,
 ): Promise<{ readonly insight: Insight; readonly end: T | null }> {
   const { oddity, containers } = plain
   const isPlain = oddity === null
   const sendsParts = scope === 'all' || parts !== null || !isPlain
+  const ignored = new Set<string>()
   let { encrypted } = plain
   let limits: string | null = null
   let [sent, sentBytes] = [0, 0]
@@ -93,6 +99,7 @@ export async function secondLook<T extends { readonly reply: Reply }>(
       part,
       encrypted: encrypted ?? summary.encrypted,
       limits: limits ?? summary.limits,
+      ignored: [...ignored],
     }
   }
   try {
@@ -124,6 +131,7 @@ export async function secondLook<T extends { readonly reply: Reply }>(
       if (reply.kind === 'found' && isEncryptedName(reply.name))
         encrypted ??= `${content.name}: ${reply.name}`
       else if (reply.kind === 'found' && isLimitName(reply.name)) limits ??= `${content.name}: ${reply.name}`
+      else if (reply.kind === 'found' && isIgnored(signatures, reply.name)) ignored.add(reply.name)
       else return { insight: insight(content.name), end: answer }
     }
     return { insight: insight(null), end: null }

@@ -309,7 +309,7 @@ test('whose time is up while an address is still to be checked is told that', bo
     60_000,
   )
   const scanner = new Scanner(
-    { ...usual, protocol: 'auto', maxBytes: M, scanMs: 100, scope: 'message' },
+    { ...usual, protocol: 'auto', maxBytes: M, scanMs: 100, scope: 'message', signatures: [] },
     hosts,
     new ClamdClient(connect),
   )

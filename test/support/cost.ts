@@ -42,6 +42,7 @@ export async function costOf(mail: Buffer): Promise<Cost> {
         scope: 'all',
         maxBytes: 25 * 1024 * 1024,
         silentLimits: null,
+        signatures: [],
         budget: new Budget(defaultReadingLimits, new AbortController().signal),
       },
       async () => {

@@ -186,6 +186,9 @@ function exceptions(site: Site, settings: Settings): Finding[] {
     ...(startup.maxPings === 0 || health.selfTest === 'off'
       ? ['detection is not checked (self_test or max_pings is off)']
       : []),
+    ...settings.rules.signatures
+      .filter(({ action }) => action === 'ignore')
+      .map(({ text }) => `${fileNames.signatures}: ${text} is ignored, as if nothing were found`),
   ]
   return [
     {

@@ -143,6 +143,7 @@ export class Scanning {
       scanMs: 20_000,
       // What a second look sends is tested by itself; here each message is one scan.
       scope: 'message',
+      signatures: [],
       maxBytes: 25 * 1024 * 1024,
       ...scan,
     }

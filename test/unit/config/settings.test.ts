@@ -55,6 +55,7 @@ test('an empty ini gives the defaults of the contract', () => {
       scanMs: 60_000,
       maxBytes: 25 * 1024 * 1024,
       scope: 'auto',
+      signatures: [],
     },
     hosts: {
       hosts: [{ name: 'localhost', port: 3310 }],
@@ -472,11 +473,16 @@ test('signature rules: wildcards, regular expressions, comments, first match, no
         '   # only a comment',
         'PUA.?in.X defer',
         '/a b/ reject',
+        'False.Alarm* IGNORE',
       ],
     },
   ).rules
-  const action = (name: string) => signatures.find(({ pattern }) => pattern.test(name))?.action.text
-  assert.equal(signatures.length, 4)
+  const action = (name: string) => {
+    const found = signatures.find(({ pattern }) => pattern.test(name))?.action
+    return found === 'ignore' ? found : found?.text
+  }
+  assert.equal(signatures.length, 5)
+  assert.equal(action('False.Alarm-1'), 'ignore')
   assert.equal(action('heuristics.phishing.Email'), 'tag')
   assert.equal(action('X.Heuristics.Phishing.Email'), undefined)
   assert.equal(action('HeuristicsxPhishing.Email'), undefined)

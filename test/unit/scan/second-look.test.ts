@@ -24,6 +24,7 @@ async function look(mail: string, replyTo: (content: Content) => Reply = () => c
       scope: 'auto',
       maxBytes: 25 * 1024 * 1024,
       silentLimits: null,
+      signatures: [],
       budget,
       sends,
     },
