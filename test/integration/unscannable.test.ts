@@ -146,7 +146,7 @@ test(
 )
 
 test('no answer: a retry starts no other scan while clamd may be at the first', bounded, async (t) => {
-  const { clamds, scanning } = await site(t, 'silence', { scanMs: 600 })
+  const { clamds, scanning } = await site(t, 'silence', { scanMs: 2000 })
   const message = marking()
   const scanned = scanning.scan(message)
   await until(() => visitsOf(clamds) === 1)
@@ -162,8 +162,19 @@ test('no answer: a retry starts no other scan while clamd may be at the first', 
   assert.equal(visitsOf(clamds), 1)
 })
 
+test('no answer: a clamd that is stopped altogether holds up no retry', bounded, async (t) => {
+  const { clamds, scanning } = await site(t, 'silence', { count: 1, scanMs: 2000 })
+  const [stopped] = clamds
+  assert.ok(stopped)
+  stopped.daemon.answers.PING = [{ do: 'stall' }]
+  const message = marking()
+  assert.equal(told(await scanning.scan(message)), 'timeout')
+  stopped.trouble = null
+  assert.equal(told(await scanning.scan(message)), 'clean')
+})
+
 test('no answer: when clamd must have given it up, the next address has a try', bounded, async (t) => {
-  const { clamds, scanning } = await site(t, 'silence', { scanMs: 300 }, { busyMs: 0 })
+  const { clamds, scanning } = await site(t, 'silence', { scanMs: 2000 }, { busyMs: 0 })
   const message = marking()
   for (const reason of ['timeout', 'timeout', 'unscannable'])
     assert.equal(told(await scanning.scan(message)), reason)
