@@ -83,6 +83,7 @@ test('an empty ini gives the defaults of the contract', () => {
       unscannedAuthenticated: {
         error: actionOf('defer'),
         timeout: actionOf('defer'),
+        unscannable: actionOf('defer'),
         too_large: actionOf('reject'),
         limits: actionOf('reject'),
         encrypted: actionOf('accept'),
