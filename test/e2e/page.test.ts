@@ -32,7 +32,8 @@ test('what was infected is on the page within moments, as it was, and what was k
   const { page, complaints } = await openPage(browser, origin, { viewport: { width: 360, height: 800 } })
   await page.goto(`${origin}/clamav-stream/`)
   assert.equal(page.url(), `${origin}/clamav-stream`)
-  await page.getByText('✓ up').waitFor()
+  await page.getByText('No address is known.').waitFor()
+  assert.equal(await page.locator('#alerts').innerText(), '', 'no alarm before the first message')
   await page.getByRole('link', { name: 'Messages' }).click()
   await page.getByText('None since the start.').waitFor()
 
@@ -81,7 +82,7 @@ test('a message whose copy cannot be kept is listed as that, and the banner says
   mkdirSync(path.dirname(folder), { recursive: true })
   writeFileSync(folder, '')
   clamd.queue(found('Win.Test'))
-  assert.equal((await sendMessage(haraka.port, { data: mails.clean() })).code, 451)
+  assert.equal((await sendMessage(haraka.port, { data: mails.clean() })).code, 450)
   const { alerts } = await eventWhere<View>(
     `${origin}/clamav-stream/events`,
     (view) => view.alerts.length > 0,

@@ -57,7 +57,9 @@ function outageOf({ addresses, failingSinceMs, failures }: Facts): Alert | null 
     sinceMs,
     section,
   })
-  if (addresses.length === 0) return outage('no address of a clamd is known', 'names-cannot-be-resolved')
+  // Before the first message, nobody may have looked them up.
+  if (addresses.length === 0)
+    return failures === 0 ? null : outage('no address of a clamd is known', 'names-cannot-be-resolved')
   if (addresses.every(({ up, resting }) => up + resting === 0))
     return outage('no clamd finds the EICAR test file', 'clamd-has-no-signatures')
   if (addresses.every(({ up }) => up === 0)) return outage('no clamd answers', 'clamd-does-not-run')
