@@ -58,11 +58,12 @@ export async function decodedPieces(
   budget: Budget,
   change: ((text: string) => string) | null = null,
 ): Promise<Buffer> {
+  const decode = (piece: Buffer) =>
+    decoder.write(change === null ? piece : Buffer.from(change(piece.toString('latin1')), 'latin1'))
+  // Nearly all: no generator for them.
+  if (bytes.length <= pieceBytes) return Buffer.concat([decode(bytes), decoder.end()])
   const decoded: Buffer[] = []
-  for await (const piece of piecesOf(bytes, budget))
-    decoded.push(
-      decoder.write(change === null ? piece : Buffer.from(change(piece.toString('latin1')), 'latin1')),
-    )
+  for await (const piece of piecesOf(bytes, budget)) decoded.push(decode(piece))
   decoded.push(decoder.end())
   return Buffer.concat(decoded)
 }
