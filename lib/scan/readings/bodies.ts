@@ -22,11 +22,12 @@ interface Reading {
   bodies(budget: Budget): AsyncGenerator<Body, void>
 }
 
-/**
- * Bytes that are read between two looks at the clock; whole lines, so that the reader has no need to keep any. A part may
- * have seven.
- */
-const pieceBytes = 16 * 1024
+/** Bytes that are read between two looks at the clock; whole lines, so that the reader has no need to keep any. */
+const pieceBytes = 64 * 1024
+/** The same where parts are small, and at the beginning: a part may have seven bytes. */
+const minPieceBytes = 4 * 1024
+/** Parts in a piece beyond which the next one is small. */
+const manyParts = 16
 const newline = 0x0a
 
 export function bodiesIn(bytes: Buffer, maxParts: number): Reading {
@@ -54,10 +55,13 @@ export function bodiesIn(bytes: Buffer, maxParts: number): Reading {
     maxParts,
   )
   async function* bodies(budget: Budget): AsyncGenerator<Body, void> {
+    let size = minPieceBytes
     for (let at = 0; at < bytes.length;) {
-      const end = endOfLines(bytes, at)
+      const partsBefore = reading.parts
+      const end = endOfLines(bytes, at, size)
       reader.write(bytes.subarray(at, end))
       at = end
+      size = reading.parts - partsBefore > manyParts ? minPieceBytes : Math.min(2 * size, pieceBytes)
       yield* found.splice(0)
       await budget.breathe()
     }
@@ -73,8 +77,8 @@ function headOf({ headers }: Part): string {
     .join('')
 }
 
-function endOfLines(bytes: Buffer, from: number): number {
-  const maxBytes = Math.min(bytes.length, from + pieceBytes)
+function endOfLines(bytes: Buffer, from: number, size: number): number {
+  const maxBytes = Math.min(bytes.length, from + size)
   const found = bytes.lastIndexOf(newline, maxBytes - 1) + 1
   return found > from ? found : maxBytes
 }

@@ -10,6 +10,7 @@ import { decodedPieces } from '../../../lib/mime/pieces'
 import { stretchesOf } from '../../../lib/mime/stretches'
 import { decoderOf } from '../../../lib/mime/transfer-encodings'
 import { uudecoded } from '../../../lib/mime/uuencode'
+import { bodiesIn } from '../../../lib/scan/readings/bodies'
 import { isEncryptedOle } from '../../../lib/scan/readings/closed-ole'
 import { defaultReadingLimits } from '../../../lib/scan/readings/limits'
 import { lineEndVariants } from '../../../lib/scan/readings/line-ends'
@@ -132,6 +133,14 @@ describe('looks at the clock', () => {
       assert.ok(bytesPerLook <= maxBytesPerLook, `${bytesPerLook} bytes of ${bytes.length} at a time`)
     })
   }
+})
+
+test('small parts: there are more looks than in long ones', async () => {
+  const parts = filled('--b\r\n\r\n', 'Content-Type: multipart/mixed; boundary=b\r\n\r\n')
+  const looks = new Looks()
+  await all(bodiesIn(parts, 1_000_000).bodies(looks))
+  const partsPerLook = Math.round(parts.length / '--b\r\n\r\n'.length / looks.count)
+  assert.ok(partsPerLook < 1000, `${partsPerLook} parts at a time`)
 })
 
 describe('hostile mails', () => {
