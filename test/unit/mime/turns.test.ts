@@ -136,7 +136,10 @@ describe('looks at the clock', () => {
 })
 
 test('small parts: there are more looks than in long ones', async () => {
-  const parts = filled('--b\r\n\r\n', 'Content-Type: multipart/mixed; boundary=b\r\n\r\n')
+  const parts = filled('--b\r\n\r\n', 'Content-Type: multipart/mixed; boundary=b\r\n\r\n').subarray(
+    0,
+    100_000,
+  )
   const looks = new Looks()
   await all(bodiesIn(parts, 1_000_000).bodies(looks))
   const partsPerLook = Math.round(parts.length / '--b\r\n\r\n'.length / looks.count)
