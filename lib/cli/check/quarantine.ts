@@ -104,9 +104,11 @@ async function spaceAndModes(
       text: `${base} has ${sizeText(free)} free, a message may have ${sizeText(scan.maxBytes)}: messages that do not fit are deferred`,
       remedy: 'clamav-stream quarantine delete --older-than 30d, or a larger disk',
     })
-  let isClosed = false
+  const modeOf = (folder: string) => statSync(folder, { throwIfNoEntry: false })?.mode ?? 0
+  // Others get to nothing below a closed folder; what they may write to is wrong all the same.
+  const isClosed = (modeOf(base) & 0o001) === 0
   for (const folder of [base, path.join(base, 'tmp'), target]) {
-    const mode = statSync(folder, { throwIfNoEntry: false })?.mode ?? 0
+    const mode = modeOf(folder)
     const isWritable = (mode & 0o002) !== 0
     if (isWritable || (!isClosed && (mode & 0o004) !== 0))
       found.push({
@@ -115,8 +117,6 @@ async function spaceAndModes(
         text: `${folder} is ${isWritable ? 'writable' : 'readable'} for all users`,
         remedy: `chmod 0700 ${folder}`,
       })
-    // Others cannot read what is below.
-    isClosed ||= (mode & 0o001) === 0
   }
   if (found.length > 0) return found
   return [{ level: 'ok', about, text: `${target} is writable${user === null ? '' : ` by ${user}`}` }]
