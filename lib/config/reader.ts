@@ -157,14 +157,14 @@ function keyMeant(name: string, section: Section): string | null {
   )
 }
 
-/** The nearest of the names that have the same word in them, or one wrong letter in three; null: there is none. */
+/** The nearest of the names that have the same word in them, or about one wrong letter in three; null: there is none. */
 function alike(name: string, known: readonly string[]): string | null {
   const letters = (text: string) => text.toLowerCase().replaceAll('_', '')
   const given = letters(name)
   const near = known.filter((one) => {
     const its = letters(one)
     const [short, long] = its.length < given.length ? [its, given] : [given, its]
-    return (short.length > 2 && long.includes(short)) || distance(its, given) <= Math.floor(its.length / 3)
+    return (short.length > 2 && long.includes(short)) || distance(its, given) <= (its.length + 2) / 3
   })
   return near.length === 0 ? null : closest(keyOf(name), near)
 }

@@ -347,6 +347,7 @@ test('an unknown key or section names the nearest one, James spellings included'
     ['main', 'pingIntervalMilli', 'ping_interval'],
     ['main', 'streamBufferSize', 'stream_buffer_size'],
     ['main', 'hosts', 'host'],
+    ['main', 'hots', 'host'],
     ['main', 'Port', 'port'],
     ['infected', 'acton', 'action'],
     ['main', 'action', '\\[infected\\] action'],
