@@ -23,15 +23,19 @@ export interface ResolvedAddress {
   readonly role: 'host' | 'backup'
 }
 
-/** Looks up the names that are not among the old hosts. @returns one text for each that has no address */
+type ConfiguredHosts = Pick<ResolverSettings, 'hosts' | 'backups'>
+
+/** Looks up the names that are not among the old ones. @returns one text for each that has no address */
 export async function unresolved(
-  hosts: readonly Host[],
-  old: readonly Host[],
+  now: ConfiguredHosts,
+  before: ConfiguredHosts,
   lookup: System['lookup'],
 ): Promise<string[]> {
-  const names = (all: readonly Host[]) => all.flatMap((host) => ('name' in host ? [host.name] : []))
-  const found = names(hosts)
-    .filter((name) => !names(old).includes(name))
+  const names = ({ hosts, backups = [] }: ConfiguredHosts) =>
+    [...hosts, ...backups].flatMap((host) => ('name' in host ? [host.name] : []))
+  const old = names(before)
+  const found = names(now)
+    .filter((name) => !old.includes(name))
     .map((name) =>
       lookup(name).then(
         () => [],

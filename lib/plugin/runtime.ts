@@ -96,11 +96,11 @@ export function load(plugin: Plugin): void {
       const found = readSettingsFiles(plugin.config)
       mustNotVanish(files.ini, found.ini)
       const settings = parse(found)
-      const old = runtimeOf(plugin).settings.hosts.hosts
-      const missing = await unresolved(settings.hosts.hosts, old, system(() => undefined).lookup)
+      const { hosts } = runtimeOf(plugin).settings
+      const missing = await unresolved(settings.hosts, hosts, system(() => undefined).lookup)
       // A later change has begun meanwhile.
       if (number !== reloads) return
-      if (missing.length > 0) throw new Error(`[main] host: ${missing.join('; ')}`)
+      if (missing.length > 0) throw new Error(`[main] host or backup: ${missing.join('; ')}`)
       use(settings, found, name === fileNames.ini)
       files = found
       plugin.loginfo('settings reloaded')

@@ -234,7 +234,7 @@ test('settings change while Haraka runs', { concurrency: true }, async (t) => {
 
       assert.match(
         await site.change('ini', 'host=no-such-host.invalid', kept),
-        /\[main\] host: cannot look up no-such-host\.invalid: /,
+        /\[main\] host or backup: cannot look up no-such-host\.invalid: /,
       )
       assert.deepEqual(await site.infected(), { code: 550, clamd: firstHost, delivered: [] })
 
