@@ -30,6 +30,8 @@ export interface Limits {
    * is less: waiting does not count, nor do other programs, nor does what the thread pool inflates.
    */
   readonly ms: number
+  /** Milliseconds, by the clock on the wall, in which the library for archives works on one message. */
+  readonly libraryMs: number
 }
 
 /**
@@ -48,6 +50,7 @@ export const defaultLimits: Limits = {
   heldBytes: 32 * 1024 * 1024,
   inflatedBytes: 64 * 1024 * 1024,
   ms: 5000,
+  libraryMs: 8000,
 }
 
 export class OverBudget extends Error {
@@ -79,6 +82,7 @@ export class Budget {
   #since: Times | null = null
   /** Milliseconds of work since others had a turn, until the last `leave`. */
   #turnSpentMs = 0
+  #libraryMs = 0
 
   /**
    * @param now milliseconds, from any beginning
@@ -129,6 +133,22 @@ export class Budget {
   /** At most what is inflatable. */
   spendInflated(bytes: number): void {
     this.#inflated += bytes
+  }
+
+  /** Milliseconds that the library for archives may still take. */
+  get libraryMs(): number {
+    return this.limits.libraryMs - this.#libraryMs
+  }
+
+  /** @param work is handed what it calls when its turn has come: waiting for that costs nothing */
+  async inLibrary<T>(work: (signal: CancelSignal, started: () => void) => Promise<T>): Promise<T> {
+    let began: number | null = null
+    const started = () => (began = this.now())
+    try {
+      return await this.offTheClock(() => work(this.signal, started))
+    } finally {
+      if (began !== null) this.#libraryMs += this.now() - began
+    }
   }
 
   /** For bytes about to be held. @throws OverBudget and nothing is spent */

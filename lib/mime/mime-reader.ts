@@ -6,7 +6,7 @@
 
 import { BareCrDelimiters } from './bare-cr-delimiters'
 import { parameters, withoutComments } from './parameters'
-import { type ContentHeader, contentHeaders } from './part-headers'
+import { beginsHeader, type ContentHeader, contentHeaders } from './part-headers'
 import { continuedValues, extendedValues } from './rfc2231'
 import { encodingsOf } from './transfer-encodings'
 
@@ -49,7 +49,7 @@ const newline = 0x0a
 const dash = 0x2d
 const lineOfDashes = Buffer.from('\n--')
 /** Also behind a carriage return by itself, which some take for the end of a line. */
-const contentLine = /^content-|\r(?!\n)/i
+const contentLine = /^[^!-~]*content-|\r(?!\n)/i
 const headerLine = /^[!-9;-~]{1,100}[ \t]*:/
 
 export class MimeReader {
@@ -59,6 +59,8 @@ export class MimeReader {
   #sectionBytes = 0
   /** Whether the header being read is one that tells of the content. */
   #keeping = false
+  /** Of the section. */
+  #isFirstLine = true
   #blankSeen = false
   #body: BodySink | null = null
   /** What is to go to the body, in one piece. */
@@ -226,6 +228,8 @@ export class MimeReader {
     this.#endBody()
     this.#section = []
     this.#sectionBytes = 0
+    this.#keeping = false
+    this.#isFirstLine = true
     this.#blankSeen = false
   }
 
@@ -251,7 +255,10 @@ export class MimeReader {
       return
     }
     this.#blankSeen ||= blank
-    if (this.#atLineStart && !/^[ \t]/.test(text)) this.#keeping = contentLine.test(text)
+    const isHeader =
+      this.#isFirstLine || (!/^[ \t]/.test(text) && (contentLine.test(text) || beginsHeader(text)))
+    this.#isFirstLine = false
+    if (this.#atLineStart && isHeader) this.#keeping = contentLine.test(text)
     if (!this.#keeping) return
     this.#sectionBytes += bytes.length
     if (this.#sectionBytes <= maxSectionBytes) this.#section?.push(text)

@@ -5,13 +5,21 @@
 
 export interface ContentHeader {
   /** `name`: Content-Name of old mail programs, whose value is a file name. */
-  readonly field: 'type' | 'disposition' | 'encoding' | 'name'
+  readonly field: 'type' | 'disposition' | 'encoding' | 'name' | 'description' | 'location'
   /** One character per byte. A fold is `\n`, without its white space. */
   readonly value: string
 }
 
-/** Many programs ignore folds, controls and 8-bit spaces between name and colon. */
-const field = /^content-(?<name>type|disposition|transfer-encoding|name)[^!-~]*:(?<value>[^]*)$/i
+/** Many programs ignore folds, controls and 8-bit spaces between name and colon, some also in front of the name. */
+const field =
+  /^[^!-~]*content-(?<name>type|disposition|transfer-encoding|name|description|location)[^!-~]*:(?<value>[^]*)$/i
+/** A line that begins like this is a header of its own; to some programs any other one goes on with the header before. */
+const headerStart = /^[^!-~]*[!#-'*+\-.0-9A-Z^_`a-z|~]{1,100}[^!-~]*:/
+
+/** @param line its beginning will do; one character per byte */
+export function beginsHeader(line: string): boolean {
+  return headerStart.test(line)
+}
 
 /** @param section header lines as they are in the message, one character per byte */
 export function contentHeaders(section: string): ContentHeader[] {
@@ -22,7 +30,7 @@ export function contentHeaders(section: string): ContentHeader[] {
 
 function headersOf(section: string): ContentHeader[] {
   const found: ContentHeader[] = []
-  for (const line of section.replace(/\r?\n[ \t]+/g, '\v').split(/\r?\n/)) {
+  for (const line of linesOf(section)) {
     const { name, value = '' } = field.exec(line)?.groups ?? {}
     if (name === undefined) continue
     const unfolded = value.replaceAll('\v', '\n')
@@ -31,5 +39,26 @@ function headersOf(section: string): ContentHeader[] {
       value: unfolded,
     })
   }
+  return found
+}
+
+/** Headers with `\v` for each fold. Where a line is neither a fold nor a header, its header is taken with it and without it. */
+function linesOf(section: string): string[] {
+  const found: string[] = []
+  let longer: string | null = null
+  const end = () => {
+    if (longer !== null) found.push(longer)
+    longer = null
+  }
+  for (const line of section.replace(/\r?\n[ \t]+/g, '\v').split(/\r?\n/)) {
+    const before: string | undefined = longer ?? found.at(-1)
+    if (line === '' || before === undefined || beginsHeader(line)) {
+      end()
+      found.push(line)
+    } else {
+      longer = `${before}\v${line}`
+    }
+  }
+  end()
   return found
 }

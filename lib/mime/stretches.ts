@@ -78,6 +78,32 @@ async function delimitersIn(bytes: Buffer, budget: Budget): Promise<Set<number>>
   return delimiters
 }
 
+/** Bytes of headers behind a delimiter that are looked at. */
+const maxSectionBytes = 32 * 1024
+const emptyLine = /\n\r?\n/
+
+/**
+ * What may be headers of a part: what stands behind each line that holds a boundary, up to an empty line; one character per
+ * byte. No more than `maxSections`.
+ * @throws OverBudget
+ */
+export async function* sectionsIn(
+  bytes: Buffer,
+  maxSections: number,
+  budget: Budget,
+): AsyncGenerator<string, void> {
+  let count = 0
+  for (const at of await delimitersIn(bytes, budget)) {
+    const from = bytes.indexOf(newline, at) + 1
+    if (from === 0) continue
+    if (++count > maxSections) throw new OverBudget(`more than ${maxSections} parts`)
+    const text = bytes.toString('latin1', from, from + maxSectionBytes)
+    const end = text.startsWith('\n') || text.startsWith('\r\n') ? 0 : text.search(emptyLine)
+    yield end < 0 ? text : text.slice(0, end)
+    await budget.breathe()
+  }
+}
+
 /** Places in order. */
 function* placesOf(bytes: Buffer, text: Buffer): Generator<number> {
   for (let at = bytes.indexOf(text); at >= 0; at = bytes.indexOf(text, at + 1)) yield at

@@ -17,8 +17,14 @@ const [colon, newline, repeat] = [0x3a, 0x0a, 0x90]
 const lengthsAt = 10
 const headerBytes = 20
 
+interface Fork {
+  readonly bytes: Buffer
+  /** Of the file, one character per byte. */
+  readonly name: string
+}
+
 /** Data and resource forks of every file in the text. @throws OverBudget */
-export async function* binHexFiles(text: Buffer, budget: Budget): AsyncGenerator<Buffer, void> {
+export async function* binHexFiles(text: Buffer, budget: Budget): AsyncGenerator<Fork, void> {
   const nextLine = nextOf(text, newline)
   const nextColon = nextOf(text, colon)
   let coveredTo = 0
@@ -33,17 +39,18 @@ export async function* binHexFiles(text: Buffer, budget: Budget): AsyncGenerator
   }
 }
 
-function* forks(bytes: Buffer): Generator<Buffer> {
+function* forks(bytes: Buffer): Generator<Fork> {
   const header = 2 + (bytes[0] ?? 0)
   if (header + headerBytes > bytes.length) return
   const data = bytes.readUInt32BE(header + lengthsAt)
   const resource = bytes.readUInt32BE(header + lengthsAt + 4)
   const from = header + headerBytes
+  const name = bytes.toString('latin1', 1, header - 1)
   for (const [start, length] of [
     [from, data],
     [from + data + 2, resource],
   ] as const) {
-    if (length > 0 && start < bytes.length) yield bytes.subarray(start, start + length)
+    if (length > 0 && start < bytes.length) yield { bytes: bytes.subarray(start, start + length), name }
   }
 }
 

@@ -12,15 +12,19 @@ import { binHexFiles } from './binhex'
 export interface TextFile {
   /** For a log: `uuencoded file`. */
   readonly kind: string
-  readonly bytes: Buffer
+  /** Null: only a name, of a file that lies elsewhere or was found by itself. */
+  readonly bytes: Buffer | null
+  /** As it is written there, one character per byte; null: it has none. */
+  readonly name: string | null
 }
 
-type Files = (text: Buffer, budget: Budget) => AsyncGenerator<Buffer, void>
+type Found = Omit<TextFile, 'kind'>
+type Files = (text: Buffer, budget: Budget) => AsyncGenerator<Found, void>
 
 /** Every file in the text. @throws OverBudget */
 export async function* textFiles(text: Buffer, budget: Budget): AsyncGenerator<TextFile, void> {
   for (const [kind, files] of kinds) {
-    for await (const bytes of files(text, budget)) yield { kind, bytes }
+    for await (const file of files(text, budget)) yield { kind, ...file }
     await budget.breathe()
   }
 }
@@ -39,7 +43,7 @@ const begins = ['begin', 'Begin', 'BEGIN'].map((word) => Buffer.from(word))
 const base64End = Buffer.from('====')
 
 /** Of files that begin in one another, each up to the next beginning, and the outermost up to its own end. */
-async function* uuencodedFiles(text: Buffer, budget: Budget): AsyncGenerator<Buffer, void> {
+async function* uuencodedFiles(text: Buffer, budget: Budget): AsyncGenerator<Found, void> {
   for (const mark of begins) {
     let coveredTo = 0
     const nextEnd = nextOf(text, base64End)
@@ -48,21 +52,40 @@ async function* uuencodedFiles(text: Buffer, budget: Budget): AsyncGenerator<Buf
       const begin = beginOf(text, at)
       if (begin === null) continue
       const { from, prefix, isBase64 } = begin
+      const name = uuencodedName(text, at, from)
       if (isBase64) {
         const end = nextEnd(from)
         const next = nextBegin(from)
-        if (next < end) yield await decodedBase64(text.subarray(from, next), budget)
-        if (at >= coveredTo) yield await decodedBase64(text.subarray(from, end), budget)
+        if (next < end) yield { bytes: await decodedBase64(text.subarray(from, next), budget), name }
+        else if (name !== null) yield { bytes: null, name }
+        if (at >= coveredTo) yield { bytes: await decodedBase64(text.subarray(from, end), budget), name }
         coveredTo = Math.max(coveredTo, end)
       } else {
-        yield await uudecoded(text, from, budget, prefix)
+        yield { bytes: await uudecoded(text, from, budget, prefix), name }
         if (at < coveredTo) continue
         const fitting = await uudecodedWhereFitting(text, from, budget, prefix)
         coveredTo = fitting.end
-        yield fitting.bytes
+        yield { bytes: fitting.bytes, name: null }
       }
     }
   }
+}
+
+const namedBegin = /^begin(?<base64>-base64)?[ \t]+[0-7]{3,7}[ \t]+(?<name>\S[^\r\n]*)/i
+const dataLine = /^[>|\s]*(?<data>[\x20-\x60]{1,90})\r?\n/
+const base64Line = /^[>|\s]*[A-Za-z0-9+/=]{1,90}\r?\n/
+const maxNameBytes = 1024
+const maxDataLineBytes = 100
+
+/** Text may begin a line so as well, but is not followed by data. @param from the next line */
+function uuencodedName(text: Buffer, at: number, from: number): string | null {
+  const { base64, name = null } =
+    namedBegin.exec(text.toString('latin1', at, Math.min(from, at + maxNameBytes)))?.groups ?? {}
+  const follows = text.toString('latin1', from, from + maxDataLineBytes)
+  if (base64 !== undefined) return base64Line.test(follows) ? name : null
+  const data = dataLine.exec(follows)?.groups?.data ?? ''
+  const bytes = (data.charCodeAt(0) - 32) & 63
+  return data !== '' && data.length - 1 >= Math.ceil(bytes / 3) * 4 - 3 ? name : null
 }
 
 function decodedBase64(text: Buffer, budget: Budget): Promise<Buffer> {
@@ -72,20 +95,25 @@ function decodedBase64(text: Buffer, budget: Budget): Promise<Buffer> {
 const yBegin = Buffer.from('=ybegin ')
 const yEnd = Buffer.from('\n=yend')
 const yPart = '=ypart'
+const yName = /[ \t]name=(?<name>[^\r\n]{1,1000})/
 
 /** As with uuencode. */
-async function* yencFiles(text: Buffer, budget: Budget): AsyncGenerator<Buffer, void> {
+async function* yencFiles(text: Buffer, budget: Budget): AsyncGenerator<Found, void> {
   let coveredTo = 0
   const nextEnd = nextOf(text, yEnd)
   const nextBegin = nextOf(text, yBegin)
   for await (const at of placesOf(text, yBegin, budget)) {
     let from = text.indexOf(newline, at) + 1
     if (from === 0) return
+    const line = text.toString('latin1', at, Math.min(from, at + maxNameBytes))
+    const name = yName.exec(line)?.groups?.name ?? null
     if (text.toString('latin1', from, from + yPart.length) === yPart) from = text.indexOf(newline, from) + 1
     const end = nextEnd(from - 1)
     const next = nextBegin(from)
-    if (next < end) yield await ydecoded(text.subarray(from, next), budget)
-    if (at >= coveredTo) yield await ydecoded(text.subarray(from, Math.max(from, end)), budget)
+    if (next < end) yield { bytes: await ydecoded(text.subarray(from, next), budget), name }
+    else if (name !== null) yield { bytes: null, name }
+    if (at >= coveredTo)
+      yield { bytes: await ydecoded(text.subarray(from, Math.max(from, end)), budget), name }
     coveredTo = Math.max(coveredTo, end)
   }
 }
@@ -118,8 +146,9 @@ const maxValueBytes = 110
 const maxParameterBytes = 1000
 
 /** A folded line goes on behind a blank; the next entry has a name and a colon, which are no base64. */
-async function* calendarFiles(text: Buffer, budget: Budget): AsyncGenerator<Buffer, void> {
+async function* calendarFiles(text: Buffer, budget: Budget): AsyncGenerator<Found, void> {
   const unfolded = await unfold(text, budget)
+  for await (const name of calendarNames(unfolded, budget)) yield { bytes: null, name }
   for (const mark of encodingMarks) {
     const nextColon = nextOf(unfolded, colon)
     const nextLine = nextOf(unfolded, newline)
@@ -128,19 +157,39 @@ async function* calendarFiles(text: Buffer, budget: Budget): AsyncGenerator<Buff
       if (from - at > maxParameterBytes || nextLine(at) < from) continue
       if (lengthOf(unfolded, at, encodingValue) === 0) continue
       const to = await dataEnd(unfolded, from, isBase64Byte, budget)
-      yield await decodedBase64(unfolded.subarray(from, withoutNextName(unfolded, from, to)), budget)
+      const data = unfolded.subarray(from, withoutNextName(unfolded, from, to))
+      yield { bytes: await decodedBase64(data, budget), name: null }
     }
   }
 }
 
-async function* dataAddresses(text: Buffer, budget: Budget): AsyncGenerator<Buffer, void> {
+const attachMarks = ['ATTACH', 'attach', 'Attach'].map((mark) => Buffer.from(mark))
+const maxAttachBytes = 4096
+/** `FILENAME` of RFC 8607, and what programs had before. */
+const fileNameParameter =
+  /;[\w-]{0,40}filename\s{0,10}=\s{0,10}(?:"(?<quoted>[^"\r\n]*)"|(?<bare>[^;:\r\n]*))/gi
+
+/** Of files that lie in a calendar or are only named by it. */
+async function* calendarNames(text: Buffer, budget: Budget): AsyncGenerator<string, void> {
+  for (const mark of attachMarks) {
+    let coveredTo = 0
+    for await (const at of placesOf(text, mark, budget)) {
+      if (at < coveredTo) continue
+      const line = /^.*/.exec(text.toString('latin1', at, at + maxAttachBytes))?.[0] ?? ''
+      coveredTo = at + line.length
+      for (const { groups } of line.matchAll(fileNameParameter)) yield groups?.quoted ?? groups?.bare ?? ''
+    }
+  }
+}
+
+async function* dataAddresses(text: Buffer, budget: Budget): AsyncGenerator<Found, void> {
   let coveredTo = 0
   for await (const at of placesOf(text, dataMark, budget)) {
     const length = at < coveredTo ? 0 : lengthOf(text, at, dataValue)
     if (length === 0) continue
     coveredTo = await dataEnd(text, at + length, isAddressByte, budget)
     const data = await unescaped(text.subarray(at + length, coveredTo), budget)
-    yield await decodedBase64(data, budget)
+    yield { bytes: await decodedBase64(data, budget), name: null }
   }
 }
 

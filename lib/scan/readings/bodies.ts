@@ -4,6 +4,7 @@
 
 import type { Budget } from '../../mime/budget'
 import { type BodySink, joined, MimeReader, type Part } from '../../mime/mime-reader'
+import type { ReadingObserver } from '../../mime/observer'
 
 export interface Body {
   /** For a log: `part 3`. */
@@ -30,7 +31,16 @@ const minPieceBytes = 4 * 1024
 const manyParts = 16
 const newline = 0x0a
 
-export function bodiesIn(bytes: Buffer, maxParts: number): Reading {
+/**
+ * @param observer told of headers, and of what may hide some
+ * @param prefix of the places that it is told
+ */
+export function bodiesIn(
+  bytes: Buffer,
+  maxParts: number,
+  observer: ReadingObserver | null = null,
+  prefix = '',
+): Reading {
   const found: Body[] = []
   const reading = { parts: 0, overLimit: null as string | null, bodies }
   const body = (name: string, head: string, types: readonly string[]): BodySink => {
@@ -44,12 +54,15 @@ export function bodiesIn(bytes: Buffer, maxParts: number): Reading {
     {
       part: (part) => {
         reading.parts++
-        return body(part.number === 0 ? 'message' : `part ${part.number}`, headOf(part), part.types)
+        const name = part.number === 0 ? 'message' : `part ${part.number}`
+        observer?.headers(prefix + name, part.headers)
+        return body(name, headOf(part), part.types)
       },
-      stray: () => undefined,
+      stray: (headers) => observer?.headers(`${prefix}between parts`, headers),
       epilogue: () => body('epilogue', '', []),
       trouble: (what) => {
         if (what.startsWith('more than')) reading.overLimit ??= what
+        observer?.trouble(`${prefix}message`, what)
       },
     },
     maxParts,

@@ -21,8 +21,10 @@ import { cmsContent, cmsKind } from '../../mime/containers/cms'
 import { textFiles } from '../../mime/containers/text-files'
 import { startsAsTnef, tnefContents } from '../../mime/containers/tnef'
 import { base64Decodings, type Decoding, decodingsOf } from '../../mime/lenient-decodings'
+import type { ReadingObserver } from '../../mime/observer'
+import { contentHeaders } from '../../mime/part-headers'
 import { decodedPieces } from '../../mime/pieces'
-import { stretchesOf } from '../../mime/stretches'
+import { sectionsIn, stretchesOf } from '../../mime/stretches'
 import { decoderOf } from '../../mime/transfer-encodings'
 import { uudecoded } from '../../mime/uuencode'
 import { bodiesIn, type Body, isAllBase64, withoutLineEnd } from './bodies'
@@ -36,6 +38,8 @@ export interface Content {
   readonly name: string
   /** As a mail program would save it. Not to be changed. */
   readonly bytes: Buffer
+  /** Headers of its part, as far as there are any; one character per byte. */
+  readonly head?: string
   /** The address has scanned it with the rest of the message. Left out: it has not. */
   readonly isScanned?: boolean
 }
@@ -60,6 +64,8 @@ export interface ReadingOptions {
   readonly isPlain?: boolean
   /** Asked about every content before it is handed over: whether it is closed, and why. */
   readonly inspectors?: readonly ((content: Content) => string | null)[]
+  /** Told of headers and file names, for those that look for names. */
+  readonly observer?: ReadingObserver
 }
 
 const inflates = [promisify(inflate), promisify(inflateRaw)]
@@ -131,7 +137,7 @@ export class Readings {
   }
 
   async *#structure(prefix: string, bytes: Buffer, depth: number, done: Done): AsyncGenerator<Content, void> {
-    const reading = bodiesIn(bytes, this.#limits.parts)
+    const reading = bodiesIn(bytes, this.#limits.parts, this.options.observer, prefix)
     let counted = 0
     for await (const body of reading.bodies(this.#budget)) {
       this.#parts += reading.parts - counted
@@ -143,7 +149,13 @@ export class Readings {
     if (reading.overLimit !== null) this.#overLimit ??= reading.overLimit
   }
 
+  async #sections(prefix: string, bytes: Buffer, observer: ReadingObserver): Promise<void> {
+    for await (const section of sectionsIn(bytes, this.#limits.parts, this.#budget))
+      observer.headers(`${prefix}behind a delimiter`, contentHeaders(section))
+  }
+
   async *#stretches(prefix: string, bytes: Buffer, depth: number, done: Done): AsyncGenerator<Content, void> {
+    if (this.options.observer) await this.#sections(prefix, bytes, this.options.observer)
     const { bodies, runs } = await stretchesOf(bytes, this.#limits.parts, this.#budget)
     for (const { from, to, head } of bodies) {
       const body = { head: head(), bytes: withoutLineEnd(bytes.subarray(from, to)) }
@@ -211,7 +223,7 @@ export class Readings {
       if (closed !== null) this.#encrypted ??= `${content.name}: ${closed}`
     }
     this.#budget.leave()
-    yield content
+    yield head === '' ? content : { ...content, head }
     this.#budget.enter()
     yield* this.#within(content, head, depth, isDecoded)
   }
@@ -267,6 +279,8 @@ export class Readings {
     if (bytes.includes(pgpMessage)) this.#encrypted ??= `${prefix || 'message, '}PGP message`
     let count = 0
     for await (const file of textFiles(bytes, this.#budget)) {
+      if (file.name !== null) this.options.observer?.fileName(prefix || 'message', file.name)
+      if (file.bytes === null) continue
       yield* this.#content({ name: `${prefix}${file.kind} ${++count}`, bytes: file.bytes }, '', depth + 1)
     }
   }
