@@ -32,3 +32,16 @@ declare module 'haraka-utils' {
   /** Of the package in that directory; with the commit behind it where the directory is a clone. */
   export function getVersion(directory: string): string
 }
+
+/** As far as lib/attachments/archives/library-worker.ts uses it; the types of Node 20 have none. */
+declare namespace WebAssembly {
+  interface Module {
+    readonly __module: unique symbol
+  }
+  interface Instance {
+    readonly __instance: unique symbol
+  }
+  type Imports = Record<string, unknown>
+  function compile(bytes: Uint8Array): Promise<Module>
+  function instantiate(module: Module, imports: Imports): Promise<Instance>
+}

@@ -26,16 +26,20 @@ const nameParameters = 'file-?name|name'
  */
 const maxNames = 500
 
+/** Characters of a description or address that may be a name. */
+const maxSubstitute = 1000
+
 /**
  * Names in all Content-Type and Content-Disposition headers of a part: `filename` and `name` in either,
- * plain, encoded, continued, doubled. They need not agree, and which is shown depends on the program.
+ * plain, encoded, continued, doubled. They need not agree, and which is shown depends on the program. Without any, what
+ * Content-Description and Content-Location say.
  */
 export function namesOf(headers: readonly ContentHeader[]): PartNames {
   const names = new Map<string, Name>()
   let complete = true
   let looked = 0
   for (const { field, value } of headers) {
-    if (field === 'encoding') continue
+    if (field === 'encoding' || field === 'description' || field === 'location') continue
     if (!hasFewWords(value)) {
       complete = false
       continue
@@ -50,7 +54,22 @@ export function namesOf(headers: readonly ContentHeader[]): PartNames {
       complete &&= whole
     }
   }
-  return { names: [...names.values()], complete }
+  return { names: names.size > 0 ? [...names.values()] : substitutes(headers), complete }
+}
+
+/** Of an address only what is behind the host. */
+const address = /^\s*"?[a-z][a-z0-9+.-]*:(?:\/\/[^/?#\s"]*)?/i
+
+/** What some programs take for the name of a part that has none. */
+function substitutes(headers: readonly ContentHeader[]): Name[] {
+  const found: (Name | null)[] = []
+  for (const { field, value } of headers) {
+    const text = value.trim()
+    if (text.length > maxSubstitute || !hasFewWords(text)) continue
+    if (field === 'description') found.push(bareName(text))
+    if (field === 'location') found.push(bareName(text.replace(address, '').replace(/[?#][^]*$/, '')))
+  }
+  return found.filter((name) => name !== null)
 }
 
 /** Ways to read one name that stands by itself, outside of any header. */

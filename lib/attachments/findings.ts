@@ -1,13 +1,13 @@
 /*
- * The result of reading one message: its names, the first one that a mask denies, and why names may be missing.
+ * The result of reading one message: its names, the first file that a mask denies, and why names may be missing.
  */
 
 import type { Name } from './filenames'
-import { deniedBy, type Mask } from './masks'
+import { fittingMask, type Mask } from './masks'
 import { displayForms, nameForLog } from './normalize'
 
 export interface Inspected {
-  /** The first denied name; reading ends there. */
+  /** The first denied file; reading ends there. Its name as far as there is one. */
   readonly denied: { readonly mask: string; readonly name: string } | null
   /** Why there may be names that were not read, and where; null when all were. */
   readonly unreadable: string | null
@@ -15,9 +15,22 @@ export interface Inspected {
   readonly names: readonly string[]
 }
 
-const maxNamesKept = 1000
+/** A file as far as it is known: what is left out has been told, or will be. */
+export interface FoundFile {
+  readonly names: readonly Name[]
+  readonly types?: ReadonlySet<string>
+  readonly contentTypes?: readonly string[]
+  /** What it lies in. */
+  readonly kinds?: readonly string[]
+}
 
-/** Takes nothing after the first denied name. */
+const maxNamesKept = 1000
+const none: readonly string[] = []
+const noTypes: ReadonlySet<string> = new Set()
+/** What a packing program adds: unpacked, `invoice.scr.xz` is `invoice.scr`. */
+const packingSuffix = /(?<=.)\.(?:gz|bz2|xz|zst|lzma|lz|lz4|br|z)[ .]*$/i
+
+/** Takes nothing after the first denied file. */
 export class Findings {
   readonly #names = new Set<string>()
   #nameCount = 0
@@ -26,13 +39,18 @@ export class Findings {
 
   /** @param maxInParts maximum number of names outside of archives, which have their own limit */
   constructor(
-    private readonly masks: readonly Mask[],
+    private readonly deny: readonly Mask[],
+    private readonly allow: readonly Mask[],
     private readonly maxInParts: number,
     private readonly onDenied: () => void,
   ) {}
 
   get outcome(): Inspected {
     return { denied: this.#denied, unreadable: this.#unreadable, names: [...this.#names] }
+  }
+
+  get isDenied(): boolean {
+    return this.#denied !== null
   }
 
   /** Something that may hide names; the first counts. */
@@ -42,21 +60,44 @@ export class Findings {
 
   /** @returns whether others would be looked at */
   nameInPart(name: Name, where: string): boolean {
-    if (++this.#nameCount <= this.maxInParts) this.name(name)
+    if (++this.#nameCount <= this.maxInParts) this.file({ names: [name] })
     else this.trouble(where, `more than ${this.maxInParts} names`)
     return !this.#denied && this.#nameCount <= this.maxInParts
   }
 
-  name(name: Name): void {
-    if (this.#denied) return
-    if (this.#names.size < maxNamesKept) this.#names.add(nameForLog(name[0]))
-    for (const reading of name) {
-      const mask = deniedBy(this.masks, displayForms(reading))
-      if (!mask) continue
-      this.#denied = { mask: mask.text, name: nameForLog(reading) }
-      this.#names.add(this.#denied.name)
-      this.onDenied()
-      return
+  /** Denied by one reading of one name, or by what it is unless each of its names is allowed. */
+  file({ names, types = noTypes, contentTypes = none, kinds = none }: FoundFile): void {
+    let areAllowed = names.length > 0
+    for (const name of names) {
+      if (this.#denied) return
+      if (this.#names.size < maxNamesKept) this.#names.add(nameForLog(name[0]))
+      for (const reading of withoutPacking(name)) {
+        const traits = { names: [...displayForms(reading)], types: noTypes, contentTypes: none, kinds }
+        if (fittingMask(this.allow, traits)) continue
+        areAllowed = false
+        this.#deny(fittingMask(this.deny, traits), reading)
+        if (this.#denied) return
+      }
     }
+    if (areAllowed || (types.size === 0 && contentTypes.length === 0)) return
+    const traits = { names: none, types, contentTypes, kinds }
+    if (!fittingMask(this.allow, traits))
+      this.#deny(fittingMask(this.deny, traits), names[0]?.[0] ?? '(no name)')
+  }
+
+  #deny(mask: Mask | null, name: string): void {
+    if (!mask) return
+    this.#denied = { mask: mask.text, name: nameForLog(name) }
+    this.#names.add(this.#denied.name)
+    this.onDenied()
+  }
+}
+
+function* withoutPacking(name: Name): Generator<string> {
+  for (const reading of name) {
+    yield reading
+    const unpacked = reading.slice(-64).replace(packingSuffix, '')
+    const cut = Math.min(64, reading.length) - unpacked.length
+    if (cut > 0) yield reading.slice(0, reading.length - cut)
   }
 }

@@ -1,67 +1,69 @@
 /*
- * Reads one message up to the first name that a mask denies: block by block with part-readers.ts, and the archives found in
- * it between the blocks.
+ * What one message holds: its names and files, up to the first that is denied. Takes the message block by block, with
+ * part-readers.ts, and reads the archives found in it between the blocks; and takes contents as another reader of the message
+ * finds them. lib/scan/inspect.ts reads a message for it.
  */
 
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { CancelSignal } from '../base/cancellation'
-import type { MessageSource } from '../base/message-source'
 import { Blocks } from '../mime/blocks'
 import { Budget, defaultLimits, type Limits, OverBudget, turnMs } from '../mime/budget'
 import type { MimeReader } from '../mime/mime-reader'
+import type { ReadingObserver } from '../mime/observer'
+import { lookInside } from './archives/look-inside'
 import { archiveSemaphore } from './archives/semaphore'
+import type { Sighting } from './archives/sighting'
 import { tnefNames } from './archives/tnef'
 import { zipNames } from './archives/zip'
-import { Findings, type Inspected } from './findings'
+import { findZip } from './archives/zip-headers'
+import { addTypesOfWhole, containerOf, headBytes, isText, typesOf } from './file-types'
+import { bareName, namesOf } from './filenames'
+import { Findings } from './findings'
 import type { Mask } from './masks'
-import { type FoundArchive, Readers } from './part-readers'
+import { type FoundArchive, Readers, type Wanted } from './part-readers'
 
 export interface InspectOptions {
-  readonly masks: readonly Mask[]
-  /** Also names in zip archives. */
+  readonly deny: readonly Mask[]
+  readonly allow?: readonly Mask[]
+  /** Also names in archives. */
   readonly insideArchives: boolean
   readonly limits?: Partial<Limits>
   readonly signal: CancelSignal
 }
 
-/** Rejects with the signal's reason, or with what kept the message from being read. */
-export async function inspect(source: MessageSource, options: InspectOptions): Promise<Inspected> {
-  const inspection = new Inspection(options)
-  const { blocks, findings } = inspection
-  const aborted = () => blocks.fail(options.signal.reason)
-  options.signal.addEventListener('abort', aborted)
-  try {
-    options.signal.throwIfAborted()
-    source.open(blocks).catch((error: unknown) => blocks.fail(error))
-    await blocks.done
-  } catch (error) {
-    if (!(error instanceof OverBudget)) throw error
-    findings.trouble('message', error.message)
-  } finally {
-    options.signal.removeEventListener('abort', aborted)
-    inspection.stop()
-    source.close()
-  }
-  return findings.outcome
+/** A content of the message, decoded. */
+export interface InspectedContent {
+  /** For a log: `part 3`. */
+  readonly name: string
+  readonly bytes: Buffer
+  /** Headers of its part. */
+  readonly head?: string
 }
 
-class Inspection {
+export class Inspection implements ReadingObserver {
   readonly blocks: Blocks
   readonly findings: Findings
   readonly #budget: Budget
   readonly #reader: MimeReader
+  readonly #wanted: Wanted
   /** Those that are complete and not yet read. */
   readonly #archives: FoundArchive[] = []
   /** Milliseconds of work since others had a turn. */
   #turnMs = 0
 
-  constructor(private readonly options: InspectOptions) {
+  /** @param onBlock is shown each block of the message */
+  constructor(
+    private readonly options: InspectOptions,
+    private readonly onBlock: (block: Buffer) => void = () => undefined,
+  ) {
     const limits = { ...defaultLimits, ...options.limits }
+    const { deny, allow = [], insideArchives } = options
     this.blocks = new Blocks(limits.blockBytes, (block) => this.#step(block))
-    this.findings = new Findings(options.masks, limits.names, () => this.blocks.stop())
+    this.findings = new Findings(deny, allow, limits.names, () => this.blocks.stop())
     this.#budget = new Budget(limits, options.signal)
+    this.#wanted = { insideArchives, types: deny.some((mask) => mask.of === 'type') }
     const onArchive = (archive: FoundArchive) => this.#found(archive)
-    this.#reader = new Readers(this.findings, this.#budget, onArchive, options.insideArchives).outermost()
+    this.#reader = new Readers(this.findings, this.#budget, onArchive, this.#wanted).outermost()
   }
 
   /** Takes nothing more. */
@@ -70,10 +72,43 @@ class Inspection {
     this.#archives.length = 0
   }
 
+  headers(where: string, headers: Parameters<ReadingObserver['headers']>[1]): void {
+    const { names, complete } = namesOf(headers)
+    for (const name of names) this.findings.nameInPart(name, where)
+    if (!complete) this.trouble(where, 'too many names in one header, or too long ones')
+  }
+
+  fileName(where: string, text: string): void {
+    const name = bareName(text)
+    if (name) this.findings.nameInPart(name, where)
+  }
+
+  trouble(where: string, what: string): void {
+    this.findings.trouble(where, what)
+  }
+
+  /** One content, and what is in it. Rejects with the signal's reason. */
+  async content({ name, bytes, head = '' }: InspectedContent): Promise<void> {
+    const types = typesOf(bytes.subarray(0, headBytes))
+    const isAttached = /name|attachment/i.test(head)
+    if (this.#wanted.types && (isAttached || !isText(types))) this.findings.file({ names: [], types })
+    const holdsOthers = types.has('tnef') || (this.#wanted.types && types.has('ole'))
+    const isArchive = this.#wanted.insideArchives && containerOf(types) !== null
+    const zipAt = isArchive || holdsOthers || !this.#wanted.insideArchives ? -1 : findZip(bytes, 0)
+    if (!isArchive && !holdsOthers && zipAt < 0) return
+    const content = zipAt < 0 ? bytes : bytes.subarray(zipAt)
+    this.#found({ content, types: zipAt < 0 ? types : noTypes, where: name, names: [] })
+    await this.#readFound()
+  }
+
   #step(block: Buffer | null): Promise<void> | null {
     this.#budget.enter()
-    if (block) this.#reader.write(block)
-    else this.#reader.end()
+    if (block) {
+      this.onBlock(block)
+      this.#reader.write(block)
+    } else {
+      this.#reader.end()
+    }
     this.#turnMs += this.#budget.leave()
     this.#budget.checkTime()
     return this.#archives.length > 0 || this.#turnMs >= turnMs ? this.#pause() : null
@@ -81,10 +116,17 @@ class Inspection {
 
   /** Attachments that Outlook wraps in TNEF are like any others; archives lie in it as they are. */
   #found(archive: FoundArchive): void {
-    if (this.blocks.isOver) return
-    if (archive.kind === 'tnef') this.#seeTnef(archive)
-    if (this.options.insideArchives) this.#archives.push(archive)
-    else this.#budget.releaseHeld(archive.content.length)
+    if (this.findings.isDenied) return
+    const { content, types, where, names } = archive
+    if (types.has('tnef')) this.#seeTnef(archive)
+    if (this.#wanted.types && types.has('ole')) {
+      const whole = new Set(types)
+      addTypesOfWhole(whole, content)
+      this.findings.file({ names, types: whole })
+    }
+    if (this.findings.isDenied) return
+    if (this.options.insideArchives) this.#archives.push({ ...archive, where })
+    else this.#budget.releaseHeld(content.length)
   }
 
   #seeTnef({ content, where }: FoundArchive): void {
@@ -95,6 +137,10 @@ class Inspection {
   async #pause(): Promise<void> {
     this.#turnMs = 0
     await nextTurn()
+    await this.#readFound()
+  }
+
+  async #readFound(): Promise<void> {
     if (this.#archives.length === 0) return
     await archiveSemaphore.run(() => this.#readArchives(), this.options.signal)
   }
@@ -103,15 +149,42 @@ class Inspection {
     this.#budget.enter()
     try {
       for (let archive = this.#archives.shift(); archive; archive = this.#archives.shift()) {
-        for await (const sighting of zipNames(archive.content, this.#budget, archive.isInside)) {
-          if ('name' in sighting) this.findings.name(sighting.name)
-          else this.findings.trouble([archive.where, ...sighting.within].join(' > '), sighting.unreadable)
-          if (this.blocks.isOver) return
-        }
+        await this.#readArchive(archive)
+        if (this.findings.isDenied) return
         this.#budget.releaseHeld(archive.content.length)
       }
     } finally {
       this.#budget.leave()
     }
   }
+
+  async #readArchive(archive: FoundArchive): Promise<void> {
+    try {
+      for await (const sighting of this.#sightings(archive)) {
+        if ('unreadable' in sighting)
+          this.findings.trouble([archive.where, ...sighting.within].join(' > '), sighting.unreadable)
+        else this.#see(sighting)
+        if (this.findings.isDenied) return
+      }
+    } catch (error) {
+      if (!(error instanceof OverBudget)) throw error
+      this.findings.trouble(archive.where, error.message)
+    }
+  }
+
+  #sightings({ content, types }: FoundArchive): AsyncGenerator<Sighting> {
+    const isZip = types.size === 0 || types.has('zip') || types.has('tnef')
+    return isZip
+      ? zipNames(content, this.#budget, !types.has('zip'), [], lookInside)
+      : lookInside(content, this.#budget, [])
+  }
+
+  #see(sighting: Exclude<Sighting, { unreadable: string }>): void {
+    const { kinds } = sighting.place
+    if ('name' in sighting) this.findings.file({ names: [sighting.name], kinds })
+    else
+      this.findings.file({ names: sighting.of === null ? [] : [sighting.of], types: sighting.types, kinds })
+  }
 }
+
+const noTypes: ReadonlySet<string> = new Set()

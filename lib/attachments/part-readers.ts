@@ -9,11 +9,24 @@ import type { ContentHeader } from '../mime/part-headers'
 import { decoderOf, type Encoding, encodingsOf } from '../mime/transfer-encodings'
 import { UuencodedFiles } from '../mime/uuencode'
 import { type Archive, ArchiveWatch } from './archives/archive-detector'
+import { containerOf, isText } from './file-types'
 import { bareName, type Name, namesOf } from './filenames'
 import type { Findings } from './findings'
 import { nameForLog } from './normalize'
 
-export type FoundArchive = Archive & { readonly where: string }
+export type FoundArchive = Archive & {
+  /** For a log. */
+  readonly where: string
+  /** Names of the part. */
+  readonly names: readonly Name[]
+}
+
+/** What is looked for in contents. */
+export interface Wanted {
+  readonly insideArchives: boolean
+  /** What a file is matters: it may be denied by that. */
+  readonly types: boolean
+}
 
 export class Readers {
   /** Of messages, those that are open, the outermost one counted. */
@@ -24,8 +37,7 @@ export class Readers {
     private readonly budget: Budget,
     /** Takes the archive over, and releases its bytes to the budget when done with it. */
     private readonly onArchive: (archive: FoundArchive) => void,
-    /** Whether zip archives are of interest; TNEF always is. */
-    private readonly zips: boolean,
+    private readonly wanted: Wanted,
   ) {}
 
   /** Of the whole message. */
@@ -41,7 +53,9 @@ export class Readers {
           const why = absent.get(type)
           if (why !== undefined) this.findings.trouble(where, why)
         }
-        return this.#body(part, this.#names(part.headers, where), where, depth)
+        const names = this.#names(part.headers, where)
+        this.findings.file({ names, contentTypes: part.types })
+        return this.#body(part, names, where, depth)
       },
       stray: (headers: readonly ContentHeader[]) => {
         this.#names(headers, `${prefix}between parts`)
@@ -77,27 +91,42 @@ export class Readers {
 
   #content(part: Part, names: readonly Name[], where: string): BodySink[] {
     const called = names[0] ? `${where} (${nameForLog(names[0][0])})` : where
-    const readers: BodySink[] = [this.#archiveWatch(called)]
+    const isAttached = names.length > 0 || part.headers.some(isAttachment)
+    const readers: BodySink[] = [this.#archiveWatch(called, names, isAttached)]
     const isDeclared = part.headers.some(({ field, value }) => field === 'encoding' && /uue/i.test(value))
     if (isDeclared || isShownAsText(part.types)) readers.push(this.#uuencodedFiles(where, isDeclared))
     return readers
   }
 
   #uuencodedFiles(where: string, isDeclared: boolean): UuencodedFiles {
+    let names: Name[] = []
     const onName = (text: string) => {
       const name = bareName(text)
+      names = name ? [name] : []
       if (name) this.findings.nameInPart(name, where)
     }
-    return new UuencodedFiles(onName, () => this.#archiveWatch(where), isDeclared)
+    return new UuencodedFiles(onName, () => this.#archiveWatch(where, names, true), isDeclared)
   }
 
-  #archiveWatch(where: string): ArchiveWatch {
-    return new ArchiveWatch(
-      this.budget,
-      (archive) => this.onArchive({ ...archive, where }),
-      (why) => this.findings.trouble(where, why),
-      this.zips,
-    )
+  /** @param isAttached what is shown in place may be HTML, which is no attachment */
+  #archiveWatch(where: string, names: readonly Name[], isAttached: boolean): ArchiveWatch {
+    const { insideArchives, types: wantsTypes } = this.wanted
+    return new ArchiveWatch(this.budget, {
+      onTypes: (types) => {
+        if (!wantsTypes || (!isAttached && isText(types))) return
+        this.findings.file({ names, types })
+      },
+      holds: (types) => {
+        const container = containerOf(types)
+        if (insideArchives && container?.by === 'nobody')
+          this.findings.trouble(where, `${container.kind} (not opened here)`)
+        else if (insideArchives && container) return true
+        return types.has('tnef') || (wantsTypes && types.has('ole'))
+      },
+      findsZips: insideArchives,
+      onArchive: (archive) => this.onArchive({ ...archive, where, names }),
+      onOverBudget: (why) => this.findings.trouble(where, why),
+    })
   }
 
   #messageWithin(where: string, depth: number): BodySink {
@@ -124,6 +153,10 @@ export class Readers {
     reader.write(Buffer.from('\r\n'))
     return reader
   }
+}
+
+function isAttachment({ field, value }: ContentHeader): boolean {
+  return field === 'disposition' && /attachment/i.test(value)
 }
 
 /** Types of which a program may show a file that is not in this message, or not all of it. */

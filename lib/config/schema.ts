@@ -99,6 +99,7 @@ export const schema = {
   },
   attachments: {
     deny: key('', masks),
+    allow: key('', masks),
     inside_archives: key('true', yesNo),
     action: key('reject', actionWords),
     unreadable: key('accept', fallback),

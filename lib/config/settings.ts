@@ -42,6 +42,8 @@ export interface Settings {
 interface AttachmentSettings {
   /** Empty: attachments are not inspected. */
   readonly deny: readonly Mask[]
+  /** Exceptions. */
+  readonly allow: readonly Mask[]
   readonly insideArchives: boolean
   /** Log every name seen. */
   readonly debug: boolean
@@ -126,6 +128,7 @@ function settingsOf(reader: SettingsReader, host: string | undefined): Settings 
     bounce,
     attachments: {
       deny: attachments.deny,
+      allow: attachments.allow,
       insideArchives: attachments.inside_archives,
       debug: attachments.debug,
     },

@@ -192,19 +192,11 @@ export function hosts(defaultPort: number): ValueType<readonly Host[]> {
   }
 }
 
-/** Masks for attachment names; may be empty. */
+/** Items of `[attachments] deny` and `allow`; may be empty. */
 export const masks: ValueType<readonly Mask[]> = {
-  allowed: 'masks such as *.exe or *.scr, separated by space, comma or semicolon, without quotes or slashes',
-  parse(value) {
-    const found = parseMasks(value)
-    for (const { text } of found) {
-      // Probably an extension is meant: the mask matches only a file of exactly that name.
-      if (/^\.[^*?]*$/.test(text)) return new Invalid(`did you mean *${text}?`)
-      if (/^[a-z0-9]{2,4}$/i.test(text)) return new Invalid(`did you mean *.${text}?`)
-      if (!/^[^"'<>/\\#]{1,64}$/.test(text)) return new Invalid(text)
-    }
-    return found
-  },
+  allowed:
+    'masks such as *.exe or *.scr without quotes or slashes, regular expressions between slashes, type:NAME and content-type:TYPE/SUBTYPE, each perhaps behind in:KIND, separated by space, comma or semicolon',
+  parse: parseMasks,
 }
 
 /** Null for an empty value. */

@@ -3,12 +3,12 @@
  * verdict or a finding as well, and never a harmless one.
  */
 
-import { inspect } from '../attachments/inspect'
 import { type CancelSignal, Deadline } from '../base/cancellation'
 import type { MessageSource } from '../base/message-source'
 import { readersBeforeScan } from '../haraka/environment'
 import { TransactionMessage } from '../haraka/transaction-message'
 import { type AttachmentFinding, failedVerdict, type Verdict } from '../policy/verdict'
+import { inspect } from '../scan/inspect'
 import { type Message, stackOf } from './hook'
 import { attachmentTimeoutMs } from './runtime'
 
@@ -33,7 +33,7 @@ export function scanSource(
 /** Null: no name is denied, or no mask is set. */
 export async function inspectAttachments(message: Message): Promise<AttachmentFinding> {
   const { plugin, connection, context } = message
-  const { deny, insideArchives, debug } = context.runtime.settings.attachments
+  const { deny, allow, insideArchives, debug } = context.runtime.settings.attachments
   if (deny.length === 0) return null
   // Each reading goes through the headers in one go. Other messages have their turn in between.
   await new Promise((resolve) => setImmediate(resolve))
@@ -41,7 +41,7 @@ export async function inspectAttachments(message: Message): Promise<AttachmentFi
   try {
     let unreadable: string | null = null
     for (let one: MessageSource | null = sourceOf(message); one; one = one.nextReading?.() ?? null) {
-      const found = await inspect(one, { masks: deny, insideArchives, signal })
+      const found = await inspect(one, { deny, allow, insideArchives, signal })
       for (const name of debug ? found.names : []) connection.loginfo(plugin, `attachment name: ${name}`)
       if (found.denied) return { denied: found.denied.mask, name: found.denied.name }
       unreadable ??= found.unreadable

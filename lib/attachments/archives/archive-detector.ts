@@ -1,20 +1,33 @@
 /*
- * The decoded content of one part as it streams by: is it an archive, or does one begin in it? Only then is
+ * The decoded content of one part as it streams by: what is it, is it an archive, or does one begin in it? Only then is
  * it held, from where the archive begins and up to a bound.
  */
 
 import { type Budget, OverBudget } from '../../mime/budget'
-import { startsAsTnef } from '../../mime/containers/tnef'
 import type { BodySink } from '../../mime/mime-reader'
-import { findZip, startsAsZip, zipLookahead } from './zip-headers'
+import { headBytes, typesOf } from '../file-types'
+import { findZip, zipLookahead } from './zip-headers'
 
 export interface Archive {
-  readonly kind: 'zip' | 'tnef'
   readonly content: Buffer
-  /** Something stands in front of it, so that it may be none: a program that reads archives has their constants in it. */
-  readonly isInside: boolean
+  /** What it is; empty: something stands in front of it, so that it may be no archive. */
+  readonly types: ReadonlySet<string>
 }
 
+/** What is done with a content, by what it is. */
+export interface Interest {
+  /** Called once: what a content is, by its beginning. */
+  onTypes(types: ReadonlySet<string>): void
+  /** Whether all of it is to be handed over. */
+  holds(types: ReadonlySet<string>): boolean
+  /** Whether zip archives within something else are to be handed over. */
+  readonly findsZips: boolean
+  /** Takes the archive over, and releases its bytes to the budget when done with it. */
+  onArchive(archive: Archive): void
+  onOverBudget(why: string): void
+}
+
+const noTypes: ReadonlySet<string> = new Set()
 const firstBlockBytes = 1024
 const blockBytes = 64 * 1024
 
@@ -58,61 +71,63 @@ class Gathered {
 }
 
 export class ArchiveWatch implements BodySink {
+  /** By which it is told what it is; null: that is done. */
+  #head: Gathered | null = new Gathered()
   /** The last bytes seen, in which a header may begin. */
   #tail = Buffer.alloc(0)
-  #atStart = true
-  #kind: Archive['kind'] | null = null
-  #isInside = false
+  /** Of what is held; null: nothing is. */
+  #types: ReadonlySet<string> | null = null
   #overBudget = false
   readonly #held = new Gathered()
 
   constructor(
     private readonly budget: Budget,
-    /** Takes the archive over, and releases its bytes to the budget when done with it. */
-    private readonly onArchive: (archive: Archive) => void,
-    private readonly onOverBudget: (why: string) => void,
-    /** Whether zip archives are of interest; TNEF always is. */
-    private readonly zips: boolean,
+    private readonly interest: Interest,
   ) {}
 
   write(bytes: Buffer): void {
-    if (this.#kind) {
-      this.#hold(bytes)
-      return
-    }
-    const seen = this.#tail.length > 0 ? Buffer.concat([this.#tail, bytes]) : bytes
-    if (this.#atStart && seen.length < zipLookahead) {
-      this.#tail = Buffer.from(seen)
-      return
-    }
-    this.#look(seen)
+    if (this.#types !== null) this.#hold(bytes)
+    else if (this.#head === null) this.#search(bytes)
+    else this.#addToHead(this.#head, bytes)
   }
 
   end(): void {
-    if (!this.#kind) this.#look(this.#tail)
-    if (!this.#kind || this.#overBudget) return
-    this.onArchive({ kind: this.#kind, content: this.#held.take(), isInside: this.#isInside })
+    if (this.#head !== null) this.#decide(this.#head.take())
+    if (this.#types === null || this.#overBudget) return
+    this.interest.onArchive({ content: this.#held.take(), types: this.#types })
   }
 
-  #look(seen: Buffer): void {
-    const start = this.#start(seen)
-    this.#atStart = false
-    if (start >= 0) this.#hold(seen.subarray(start))
-    else this.#tail = Buffer.from(seen.subarray(1 - zipLookahead))
+  #addToHead(head: Gathered, bytes: Buffer): void {
+    const room = headBytes - head.length
+    head.add(bytes.subarray(0, room))
+    if (head.length < headBytes) return
+    this.#decide(head.take())
+    if (bytes.length > room) this.write(bytes.subarray(room))
   }
 
-  /** Where in these bytes something begins that is worth holding; -1: nowhere. */
-  #start(seen: Buffer): number {
-    if (this.#atStart && startsAsTnef(seen)) {
-      this.#kind = 'tnef'
-      this.#isInside = true
-      return 0
+  #decide(head: Buffer): void {
+    this.#head = null
+    const types = typesOf(head)
+    this.interest.onTypes(types)
+    if (this.interest.holds(types)) {
+      this.#types = types
+      this.#hold(head)
+    } else {
+      this.#search(head)
     }
-    if (!this.zips) return -1
-    this.#isInside = !this.#atStart || !startsAsZip(seen)
-    const start = this.#isInside ? findZip(seen, 0) : 0
-    if (start >= 0) this.#kind = 'zip'
-    return start
+  }
+
+  /** For a zip archive that begins in it. */
+  #search(bytes: Buffer): void {
+    if (!this.interest.findsZips) return
+    const seen = this.#tail.length > 0 ? Buffer.concat([this.#tail, bytes]) : bytes
+    const start = findZip(seen, 0)
+    if (start < 0) {
+      this.#tail = Buffer.from(seen.subarray(1 - zipLookahead))
+      return
+    }
+    this.#types = noTypes
+    this.#hold(seen.subarray(start))
   }
 
   #hold(bytes: Buffer): void {
@@ -131,6 +146,6 @@ export class ArchiveWatch implements BodySink {
     this.#overBudget = true
     this.budget.releaseHeld(this.#held.length)
     this.#held.drop()
-    this.onOverBudget(why)
+    this.interest.onOverBudget(why)
   }
 }

@@ -1,6 +1,6 @@
 /*
- * Every name in a zip archive and in the zip archives inside it. The headers are read in zip-headers.ts; here
- * contents are opened, only to see whether they are archives themselves, and the budget is kept.
+ * Every name in a zip archive and in the archives inside it. The headers are read in zip-headers.ts; here contents are
+ * opened, only to see what they are and whether they are archives themselves, and the budget is kept.
  *
  * Own reading of a few fields, because libraries read the central directory and refuse what is odd, while
  * here a name counts that any unpacker would write: in local headers only, before a lost tail, in a gap.
@@ -9,40 +9,63 @@
 import { promisify } from 'node:util'
 import { constants, inflateRaw, inflateRawSync } from 'node:zlib'
 import { type Budget, OverBudget } from '../../mime/budget'
+import { containerOf, headBytes, typesOf } from '../file-types'
 import type { Name } from '../filenames'
 import { nameForLog } from '../normalize'
+import type { LookInside, Place, Sighting } from './sighting'
 import { startsAsZip, type ZipHeader, zipHeaders } from './zip-headers'
 
 const inflate = promisify(inflateRaw)
 
-/** A name in an archive, or why there may be names that were not read. */
-export type ZipSighting =
-  | { readonly name: Name; readonly within: readonly string[] }
-  | { readonly unreadable: string; readonly within: readonly string[] }
-
 /**
  * Names of all entries, but for directories, and of the entries of archives within.
  *
- * Archives are known by content; a nested one also by `.zip` when something precedes it. Stored ones lie open
- * in the archive around them, so their entries are found among its own, whatever the depth. Only zip is read.
+ * Archives are known by content; a nested zip also by `.zip` when something precedes it. Stored ones lie open
+ * in the archive around them, so their entries are found among its own, whatever the depth.
  * @param isInside whether something else stood in front of it, so that it may be no archive
+ * @param lookInside for archives of other kinds within; left out: they are not opened
  */
-export async function* zipNames(zip: Buffer, budget: Budget, isInside = false): AsyncGenerator<ZipSighting> {
+export async function* zipNames(
+  zip: Buffer,
+  budget: Budget,
+  isInside = false,
+  within: readonly string[] = [],
+  lookInside: LookInside | null = null,
+): AsyncGenerator<Sighting> {
   try {
-    yield* archive(zip, budget, [], isInside)
+    yield* archive(zip, budget, within, isInside, lookInside)
   } catch (error) {
     if (!(error instanceof OverBudget)) throw error
-    yield { unreadable: error.message, within: [] }
+    yield { unreadable: error.message, within }
   }
 }
 
-/** @param within names of the archives around this one, the outermost first */
+/** Directories that only one kind of archive has. */
+const kindsByName: readonly (readonly [kind: string, marks: readonly string[]])[] = [
+  ['docx', ['[Content_Types].xml', 'word/']],
+  ['xlsx', ['[Content_Types].xml', 'xl/']],
+  ['pptx', ['[Content_Types].xml', 'ppt/']],
+  ['jar', ['META-INF/MANIFEST.MF']],
+  ['odf', ['mimetypeapplication/vnd.oasis.opendocument']],
+]
+
+function kindsOf(zip: Buffer): string[] {
+  const named = kindsByName.filter(([, marks]) => marks.every((mark) => zip.includes(mark)))
+  return ['archive', 'zip', ...named.map(([kind]) => kind)]
+}
+
+/** Of macros in Office documents since 2007, and in OpenDocument. */
+const macroNames = /(?:^|[\\/])(?:vbaProject\.bin$|macrosheets[\\/]|Basic[\\/].*\.xml$)/i
+
+/** @param within names of the archives around this one and of itself, the outermost first */
 async function* archive(
   zip: Buffer,
   budget: Budget,
   within: readonly string[],
   isInside: boolean,
-): AsyncGenerator<ZipSighting> {
+  lookInside: LookInside | null,
+): AsyncGenerator<Sighting> {
+  const place: Place = { within, kinds: kindsOf(zip) }
   const seen = new Set<string>()
   const count = { local: 0, central: 0 }
   let claimed: number | null = null
@@ -61,9 +84,10 @@ async function* archive(
     if (header.masked && (!isInside || header.strong)) yield { unreadable: 'its names are encrypted', within }
     if (!header.directory && (header.key === null || !seen.has(header.key))) {
       if (header.key !== null) seen.add(header.key)
-      yield { name: header.names, within }
+      yield { name: header.names, place }
+      if (isMacro(header.names, place)) yield { types: macroTypes, of: header.names, place }
     }
-    if (header.kind === 'local' && !header.directory) yield* nested(zip, header, budget, within)
+    if (header.kind === 'local' && !header.directory) yield* nested(zip, header, budget, place, lookInside)
   }
   const found = Math.max(count.local, count.central)
   if (claimed !== null && found < claimed) {
@@ -73,31 +97,70 @@ async function* archive(
   }
 }
 
+const macroTypes: ReadonlySet<string> = new Set(['office-macro'])
+
+function isMacro(names: Name, { kinds }: Place): boolean {
+  return kinds.length > 2 && names.some((name) => macroNames.test(name))
+}
+
+const noTypes: ReadonlySet<string> = new Set()
+
+/** Names by which a file that cannot be looked at counts as an archive. */
+const archiveName =
+  /\.(?:zipx?|rar|7z|tar|tgz|gz|bz2|xz|zst|cab|arj|lzh|lha|iso|img|vhdx?|jar|docx|xlsx|pptx)$/i
+
 async function* nested(
   zip: Buffer,
   header: ZipHeader,
   budget: Budget,
-  within: readonly string[],
-): AsyncGenerator<ZipSighting> {
-  const name = nameForLog(header.names[0])
-  const here = [...within, name]
+  place: Place,
+  lookInside: LookInside | null,
+): AsyncGenerator<Sighting> {
+  const here = [...place.within, nameForLog(header.names[0])]
   const isNamedZip = header.names.some((reading) => /\.zipx?$/i.test(reading))
   // Whatever the header says of method and sizes: another header may say otherwise, and the content decides.
   const content = zip.subarray(header.contentAt)
   const start = beginning(content)
   if (start === 'not deflated') {
-    if (isNamedZip && header.encrypted) yield { unreadable: 'it is encrypted', within: here }
-    else if (isNamedZip && !header.stored) yield { unreadable: 'it cannot be unpacked', within: here }
+    if (header.encrypted && header.names.some((reading) => archiveName.test(reading)))
+      yield { unreadable: 'it is encrypted', within: here }
+    else if (header.stored) yield* stored(content, header, budget, place, here, lookInside)
+    else if (isNamedZip) yield { unreadable: 'it cannot be unpacked', within: here }
     return
   }
-  if (start !== 'unclear' && !startsAsZip(start) && !isNamedZip) return
+  const types = start === 'unclear' ? noTypes : typesOf(start)
+  if (types.size > 0) yield { types, of: header.names, place }
+  const container = containerOf(types)
+  const isOther = container !== null && container.kind !== 'zip' && lookInside !== null
+  if (!isOther && start !== 'unclear' && !startsAsZip(start) && !isNamedZip) return
   if (here.length >= budget.limits.depth) {
     yield { unreadable: `archives are nested more than ${budget.limits.depth} deep`, within: here }
     return
   }
   const inner = await unpacked(content, budget)
-  if (Buffer.isBuffer(inner)) yield* archive(inner, budget, here, !startsAsZip(inner))
-  else yield { unreadable: inner, within: here }
+  if (!Buffer.isBuffer(inner)) yield { unreadable: inner, within: here }
+  else if (isOther) yield* lookInside(inner, budget, here)
+  else yield* archive(inner, budget, here, !startsAsZip(inner), lookInside)
+}
+
+/** What lies there as it is; names of a zip archive are found among those of the one around it. */
+async function* stored(
+  content: Buffer,
+  header: ZipHeader,
+  budget: Budget,
+  place: Place,
+  here: readonly string[],
+  lookInside: LookInside | null,
+): AsyncGenerator<Sighting> {
+  const isSized = !header.hasDescriptor && header.packedBytes > 0
+  const file = isSized ? content.subarray(0, header.packedBytes) : content
+  const types = typesOf(file.subarray(0, headBytes))
+  if (types.size > 0) yield { types, of: header.names, place }
+  const container = containerOf(types)
+  if (container === null || container.kind === 'zip' || lookInside === null) return
+  if (here.length >= budget.limits.depth)
+    yield { unreadable: `archives are nested more than ${budget.limits.depth} deep`, within: here }
+  else yield* lookInside(file, budget, here)
 }
 
 /** Bytes of deflated content that hold the code tables and then some. */

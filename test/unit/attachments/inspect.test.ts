@@ -2,16 +2,16 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { inspect } from '../../../lib/attachments/inspect'
-import { parseMasks } from '../../../lib/attachments/masks'
 import type { MessageSource, Sink } from '../../../lib/base/message-source'
 import { type MimeHandler, MimeReader } from '../../../lib/mime/mime-reader'
+import { inspect } from '../../../lib/scan/inspect'
 import {
   attached,
   base64,
   BufferSource,
   inspected,
   lines,
+  masksOf,
   mixed,
   raw,
   withHeaders,
@@ -19,7 +19,7 @@ import {
 import { zip } from '../../support/zip-builder'
 
 const evil = 'Content-Disposition: attachment; filename="evil.exe"'
-const masks = parseMasks('*.exe')
+const deny = masksOf('*.exe')
 const never = new AbortController().signal
 
 describe('messages that come line by line', () => {
@@ -32,14 +32,14 @@ describe('messages that come line by line', () => {
       mixed(large, attached('a.zip', archive)),
     ]) {
       const source = new BufferSource(message, 78)
-      const { denied } = await inspect(source, { masks, insideArchives: true, signal: never })
+      const { denied } = await inspect(source, { deny, insideArchives: true, signal: never })
       assert.equal(denied?.name, 'evil.exe')
     }
   })
 
   test('are read no further than the block of the first name that is denied', async () => {
     const source = new BufferSource(mixed(attached('evil.exe', Buffer.from('x')), large, large), 78)
-    const { denied } = await inspect(source, { masks, insideArchives: true, signal: never })
+    const { denied } = await inspect(source, { deny, insideArchives: true, signal: never })
     assert.equal(denied?.name, 'evil.exe')
     assert.ok(source.read < 2 * 65_536, `${source.read} bytes`)
   })
@@ -124,15 +124,15 @@ test('time spent on the message counts as well', async () => {
 describe('the reading', () => {
   test('ends at the first denied name and is closed', async () => {
     const source = new BufferSource(mixed([[evil]], [[], Buffer.alloc(5_000_000, 'x')]))
-    const { denied } = await inspect(source, { masks, insideArchives: true, signal: never })
+    const { denied } = await inspect(source, { deny, insideArchives: true, signal: never })
     assert.equal(denied?.name, 'evil.exe')
     assert.ok(source.read < 1_000_000, `${source.read} bytes read`)
     assert.equal(source.closed, 1)
   })
 
   test('is closed at the end of the message', async () => {
-    const source = new BufferSource(mixed())
-    assert.deepEqual(await inspect(source, { masks, insideArchives: true, signal: never }), {
+    const source = new BufferSource(mixed([['Content-Type: text/plain'], 'text']))
+    assert.deepEqual(await inspect(source, { deny, insideArchives: true, signal: never }), {
       denied: null,
       unreadable: null,
       names: [],
@@ -143,7 +143,7 @@ describe('the reading', () => {
   test('waits for nothing after an abort, and is closed', async () => {
     const source = new StalledSource()
     const controller = new AbortController()
-    const result = inspect(source, { masks, insideArchives: true, signal: controller.signal })
+    const result = inspect(source, { deny, insideArchives: true, signal: controller.signal })
     controller.abort(new Error('client is gone'))
     await assert.rejects(result, /client is gone/)
     assert.equal(source.closed, 1)
@@ -153,7 +153,7 @@ describe('the reading', () => {
   test('does not begin after an abort', async () => {
     const source = new StalledSource()
     const signal = AbortSignal.abort(new Error('client is gone'))
-    await assert.rejects(inspect(source, { masks, insideArchives: true, signal }), /client is gone/)
+    await assert.rejects(inspect(source, { deny, insideArchives: true, signal }), /client is gone/)
     assert.equal(source.sink, null)
   })
 
@@ -161,7 +161,7 @@ describe('the reading', () => {
     const controller = new AbortController()
     const entries = Array.from({ length: 20_000 }, (_, i) => `${i}`)
     const source = new BufferSource(mixed(attached('a.zip', zip(entries))))
-    const result = inspect(source, { masks, insideArchives: true, signal: controller.signal })
+    const result = inspect(source, { deny, insideArchives: true, signal: controller.signal })
     await nextTurn()
     controller.abort(new Error('client is gone'))
     await assert.rejects(result, /client is gone/)
@@ -170,7 +170,7 @@ describe('the reading', () => {
   test('rejects with what kept the message from being read', async () => {
     const source = new StalledSource()
     source.open = () => Promise.reject(new Error('disk is gone'))
-    await assert.rejects(inspect(source, { masks, insideArchives: true, signal: never }), /disk is gone/)
+    await assert.rejects(inspect(source, { deny, insideArchives: true, signal: never }), /disk is gone/)
     assert.equal(source.closed, 1)
   })
 
@@ -178,7 +178,7 @@ describe('the reading', () => {
     // Lines that might be delimiters cost most: many turns' work.
     const message = mixed([[], Buffer.alloc(4_000_000, '--\n')], attached('a.zip', zip(['evil.exe'])))
     const source = new StalledSource()
-    const result = inspect(source, { masks, insideArchives: true, signal: never })
+    const result = inspect(source, { deny, insideArchives: true, signal: never })
     let pauses = 0
     for (let at = 0; at < message.length; at += 65_536) {
       if (source.sink?.write(message.subarray(at, at + 65_536)) === false) pauses++

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { describe, test } from 'node:test'
 import { constants, deflateRawSync, inflateRawSync } from 'node:zlib'
-import { zipNames, type ZipSighting } from '../../../lib/attachments/archives/zip'
+import type { Sighting } from '../../../lib/attachments/archives/sighting'
+import { zipNames } from '../../../lib/attachments/archives/zip'
 import { Budget, defaultLimits, type Limits } from '../../../lib/mime/budget'
 import { attached, base64, inspected, lines, mixed, raw } from '../../support/smtp/attachment-mails'
 import { type Entry, flag, record, unicodePath, zip } from '../../support/zip-builder'
@@ -24,7 +25,7 @@ function wrapped(inner: Buffer, times: number): Buffer {
 async function findings(content: Buffer, limits: Partial<Limits> = {}) {
   const budget = new Budget({ ...defaultLimits, ...limits }, new AbortController().signal)
   budget.enter()
-  const all: ZipSighting[] = []
+  const all: Sighting[] = []
   for await (const finding of zipNames(content, budget)) all.push(finding)
   const names = all.flatMap((finding) => ('name' in finding ? [finding.name[0]] : []))
   const unreadable = all.flatMap((finding) => ('unreadable' in finding ? [finding.unreadable] : []))
@@ -264,7 +265,6 @@ const harmless: Record<string, Buffer> = {
     'unzip.bin',
   ),
   'random bytes': inMail(randomBytes(100_000), 'a.bin'),
-  'other archives are not read': inMail(Buffer.from('Rar!\x1a\x07\x01\0evil.exe', 'latin1'), 'a.rar'),
   'an entry that cannot be unpacked': inMail(zip([{ name: 'a.jpg', method: 12, content: randomBytes(200) }])),
 }
 
@@ -442,7 +442,7 @@ describe('what an archive may cost', () => {
     let now = 0
     const budget = new Budget({ ...defaultLimits, ms: 100 }, new AbortController().signal, () => now++)
     budget.enter()
-    const seen: ZipSighting[] = []
+    const seen: Sighting[] = []
     for await (const finding of zipNames(zip(Array.from({ length: 1000 }, (_, i) => `${i}`)), budget)) {
       seen.push(finding)
     }
@@ -469,7 +469,7 @@ describe('what an archive may cost', () => {
     let now = 0
     const budget = new Budget({ ...defaultLimits, ms: 100 }, new AbortController().signal, () => now++)
     budget.enter()
-    const seen: ZipSighting[] = []
+    const seen: Sighting[] = []
     for await (const finding of zipNames(Buffer.alloc(2_000_000, 'PK'), budget)) seen.push(finding)
     assert.deepEqual(seen, [{ unreadable: 'more than 100 ms', within: [] }])
   })

@@ -1,0 +1,215 @@
+/*
+ * Runs in a worker thread of its own: opens one archive at a time with 7-Zip (7z-wasm). A fresh instance for each, so that
+ * nothing of one archive reaches the next; its memory has an upper bound, and of what it unpacks only the beginnings are
+ * kept, and whole files that may be archives themselves. No file of the system is open to it.
+ */
+
+import { readFileSync } from 'node:fs'
+import { parentPort } from 'node:worker_threads'
+import sevenZip, { type FSStream, type SevenZipModule } from '7z-wasm'
+import { containerOf, headBytes, typesOf } from '../file-types'
+import type { LibraryAnswer, LibraryRequest, Member } from './library'
+
+/** Of 64 KiB each: the memory of one instance, 256 MiB. LZMA takes as much for a dictionary of 128 MiB. */
+const maxPages = 4096
+const memorySection = 5
+const [input, output] = ['/in', '/out']
+/** Any: without one it would ask. */
+const password = '-p-'
+
+let compiled: Promise<WebAssembly.Module> | null = null
+
+parentPort?.on('message', (request: LibraryRequest) => {
+  open(request).then(
+    (answer) => parentPort?.postMessage(answer, buffersOf(answer)),
+    (error: unknown) => parentPort?.postMessage({ names: [], members: [], trouble: String(error) }),
+  )
+})
+
+function buffersOf({ members }: LibraryAnswer): ArrayBuffer[] {
+  return members.map(({ bytes }) => bytes.buffer as ArrayBuffer)
+}
+
+async function open({ archive, maxEntries, maxBytes }: LibraryRequest): Promise<LibraryAnswer> {
+  const lines: string[] = []
+  let entries = 0
+  const print = (line: string) => {
+    if (line.startsWith('Path = ')) entries++
+    if (entries <= maxEntries) lines.push(line)
+  }
+  const instance = await newInstance(print)
+  instance.FS.writeFile(input, archive)
+  if (!run(instance, ['l', '-slt', '-ba', '-bsp0', password, input]) && entries === 0)
+    return { names: [], members: [], trouble: troubleOf(lines, archive) }
+  const names = namesIn(lines)
+  if (entries > maxEntries) return { names, members: [], trouble: `more than ${maxEntries} entries` }
+  const listed = lines.splice(0)
+  // Unpacking may come to no end.
+  parentPort?.postMessage(names)
+  const unpacked = new Unpacked(instance, maxBytes)
+  const isWhole = run(instance, ['x', '-y', '-aou', '-bsp0', password, `-o${output}`, input])
+  return {
+    names,
+    members: unpacked.members(),
+    trouble: unpacked.trouble ?? (isWhole ? null : troubleOf([...listed, ...lines], archive)),
+  }
+}
+
+/** @returns false: something is wrong with the archive */
+function run(instance: SevenZipModule, args: string[]): boolean {
+  try {
+    return (instance.callMain(args) as unknown) === 0
+  } catch {
+    return false
+  }
+}
+
+async function newInstance(print: (line: string) => void): Promise<SevenZipModule> {
+  compiled ??= WebAssembly.compile(withMaxPages(readFileSync(require.resolve('7z-wasm/7zz.wasm')), maxPages))
+  const program = await compiled
+  const options = {
+    print,
+    printErr: print,
+    stdin: () => null as unknown as number,
+    quit: (_code: number, status: unknown) => {
+      throw status
+    },
+    instantiateWasm(imports: WebAssembly.Imports, done: (instance: WebAssembly.Instance) => void) {
+      void WebAssembly.instantiate(program, imports).then(done)
+      return {}
+    },
+  }
+  return sevenZip(options)
+}
+
+/** The program says what it may take at most; that is replaced by less, in as many bytes. */
+function withMaxPages(program: Buffer, pages: number): Buffer {
+  for (let at = 8; at < program.length;) {
+    const section = program[at]
+    const size = numberAt(program, at + 1)
+    if (section === memorySection) {
+      // One memory, which has a maximum: count, flags, minimum, maximum.
+      const min = numberAt(program, size.end + 2)
+      const max = numberAt(program, min.end)
+      for (let i = min.end, rest = pages; i < max.end; i++, rest >>= 7)
+        program[i] = (rest & 127) | (i === max.end - 1 ? 0 : 128)
+      return program
+    }
+    at = size.end + size.value
+  }
+  throw new Error('7zz.wasm declares no memory')
+}
+
+/** Seven bits to the byte, the lowest first. */
+function numberAt(bytes: Buffer, from: number): { readonly value: number; readonly end: number } {
+  let value = 0
+  let end = from
+  do value += ((bytes[end] ?? 0) & 127) * 2 ** (7 * (end - from))
+  while ((bytes[end++] ?? 0) >= 128)
+  return { value, end }
+}
+
+/** What 7-Zip calls a file that has no name of its own, after the archive. */
+const noName = /^in~?$/
+
+/** Of all entries but directories. */
+function namesIn(lines: readonly string[]): string[] {
+  const names: string[] = []
+  let name: string | null = null
+  const end = () => {
+    if (name !== null && !noName.test(name)) names.push(name)
+    name = null
+  }
+  for (const line of lines) {
+    if (line.startsWith('Path = ')) {
+      end()
+      name = line.slice('Path = '.length)
+    } else if (line === 'Folder = +' || /^Attributes = D/.test(line)) {
+      name = null
+    }
+  }
+  end()
+  return names
+}
+
+/** The only encryption of 7z, by its identifier. */
+const sevenZipAes = Buffer.from('06f10701', 'hex')
+
+/** In a few words for the log. */
+function troubleOf(lines: readonly string[], archive: Uint8Array): string {
+  const text = lines.join('\n')
+  if (/encrypted archive|Headers? error in encrypted/i.test(text)) return 'encrypted names'
+  if (/Wrong password|in encrypted file|Encrypted = \+/i.test(text)) return 'encrypted'
+  if (/Can't allocate|not enough memory/i.test(text)) return 'it needs too much memory'
+  if (/Unsupported (?:Method|feature)/i.test(text)) return 'packed in an unknown way'
+  if (/Missing volume/i.test(text)) return 'one piece of several'
+  return Buffer.from(archive.buffer, archive.byteOffset, archive.byteLength).includes(sevenZipAes)
+    ? 'encrypted names'
+    : 'damaged'
+}
+
+interface UnpackedFile {
+  /** What is kept of it. */
+  readonly pieces: Uint8Array[]
+  bytes: number
+  /** Of all of it. */
+  size: number
+  /** Whether it may be an archive itself; null: it is too early to tell. */
+  mayHold: boolean | null
+}
+
+/** Takes the place of the files that 7-Zip writes. */
+class Unpacked {
+  trouble: string | null = null
+  #keptBytes = 0
+  readonly #files = new Map<string, UnpackedFile>()
+
+  constructor(
+    { FS }: SevenZipModule,
+    private readonly maxBytes: number,
+  ) {
+    const write = FS.write.bind(FS)
+    FS.write = (stream, buffer, offset, length, position, canOwn) => {
+      const path = (stream as FSStream & { path: string }).path
+      if (!path.startsWith(`${output}/`)) return write(stream, buffer, offset, length, position, canOwn)
+      const bytes = new Uint8Array(buffer.buffer, buffer.byteOffset + offset, length)
+      this.#write(path.slice(output.length + 1), bytes, position)
+      if (position === undefined) (stream as FSStream & { position: number }).position += length
+      return length
+    }
+    // Room for a file that is not kept.
+    FS.ftruncate = () => undefined
+    FS.truncate = () => undefined
+    FS.allocate = () => undefined
+  }
+
+  members(): Member[] {
+    return [...this.#files].map(([name, { pieces, bytes, size }]) => ({
+      name: noName.test(name) ? null : name,
+      bytes: new Uint8Array(Buffer.concat(pieces, bytes)),
+      size,
+    }))
+  }
+
+  #write(path: string, piece: Uint8Array, position: number | undefined): void {
+    const file = this.#files.get(path) ?? { pieces: [], bytes: 0, size: 0, mayHold: null }
+    this.#files.set(path, file)
+    if (position !== undefined && position !== file.size) return
+    file.size += piece.length
+    const room = headBytes - file.bytes
+    if (room > 0) this.#keep(file, piece.subarray(0, room))
+    if (file.bytes < headBytes) return
+    file.mayHold ??= containerOf(typesOf(Buffer.concat(file.pieces))) !== null
+    if (file.mayHold && piece.length > room) this.#keep(file, piece.subarray(Math.max(0, room)))
+  }
+
+  #keep(file: UnpackedFile, piece: Uint8Array): void {
+    if (this.#keptBytes + piece.length > this.maxBytes) {
+      this.trouble ??= `more than ${this.maxBytes} bytes when unpacked`
+      return
+    }
+    this.#keptBytes += piece.length
+    file.pieces.push(Buffer.from(piece))
+    file.bytes += piece.length
+  }
+}

@@ -1,0 +1,71 @@
+/*
+ * Reads one message for its attachments (lib/attachments/): once as it streams by, and where it may be read in other ways as
+ * well, everything that the scan would look into.
+ */
+
+import type { Inspected } from '../attachments/findings'
+import { type InspectOptions, Inspection } from '../attachments/inspection'
+import type { MessageSource } from '../base/message-source'
+import { receivedLine } from '../clamd/protocol'
+import { OverBudget } from '../mime/budget'
+import { PlainCheck } from '../mime/plain/plain-check'
+import { readingMemory } from './readings/memory'
+import { Readings } from './readings/readings'
+
+/** Rejects with the signal's reason, or with what kept the message from being read. */
+export async function inspect(source: MessageSource, options: InspectOptions): Promise<Inspected> {
+  const check = new PlainCheck()
+  check.write(receivedLine)
+  const inspection = new Inspection(options, (block) => check.write(block))
+  const { findings } = inspection
+  try {
+    await streamed(source, inspection, options)
+    const isOdd = !findings.isDenied && check.end().oddity !== null
+    if (isOdd) await reread(source, inspection, options)
+  } catch (error) {
+    if (!(error instanceof OverBudget)) throw error
+    findings.trouble('message', error.message)
+  } finally {
+    inspection.stop()
+  }
+  return findings.outcome
+}
+
+async function streamed(
+  source: MessageSource,
+  { blocks }: Inspection,
+  { signal }: InspectOptions,
+): Promise<void> {
+  const aborted = () => blocks.fail(signal.reason)
+  signal.addEventListener('abort', aborted)
+  try {
+    signal.throwIfAborted()
+    source.open(blocks).catch((error: unknown) => blocks.fail(error))
+    await blocks.done
+  } finally {
+    signal.removeEventListener('abort', aborted)
+    source.close()
+  }
+}
+
+/** As every program might: parts that only some would see, and files within texts and containers. */
+async function reread(source: MessageSource, inspection: Inspection, options: InspectOptions): Promise<void> {
+  const { signal, limits = {} } = options
+  const { parts, ms } = limits
+  const release = await readingMemory.take(source.maxBytes, signal)
+  try {
+    const readings = new Readings(source, {
+      signal,
+      observer: inspection,
+      limits: { ...(parts !== undefined && { parts }), ...(ms !== undefined && { ms }) },
+    })
+    for await (const content of readings.contents()) {
+      await inspection.content(content)
+      if (inspection.findings.isDenied) return
+    }
+    const { limits: overLimit } = readings.summary
+    if (overLimit !== null) inspection.trouble('message', overLimit)
+  } finally {
+    release()
+  }
+}

@@ -1,0 +1,155 @@
+// Small archives made by real programs, each with `evil.exe` in it (`MZ evil`), most also with `in/übel.scr` and a text whose
+// name is in two other scripts. Compressed with Brotli, for images are mostly empty.
+import { brotliDecompressSync } from 'node:zlib'
+
+/** By what it is: the program that made it, and its bytes. */
+const made: Readonly<Record<string, readonly [program: string, bytes: string]>> = {
+  '7z': [
+    '7zz',
+    'D3WAN3q8ryccAAQQZ17AqQAAAAAAAAAiAAAAAAAAAHL+cIgBABJNWiBldmlsTVogZGVlcGhlbGxvAAAAgTMHrg/Pbu6MB8hDf0Gx+v3nLX3pdSAsSYMDZ1OuB2NMTbbRDfdzd9Mq7Zoy7Dhu72TolRK1L2QTGUL4DOJoufrWRa6Vsfl9DOy6b1OaADsyNQnUPM4hU8m8JBFuJnDqPNZlYh2mRlO4Ge3tSHNm14BLZeM2yac3hS5DHxKfdoQoNgq2aaJQhTOYoytBAAAAFwYXAQmAkgAHCwEAASMDAQEFXQAQAAAMgMYKAeK+2p4AAAM=',
+  ],
+  '7z, names encrypted': [
+    '7zz -mhe=on',
+    'j2aAN3q8ryccAATdvydbgAAAAAAAAAAuAAAAAAAAABDTYzltD/0dmStY0AsGUjUqZI2lnKTNW6Z4P3SBKcJC9HuB86Lqx42DZr+X1RWeevX2Kojbgg51sxH/t/x97FhH3xFfI+1NX2kDJrvbyOMUL9QlWGGnoBJzbRmNCG5YhShMFrVI4B1KQvB6df3rjVV8gkkng5VgsVSOXu+XZNDGlHg+ZBcGEAEJcAAHCwEAASQG8QcBElMPC8Ndxq3F7hC4fTogZXKOoQxqCgF7BrCFAAAD',
+  ],
+  '7z, encrypted': [
+    '7zz -p',
+    'H5kA+I+T5WY+KYhirO29uDZDM9GtimmkQehUhiTWyCSTRCTh+aTqXrIAFwuEKlcuD7MhVLGbzn8bADACAOxOfD2kel+/+naQf5z7+OsoLioNorehNQqKlOZTK45Wq75+Vl3U3+6U920+Llc3fsXjgmAyatEZJBR/WQK1+AW7k34WGGaMHP0s0Q/4cRmEvSrpk603cWuIbe1vAw==',
+  ],
+  '7z with a tar': [
+    '7zz',
+    'HzAB+Ocqruw5gy+YjPXbCkzkRBKiQLj5Re0JAAIbhHzs/BA/C+A0/OozWIIwhZeOcMnGnyn/w5QDSDXkWDpzXzBvcX+zfqd7/Fv3TSbXQT03Zs1E4JJthlUx0Dgzv7tnQ2mv9+7gYRdb1ixYOfGXk5+r8GdF7u+Y0YoJKm9vmaZKq2s74wPM1ZnkL0XGli3+Dzg80aoGeaqd3Gy/37YZsX7Cyz/5RPZYs/IvBpuQKOu3e+h0gIf/x48W7xncjzLzVIWorJRPMmyYPQsXm/KIPsw0kNrmSevE4W6FlVzJn2n6fWQKptld6BnnTPY1NOca4xcBhIMHiDB5CfCJESBOToRISgEIiFBPZI0BAC5iJAIbJSm4gBiEgwuEAgANEQLCNym8U8kPiBZvcSS3pwAA',
+  ],
+  tar: [
+    'bsdtar',
+    'H/8RoK6Pd7hPFTW1GKwjJx7OGSHJbMM0pdVJGJAY8AbuPKUIdHAjDKiUblElnkJGlZZbjeEliFhsAfKuO75/SySiL/S2X1p4tCiREAL1whbw4fO0IjSg1kZ7JCKZCH7jKP/DaFWFA7F3QATMnrNaZ+aLb/eUhOrLgxp9kYqkF0Oqm7gjC6YbAIx+MvwpFXGOUMTlz/+m9Fb9p38fsffgHcyepXkN/bP19jlGxUGqN3KcvbQR',
+  ],
+  'tar without a mark': [
+    'bsdtar --format=v7tar',
+    'H/8HAI7UYU0cR0aodCdehAHWtzWhC6608HRyevMD2LeDHC3HQL0lnEB5lWgHiMTVjPHqPQRRugnVbc3SU6o39obkdTgLQr4cNx1vLxQA',
+  ],
+  'tar.gz': [
+    'gzip',
+    'j3KAH4sICH5SDWsAA2EudGFyAO3UTQrCMBAF4BwlJ6iTtElP4QXc+TNgIVhpq7j0Bp5F0JW68gL1GN7CoeCmixbBNIjzQciigTxo3uA2cxHuUHgExCZJs5P2TlKhTAyxNkqlVoBSWlkhwWeot01ZTQspRZHnVde5vu8/ajyRSE8gdAwWSLYaeb+jabgxHf2HVv9BWSOk8Z5M/H3/6f/frzN0UTkvfN3x+fzXOk54/g+B5v8CcR06BgukvtXn+kTr8jjI5/4YVbuvP/P+/ptW/y2kmvs/hCU6l4cOwRhjbHAvqXaZSAASAAAD',
+  ],
+  'tar.bz2': [
+    'bzip2',
+    'D3iAQlpoOTFBWSZTWQF2hAwAAK7/z8mAAEBAAf+AAAYEUn5l30BAAKYOCADgAAAgAQgwAMyoSimiG1GjQ0AyA9QaPUDQ9QwGgNAABpoNANAGgKqCTFGhieptQaPQIxMIBtRyHCpt1J5AgbnOYg0BEoyUSsRb4EYT5SOYLgOiwkhCZCJIyEjM343DYqhWEM112fCHpcWVshRLAWyTLIp1FJgJzthXDrjT50lZKqgrUWMaxgLYKbRUKQ9VzP6c63SS8rzyETy2bJI6hsFHHiYTgdXIqO2JYUcjphbff9Xl62YA+w/RaIU2hD+LuSKcKEgAu0IGAAM=',
+  ],
+  'tar.xz': [
+    'xz',
+    'j3uA/Td6WFoAAATm1rRGAgAhARYAAAB0L+Wj4BH/ALVdADKdiVZgI9UbxyPuWOZF0PNF5IYizZwj/cNRKNYeuR05bkuGjKipxTrLquWQkrICPYPouRgzE9UNZD5fyx/OY/P5124tVvid6WJfSIQsw2NP5Ml0jRCCei4g3PoDCL32NKGPA9H41yM5df6UXpU3QfMbqqQQveB6OPF/GtsVX+SqJpqReSJyzQ0nphcy9efhgzJp8mshK1JKhbAM6FOXvUpfw56eL6yovw5+B+bTHEc+0MOUTYAAAAAAIlK7mDYuZCgAAdEBgCQAAOBqSvWxxGf7AgAAAAAEWVoD',
+  ],
+  'tar.zst': [
+    'zstd',
+    'j2eAKLUv/WQAERUGAPLHHCOgKR0/5vhre1RUFXovOdI2nSV1KxLrFBfgSLbce8sU3f/ZZc17bVDLG8MIpkViogqJIzYiIzYiJB66C2wp5RCe9HrwiCiMY01u+zMrjHsOag0AYNM4qeoI4IO4Zlu1+2zLLqv1xZvL//+Mtf/Pjjo9B3UcAP1BBamgAp5fqB4DKoHugBgEmJg9UIkZUOkBcwQKTAkMqAa6O0AOWF4IkWAAaOcHVEALGspogIKhcAAe5NwJG/AsZhoA3cq1cQJHC4X60wM=',
+  ],
+  'gz with a name': ['gzip', 'jxGAH4sICH5SDWsAA2V2aWwuZXhlAPONUkgty8wBABwh23gHAAAAAw=='],
+  cpio: [
+    'bsdtar',
+    'H/MBEJwHdiwwXUaP+AIu+Fc3qlTw2g0KRmCQOMY+CQlB3BUAb+ENJ0hIkdkOZ4Pd7W7Ig+lARvQJRJ4HESYcAMapBzq438IgseMsw6jbSRKHQJQAWPys1AvwudGnSAEACQC3kK7gAjmIzHaYi2Uka6W6uhcRcNmez1jgR48C6B0fxpve4X/9CFiI5luCo432NW3vgQE=',
+  ],
+  'old cpio': [
+    'bsdtar --format=odc',
+    'H7IAQBwHzpk96NJnUwyebIRKRyZbrMNficluktLC0yEAIEXd4AQCyTIKKMMBJwsMV7wqqkQsWFT9mBYg4e2COOWOOTfpgwSAto79/9G0micFZZgR57oI',
+  ],
+  ar: [
+    'bsdtar',
+    'H0sA+I3EOIbyUr5EiRFBc+tf0hnaP87NgZiyIgO7SUsOD2zAoQeCIQYCw3mAExhlu96+/45P5HrBrDF77kfNk4S3MntrDABPoAw=',
+  ],
+  deb: [
+    'bsdtar',
+    'H1cFAK8G7AZtlYSuYCQ0wrz+1lzxwogdjLMbmNbAm/SAmpKRQEUjKxoJRGMDCIRkASfcIo+DjCI+iL4tgvj/1UtX3ry12uysBQEHBre1hUHQAvv5A/78Qd78weFVXk/28o0psmKCkdklDtcbpBPzp72KSjLQk+J7LiKaWttamZhbmpmYIprADB0eVhYWiCI4RTLNjEyYtcMoI5VxkZhzernBsYawNA4Y5eSpWprhf/5dYDBAvtub8CJCBADIcDtwQZuFdtX6R8p2+Suyt8A79263tRmyCwb/u+oSF5Z3uXLOsHEYa+uX3DzZ8WwzVbEzERrUwLPYuXCxPH5PpBeY6SI8RphfuVjc9CZoLL778m1bdgpAn9VGp3wXUEYJCwBaAXdsdDHhVzQ5KBg=',
+  ],
+  rpm: [
+    'rpmbuild',
+    'H4QXUZRqUQnwkZhuC7ovkkNWrMcD337/+33eHc4dVC25WXKNRI0sKkT3r5tjZIaOhJz85yZNSQ1YocVA+wxqqFjupifs6xnLEMBh4x/3Y4Peb5AXfuAXnKs1LIratDjQQBP6dNpjCzQBTtiDZ52/5WwdYTEYXsr/yz9c/vg0A8nS+ih1A42JXKxm99XXCSBLoTvo0F/9DAqR5EcKSEgK28K145nXgcBM3yPrXKDQ5NOctLV8/ke4DwA2UqjSkGJFawGZW0UthaJU6UOCuFiKpeWSvGeGgeRIA1PRXhIxDUulSKCOtWG33ENwbqNlHZSIMPZoMSg3DUm5OAFArg9H/1u+7H3sv/oplme/nmW+kQSqqgOy/z+2F4XYiU3J6R3umMppXWsiEJHOvCbHN0gJk7e2tNT3yE3kA3n8iEA+PyGlkF8QKOdPpFTyN3JTxX+R0oD/ws3iIQQC7UyRoRO56WIeBLqZF5Fe5GOb+RHYaUFE9lKIQxZDynGLI3DBkohcsRSCN5CxNCJ3w2XSSV5rIbUyEnsiUIte1LM3Io0cikAzhyHSypEItHMUIp0YTW/HI6UPExnMJEYwmbHMZLwLEVjKIla6GDG8Nl70QCmQXPABUq74HJFbvkDgu28Qg7+Pu1oKjXVg6dGMC/3/haIt7JoAJ9mlBq3j5zEA8Ycwe+OLtq4DZNedsfbHWw8PKcSuVYQEAyYdUbxqL0bJEhuWnLFRdQk9hAktB8Xz0dljScMBwJ47jTZrbSfkOTO3vbkG/6s7S5GQpzbHrq4u6cTNjTUHVyu4tB3nuTUJ4y1r7tbSwr3dsv9QjkByOzi1FSrayW6/fBKaNghzPIvQrEHutaQrC6z1fUCCBBA5cOuRng/1ww4N52zuzkP9PnRldgEmbC5twJTjpU1ovWOT2Z+iPpT12V18DoDOT27ev3/jvOtKXV/fcET3kgH9bbsb2zsAxEULx2yFcYSVG3mw6J5RUxI2DSokI3er3cRJaQxujcvwQkwSA6nF0krtALFZIzJ0r505a2mxJRqsBaWJ5CYte+hUfdQe6yBOFbOYm7U8GpdugI4HcuKfx09X/BBBTqZpo6J/Jb/SaJZ8mzr+VflS36uX/nG0zNmznf68TO+ta1bq5oOrP09063hSr+nd+ZMqh5K48nSxTk/PZyYuuXz63qWu2d6N7tz7evr8nhl7T52q8ii/uf/HPgkJ',
+  ],
+  cab: [
+    'gcab',
+    'H3cA+I+TVPkxjgf6q709KlvQoqhZkQ77VHScB8WUpVyBgHYggmhEk7YABSBm8QrtegvegBogiSIxYIoIJQCfwb/D4rnZ54v3QgklGNoc+7/vdLHPb7Or8rMaMpnQrQQ+',
+  ],
+  arj: [
+    'arj',
+    'H38AGB4HuWn0BtEZP66DB/5y79YCu21jUyIbo7UsOurAEgpDz79VC0Bs96sIOA+4aZHiXalUKS4tcMh9FysMvbkRGakjIfLjyrtjAI5tvX3coH/9b7ARE+oJxicNwBA/aYC3ZCzAw6qPwxE+f1+YruPqRgA=',
+  ],
+  lzh: ['by hand', 'jxOAHsctbGgwLQcAAAAHAAAAAAAAACAACGV2aWwuZXhlwVJNWiBldmlsAAM='],
+  'rar 4': [
+    'by hand',
+    'H0kA+AeiWNu+Wfv0mCaGUCwUj9cwSSohEomBznRKFpUigN0fbDKRxe+9hQAA+BR2vMpYgAWo8cz/JCISVm3SwOSwWFcmp0lL0n5rV5oW',
+  ],
+  'rar 5': [
+    'by hand',
+    'jy6AUmFyIRoHAQDFGjMyAwEAAPgkqssVAgIHBAcgHCHbeAABCGV2aWwuZXhlTVogZXZpbIKN0vAZAgIHBAcgE0izZgABDGluL8O8YmVsLnNjck1aIGRlZXAZsjo1AwUAAAM=',
+  ],
+  'rar 4, names encrypted': [
+    'by hand',
+    'jzGAUmFyIRoHAM6Zc4AADQAAAAAAAABkZWZnaGlqa2xtbm9wcXJzdHV2d3h5ent8fX5/gIGCg4SFhoeIiYqLjI2Oj5CRkpOUlZaXmJmam5ydnp+goaKjpKWmp6ipqqusra6vsLGyswM=',
+  ],
+  'rar 5, names encrypted': [
+    'by hand',
+    'H2EAiB0Jtm2DFa6Qf6LXMKjJ3W+/PUaxRFiAXIa9GQ/bdj4rqjUN0UiqJEJAOo1FIOIPtoG6AKAABT+oCBPKuJBKG+t8iCmX2vqYa5/7vh8=',
+  ],
+  'iso (Joliet)': [
+    'genisoimage',
+    'X//HBeRx4Jy7YiTFivLNezwPf+/OfY05BNNoEnyR1HPKf6bLx023DNf214zAqRFiRmqTiA/7UKLJnfyCQFJqnlJXl4LsA3d6fOr2eMAvFJBSOtBpJpZYaxjCjIcjHpCA5TEWjUk6lcoRfCA9c2u7RKJXK0SOvQTFR8lWz9w7ANqQuy2EZAgIiUkXKrtIY6Iw+DvRiCGRt9uYA/x5GbAErmoAe1Vo+/Zid/OGioVbzjnVuDrxTRp/EnexnnrttrA8x8TC1RdjYv//01HZUturtslq7rKylD0jBaojnSVW4DYFPGPjwqSJVc4Y5e+zkM/0sjwEDyKdplgJ/TJAnoeknkXlrV/KhpCi0Wv1hEDVoEBLzpmn2R407kaQ4mUEYLs3X+LAMbrsVmyFVIykGaxZtzQs6eUAtrCIdPzlOGOxS0v4jJQvNqujCJOeNlaUcMrjMIjDF9GME0ZJixGloM2UUgWyRdlGpJ6eBqJxJ1IHEi7bzM6khD2hXRsZAcD/KXsAACUrPQCIPQiKA4jHQghUDwACe4wCB2wGgMj0AOAIgroTCJUXkeCIpTmeqAcADJ09Zb9DjsD2kPFcAC1ApPu9121eH+uBxJoFgAN7W1L8BMIywCUAjT0/PFWnvbw8LgcSkrz2yD0bAcAKwhX3Tk/nOv/zNarorvcJnb9lp0PONKw+A7DbY9d+3HvCXftzbcMSwInV2dRRedGfCahe10f1Vr15nz+op6CX4L78ybXc1Elf3PkIoIPNDfHfhWtH0T5d+kDmc86YecgO9Xq04kE7xA2PE0Oesq8EAA==',
+  ],
+  'iso (Rock Ridge)': [
+    'genisoimage',
+    'X/+XBeBIHdakeSd4/l17u69EOFNANZ1J27Qfk5RgAUkBGlNh9qwFcvqfFXKLLn3imrr0BnmgFQ7/3mjn1WXRFAn2ZGvSEWxgw5llgA1UXxc5obpfnbomt1/uHQC/Egkjz/MFSEjY5GAYmWS8A0/71wgcgIAIbUEBNQCssRoAAGoBuqgHgHoKAAp4XtxW1L9AVjXeOR1OwYpKaJtEoISXUdwxPzPjja8uWzRchSwTFVGo1D4QDj63jUGNfbQybRSYiQvoZ0ef4sS6NpayjxqbTIxn6W34xc+k2lZgxzfhq3x2YLSvaweR5yHF+I+Vt3nfn/R8b3J+et7zyNnuaUurM8+Ae9D6MUJM9X8Z4CZ7AKDISg8AhHpAgCwaAEEnEASoBwACUI9AFkADsg2gvzfn2e2tTeXLj38YkyuvUts9kgkAgkw2AGRryi03SVmFGlNXEqoWaQQAoUKmr/PNMmxpCICnNEGhKV+dXzQfBKSIm04Jta0W/ZbOe5uIlwofrMJ+7uG5BmA9eQXw6kQgkm1fpwEAGmhLd5ZO1BeVP3bpeuvisiDK2oEPNANAcy4A5HqmsqMYbMxtuzZGNTa8JO3kfe748suYh3fb/msVTj/n50x6IRjiqxnSAzCHpzynBURLtPjoaEn5BBsakaLKvH+/nT6nf8runLk9oztVY/OVyUiRey3G6NTRm7X4A7eqaElhNzq6tEsw4ZShDroYWVgxlLH1sMZyMxxWb1/9RdXhV1oVDxJOh5bJKOKPRs8H01YCWiy/Ao1fdEj4j4UD77BKGcd0pBLux89UJxjsIaRWOre4kLkpymRFxfVr+F72X2aJ6eO7r2P6lR0RvNPal3ZEH999i/Gf7CsBAg==',
+  ],
+  udf: [
+    'genisoimage -udf',
+    'X/9PHVFBGhHEj4Xqxi6YLmxaTm7boKNefSAe/n9/0O9znu5ASGIS3Sbi/+7kUMTViQoqDeB5ftx7Phzd4Pm+D7sNYIxLy3kDde4uczKqBWlReL/AJcPDs9+7uL2zf2dpzU/3uKaS8pIJ7o1kyayph07o4pFIgk6lBDudQywzvWtE0Ugk/pxJ4o01jCAWW7Ood18bsxGs8dw7AP0dYkVTRGmAFiHJYy02mvPJyAeN85gGxGNWBhF3SCkGA4N7ggDRGybqGxB9FSiu9RprJefJuRjNGZ826LTGvcWkAUpaR2/vy6XTctRtLxrDtaORiSe9gTqWxxo7xbZZ0Dqss7K5zVquyZPPzxwU4mRp/3CafdV8MRkfjZm/aFT42dRe1vZsbTnaYnpmu7h80Fu2kGdX6reVKu/uK5UQJYlcKifCZAfOil1m6uXZ3nbpGDNCZ9atowD9s8eT25evqsXb2jfvmEucue88C2Ag9wkg3XhIZ2Br9Wf4AKA85v/upZtpQ0gpECgL6tJMxTNtSc9Rsp1UsdkAW3Ysa61fNalKGCZV11uB7LW52PexvP/PXXkGrlkAU85cPt2+P1fkQH+KcUu19D2Me/rP8EPAlF3Ntm+4rhmhiDNPxsHlpKMXXTMNjVZ/jgfvexxBk67FwXuvE4BEIKc+NnD31A3vMhDBoIPZbiu+7LfSFjg54C+CUJ3EX1swZXW0nZcxuerc/493e/r0AWRUQH8AoEUcnQgHsD9LIdpiG/wC6p30LFzqV0xGrf/x1ieAIo0Hf4LheD8J6Re4o/gfUgSAx2Wna/jf2BWGGnscR4w9gZeMfR5mjbc+AaQEPc6uH0bM/6L60PSzItU+9AxBMGOPn5bvFSokMgb6AXw2mz3v+Anre0GRFoI/wRrd3+w8pfchPnAFgdsxHm7HLO5mpCvw8VOu+Goa/NJfqQQC+Pr/68wroXLbyEKePl9lOPqn/8Gai3QdgD/Bb+KDrhm3p4l0EZ62/UpAjaAGZuW/h3YcgQS8ChA46+Bw82OPZXxFHoYBWPAqnPjtAaZHLyK9CWuOe6gQelLIrDm/goe9vng9aOO7mF5+2nGsuPy5nEnOmwCf3xgdnxV1qFl07mnuc56GHZ9KvBF0UWXd/rVSL9QLhq4s1zvw3TubGS770W9v/8FtIk3EqR6PqM8CIIbCXjU0Eew14QZvl6dJ9wJcn6UJUEI9Eq4fv3wj9vv5G9EW6V6Ehe+X0JbYJA6FMBQ6dAg6C+4naC6u+fjxvjPdUYCh0KAgaEy4v3TD8LdzuClRWg8LHmBipQcAoW8QSP2CsG4z/QmgHgAEoq8gEf1E7OHX7P2eZUqLafTP3d8EgC5kes8ffIE7t7atgmKyftkPo98cbpzrxogB/3UZYABAs6jvkf679h4ut8uCwpyJB8n77ChAaGAZBq7qdeS43uo9yXfRmB9ed7aYv2n/rzETZaff/pNWRNoxf9P+HzEqyo6NUvpKEcBs3S42zfr6KICxO/CNsTvxrbG78J2xu/G9sZMhuDB2KC6NHYYrY4fj2tgRuDF2JG6NHYU7Y0fj3tgxeDB2LFzGjsOjsePxZOwEPBs7ES/GTsKrsZPxZuwUvBs7FR/GTsOnsdPxZewMfBs7Ez/GzsKvsbPxZ+wc/Bs7F4Cx8wAaOx9uxi6Au7EL4WHsIngauxhexi6Bt7FL4WPsMvgauxx+xq6Av7ErEWDsKgQauxpBxq5BsLFrEWLsOoQaux5hxm5AuLEbEWHsJkQauxlRxm5BtLFbATF2G6DGbgfM2GMAN/ZYIIw9DkhjdwBl7PFAG3sCMMaeCKyxJwFn7MnAG3sKCMaeCqKxp4Fk7OkgG3sGKMaeCaqxZ4Fm7NmgG3sOGMaeC6ax54Fl7PlgG3sBOMZeCK6xF4Fn7MXgG3sJBMZeCqGxl0Fk7OUQG3sFJMZeCamxV0Fm7NWQG7sTCmOvgdLYa6Ey9jqojb0eGmNvgNbYG6Ez9ibojb0ZBmNvgdHYW2Ey9jaYjb0dFmPvgNXYO2Ez9i7Yjb0bMcbeg1hj70WcsffBYez9iDf2ASQY+yASjX0IScY+jGRjH0GKsY8i1djHkGbs40g39glkGPskMo19ClnGPo1sY59BjrHPItfY55Bn7PPIN/YFFBj7IgqNfQlFxr6MYmNfQYmxr6LU2NdQZuzrKDf2DVQY+yYqjX0LVca+jWpj34HT2HdRY+x7qDX2fdQZ+wHqjf0QDcZ+hEZjP0aTsZ+g2dhP0WLsZ2i19XM=',
+  ],
+  img: [
+    'mformat',
+    'n/9/FhgGohrTvQ+QA3KxcSgJHLNwiU5BqEx1PQsFKExUUVYDO7blgQSSBkRV1M0SG/BcRj7zKXX3MhEcyPAaFERZGGIWasI/UWcfIxv5WrEY9oeCKBHUPQnLmwkrCgAA8P1dTieF4mWn2swla4Fg+q7wFbhY3C0ufg6RM+bnrH9uPTTAeCDqmPnROofC0jbTPTCHpQe/7TqCiLUIkLAgUt9/+2+FNpAhAADdBIAd8qs3Y5NtZb1uqK/2dZBWhQHYTGUrV9MVkiA1gG8CIFS+8+t+skjlO4/zlp2B3RgLAA==',
+  ],
+  vhd: [
+    'qemu-img',
+    'n/8LIAAeh7Gb5UyUtG9YBVGN6d6HqICOFJFERqEy1VHRFQpIqKiirGZOYB3sKv2fdpY/55FGkPlDXZYWSMC5RP4CybdPRzYgHA4Hsk2n+Ep09AkFHUXeue7xsTemtVsAFAIAoEh0O9Rk7+gsOjT1g4nDAARcEJ/KorTegOb/3cLzbVFPlqv0zN3q22JI+ARhuxempwL8D3lRpgcBQAiB/y9zae3q3LW1/5L2OmWztKa8PDk+KRElgrokw/JgwgcFAABE/B1PdpWVFysW+LzMmoRE+3vhK4Fzp58d5JCVIzaeXdWBcVvUHiu7G+wIHt8p3RUr4AlenagNBBGfcsYZFl+79bD2heSsMQQAlm4CwB6QKMYgJ5LbkBsSBLVrra7phwoD4MrKHUOqs6uQSJSGxTcB0JjSputYLlnkcVbaFNLT23ts2zqQ/aDr/gEFAA==',
+  ],
+  'vhd of one size': [
+    'qemu-img',
+    'n//ZFhg+DtAx9jUgs4x6VaLRxZlqIaS3WWvyZL/ZX86h7PwjJOmEqMZ078MoY4nGhx1BUVUyC9WprpB1dUBCRfhqAsVEkzt5pyDwtiBgrRMiQLc1ADaB/wTOPW9YYOx+OZHBk1aO/BnHiV8rlBUz3Sql0P9KhtxsBzKQ6YBoK+qycSAB55JElHlKu3tJBMOqgAGo4f1pSRaGmIU64Y0ot+19+KjWbTRyqWwGJYK6k7e8wk0BAADhN/XGZqfu1UI3nUnPFb44LI/csHPLwYcP45moS3YuDpwLQ0u6ezsYhp32AEHE3YC8BUnv5PVQaAMZAgDQTQA4Q2nrzZhURiqhIPT2JlXSqDAAx8VK5U6pTZIpGsA3ARC8NvbqvrLIa2OX85Cdgd1EC9rU/Nx/sl9sAIXAv76ayaEWd3aVoBlcZhqAPwDwB9EJ1P/fopynn/w/uwM=',
+  ],
+  vhdx: [
+    'qemu-img',
+    'n////yAGAcCTSncU/KRPfxMkkJAjTWQN+960LsDvki+xTLvw8yfu7rU8DBDDcIMH32/z3YlgEuEHg2Fpa8KKY/CT/h3bDlx6cS3lVFNPSv0VkF1uVs17gNyaulMAfB/TL+vvYxJE2g6/t439NdmTynf2Reja4t7uzm9upvp7V/Pqle5M7HFo3vNyv0RHFiCm4HYPIHULAOTc7tBxxNhdxXuAhFnaJ23ZpfyiLQ8Sd2m9Il1zzBcF9Q9z9wFjrvfIGgK0H3A6W5rflF7WNlbzJf9WjkhKQEwQfvXQKTMrLK5y8L8GLcLFmNidnAB07xXE3a49OrSbePTCcCmBABAA3s3Y2H5OugqVJ/0UbtmkAk+7zlIPhwCOhR0AQHgjASlBYPUkQACyBwBA7ADgMT0skB+83d4DhDfS0L13kPZrxoD+GcBfOlzzBTqsupz/rzLV9uzP88Pmsh+6EIiIsIC0pdflSHKtf8XdsZodf1jkl4MRO9vwgC2xLx9/vztNuTnfn4n00oXyMQVi0m2yE6VG9dgUqcLhCj/l2fjXlhYpBcJSf6HimmvNyvYqu/TSp4m1a52rnxYE3AMUn5HRKcxzh/hg4twTo6vnqrJlVdc8Jb+1X3dCCKEC2wMgsfhSdGa1ujVq5M2ZJ7dQEAi9VDLKD5HEFhIl0393erWuXiMhIgJlpOVL1c2VO/x64a9cJ6c/nH7yn0OC44aeMPLndZ/rE/FgEDpi6OGRDgWuxekd7rOhXEvkFh4pEASxa0DJKCT1Nv/wv0GbACDoJgDcAlJz8SZQnFOuYbmUCak3vFn1hHRIBCwuXW6KWKdMbSHQ5IQR+CYABqnWOBu3gEUWpFrjJOYCetkrALuxfwI=',
+  ],
+  vmdk: [
+    'qemu-img',
+    'X///AeKqwG58/AomPFXrzEHhPJYXuyCyMZu9AjlkVePQIcmmRqLR9SwUkFAVvhrY/4/OOUI1dk3jdwYW2r7kIAsYOx2t+Ctmev7PBTJs1Cl126dFYlw08JDu+ZiPD2FRhgeI57v7vJX8+FCCUjeSmG5JsplSewToTlgAYAwACMHYr0CBA6jFS/EfNsxhkSMoMWkCr8Lnnct9H5vJHQXqsnGJXDLktTtX3pVvxvExk6qvoXEcx6pLQzpVurocd8/tbtGQLgg4LnaX9qtE6utKB9i9Xito6CClCmfm+7Q8VADN7apNzAoVs8ONSr9LJuOcubecK6nBz3bm0GUIQCfMBZvV5acNy5+5+B2PyDj3hyOzM92C9W02t+WGUNbBbgd/R4l+f4oWYLdcebZvvTbixG5zepxehzuyu8E+MOVyAGDPdWLHHXPAuBvtuT4adZ8CTrq5APjmLTjfrFScVocdUSKoCwnL24QVZarxv7duufJWnaiQp2NNmz3674U/8gY50j8x/k2vgXEtakd/O2YjnCXklT6cDfrAYwQRawUBEhYT1Ffvf+oVPs1EhgCASTcBYAmIeYs3NN6kuimgI9SHI+sgRK8xDMAklSpCNBJ1SFjIOCa+CYDg5DvauN1lEePkO0rM7WU5YNqNBQA=',
+  ],
+  qcow2: [
+    'qemu-img',
+    'X///BeJxmG6HZWcmUl+KgFore/aZ3dl3KInYIa1QX9ERMkIBCfUqwkQzFjB2lf5P3tr5QKYjnqbwvyBFAaevSOeJRZ55YAEm9n0Y4QAla+ddebMyMFw+pMjEyB/p7PmDJABAPiiNAQJIAgQQiMOfjF2A7aSfU4SY9Z39w7PE6s6hUAknpBdSyYpkcnMdrnnIq0ljDOcOuYRJXXvYX7PlJ7MCy7Vf48T+xqaXMTuIrO4cum99KG6G/ZWThOx3vB5A+mjvASKoBHtb7wGQnr0HiCEZ6Nl7gBhSoNs39fcGxoeG6qpqa0QhiF5pzvqYoVAEgMr/L/dWB4f+qhOQdLaMV9dkf1f4Xe32rb+PhOcuX4i/eD1J+sMQPXH5OPYouCvaT3ntkrsK7NtYEELhEDRnAZ548PGk0DQrGQIAV90EgCUg7i/eYNnSMd2RKGfiesF02XQkDfdbO4qgsbZRGHiqSVz5JgCSNzD7GrdesuANzD5irpOsB6y7sQAE',
+  ],
+  wim: [
+    'wimlib-imagex',
+    'HwoHAB6FcZsTbrcghSI0Ot+lEjz8j6u/bxZGstzmbITjNjGpER9ElFbmnL5Rz+KJO4KO+JpZeHGiyR08QuRZCzHof67JV3YikViA944avAFv8W3Rwge6KpIdDTQNR9YiJTQBnDrdksIeVVBqh83sLs+b2NmxiRBcB9QEKQBQCKoRnxdDNXwGvny7mHQ+EQgEcAqAJF4GMBp+SHgkOrI/hmbi/F5Kbwtfp7hitYoAQE0GTQT/TxM9dmltpt2W9IlILWvawLdOSPaoSN+pB+9YaDLwIa9GllZbeEtGByxme5pXJu4HJhv+wGNpWvvYO6Gs/awRtGg18V54b1Q2cGRwstS6GCn13lBpe8ilL8dmj4/eTz3cfqrhH+PwYG0xPLFlDRnxlPW4Xmp/2WRZS9h34uXnNedAyAV8T3F58Wujb+haQdfsic2HXbX1s97Hc8b8KbOmnpYeBJWaZTD7il8UBAKIu/JB1zq13/v2ezmNyZs+/bfdMxUAgOsAoAAACARQA4TC4nujBqog5Iins3IYOP+v/v8fGKGcCaCcIxKYQwVfYGIgsUgmUHDkAiYKoH3PA3yo4Sn1Ch0TB9DP0p4cQplgMw/Qhxx0Sh3nqV0LnUDLxFIBWsROIOZo+DJFsynyMwAdJQWeRnCqg0qFDipGYnUkVnE0z8b4YbB8PgXDJQN09HYgUxrHSzkSDk8HOE7/PbXhM/tvZRytTq7kQyHkqfDpYKjjy7RHq8zhqyE/Q8BXRI2u9uYM',
+  ],
+  msg: [
+    'cfb',
+    'H/8LIC4K7IYz0cQnrJr3hi/vioL/79d23rqVsEgVC81DYciRmCAW/kUc3C5HiDRLDDrbhpb+0hULyUtxPRjEf2vEgof731u6LeolPEt4WZgWUEBfO23gnaA3BRZoICfpSRLQmCIKyBMK0s58hp4RxtDVuN+37SMzbpyZPlVSG3hEDc0QOwmeNOlT9V9ykg9Ogj/tJTCAhDbg8jOd2NHByAHF5M0aONgTZDya2DpGJA8kEeMC4CV3e1RuoCcxQk4QHMGxnxThzBFY+VaDaksJgFJtkHu1LrfRbouEaNEiafxIN2BYQPUngOs7cuumzCoc7EEcoZkWgBuB+rBufTYa4Q0AkGmb8RW0b8WTVg04vNxvIE38zHxDFrtND9mUVi1k10Far9GCaX1aAg==',
+  ],
+  'package in a document': [
+    'cfb',
+    'H/8JoI7TDfekRvELevi1Nn/33NOF6IJaE7VGqsQEsbAvY8HDHzuYooOYw3HdBtzeBz84mX2ngcaVhkmGOtyfgKihaIub+/uN96MwuTDAxpEfD0pvhGkxMCCOJLhp0q/9L8mhbvLgu3qlyAz3vPLMF0gyuI2MwYA29E1v2OKSKjG+skgdOhJYRqAFiAHIxbEY1rjljDIlVjnilSveOUO5cN6LJIF5pANWLiVCNSuNCqoBWPzmPJ59njHV2W012IRgVV5De4GV7eJwfyg=',
+  ],
+  'macros in a document': [
+    'cfb',
+    'H/8LIJ4Fdiy8hab5dPNBZyZ4Hq7Vm2naKlrgtojUaKoyXLIDu0O5+fkfmxAABR7+fzdv0CTMEoyzNMAL7FvPo0A2ySHkFNBXaU2CgDAiT/+IiGydS2m3v1+v77FMjxwajkwC/wQvPKCgdBCcaZJf1X/EQTRwEGes8vQgG50aq3uc6vF+/RBfCEMhskILHfiBM0B3ub6ebmjhQlGUxTqoJGhWKno2iiJkLZ1fApv5YNRvVcuT5DHUjkVExGzaCuND8rDz3kqDax+hvkNn3QEMQWt/C/rVZBOZBAE=',
+  ],
+  xz: ['xz', 'jx+A/Td6WFoAAATm1rRGAgAhARYAAAB0L+WjAQAGTVogZXZpbAAAM/ZF0w6hr2kAAR8HFi64cx+2830BAAAAAARZWgM='],
+  lzma: ['xz', 'Dw+AXQAAgAD//////////wAmloAFUjpRfSQHvf//U1QAAAM='],
+}
+
+export const archiveKinds = Object.keys(made)
+
+export function archiveOf(kind: string): Buffer {
+  const [, bytes] = made[kind] ?? []
+  if (bytes === undefined) throw new Error(`no archive: ${kind}`)
+  return brotliDecompressSync(Buffer.from(bytes, 'base64'))
+}
