@@ -15,8 +15,8 @@ const attachmentProperties = 0x00069005
 /** PidTagAttachDataBinary and -Object, PidTagBody, PidTagRtfCompressed, PidTagBodyHtml, by their numbers. */
 const contentProperties = new Set([0x3701, 0x1000, 0x1009, 0x1013])
 const types = { text8: 0x001e, text16: 0x001f, object: 0x000d, binary: 0x0102 }
-/** Bytes of properties between two looks at the clock. */
-const bytesPerTurn = 16 * 1024
+/** Type, number and count of values. */
+const propertyTagBytes = 8
 /** In front of an object's bytes. */
 const interfaceIdBytes = 16
 
@@ -48,16 +48,39 @@ export function* tnefContents(content: Buffer): Generator<Buffer | null> {
   }
 }
 
-/** Found by their tags wherever they lie: properties of any kind and length come before them. */
 function* propertyContents(value: Buffer): Generator<Buffer | null> {
-  for (let at = 0; at + 12 <= value.length; at += 4) {
-    if (at % bytesPerTurn === 0) yield null
-    if (!contentProperties.has(value.readUInt16LE(at + 2))) continue
-    const type = value.readUInt16LE(at)
-    if (!Object.values(types).includes(type) || value.readUInt32LE(at + 4) !== 1) continue
-    const from = at + 12
-    const content = value.subarray(from, from + value.readUInt32LE(at + 8))
-    if (content.length === 0) continue
-    yield type === types.object ? content.subarray(interfaceIdBytes) : content
+  for (const property of propertiesOf(value, contentProperties, Object.values(types))) {
+    if (property === null) yield null
+    else if (property.content.length > 0)
+      yield property.type === types.object ? property.content.subarray(interfaceIdBytes) : property.content
+  }
+}
+
+export interface MapiProperty {
+  readonly type: number
+  readonly content: Buffer
+}
+
+/**
+ * MAPI properties with one value of the given numbers and types; null: another look at the clock. Found by their tags
+ * wherever they lie: properties of any kind and length come before them.
+ */
+export function* propertiesOf(
+  value: Buffer,
+  numbers: Iterable<number>,
+  kinds: readonly number[],
+): Generator<MapiProperty | null> {
+  const tag = Buffer.alloc(propertyTagBytes)
+  for (const number of numbers) {
+    for (const type of kinds) {
+      yield null
+      tag.writeUInt32LE(number * 0x10000 + type)
+      tag.writeUInt32LE(1, 4)
+      for (let at = value.indexOf(tag); at >= 0; at = value.indexOf(tag, at + 1)) {
+        const from = at + propertyTagBytes + 4
+        if (from > value.length) break
+        yield { type, content: value.subarray(from, from + value.readUInt32LE(from - 4)) }
+      }
+    }
   }
 }

@@ -42,6 +42,7 @@ const likeHeaders = /^(?:Content|filename=)|base64/
 interface Multipart {
   /** The line in front of each part. */
   readonly delimiter: string
+  readonly mark: Buffer
   /** The same in small letters, without dashes. */
   readonly folded: string
   /** Of the part in which it stands, one more. */
@@ -62,6 +63,8 @@ export class PlainCheck implements Findings {
   /** Null: in front of a part or behind the last. */
   #body: Body | null = null
   #isFirstLine = false
+  /** Base64 has lines of nothing else. */
+  #mayHoldBoundary = false
   #aroundBytes = 0
   /** The multiparts that are open, the innermost last. */
   readonly #open: Multipart[] = []
@@ -152,6 +155,7 @@ export class PlainCheck implements Findings {
     this.#section = null
     if (entity.kind === 'leaf') {
       this.#body = bodyOf(entity.encoding, entity.content, this)
+      this.#mayHoldBoundary = entity.encoding !== 'base64'
       this.#isFirstLine = true
       return
     }
@@ -165,7 +169,9 @@ export class PlainCheck implements Findings {
     if (this.#open.some((outer) => outer.folded.includes(folded) || folded.includes(outer.folded))) {
       throw new NotPlain('boundaries alike')
     }
-    this.#open.push({ delimiter: `--${entity.boundary}`, folded, depth: this.#depth, parts: 0 })
+    const delimiter = `--${entity.boundary}`
+    const mark = Buffer.from(delimiter)
+    this.#open.push({ delimiter, mark, folded, depth: this.#depth, parts: 0 })
     this.#aroundBytes = 0
   }
 
@@ -176,6 +182,7 @@ export class PlainCheck implements Findings {
       if (likeHeaders.test(line)) throw new NotPlain('a body like headers')
     }
     const at = body.take(bytes, from)
+    if (this.#mayHoldBoundary) this.#checkStretch(bytes.subarray(from, at))
     if (at === bytes.length) return at
     return this.#delimiter(bytes, at) ?? body.takeLine(bytes, at)
   }
@@ -193,6 +200,11 @@ export class PlainCheck implements Findings {
     if (end - from > 2 && oddAround.test(bytes.toString('latin1', from, end)))
       throw new NotPlain('odd text between parts')
     return end
+  }
+
+  /** Some see a delimiter wherever it stands. */
+  #checkStretch(text: Buffer): void {
+    if (this.#open.some(({ mark }) => text.includes(mark))) throw new NotPlain('a boundary within a line')
   }
 
   /** @returns the end of the line, or null if it is no delimiter of ours and cannot be taken for one */

@@ -47,8 +47,9 @@ export function attached(name: string, content: Buffer): PartSpec {
 export class BufferSource implements MessageSource {
   readonly minBytes: number
   readonly maxBytes: number
-  /** Bytes handed over so far. */
+  /** Bytes handed over so far, in all readings. */
   read = 0
+  #at = 0
   closed = 0
   #sink: Sink | null = null
 
@@ -61,6 +62,7 @@ export class BufferSource implements MessageSource {
 
   open(sink: Sink): Promise<void> {
     this.#sink = sink
+    this.#at = 0
     this.#pour()
     return Promise.resolve()
   }
@@ -71,8 +73,9 @@ export class BufferSource implements MessageSource {
   }
 
   #pour(): void {
-    while (this.#sink && this.read < this.bytes.length) {
-      const chunk = this.bytes.subarray(this.read, this.read + this.chunkBytes)
+    while (this.#sink && this.#at < this.bytes.length) {
+      const chunk = this.bytes.subarray(this.#at, this.#at + this.chunkBytes)
+      this.#at += chunk.length
       this.read += chunk.length
       if (this.#sink.write(chunk)) continue
       this.#sink.once('drain', () => this.#pour())
