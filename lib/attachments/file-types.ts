@@ -4,7 +4,7 @@
  */
 
 /** Bytes of a file by which its type is told. */
-export const headBytes = 36 * 1024
+export const headBytes = 48 * 1024
 
 interface Signature {
   readonly type: string
@@ -32,8 +32,7 @@ const groups: Readonly<Record<string, readonly Signature[]>> = {
   'disk-image': [
     { type: 'iso', hex: '4344303031', at: 32769 },
     { type: 'iso', hex: '4344303031', at: 34817 },
-    { type: 'udf', hex: '4245413031', at: 32769 },
-    { type: 'udf', hex: '4245413031', at: 34817 },
+    ...[0, 1, 2, 3, 4, 5, 6].map((sector) => ({ type: 'udf', hex: '4245413031', at: 32769 + sector * 2048 })),
     { type: 'vhd', hex: '636f6e6563746978' },
     { type: 'vhdx', hex: '7668647866696c65' },
     { type: 'vmdk', hex: '4b444d56' },
@@ -125,7 +124,7 @@ export const typeNames: ReadonlySet<string> = new Set([
   ...Object.entries(groups).flatMap(([group, rows]) => [group, ...rows.map(({ type }) => type)]),
   ...others.map(({ type }) => type),
   ...texts.flatMap(([type, group]) => [type, ...(group === null ? [] : [group])]),
-  ...['msi', 'office-macro', 'dmg'],
+  ...['msi', 'office-macro', 'dmg', 'tar'],
 ])
 
 interface Row extends Signature {
@@ -246,8 +245,9 @@ const msiClass = [0x84, 0x86, 0x82].map((first) =>
 )
 const footerBytes = 512
 
-/** What only the whole of a file tells. @param types those by its head */
-export function addTypesOfWhole(types: Set<string>, content: Buffer): void {
+/** What only the whole of a file tells. @param types those by its head @returns whether there are more */
+export function addTypesOfWhole(types: Set<string>, content: Buffer): boolean {
+  const before = types.size
   if (types.has('ole')) {
     if (vbaNames.some((name) => content.includes(name))) types.add('office-macro')
     if (msiClass.some((id) => content.includes(id))) for (const type of ['msi', 'executable']) types.add(type)
@@ -256,6 +256,7 @@ export function addTypesOfWhole(types: Set<string>, content: Buffer): void {
   if (content.length > footerBytes && footer === 'conectix') add(types, { type: 'vhd', group: 'disk-image' })
   if (content.length > footerBytes && footer.startsWith('koly'))
     add(types, { type: 'dmg', group: 'disk-image' })
+  return types.size > before
 }
 
 /** Types of archives and disk images that the library opens, whose names are looked at. */

@@ -9,7 +9,7 @@
 import { promisify } from 'node:util'
 import { constants, inflateRaw, inflateRawSync } from 'node:zlib'
 import { type Budget, OverBudget } from '../../mime/budget'
-import { containerOf, headBytes, typesOf } from '../file-types'
+import { addTypesOfWhole, containerOf, headBytes, typesOf } from '../file-types'
 import type { Name } from '../filenames'
 import { nameForLog } from '../normalize'
 import type { LookInside, Place, Sighting } from './sighting'
@@ -103,8 +103,6 @@ function isMacro(names: Name, { kinds }: Place): boolean {
   return kinds.length > 2 && names.some((name) => macroNames.test(name))
 }
 
-const noTypes: ReadonlySet<string> = new Set()
-
 /** Names by which a file that cannot be looked at counts as an archive. */
 const archiveName =
   /\.(?:zipx?|rar|7z|tar|tgz|gz|bz2|xz|zst|cab|arj|lzh|lha|iso|img|vhdx?|jar|docx|xlsx|pptx)$/i
@@ -121,14 +119,14 @@ async function* nested(
   // Whatever the header says of method and sizes: another header may say otherwise, and the content decides.
   const content = zip.subarray(header.contentAt)
   const start = beginning(content)
+  if (header.stored) yield* stored(content, header, budget, place, here, lookInside)
   if (start === 'not deflated') {
     if (header.encrypted && header.names.some((reading) => archiveName.test(reading)))
       yield { unreadable: 'it is encrypted', within: here }
-    else if (header.stored) yield* stored(content, header, budget, place, here, lookInside)
-    else if (isNamedZip) yield { unreadable: 'it cannot be unpacked', within: here }
+    else if (isNamedZip && !header.stored) yield { unreadable: 'it cannot be unpacked', within: here }
     return
   }
-  const types = start === 'unclear' ? noTypes : typesOf(start)
+  const types = start === 'unclear' ? new Set<string>() : typesOf(start)
   if (types.size > 0) yield { types, of: header.names, place }
   const container = containerOf(types)
   const isOther = container !== null && container.kind !== 'zip' && lookInside !== null
@@ -139,8 +137,10 @@ async function* nested(
   }
   const inner = await unpacked(content, budget)
   if (!Buffer.isBuffer(inner)) yield { unreadable: inner, within: here }
-  else if (isOther) yield* lookInside(inner, budget, here)
-  else yield* archive(inner, budget, here, !startsAsZip(inner), lookInside)
+  else if (isOther) {
+    if (addTypesOfWhole(types, inner)) yield { types, of: header.names, place }
+    yield* lookInside(inner, budget, here)
+  } else yield* archive(inner, budget, here, !startsAsZip(inner), lookInside)
 }
 
 /** What lies there as it is; names of a zip archive are found among those of the one around it. */
@@ -155,6 +155,7 @@ async function* stored(
   const isSized = !header.hasDescriptor && header.packedBytes > 0
   const file = isSized ? content.subarray(0, header.packedBytes) : content
   const types = typesOf(file.subarray(0, headBytes))
+  addTypesOfWhole(types, file)
   if (types.size > 0) yield { types, of: header.names, place }
   const container = containerOf(types)
   if (container === null || container.kind === 'zip' || lookInside === null) return
