@@ -10,8 +10,14 @@ export interface Licensed {
   readonly isDirect: boolean
 }
 
-/** Permissive ones, which ask for no more than their text. */
+/** Of packages whose own package.json points to a file. */
+const stated: Readonly<Record<string, string>> = {
+  '7z-wasm': 'LGPL-2.1-or-later, unRAR restriction',
+}
+
+/** Permissive ones, which ask for no more than their text; and what is only loaded, as its own package. */
 export const allowed = [
+  'LGPL-2.1-or-later, unRAR restriction',
   'MIT',
   'MIT-0',
   'ISC',
@@ -45,7 +51,7 @@ export function runtimePackages(): Licensed[] {
     )
     .map(([where, { license }]) => {
       const name = where.slice(where.lastIndexOf('node_modules/') + 'node_modules/'.length)
-      return { name, licence: license ?? 'none stated', isDirect: direct.includes(name) }
+      return { name, licence: stated[name] ?? license ?? 'none stated', isDirect: direct.includes(name) }
     })
   const byName = new Map(listed.map((one) => [`${one.name} ${one.licence}`, one]))
   return [...byName.values()].sort((one, other) => (one.name < other.name ? -1 : 1))

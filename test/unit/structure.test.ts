@@ -49,6 +49,14 @@ test('prom-client is loaded with the metrics, and not with the plugin', () => {
   for (const { from, isType } of found) assert.ok(isType, from)
 })
 
+test('the library for archives is loaded in its own thread, and the one for regular expressions with the first of them', () => {
+  const importing = (name: string) =>
+    imports.filter(({ to, isType }) => to.endsWith(name) && !isType).map(({ from }) => from)
+  assert.deepEqual(importing('7z-wasm'), ['lib/attachments/archives/library-worker.ts'])
+  assert.deepEqual(importing('library-worker.ts'), [])
+  assert.deepEqual(importing('re2js'), [])
+})
+
 test('the path of a message knows one file of the metrics and the page', () => {
   const below = imports.filter(
     ({ from, to, isType }) =>

@@ -19,8 +19,8 @@ export function* tnefNames(content: Buffer): Generator<Name> {
   for (const { id, value } of tnefAttributes(content)) {
     if (id === title) yield* text(value.subarray(0, maxNameBytes), text8)
     if (id !== properties) continue
-    for (const { type, content: name } of propertiesOf(value, nameProperties, [text8, text16]))
-      yield* text(name.subarray(0, maxNameBytes), type)
+    for (const property of propertiesOf(value, nameProperties, [text8, text16]))
+      if (property !== null) yield* text(property.content.subarray(0, maxNameBytes), property.type)
   }
 }
 

@@ -101,7 +101,7 @@ test('an empty ini gives the defaults of the contract', () => {
       include: 'headers',
       limit: { count: 10, perMs: 3_600_000 },
     },
-    attachments: { deny: [], insideArchives: true, debug: false },
+    attachments: { deny: [], allow: [], insideArchives: true, debug: false },
     http: { metrics: true, page: false, token: '' },
     tokenFile: null,
     detailsHeader: false,
