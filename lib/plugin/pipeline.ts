@@ -11,7 +11,7 @@ import { exemptVerdict, isExempt } from '../policy/verdict'
 import { annotate, annotateAction, notedAction } from './annotate'
 import type { Evaluation, Message } from './hook'
 import { record } from './record'
-import { inspectAttachments, scanMessage } from './scan-message'
+import { inspectAttachments, newGlance, scanMessage } from './scan-message'
 
 /**
  * Scans the message and checks the names of its attachments, unless it is exempt, and records the result. Records nothing
@@ -22,9 +22,10 @@ export async function evaluate(message: Message): Promise<Evaluation> {
   const { rules } = context.runtime.settings
   const { sender } = message.facts
   const exemption = exemptionOf(message)
-  const verdict = exemption === null ? await scanMessage(message) : exemptVerdict(exemption)
+  const glance = exemption === null ? newGlance(message) : null
+  const verdict = exemption === null ? await scanMessage(message, glance) : exemptVerdict(exemption)
   const needsFinding = exemption === null && !isDecidedByScan(rules, verdict, sender)
-  const finding = needsFinding ? await inspectAttachments(message) : null
+  const finding = needsFinding ? await inspectAttachments(message, glance) : null
   const decision = decide(rules, verdict, finding, sender)
   const evaluation = { verdict, finding, decision }
   if (context.cancelled.aborted) return evaluation

@@ -3,6 +3,8 @@
  * verdict or a finding as well, and never a harmless one.
  */
 
+import type { Inspected } from '../attachments/findings'
+import { Glance } from '../attachments/glance'
 import { type CancelSignal, Deadline } from '../base/cancellation'
 import type { MessageSource } from '../base/message-source'
 import { readersBeforeScan } from '../haraka/environment'
@@ -12,8 +14,15 @@ import { inspect } from '../scan/inspect'
 import { type Message, stackOf } from './hook'
 import { attachmentTimeoutMs } from './runtime'
 
-export function scanMessage(message: Message): Promise<Verdict> {
-  return scanSource(message, sourceOf(message), message.context.cancelled)
+/** @param glance looks at the attachments meanwhile */
+export function scanMessage(message: Message, glance: Glance | null): Promise<Verdict> {
+  return scanSource(message, sourceOf(message), message.context.cancelled, glance)
+}
+
+/** Null: no attachment is to be denied. */
+export function newGlance({ context }: Message): Glance | null {
+  const { attachments } = context.runtime.settings
+  return attachments.deny.length === 0 ? null : new Glance(attachments)
 }
 
 /** Scans a text on behalf of a message, with that message's settings and log. */
@@ -21,20 +30,25 @@ export function scanSource(
   { plugin, connection, context }: Message,
   source: MessageSource,
   signal: CancelSignal,
+  glance: Glance | null = null,
 ): Promise<Verdict> {
   const { settings, scanner } = context.runtime
   const log = {
     trace: (text: string) => connection[settings.debug ? 'loginfo' : 'logdebug'](plugin, text),
     warn: (text: string) => connection.logwarn(plugin, text),
   }
-  return scanner.scan(source, signal, log).catch((error: unknown) => failedVerdict(stackOf(error)))
+  return scanner.scan(source, signal, log, glance).catch((error: unknown) => failedVerdict(stackOf(error)))
 }
 
-/** Null: no name is denied, or no mask is set. */
-export async function inspectAttachments(message: Message): Promise<AttachmentFinding> {
+/** Null: no name is denied, or no mask is set. @param glance what was seen while the message was scanned */
+export async function inspectAttachments(
+  message: Message,
+  glance: Glance | null,
+): Promise<AttachmentFinding> {
   const { plugin, connection, context } = message
-  const { deny, allow, insideArchives, debug } = context.runtime.settings.attachments
+  const { deny, allow, insideArchives } = context.runtime.settings.attachments
   if (deny.length === 0) return null
+  if (glance?.outcome) return findingOf(message, glance.outcome)
   // Each reading goes through the headers in one go. Other messages have their turn in between.
   await new Promise((resolve) => setImmediate(resolve))
   const signal = deadline(message, attachmentTimeoutMs)
@@ -42,8 +56,8 @@ export async function inspectAttachments(message: Message): Promise<AttachmentFi
     let unreadable: string | null = null
     for (let one: MessageSource | null = sourceOf(message); one; one = one.nextReading?.() ?? null) {
       const found = await inspect(one, { deny, allow, insideArchives, signal })
-      for (const name of debug ? found.names : []) connection.loginfo(plugin, `attachment name: ${name}`)
-      if (found.denied) return { denied: found.denied.mask, name: found.denied.name }
+      const finding = findingOf(message, found)
+      if (finding && 'denied' in finding) return finding
       unreadable ??= found.unreadable
     }
     return unreadable === null ? null : { unreadable }
@@ -54,6 +68,13 @@ export async function inspectAttachments(message: Message): Promise<AttachmentFi
   } finally {
     signal.end()
   }
+}
+
+function findingOf({ plugin, connection, context }: Message, found: Inspected): AttachmentFinding {
+  const { debug } = context.runtime.settings.attachments
+  for (const name of debug ? found.names : []) connection.loginfo(plugin, `attachment name: ${name}`)
+  if (found.denied) return { denied: found.denied.mask, name: found.denied.name }
+  return found.unreadable === null ? null : { unreadable: found.unreadable }
 }
 
 /** Ends with the message, or after `limitMs` milliseconds. */

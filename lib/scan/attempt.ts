@@ -345,15 +345,16 @@ export class Attempt {
     file: MessageSource | null = null,
   ): Promise<AttemptResult> {
     const { connectMs, bufferBytes, maxBytes, scope } = this.settings
-    const { signal, log, message, apart, history } = state
+    const { signal, log, message, apart, history, glance } = state
     const isChecked = file === null && apart === null && scope !== 'message'
-    let check = new PlainCheck()
+    const newCheck = () => new PlainCheck(isChecked ? (glance?.begin() ?? null) : null)
+    let check = newCheck()
     let unfit: AttemptResult | null = null
     state.protocol = protocol
     let replyTimer: NodeJS.Timeout | undefined
     const at = (step: Step, detail?: string) => {
       state.step = step
-      if (step === 'connect') check = new PlainCheck()
+      if (step === 'connect') check = newCheck()
       else lease.reached()
       if (step === 'reply') {
         state.sentAt = performance.now()
@@ -381,6 +382,8 @@ export class Attempt {
       const sent = file ?? apart?.rest ?? message
       const answer = await this.clamd.scan(protocol, exchange, sent)
       if (file === null) state.plain = apart?.plain ?? (isChecked ? check.end() : null)
+      // Another reply may come before the end of the message.
+      if (isChecked && answer.reply.kind === 'clean') glance?.end(state.plain)
       if (answer.reply.kind === 'limit' && lease.hasScanned(Math.min(state.size, sent.maxBytes)))
         return contradiction(state, lease, answer.reply.text)
       noteEnd(state, isRefusal(answer) ? 'refused' : null)

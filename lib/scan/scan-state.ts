@@ -3,6 +3,7 @@
  * by asking.ts.
  */
 
+import type { Glance } from '../attachments/glance'
 import type { CancelSignal } from '../base/cancellation'
 import type { MessageSource } from '../base/message-source'
 import type { Step } from '../clamd/errors'
@@ -74,6 +75,8 @@ export interface ScanState {
   /** What the message that was sent is like; null: nobody has looked. */
   plain: PlainResult | null
   insight: Insight
+  /** Looks at the attachments while the message is sent; null: nobody does. */
+  glance: Glance | null
 }
 
 export function newScanState(
@@ -82,6 +85,7 @@ export function newScanState(
   dropped: CancelSignal,
   log: ScanLog,
   history: MessageHistory,
+  glance: Glance | null,
 ): ScanState {
   return {
     message,
@@ -108,6 +112,7 @@ export function newScanState(
     apart: null,
     plain: null,
     insight: noInsight,
+    glance,
   }
 }
 

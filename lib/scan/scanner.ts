@@ -2,6 +2,7 @@
  * A verdict for a message: which address, one budget for everything, the next address when one fails. Knows neither Haraka nor headers nor rules; every end the world can bring about is a verdict.
  */
 
+import type { Glance } from '../attachments/glance'
 import { type CancelSignal, Deadline } from '../base/cancellation'
 import { measure } from '../base/measure'
 import type { MessageSource } from '../base/message-source'
@@ -57,7 +58,12 @@ export class Scanner {
    * Resolves for everything the world can do, an abort included; rejects only for a bug.
    * The message's reading is closed by then.
    */
-  async scan(message: MessageSource, signal: CancelSignal, log: ScanLog): Promise<Verdict> {
+  async scan(
+    message: MessageSource,
+    signal: CancelSignal,
+    log: ScanLog,
+    glance: Glance | null = null,
+  ): Promise<Verdict> {
     const { scanMs } = this.settings
     const budget = new Deadline(
       signal,
@@ -66,7 +72,7 @@ export class Scanner {
       () => new ClamdError('reply', 'the message was dropped while it was scanned'),
     )
     const history = new MessageHistory(this.memory, message.identity, scanMs)
-    const state = newScanState(message, budget, signal, log, history)
+    const state = newScanState(message, budget, signal, log, history, glance)
     try {
       const known = await history.begin(budget)
       if (known) return unscanned(known.reason, known.text, state)
@@ -97,6 +103,8 @@ export class Scanner {
         if (verdict.outcome !== 'clean') closed ??= verdict
         state.message.close()
         state.message = reading
+        state.glance?.miss()
+        state.glance = null
         state.apart?.release()
         state.apart = null
         state.log.trace('clean in this reading; the next one is scanned')

@@ -41,7 +41,10 @@ class Base64Body implements Body {
   readonly #head: FileHead
   readonly #watch: TextWatch | null
 
-  constructor(content: LeafContent, findings: Findings) {
+  constructor(
+    content: LeafContent,
+    private readonly findings: Findings,
+  ) {
     this.#head = new FileHead(content, findings)
     this.#watch = content === 'file' ? null : new TextWatch(content, findings)
   }
@@ -106,7 +109,9 @@ class Base64Body implements Body {
     // Node takes these for digits as well, or stops there.
     if (decoded !== Math.floor((digits * 3) / 4) || hasOneOf(bytes, from, to)) return false
     this.#head.write(scratch, decoded)
-    this.#watch?.write(scratch.subarray(0, decoded))
+    const content = scratch.subarray(0, decoded)
+    this.#watch?.write(content)
+    this.findings.content(content)
     return true
   }
 
@@ -138,7 +143,7 @@ class TextBody implements Body {
   constructor(
     private readonly isQuotedPrintable: boolean,
     content: LeafContent,
-    findings: Findings,
+    private readonly findings: Findings,
   ) {
     this.#head = new FileHead(content, findings)
     this.#watch = new TextWatch(content, findings)
@@ -200,6 +205,7 @@ class TextBody implements Body {
   #content(bytes: Buffer): void {
     this.#head.write(bytes, bytes.length)
     this.#watch.write(bytes)
+    this.findings.content(bytes)
   }
 
   end(): void {

@@ -9,6 +9,8 @@ import { type LeafContent, NotPlain } from './grammar'
 export interface Findings {
   encrypted(what: string): void
   container(kind: string): void
+  /** The next bytes of a body, decoded; they hold until it returns. */
+  content(bytes: Buffer): void
 }
 
 /** Bytes of a file that tell what it is. */

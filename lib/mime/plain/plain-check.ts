@@ -21,6 +21,16 @@ export interface PlainResult {
   readonly containers: ReadonlySet<string>
 }
 
+/** Shown what is in a message, as long as it is plain. */
+export interface PlainListener {
+  /** Header lines of the message, of a message within, or of a part; one character per byte. */
+  section(text: string): void
+  /** The next bytes of the body behind it, decoded; they hold until it returns. */
+  content(bytes: Buffer): void
+  /** Of that body. */
+  end(): void
+}
+
 /** clamd's MaxRecursion is 17 by default, of which a multipart/related takes two. */
 const maxDepth = 8
 /** clamd stops at 1024 parts of one multipart. */
@@ -73,6 +83,8 @@ export class PlainCheck implements Findings {
   #parts = 0
   #markedLines = 0
 
+  constructor(private readonly listener: PlainListener | null = null) {}
+
   /** Costs next to nothing once the message is not plain. */
   write(block: Buffer): void {
     if (this.#oddity !== null) return
@@ -89,6 +101,10 @@ export class PlainCheck implements Findings {
 
   encrypted(what: string): void {
     this.#encrypted ??= what
+  }
+
+  content(bytes: Buffer): void {
+    this.listener?.content(bytes)
   }
 
   container(kind: string): void {
@@ -152,6 +168,7 @@ export class PlainCheck implements Findings {
 
   #endSection(): void {
     const entity = entityOf(this.#section ?? '', this.#owner)
+    this.listener?.section(this.#section ?? '')
     this.#section = null
     if (entity.kind === 'leaf') {
       this.#body = bodyOf(entity.encoding, entity.content, this)
@@ -245,6 +262,7 @@ export class PlainCheck implements Findings {
 
   #endBody(): void {
     this.#body?.end()
+    if (this.#body !== null) this.listener?.end()
     this.#body = null
   }
 
