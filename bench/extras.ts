@@ -1,4 +1,4 @@
-// The cost of two features on top of a scan: attachment names, and a quarantine copy of an infected message.
+// The cost of two features on top of a scan: attachments, and a quarantine copy of an infected message.
 import type { RealClamd } from '../test/support/clamd/clamd'
 import { TemporaryDirectory } from '../test/support/process'
 import { harakaContender } from './contenders'
@@ -8,8 +8,10 @@ import type { Extra, ExtraName } from './results'
 import { type Site, withClamavStream } from './sites'
 
 const loads = [
+  { label: '5 kB', bytes: 5000, count: 200, sessions: 1 },
   { label: '100 kB', bytes: 100_000, count: 60, sessions: 1 },
   { label: '1 MB', bytes: 1_000_000, count: 10, sessions: 1 },
+  { label: '10 MB', bytes: 10_000_000, count: 3, sessions: 1 },
 ]
 
 interface Pair {
@@ -39,9 +41,11 @@ function pairs(clamd: RealClamd, folder: string): Record<ExtraName, Pair> {
     '',
     '[attachments]\ndeny=*.exe *.com *.bat *.cmd *.pif *.scr *.vbs\n',
   )
+  const types = withClamavStream(addresses, '', '[attachments]\ndeny=*.exe type:executable\n')
   const copy = withClamavStream(addresses, '', '[infected]\naction=quarantine reject\n')
   return {
     names: { without: plain, with: deny, load: { kind: 'plain' } },
+    'names and types': { without: plain, with: types, load: { kind: 'plain' } },
     'names in a zip': { without: plain, with: deny, load: { kind: 'zip' } },
     'quarantine copy': {
       without: plain,

@@ -53,6 +53,11 @@ export class Findings {
     return this.#denied !== null
   }
 
+  /** There are more names than are looked at. */
+  get isFull(): boolean {
+    return this.#nameCount > this.maxInParts
+  }
+
   /** Something that may hide names; the first counts. */
   trouble(where: string, what: string): void {
     if (!this.#denied) this.#unreadable ??= `${where}: ${what}`

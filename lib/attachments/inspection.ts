@@ -97,7 +97,14 @@ export class Inspection implements ReadingObserver {
     const zipAt = isArchive || holdsOthers || !this.#wanted.insideArchives ? -1 : findZip(bytes, 0)
     if (!isArchive && !holdsOthers && zipAt < 0) return
     const content = zipAt < 0 ? bytes : bytes.subarray(zipAt)
-    this.#found({ content, types: zipAt < 0 ? types : noTypes, where: name, names: [] })
+    try {
+      this.#budget.spendHeld(content.length)
+    } catch (error) {
+      if (!(error instanceof OverBudget)) throw error
+      this.trouble(name, error.message)
+      return
+    }
+    this.#found({ content, types: zipAt < 0 ? types : noTypes, where: name, names: [], isDoubtful: true })
     await this.#readFound()
   }
 
@@ -161,6 +168,8 @@ export class Inspection implements ReadingObserver {
   async #readArchive(archive: FoundArchive): Promise<void> {
     try {
       for await (const sighting of this.#sightings(archive)) {
+        if ('unreadable' in sighting && archive.isDoubtful && sighting.unreadable.includes('damaged'))
+          continue
         if ('unreadable' in sighting)
           this.findings.trouble([archive.where, ...sighting.within].join(' > '), sighting.unreadable)
         else this.#see(sighting)

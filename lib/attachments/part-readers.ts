@@ -19,6 +19,8 @@ export type FoundArchive = Archive & {
   readonly where: string
   /** Names of the part. */
   readonly names: readonly Name[]
+  /** In this reading only some program finds it, and damaged it is none. */
+  readonly isDoubtful: boolean
 }
 
 /** What is looked for in contents. */
@@ -124,7 +126,7 @@ export class Readers {
         return types.has('tnef') || (wantsTypes && types.has('ole'))
       },
       findsZips: insideArchives,
-      onArchive: (archive) => this.onArchive({ ...archive, where, names }),
+      onArchive: (archive) => this.onArchive({ ...archive, where, names, isDoubtful: false }),
       onOverBudget: (why) => this.findings.trouble(where, why),
     })
   }

@@ -20,7 +20,7 @@ export async function inspect(source: MessageSource, options: InspectOptions): P
   const { findings } = inspection
   try {
     await streamed(source, inspection, options)
-    const isOdd = !findings.isDenied && check.end().oddity !== null
+    const isOdd = !findings.isDenied && !findings.isFull && check.end().oddity !== null
     if (isOdd) await reread(source, inspection, options)
   } catch (error) {
     if (!(error instanceof OverBudget)) throw error

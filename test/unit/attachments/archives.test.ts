@@ -83,7 +83,7 @@ describe('what cannot be read is unreadable, by its kind', () => {
       /a\.bin\) > b: 7z \(encrypted names\)$/,
     ],
     'an encrypted archive in a zip': [
-      zip([{ name: 'b.rar', content: archiveOf('rar 4'), method: 0, flags: 1 }]),
+      zip([{ name: 'b.rar', content: Buffer.alloc(50, 0xff), method: 0, flags: 1 }]),
       /b\.rar: it is encrypted$/,
     ],
   }
