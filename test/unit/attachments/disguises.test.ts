@@ -6,6 +6,7 @@ import { archiveOf } from '../../support/made-archives'
 import {
   attached,
   base64,
+  commonMasks,
   inspected,
   lines,
   mixed,
@@ -13,6 +14,7 @@ import {
   withHeaders,
 } from '../../support/smtp/attachment-mails'
 import { judge } from '../../support/smtp/judges'
+import { ordinaryMails } from '../../support/smtp/ordinary-mails'
 import { record } from '../../support/zip-builder'
 
 const named = 'Content-Disposition: attachment; filename=evil.exe'
@@ -187,5 +189,13 @@ describe('harmless neighbours', () => {
       const { denied, unreadable } = await inspected(mail)
       assert.deepEqual({ denied, unreadable }, { denied: null, unreadable: null })
     })
+  }
+})
+
+test('ordinary mails are let alone, and each is read to its end', async () => {
+  const masks = `${commonMasks} type:executable type:script type:shortcut type:disk-image type:office-macro`
+  for (const mail of ordinaryMails) {
+    const { denied, unreadable } = await inspected(await mail.bytes(), { masks })
+    assert.deepEqual({ denied, unreadable }, { denied: null, unreadable: null }, mail.name)
   }
 })

@@ -1,4 +1,5 @@
 // Ordinary mails of many kinds, as the programs in their names write them.
+import { gzipSync } from 'node:zlib'
 import MailComposer from 'nodemailer/lib/mail-composer'
 import { zip } from '../../zip-builder'
 import {
@@ -618,7 +619,7 @@ export const multiparts: Readonly<Record<string, Write>> = {
       file(
         'application/gzip',
         'example.com!example.org!1672531200!1672617599.xml.gz',
-        place('gzip', '\x1f\x8b\x08'),
+        place('gzip', gzipSync('<feedback/>')),
       ),
     ]),
   'a DMARC report without text': (place) =>
