@@ -444,7 +444,7 @@ export function isOutOfPorts({ reply, step }: AttemptResult): boolean {
 
 /** An error in clamd's own words, in place of a verdict on what it was sent. */
 function isRefusal({ reply, step }: Pick<AttemptResult, 'reply' | 'step'>): boolean {
-  return step === 'reply' && reply.kind === 'error' && / ERROR$/.test(reply.text)
+  return step === 'reply' && reply.kind === 'error' && reply.text.endsWith(" ERROR")
 }
 
 /** clamd broke off when it had some of the message. A broken session has had it, unless it was closed before. */

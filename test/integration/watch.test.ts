@@ -30,11 +30,11 @@ test('an address without signatures is tried again until they come', bounded, as
   const { clamd, address } = await real(t, {}, directory.path)
   const { watch, told, lines } = watching(t, [address])
   watch.run('at once')
-  await until(() => selfTestsIn(told).some(({ selfTest }) => selfTest.findsTestFile === false))
+  await until(() => selfTestsIn(told).some(({ selfTest }) => !selfTest.findsTestFile))
   assert.match(lines.join(), /^error clamd 127\.0\.0\.1:\d+ gets no mail: .*EICAR.*self_test=off/)
   testSignatures(directory.path)
   await clamd.restart()
-  await until(() => selfTestsIn(told).some(({ selfTest }) => selfTest.coversMaxSize === true), 30_000)
+  await until(() => selfTestsIn(told).some(({ selfTest }) => selfTest.coversMaxSize), 30_000)
   assert.match(
     lines.join('\n'),
     /^info clamd 127\.0\.0\.1:\d+ scans to the end: EICAR found in 1MB \(4 probes/m,
@@ -80,7 +80,7 @@ test(
     const daemon = await front(t, { clamd: address })
     const { watch, told } = watching(t, [daemon.address])
     watch.run('at once')
-    await until(() => selfTestsIn(told).some(({ selfTest }) => selfTest.coversMaxSize === true))
+    await until(() => selfTestsIn(told).some(({ selfTest }) => selfTest.coversMaxSize))
     daemon.become({ engine: '0.103.13' })
     watch.onAddressNews(daemon.address, 'back')
     await until(() => daemon.scans === 8)
@@ -132,7 +132,7 @@ for (const news of ['doubted', 'back'] as const) {
     const daemon = await fake(t, [])
     const { watch, told } = watching(t, [daemon.address], { selfTest: 'eicar' })
     watch.run('at once')
-    await until(() => selfTestsIn(told).some(({ selfTest }) => selfTest.findsTestFile === true))
+    await until(() => selfTestsIn(told).some(({ selfTest }) => selfTest.findsTestFile))
     const before = told.length
     watch.onAddressNews(daemon.address, news)
     await until(() => told.length > before)
@@ -189,7 +189,7 @@ test('STREAM with closed data ports is proven by INSTREAM, as mail is scanned', 
   const daemon = await front(t, { clamd: address, instream: true, dataPort: 'refuse' })
   const { watch, told } = watching(t, [daemon.address])
   watch.run('at once')
-  await until(() => selfTestsIn(told).some(({ selfTest }) => selfTest.coversMaxSize === true))
+  await until(() => selfTestsIn(told).some(({ selfTest }) => selfTest.coversMaxSize))
   assert.equal(selfTestsIn(told).at(-1)?.protocol, 'instream')
 })
 
@@ -201,7 +201,7 @@ test('STREAM whose data port something else answers at is proven by INSTREAM', b
       await daemon.play([{ at: 'port', do: 'say', text: `PORT ${port}` }])
       const { watch, told } = watching(t, [daemon.address], { connectMs: 200 })
       watch.run('at once')
-      await until(() => selfTestsIn(told).some(({ selfTest }) => selfTest.coversMaxSize === true))
+      await until(() => selfTestsIn(told).some(({ selfTest }) => selfTest.coversMaxSize))
       assert.equal(selfTestsIn(told).at(-1)?.protocol, 'instream')
     },
   )
@@ -219,7 +219,7 @@ test(
         : [{ at: 'reply', do: 'answer', text: 'stream: Eicar FOUND' }],
     )
     watch.run('at once')
-    await until(() => selfTestsIn(told).some(({ selfTest }) => selfTest.findsTestFile === true))
+    await until(() => selfTestsIn(told).some(({ selfTest }) => selfTest.findsTestFile))
     assert.equal(selfTestsIn(told).at(-1)?.protocol, 'instream')
   },
 )

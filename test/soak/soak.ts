@@ -6,9 +6,9 @@ import { startHaraka } from '../support/haraka/haraka'
 import { seeded } from '../support/random'
 import { startSink } from '../support/smtp/sink'
 import { Daemons, type Misfortune } from './chaos'
-import { type ResourceUsage, resourcePlugin, ResourceReader } from './resource-usage'
 import { Ledger } from './ledger'
 import { anyKind, arrivedOf, kinds, letterOf, maxSize, type OutgoingMail } from './messages'
+import { resourcePlugin, ResourceReader,type ResourceUsage } from './resource-usage'
 import { login, send } from './senders'
 
 export interface SoakOptions {

@@ -124,7 +124,7 @@ function namesIn(lines: readonly string[]): string[] {
     if (line.startsWith('Path = ')) {
       end()
       name = line.slice('Path = '.length)
-    } else if (line === 'Folder = +' || /^Attributes = D/.test(line)) {
+    } else if (line === 'Folder = +' || line.startsWith("Attributes = D")) {
       name = null
     }
   }

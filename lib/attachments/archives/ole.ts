@@ -17,7 +17,7 @@ const maxNameBytes = 2048
 
 /** @param name path of the stream */
 export function isOlePart(name: string): boolean {
-  return attachment.test(name) || nativeStream.test(name)
+  return attachment.test(name) || name.endsWith("Ole10Native")
 }
 
 /** Null: nothing that makes sense. */
