@@ -70,8 +70,16 @@ export class Findings {
     return !this.#denied && this.#nameCount <= this.maxInParts
   }
 
-  /** Denied by one reading of one name, or by what it is unless each of its names is allowed. */
-  file({ names, types = noTypes, contentTypes = none, kinds = none }: FoundFile): void {
+  /**
+   * Denied by one reading of one name, or by what it is unless each of its names is allowed.
+   * @returns whether the message is denied
+   */
+  file(found: FoundFile): boolean {
+    this.#see(found)
+    return this.isDenied
+  }
+
+  #see({ names, types = noTypes, contentTypes = none, kinds = none }: FoundFile): void {
     let areAllowed = names.length > 0
     for (const name of names) {
       if (this.#denied) return
@@ -80,8 +88,7 @@ export class Findings {
         const traits = { names: [...displayForms(reading)], types: noTypes, contentTypes: none, kinds }
         if (fittingMask(this.allow, traits)) continue
         areAllowed = false
-        this.#deny(fittingMask(this.deny, traits), reading)
-        if (this.#denied) return
+        if (this.#deny(fittingMask(this.deny, traits), reading)) return
       }
     }
     if (areAllowed || (types.size === 0 && contentTypes.length === 0)) return
@@ -90,11 +97,12 @@ export class Findings {
       this.#deny(fittingMask(this.deny, traits), names[0]?.[0] ?? '(no name)')
   }
 
-  #deny(mask: Mask | null, name: string): void {
-    if (!mask) return
+  #deny(mask: Mask | null, name: string): boolean {
+    if (!mask) return false
     this.#denied = { mask: mask.text, name: nameForLog(name) }
     this.#names.add(this.#denied.name)
     this.onDenied()
+    return true
   }
 }
 

@@ -125,19 +125,20 @@ export class Inspection implements ReadingObserver {
   #found(archive: FoundArchive): void {
     if (this.findings.isDenied) return
     const { content, types, where, names } = archive
-    if (types.has('tnef')) this.#seeTnef(archive)
+    if (types.has('tnef') && this.#seeTnef(archive)) return
     if (this.#wanted.types && types.has('ole')) {
       const whole = new Set(types)
       addTypesOfWhole(whole, content)
-      this.findings.file({ names, types: whole })
+      if (this.findings.file({ names, types: whole })) return
     }
-    if (this.findings.isDenied) return
     if (this.options.insideArchives) this.#archives.push({ ...archive, where })
     else this.#budget.releaseHeld(content.length)
   }
 
-  #seeTnef({ content, where }: FoundArchive): void {
-    for (const name of tnefNames(content)) if (!this.findings.nameInPart(name, where)) return
+  /** @returns whether the message is denied */
+  #seeTnef({ content, where }: FoundArchive): boolean {
+    for (const name of tnefNames(content)) if (!this.findings.nameInPart(name, where)) break
+    return this.findings.isDenied
   }
 
   /** Others get their turn, then archives are read. */

@@ -16,7 +16,7 @@ export interface Mask {
   /** What the file has to lie in: `archive`, or a kind of it; null: it need not lie in anything. */
   readonly inside: string | null
   /** @param text in small letters; of names, as displayForms gives them */
-  matches(text: string): boolean
+  readonly matches: (text: string) => boolean
 }
 
 /** What is known of one file, or of one name of it. */

@@ -14,10 +14,10 @@ const incompleteCode = 2
 export async function withInterrupt(work: (signal: AbortSignal) => Promise<number>): Promise<number> {
   const controller = new AbortController()
   const signals = ['SIGINT', 'SIGTERM'] as const
-  let isInterrupted = false
+  const interrupt = new AbortController()
   const abort = () => controller.abort()
   const stop = () => {
-    isInterrupted = true
+    interrupt.abort()
     forget()
     abort()
   }
@@ -29,11 +29,11 @@ export async function withInterrupt(work: (signal: AbortSignal) => Promise<numbe
   process.stdout.on('error', abort)
   try {
     const code = await work(controller.signal)
-    return isInterrupted ? interruptedCode : code
+    return interrupt.signal.aborted ? interruptedCode : code
   } catch (error) {
     // An aborted wait rejects with AbortError.
     if (controller.signal.aborted && (error as Error).name === 'AbortError')
-      return isInterrupted ? interruptedCode : incompleteCode
+      return interrupt.signal.aborted ? interruptedCode : incompleteCode
     throw error
   } finally {
     forget()

@@ -142,12 +142,12 @@ export class Budget {
 
   /** @param work is handed what it calls when its turn has come: waiting for that costs nothing */
   async inLibrary<T>(work: (signal: CancelSignal, started: () => void) => Promise<T>): Promise<T> {
-    let began: number | null = null
-    const started = () => (began = this.now())
+    const turn = { began: Infinity }
+    const started = () => void (turn.began = this.now())
     try {
       return await this.offTheClock(() => work(this.signal, started))
     } finally {
-      if (began !== null) this.#libraryMs += this.now() - began
+      this.#libraryMs += Math.max(0, this.now() - turn.began)
     }
   }
 

@@ -349,7 +349,7 @@ export class Attempt {
     const isChecked = file === null && apart === null && scope !== 'message'
     const newCheck = () => new PlainCheck(isChecked ? (glance?.begin() ?? null) : null)
     let check = newCheck()
-    let unfit: AttemptResult | null = null
+    const doubt: { unfit: AttemptResult | null } = { unfit: null }
     state.protocol = protocol
     let replyTimer: NodeJS.Timeout | undefined
     const at = (step: Step, detail?: string) => {
@@ -364,8 +364,8 @@ export class Attempt {
       log.trace(`${lease.text} ${protocol}: ${step}${detail ? `: ${detail}` : ''}`)
     }
     const recheck = async () => {
-      unfit = await this.#recheckHost(state, lease)
-      return unfit === null
+      doubt.unfit = await this.#recheckHost(state, lease)
+      return doubt.unfit === null
     }
     const exchange = {
       address: lease.address,
@@ -391,7 +391,7 @@ export class Attempt {
     } catch (error) {
       if (signal.aborted) throw signal.reason
       noteEnd(state, isHangUp(error) ? 'hung up' : null)
-      if (unfit) return unfit
+      if (doubt.unfit) return doubt.unfit
       if (!(error instanceof ClamdError) || error.step === 'read message' || isLocalShortage(error.cause))
         throw error
       const end = error.code === 'no_reply' ? 'hung up' : 'failed'
@@ -444,7 +444,7 @@ export function isOutOfPorts({ reply, step }: AttemptResult): boolean {
 
 /** An error in clamd's own words, in place of a verdict on what it was sent. */
 function isRefusal({ reply, step }: Pick<AttemptResult, 'reply' | 'step'>): boolean {
-  return step === 'reply' && reply.kind === 'error' && reply.text.endsWith(" ERROR")
+  return step === 'reply' && reply.kind === 'error' && reply.text.endsWith(' ERROR')
 }
 
 /** clamd broke off when it had some of the message. A broken session has had it, unless it was closed before. */

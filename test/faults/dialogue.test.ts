@@ -182,7 +182,7 @@ describe('faults in a real Haraka', { concurrency: 4, skip: skipWithoutClamd() }
     keepRecord('parts', seenOfParts)
   })
   const suite = (name: string, start: () => Promise<Lab>, ofSite: readonly Row[]) =>
-    describe(name, { concurrency: 1 }, () => {
+    void describe(name, { concurrency: 1 }, () => {
       let lab: Lab
       before(async () => {
         lab = await start()

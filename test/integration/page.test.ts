@@ -189,7 +189,7 @@ test('messages are found, sorted, unfolded, linked to and saved', async (t) => {
   const row = await page.locator('.entry').first().elementHandle()
   judge(site, infected('Win.Test.C'), 'reject', mail(4, 'late@example.net'))
   await page.getByText('late@example.net').first().waitFor()
-  assert.equal(await row?.evaluate((one) => (one as { isConnected: boolean }).isConnected), true)
+  assert.equal(await row.evaluate((one) => (one as { isConnected: boolean }).isConnected), true)
   assert.equal(await page.locator('.details').count(), 1)
   assert.deepEqual(complaints, [])
 })

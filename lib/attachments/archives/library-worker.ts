@@ -58,7 +58,8 @@ async function open({ archive, maxEntries, maxBytes }: LibraryRequest): Promise<
 /** @returns false: something is wrong with the archive */
 function run(instance: SevenZipModule, args: string[]): boolean {
   try {
-    return (instance.callMain(args) as unknown) === 0
+    const code: unknown = (instance as { callMain(args: string[]): unknown }).callMain(args)
+    return code === 0
   } catch {
     return false
   }
@@ -124,7 +125,7 @@ function namesIn(lines: readonly string[]): string[] {
     if (line.startsWith('Path = ')) {
       end()
       name = line.slice('Path = '.length)
-    } else if (line === 'Folder = +' || line.startsWith("Attributes = D")) {
+    } else if (line === 'Folder = +' || line.startsWith('Attributes = D')) {
       name = null
     }
   }

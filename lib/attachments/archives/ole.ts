@@ -12,12 +12,11 @@ export interface OlePart {
 
 /** PidTagAttachLongFilename, PidTagAttachFilename, PidTagDisplayName of an attachment; and its data. */
 const attachment = /(?:^|\/)__attach_[^/]*\/__substg1\.0_(?<tag>3707|3704|3001|3701)(?<type>001F|001E|0102)$/i
-const nativeStream = /Ole10Native$/
 const maxNameBytes = 2048
 
 /** @param name path of the stream */
 export function isOlePart(name: string): boolean {
-  return attachment.test(name) || name.endsWith("Ole10Native")
+  return attachment.test(name) || name.endsWith('Ole10Native')
 }
 
 /** Null: nothing that makes sense. */

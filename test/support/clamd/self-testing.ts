@@ -112,5 +112,5 @@ export function selfTestsIn(told: readonly HealthEvent[]) {
 
 /** The versions that the daemons told, in their order. */
 export function enginesIn(told: readonly HealthEvent[]) {
-  return told.flatMap((event) => (event.type === 'capabilities' && parseVersion(event.version)) || [])
+  return told.flatMap((event) => (event.type === 'capabilities' ? (parseVersion(event.version) ?? []) : []))
 }

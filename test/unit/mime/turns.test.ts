@@ -41,7 +41,8 @@ const megabytes = 1024 * 1024
 const maxBytesPerLook = 128 * 1024
 
 async function all(items: AsyncIterable<unknown>): Promise<void> {
-  for await (const _ of items);
+  const iterator = items[Symbol.asyncIterator]()
+  while (!(await iterator.next()).done);
 }
 
 const filled = (unit: string, start = '') =>

@@ -4,7 +4,7 @@ import * as fc from 'fast-check'
 
 /** Characters that mean something to some reader, and some that nobody expects. */
 const characters = [
-  ...'\0\t\n\v\f\r "\'()*,-./:;<=>?@[\\]_%&!#|~',
+  ...Array.from('\0\t\n\v\f\r "\'()*,-./:;<=>?@[\\]_%&!#|~'),
   '\r\n',
   '\r\n ',
   '\r\n\r\n',
