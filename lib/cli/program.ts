@@ -5,6 +5,7 @@
 
 import { Command, type Option } from 'commander'
 import { check, type CheckOptions } from './check/command'
+import { migrate, type MigrateOptions } from './migrate/command'
 import { configOption, type Done, jobsOption, jsonOption, paragraph } from './options'
 import { version } from './package'
 import { addQuarantine } from './quarantine/program'
@@ -24,6 +25,7 @@ export function program(done: Done): Command {
   addCheck(root, done)
   addScan(root, done)
   addQuarantine(root, done)
+  addMigrate(root, done)
   return root
 }
 
@@ -106,4 +108,19 @@ Examples:
     .action(async (paths: string[], options: ScanOptions) => {
       done(await scan(paths, options))
     })
+}
+
+function addMigrate(root: Command, done: Done): void {
+  root
+    .command('migrate')
+    .summary('settings of this plugin from those of others')
+    .description(
+      paragraph(`Reads the files of haraka-plugin-clamd and haraka-plugin-attachment in Haraka's config folder, and prints a
+clamav-stream.ini. Comments say where each setting comes from and, at the end, what was not carried over, and why. Rules
+for clamav-stream.signatures follow as comments.`),
+    )
+    .addOption(configOption())
+    .option('--write <dir>', 'write the two files there instead; none is overwritten')
+    .addHelpText('after', '\nExample:\n  clamav-stream migrate --config /etc/haraka')
+    .action((options: MigrateOptions) => done(migrate(options)))
 }

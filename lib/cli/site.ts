@@ -82,6 +82,12 @@ export function defaultSettings(host?: string): Settings {
   return parseSettings(readSettingsFiles(configOf(ownPackage(), null)), false, host)
 }
 
+/** Files of config/ with the defaults of another plugin's package, if it is installed at the site or beside Haraka. */
+export function configWith({ configDirectory, directory, harakaPackage }: Site, packageName: string): Config {
+  const places = [directory, ...(harakaPackage === null ? [] : [harakaPackage])]
+  return configOf(findPackage(packageName, places) ?? configDirectory, configDirectory)
+}
+
 /** A package's config files, overridden by those of the site. */
 function configOf(packageDirectory: string, configDirectory: string | null): Config {
   const config = harakaConfig.module_config(packageDirectory)
@@ -92,10 +98,18 @@ function configOf(packageDirectory: string, configDirectory: string | null): Con
 /** Searches for Haraka in the site, beside this package, and in PATH. */
 function findHaraka(site: string): string | null {
   const folders = (process.env.PATH ?? '').split(path.delimiter).filter(Boolean)
-  const places = [site, ownPackage(), ...folders.map((folder) => path.join(folder, '..', 'lib'))]
+  return findPackage('Haraka', [
+    site,
+    ownPackage(),
+    ...folders.map((folder) => path.join(folder, '..', 'lib')),
+  ])
+}
+
+/** The directory of a package; null: none of the places has it. */
+function findPackage(name: string, places: readonly string[]): string | null {
   for (const place of places) {
     try {
-      return path.dirname(createRequire(path.join(place, 'x.js')).resolve('Haraka/package.json'))
+      return path.dirname(createRequire(path.join(place, 'x.js')).resolve(`${name}/package.json`))
     } catch {
       // Not there: try the next place.
     }

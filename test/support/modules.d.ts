@@ -9,3 +9,8 @@ declare module 'express' {
   }
   export default express
 }
+
+declare module 'haraka-plugin-clamd' {
+  const plugin: object
+  export default plugin
+}
