@@ -5,7 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import { ClamdError, errorText } from '../../lib/clamd/errors'
-import { logLine } from '../../lib/policy/verdict'
+import { logLine, resultOf } from '../../lib/policy/verdict'
 import { repository } from '../support/haraka/haraka-install'
 import { clean } from '../support/monitoring-site'
 
@@ -71,6 +71,58 @@ test('every key of haraka-plugin-clamd is on the page for its users', () => {
   const page = read('docs', 'guide', 'from-haraka-plugin-clamd.md')
   assert.deepEqual(
     keys.filter((key) => !page.includes(`\n| \`${key}\``)),
+    [],
+  )
+})
+
+test("karma scores the results by the page's lines", async () => {
+  const page = read('docs', 'guide', 'from-haraka-plugin-clamd.md')
+  const awards = [...page.matchAll(/^(\d+) = (clamav-stream .*)$/gm)].map(([, id = '', line = '']) => [
+    id,
+    line,
+  ])
+  const { default: karma } = await import('haraka-plugin-karma')
+  const plugin = Object.assign(Object.create(karma) as typeof karma, {
+    cfg: { result_awards: Object.fromEntries(awards) },
+    result_awards: {},
+  })
+  plugin.preparse_result_awards()
+  const results = [
+    { ...clean, outcome: 'unscanned', reason: 'encrypted', text: '' },
+    { ...clean, outcome: 'infected', virus: 'PUA.Win.Packer' },
+    { ...clean, outcome: 'infected', virus: 'Heuristics.Phishing.Email.SpoofedDomain' },
+  ] as const
+  const given: unknown[] = []
+  const connection = {
+    results: {
+      has: () => false,
+      incr: () => undefined,
+      push: (_: object, { awards: id }: { awards?: string }) => id === undefined || given.push(id),
+    },
+  }
+  for (const verdict of results) {
+    const message = JSON.stringify({ plugin: 'clamav-stream', result: resultOf(verdict, null) })
+    plugin.check_result(connection, message)
+  }
+  assert.ok(awards.length > 2)
+  assert.deepEqual(
+    given,
+    awards.map(([id]) => id),
+  )
+})
+
+test('every key of haraka-plugin-attachment is on that page', () => {
+  const code = read('node_modules', 'haraka-plugin-attachment', 'index.js')
+  const keys = [
+    ...found(code, /cfg\.(?:main|archive)\??\.(\w+)/g).filter(
+      (key) => key !== 'exts' && key !== 'archive_max_depth',
+    ),
+    ...found(code, /'(attachment\.[\w.]+\.regex)'/g),
+  ]
+  assert.ok(keys.includes('disallowed_extensions') && keys.length > 8)
+  const page = read('docs', 'guide', 'from-haraka-plugin-clamd.md')
+  assert.deepEqual(
+    keys.filter((key) => !page.includes(key)),
     [],
   )
 })

@@ -14,3 +14,11 @@ declare module 'haraka-plugin-clamd' {
   const plugin: object
   export default plugin
 }
+
+declare module 'haraka-plugin-karma' {
+  const plugin: {
+    preparse_result_awards(): void
+    check_result(connection: object, message: string): void
+  }
+  export default plugin
+}
