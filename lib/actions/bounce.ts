@@ -5,18 +5,11 @@
  */
 
 import { domainToASCII } from 'node:url'
-import constants from 'haraka-constants'
 import MimeNode from 'nodemailer/lib/mime-node'
 import type { RateLimit } from '../base/rate-limiter'
-import type { Outbound } from '../haraka/types'
 import { type Answer, replyLine, statusOf } from '../policy/smtp-reply'
 import type { Verdict } from '../policy/verdict'
-
-export interface NamedAddress {
-  /** Display name without quotes; may be empty. */
-  readonly name: string
-  readonly address: string
-}
+import { type NamedAddress, named, queueMs, textOf } from './own-mail'
 
 export interface BounceSettings {
   /** From: of the report; `(me)` stands for the server's name. */
@@ -41,9 +34,6 @@ export interface BounceContext {
   readonly answer: Answer
   readonly verdict: Verdict
 }
-
-/** Milliseconds to wait for the outbound queue. */
-const queueMs = 5000
 
 /** Milliseconds for the scan of a report. */
 export const reportScanMs = 5000
@@ -85,11 +75,10 @@ async function compose(settings: BounceSettings, refused: ReportContext): Promis
   const { me, sender } = refused
   const root = new MimeNode('multipart/report; report-type=delivery-status', { hostname: me, newline: 'win' })
   const subject = oneLine(refused.subject ?? '').slice(0, maxSubjectLength)
-  const withMe = (text: string) => text.replaceAll('(me)', () => me)
   // A non-ASCII Message-ID cannot be encoded in a header, and some servers refuse raw UTF-8.
   const messageId = refused.messageId !== null && isAscii(refused.messageId) ? refused.messageId : null
   root.setHeader({
-    from: { name: withMe(settings.from.name), address: withMe(settings.from.address) },
+    from: named(settings.from, me),
     to: sender === null ? 'undisclosed-recipients:;' : { address: sender, name: '' },
     subject: subject ? `Undelivered: ${subject}` : 'Undelivered message',
     'Auto-Submitted': 'auto-replied',
@@ -103,24 +92,7 @@ async function compose(settings: BounceSettings, refused: ReportContext): Promis
       .setHeader('Content-Disposition', 'inline')
       .setContent(originalHeaders(refused.headers))
   }
-  const report = (await root.build()).toString()
-  // Haraka's outbound queue drops a last line without an end.
-  return report.endsWith('\n') ? report : `${report}\r\n`
-}
-
-/** Passes a report to the outbound queue without hooks, so that it is not scanned again and no rule applies. */
-export async function sendReport(outbound: Outbound, to: string, contents: string): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  await new Promise<void>((resolve, reject) => {
-    timer = setTimeout(
-      () => reject(new Error(`the outbound queue did not accept it within ${queueMs} ms`)),
-      queueMs,
-    )
-    outbound.send_email('<>', `<${to}>`, contents, (code, text) => {
-      if (code === constants.ok) resolve()
-      else reject(new Error(`the outbound queue did not accept it: ${text ?? code}`))
-    })
-  }).finally(() => clearTimeout(timer))
+  return textOf(root)
 }
 
 function explanation({ notice }: BounceSettings, refused: ReportContext, subject: string): string {

@@ -3,6 +3,7 @@
  * value-types.ts; settings.ts builds the settings from them.
  */
 
+import { notifyEvents } from '../actions/notify'
 import {
   actionWords,
   duration,
@@ -13,10 +14,12 @@ import {
   masks,
   oneOf,
   orEmpty,
+  programPath,
   prose,
   rate,
   secretPath,
   size,
+  someOf,
   text,
   token,
   type ValueType,
@@ -96,6 +99,12 @@ export const schema = {
     ),
     include: key('headers', oneOf(['headers', 'none'])),
     limit: key('10/h', rate),
+  },
+  notify: {
+    to: key('', orEmpty(mailbox)),
+    on: key(notifyEvents.join(' '), someOf(notifyEvents)),
+    limit: key('10/h', rate),
+    command: key('', orEmpty(programPath)),
   },
   attachments: {
     deny: key('', masks),

@@ -4,6 +4,7 @@
  */
 
 import type { BounceSettings } from '../actions/bounce'
+import type { NotifySettings } from '../actions/notify'
 import type { Mask } from '../attachments/masks'
 import { ConfigError } from '../base/config-error'
 import type { HealthSettings } from '../health/monitor'
@@ -31,6 +32,7 @@ export interface Settings {
   /** Folder of the copies, below the quarantine plugin's own path. */
   readonly quarantineFolder: string
   readonly bounce: BounceSettings
+  readonly notify: NotifySettings
   readonly attachments: AttachmentSettings
   readonly http: HttpSettings
   /** File of the token, which withSecrets() reads; null: the token is in the ini. */
@@ -126,6 +128,7 @@ function settingsOf(reader: SettingsReader, host: string | undefined): Settings 
     message: infected.message,
     quarantineFolder: quarantine.folder,
     bounce,
+    notify: reader.section('notify'),
     attachments: {
       deny: attachments.deny,
       allow: attachments.allow,

@@ -4,7 +4,7 @@
 
 import bytes from 'bytes'
 import ms from 'ms'
-import type { NamedAddress } from '../actions/bounce'
+import type { NamedAddress } from '../actions/own-mail'
 import { type Mask, parseMasks } from '../attachments/masks'
 import { Invalid } from '../base/invalid'
 import { type Host, parseHost } from '../clamd/address'
@@ -71,6 +71,19 @@ export function oneOf<const T extends string>(words: readonly T[]): ValueType<T>
     allowed: listed(words),
     parse(text) {
       return words.find((candidate) => candidate === text.toLowerCase()) ?? new Invalid()
+    },
+  }
+}
+
+/** One or more of the words. */
+export function someOf<const T extends string>(words: readonly T[]): ValueType<readonly T[]> {
+  return {
+    allowed: `one or more of ${listed(words, 'and')}, separated by spaces`,
+    parse(text) {
+      const given = text.toLowerCase().split(/\s+/)
+      return given.every((word) => words.some((known) => known === word))
+        ? words.filter((word) => given.includes(word))
+        : new Invalid()
     },
   }
 }
@@ -173,6 +186,12 @@ export const token: ValueType<string> = {
 export const secretPath: ValueType<string> = {
   allowed: 'the absolute path of a file, or the name of a systemd credential',
   parse: (value) => (/^\/./.test(value) || /^[\w][\w.-]*$/.test(value) ? value : new Invalid()),
+}
+
+/** A program that is run without arguments and without a shell. */
+export const programPath: ValueType<string> = {
+  allowed: 'the absolute path of a program, without arguments',
+  parse: (value) => (/^\/[^\s\p{Cc}]+$/u.test(value) ? value : new Invalid()),
 }
 
 /** Hosts separated by space, comma or semicolon. `defaultPort` is for hosts without one. */

@@ -2,7 +2,8 @@
  * What is done at the gate before Haraka is answered: the copy, the report, and the headers again.
  */
 
-import { composeReport, reportScanMs, sendReport } from '../actions/bounce'
+import { composeReport, reportScanMs } from '../actions/bounce'
+import { sendFromNull } from '../actions/own-mail'
 import { keepCopy } from '../actions/quarantine'
 import { textMessage } from '../base/made-message'
 import { RateLimiter } from '../base/rate-limiter'
@@ -75,7 +76,7 @@ async function report(message: Message, evaluation: Evaluation, action: Action):
     const contents = (await isClean(message, whole)) ? whole : await composeReport(bounce, refused, true)
     // If the client has hung up, it sends the message again.
     if (context.cancelled.aborted) return false
-    await sendReport(plugin.haraka_require('outbound') as Outbound, facts.from, contents)
+    await sendFromNull(plugin.haraka_require('outbound') as Outbound, facts.from, contents)
     connection.lognotice(plugin, `report sent to ${facts.from}`)
     recordAction(message, 'report', 'sent')
     return true

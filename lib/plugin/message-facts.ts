@@ -100,6 +100,11 @@ export function isAutomatic(header: (name: string) => string): boolean {
   )
 }
 
+/** True for what may be a notice of ours that comes back: a notice of a notice would never end. */
+export function isNotice({ from, headers }: Pick<MessageFacts, 'from' | 'headers'>): boolean {
+  return from === '' && headers.some((line) => isNamed(line, 'Auto-Submitted'))
+}
+
 export function quarantineRecord(
   facts: MessageFacts,
   verdict: Note,

@@ -18,6 +18,7 @@ import {
   type SettingsFile,
   type SettingsFiles,
 } from '../config/files'
+import { withPrograms } from '../config/programs'
 import { fileNames } from '../config/schema'
 import { withSecrets } from '../config/secrets'
 import { parseSettings, type Settings } from '../config/settings'
@@ -109,7 +110,7 @@ export function load(plugin: Plugin): void {
     }
   }
   const hasQuarantine = isListed(plugin, quarantineName)
-  const parse = (read: SettingsFiles) => withSecrets(parseSettings(read, hasQuarantine))
+  const parse = (read: SettingsFiles) => withPrograms(withSecrets(parseSettings(read, hasQuarantine)))
   const settings = parse(files)
   refuseOverrides(plugin.config.get('clamav-stream.ini'), files.ini.lines)
   use(settings, files, false)

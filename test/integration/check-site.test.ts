@@ -57,6 +57,13 @@ test('the site: each fault, and the line to add', async (t) => {
     ),
     1,
   )
+  assert.equal(
+    await told(
+      { 'clamav-stream.ini': `${ini}[notify]\ncommand=/nonexistent/tell\n` },
+      /^FAIL +notify +.*\[notify\] command = \/nonexistent\/tell: it cannot be run: ENOENT.*\n.*-> correct it/m,
+    ),
+    2,
+  )
   assert.equal(await told({ plugin_timeout: '0\n' }, /^note +time +the hook timer is off/m), 0)
   assert.equal(
     await told(

@@ -8,6 +8,7 @@ import ms from 'ms'
 import { sizeText } from '../../base/text'
 import { httpProblems } from '../../config/http-problems'
 import { wideSettings } from '../../config/reach'
+import { withPrograms } from '../../config/programs'
 import { keyOf } from '../../config/reader'
 import { fileNames } from '../../config/schema'
 import { secretFile, withSecrets } from '../../config/secrets'
@@ -30,6 +31,7 @@ export async function examineSite(site: Site, settings: Settings, haraka: AsHara
     ...permissiveActions(settings),
     ...(await examineQuarantine(site, settings, haraka)),
     ...webServer(site, settings, haraka),
+    ...program(settings, haraka),
     ...checkOtherPlugins(site),
   ]
 }
@@ -69,6 +71,17 @@ function webServer(site: Site, settings: Settings, haraka: AsHaraka): Finding[] 
         remedy: "put the token there, readable for Haraka's user: without it Haraka does not start",
       },
     ]
+  }
+}
+
+/** [notify] command, with Haraka's permissions. */
+function program(settings: Settings, haraka: AsHaraka): Finding[] {
+  try {
+    haraka.act(() => withPrograms(settings))
+    return []
+  } catch (error) {
+    const remedy = 'correct it: without that program Haraka does not start'
+    return [{ level: 'failure', about: 'notify', text: (error as Error).message, remedy }]
   }
 }
 

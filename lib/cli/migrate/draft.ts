@@ -33,7 +33,7 @@ export class Draft {
     const line = `${pattern} ${action}`
     const rule = parseSignatureRule(entryIn(line))
     if (rule instanceof Invalid) this.leave(`${from}: ${rule.why}`)
-    else if (rule.text !== pattern || rule.action.text !== action)
+    else if (rule.text !== pattern || rule.action === 'ignore' || rule.action.text !== action)
       this.leave(`${from}: cannot be written as a rule`)
     else this.#rules.push(`# ${escaped(from)}`, line)
   }

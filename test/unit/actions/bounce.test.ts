@@ -3,12 +3,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import constants from 'haraka-constants'
 import { simpleParser } from 'mailparser'
-import {
-  type BounceContext,
-  type BounceSettings,
-  composeReport,
-  sendReport,
-} from '../../../lib/actions/bounce'
+import { type BounceContext, type BounceSettings, composeReport } from '../../../lib/actions/bounce'
+import { sendFromNull } from '../../../lib/actions/own-mail'
 import { Invalid } from '../../../lib/base/invalid'
 import { mailbox } from '../../../lib/config/value-types'
 import type { Connection, Outbound, Transaction } from '../../../lib/haraka/types'
@@ -194,7 +190,7 @@ for (const [code, text] of [
 ] as const) {
   test(`a report that the outbound queue refuses is none: ${code}`, async () => {
     const outbound: Outbound = { send_email: (_from, _to, _contents, next) => next(code, text) }
-    await assert.rejects(sendReport(outbound, 'jane@example.com', 'report'), /did not accept it: (no|\d+)$/)
+    await assert.rejects(sendFromNull(outbound, 'jane@example.com', 'report'), /did not accept it: (no|\d+)$/)
   })
 }
 
@@ -206,7 +202,7 @@ test('a report that the outbound queue takes goes to no other address', async ()
       next(constants.ok)
     },
   }
-  await sendReport(outbound, 'jane@example.com', 'report')
+  await sendFromNull(outbound, 'jane@example.com', 'report')
   assert.deepEqual(sent, [['<>', '<jane@example.com>', 'report']])
 })
 
