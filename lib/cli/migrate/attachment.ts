@@ -1,5 +1,5 @@
 /*
- * The files of haraka-plugin-attachment 1.2.1, as its index.js reads them: extensions become masks.
+ * The files of haraka-plugin-attachment 1.2.1, as its index.js reads them: names and types become items of deny.
  */
 
 import { Invalid } from '../../base/invalid'
@@ -31,50 +31,37 @@ const extensionsOnly = /^(?:\^?\.\*)?\\\.(?:\((?:\?:)?(?<several>[\w-]+(?:\|[\w-
 
 export function migrateAttachment(draft: Draft, files: AttachmentFiles): void {
   const { main = {}, archive = {} } = files.ini
-  const denied = words(main.disallowed_extensions).flatMap((extension) =>
-    masksOf(draft, `${file}: disallowed_extensions: ${extension}`, [extension]),
-  )
-  const named = files.names.flatMap((regex) => fromRegex(draft, regexFiles.names, regex))
-  const inArchives = files.namesInArchives.flatMap((regex) =>
-    fromRegex(draft, regexFiles.namesInArchives, regex),
-  )
-  const masks = [...new Set([...denied, ...named, ...inArchives])]
-  for (const regex of files.types)
-    draft.leave(`${regexFiles.types}: ${regex}: the type that the sender declares is not looked at`)
-  if (masks.length > 0) {
-    const from = `${file} and attachment.*.regex: one list, for names of attachments and in archives`
-    draft.set('attachments', 'deny', masks.join(' '), from)
-    archives(
-      draft,
-      String(archive.extensions ?? main.archive_extensions ?? main.archive_extns ?? allArchives),
-      [...denied, ...inArchives],
-    )
+  const items = new Set<string>()
+  const add = (from: string, wanted: readonly string[]) => {
+    for (const item of wanted) {
+      if (isItem(item)) items.add(item)
+      else draft.leave(`${from}: it cannot be written as an item of deny`)
+    }
   }
+  for (const extension of words(main.disallowed_extensions))
+    add(`${file}: disallowed_extensions: ${extension}`, [`*.${extension}`])
+  const isInArchives = items.size > 0 || files.namesInArchives.length > 0
+  for (const regex of files.names) add(`${regexFiles.names}: ${regex}`, nameItems(regex))
+  for (const regex of files.namesInArchives)
+    add(
+      `${regexFiles.namesInArchives}: ${regex}`,
+      nameItems(regex).flatMap((item) => (items.has(item) ? [] : [`in:archive ${item}`])),
+    )
+  for (const regex of files.types) add(`${regexFiles.types}: ${regex}`, typeItems(regex))
+  if (items.size > 0) archives(draft, [...items], isInArchives)
+  if (archive.extensions !== undefined)
+    draft.leave(`${file}: [archive] extensions: archives are known by content, and all kinds are opened`)
+  for (const key of ownLimits.filter((one) => archive[one] !== undefined))
+    draft.leave(`${file}: [archive] ${key}: the limits are built in`)
   leaveUnknown(draft, file, files.ini, known)
 }
 
-const allArchives = 'zip tar tgz taz z gz rar 7z'
-
-/** @param masks those that applied to names in archives */
-function archives(draft: Draft, extensions: string, masks: readonly string[]): void {
-  const kinds = words(extensions.toLowerCase())
-  if (!kinds.includes('zip') || masks.length === 0)
-    draft.set('attachments', 'inside_archives', 'false', 'No mask was for names in zip archives')
-  else
-    draft.suggest(
-      'attachments',
-      'unreadable',
-      'reject',
-      'An archive whose names cannot be read was refused or deferred; here it is scanned and delivered. As before:',
-    )
-  const others = kinds.filter((kind) => kind !== 'zip')
-  if (others.length > 0)
-    draft.leave(
-      `${file}: [archive] extensions: names in ${others.join(', ')} are not looked at; clamd scans the content`,
-    )
-  draft.leave(
-    `${file}: timeout, allow_encrypted_archives, [archive] max_*: names in encrypted zip archives are read; limits are built in`,
-  )
+function archives(draft: Draft, items: readonly string[], isInArchives: boolean): void {
+  draft.set('attachments', 'deny', items.join(' '), `${file} and attachment.*.regex`)
+  if (!isInArchives)
+    draft.set('attachments', 'inside_archives', 'false', 'Names in archives were not looked for')
+  const why = 'An archive that is damaged, encrypted or beyond the limits was refused or deferred. As before:'
+  draft.suggest('attachments', 'unreadable', 'reject', why)
 }
 
 function words(value: unknown): string[] {
@@ -85,23 +72,21 @@ function words(value: unknown): string[] {
         .filter(Boolean)
 }
 
-function fromRegex(draft: Draft, name: string, regex: string): string[] {
-  const { several, one } = extensionsOnly.exec(regex)?.groups ?? {}
-  const extensions = several?.split('|') ?? (one === undefined ? [] : [one])
-  if (extensions.length === 0)
-    draft.leave(`${name}: ${regex}: only extensions, such as \\.(exe|com)$, become masks`)
-  return masksOf(draft, `${name}: ${regex}`, extensions)
+/** True for what [attachments] deny takes as one item. */
+function isItem(item: string): boolean {
+  const parsed = schema.attachments.deny.type.parse(item)
+  return !(parsed instanceof Invalid) && parsed.length === 1 && parsed[0]?.text === item
 }
 
-function masksOf(draft: Draft, from: string, extensions: readonly string[]): string[] {
-  return extensions.flatMap((extension) => {
-    const mask = `*.${extension}`
-    if (
-      /^[\w-]+(\.[\w-]+)*$/.test(extension) &&
-      !(schema.attachments.deny.type.parse(mask) instanceof Invalid)
-    )
-      return [mask]
-    draft.leave(`${from}: ${mask} is no mask`)
-    return []
-  })
+function nameItems(regex: string): string[] {
+  const { several, one } = extensionsOnly.exec(regex)?.groups ?? {}
+  const extensions = several?.split('|') ?? (one === undefined ? [] : [one])
+  if (extensions.length > 0) return extensions.map((extension) => `*.${extension}`)
+  return [`/${regex.replace(/(\\.)|\//g, (_, escape?: string) => escape ?? '\\/')}/`]
+}
+
+/** A word stands anywhere in the type; any other expression fits no mask. */
+function typeItems(regex: string): string[] {
+  if (/^[\w-]+\/[\w-]+$/.test(regex)) return [`content-type:*${regex}*`]
+  return /^[\w-]+$/.test(regex) ? [`content-type:*${regex}*/*`, `content-type:*/*${regex}*`] : [regex]
 }

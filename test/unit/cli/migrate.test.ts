@@ -81,25 +81,36 @@ test('what is not carried over is named, with the reason', () => {
   assert.match(left(from({ 'clamd.ini': '', plugins: '' }).ini), /clamd is not listed/)
 })
 
-test('extensions of haraka-plugin-attachment become masks, and other expressions are named', () => {
+test('extensions and expressions of haraka-plugin-attachment become items, and others are named', () => {
   const { ini, settings } = from({
     plugins: 'attachment\n',
-    'attachment.ini': 'disallowed_extensions=exe, COM;tar.gz x*\n[archive]\nextensions=zip,rar',
-    'attachment.filename.regex': '\\.vbs$\n^.*\\.(?:js|jse)$\n\\.docx?$\n(',
-    'attachment.archive.filename.regex': '\\.(exe|lnk)$',
-    'attachment.ctype.regex': 'executable',
+    'attachment.ini': 'disallowed_extensions=exe, COM;tar.gz x:\n[archive]\nextensions=zip,rar\nmax_depth=3',
+    'attachment.filename.regex': '\\.vbs$\n^.*\\.(?:js|jse)$\n^a b/c\\.docx?$\n(',
+    'attachment.archive.filename.regex': '\\.(exe|lnk)$\n^x\\.y$',
+    'attachment.ctype.regex': 'executable\nimage/x-icon\n^text/.*',
   })
-  const masks = settings.attachments.deny.map(({ text }) => text)
-  assert.deepEqual(masks, ['*.exe', '*.COM', '*.tar.gz', '*.vbs', '*.js', '*.jse', '*.lnk'])
+  assert.deepEqual(
+    settings.attachments.deny.map(({ text }) => text),
+    [
+      ...['*.exe', '*.COM', '*.tar.gz', '*.vbs', '*.js', '*.jse', '/^a b\\/c\\.docx?$/'],
+      ...['in:archive *.lnk', 'in:archive /^x\\.y$/'],
+      ...['content-type:*executable*/*', 'content-type:*/*executable*', 'content-type:*image/x-icon*'],
+    ],
+  )
   assert.equal(settings.attachments.insideArchives, true)
   for (const expected of [
-    '*.x* is no mask',
-    'regex: \\.docx?$:',
-    'regex: (:',
-    'regex: executable:',
-    'names in rar are',
+    'extensions: x:',
+    'filename.regex: (:',
+    'ctype.regex: ^text/.*:',
+    'max_depth: the limits',
   ])
     assert.ok(left(ini).includes(expected), expected)
+  const alone = from({
+    plugins: 'attachment\n',
+    'attachment.ini': 'disallowed_extensions=',
+    'attachment.filename.regex': '\\.vbs$',
+  })
+  assert.equal(alone.settings.attachments.insideArchives, false)
 })
 
 test('without settings of its own, the package of haraka-plugin-attachment has them, zip among them', () => {
