@@ -9,7 +9,7 @@ import MimeNode from 'nodemailer/lib/mime-node'
 import type { RateLimit } from '../base/rate-limiter'
 import { type Answer, replyLine, statusOf } from '../policy/smtp-reply'
 import type { Verdict } from '../policy/verdict'
-import { type NamedAddress, named, queueMs, textOf } from './own-mail'
+import { named, type NamedAddress, queueMs, textOf } from './own-mail'
 
 export interface BounceSettings {
   /** From: of the report; `(me)` stands for the server's name. */

@@ -61,7 +61,7 @@ export class NotifyCommand {
     }
     child.once('error', (error) => end(error.message))
     child.once('exit', (code, signal) => {
-      end(code === 0 || signal === 'SIGKILL' ? null : `ended with ${signal ?? `code ${code}`}`)
+      end(code === 0 || signal === 'SIGKILL' ? null : `ended with ${signal ?? `code ${String(code)}`}`)
     })
     // A program that does not read its input is no failure of it.
     child.stdin.on('error', () => undefined)

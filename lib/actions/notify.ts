@@ -9,7 +9,7 @@ import { displayText } from '../base/text'
 import type { Outbound, Plugin } from '../haraka/types'
 import { statusHeader, type Verdict } from '../policy/verdict'
 import { NotifyCommand } from './notify-command'
-import { type NamedAddress, named, sendFromNull, textOf } from './own-mail'
+import { named, type NamedAddress, sendFromNull, textOf } from './own-mail'
 
 export const notifyEvents = ['infected', 'unscanned', 'failed_copy'] as const
 export type NotifyEvent = (typeof notifyEvents)[number]

@@ -77,10 +77,9 @@ test('every key of haraka-plugin-clamd is on the page for its users', () => {
 
 test("karma scores the results by the page's lines", async () => {
   const page = read('docs', 'guide', 'from-haraka-plugin-clamd.md')
-  const awards = [...page.matchAll(/^(\d+) = (clamav-stream .*)$/gm)].map(([, id = '', line = '']) => [
-    id,
-    line,
-  ])
+  const awards = [...page.matchAll(/^(\d+) = (clamav-stream .*)$/gm)].map(
+    ([, id = '', line = '']) => [id, line] as const,
+  )
   const { default: karma } = await import('haraka-plugin-karma')
   const plugin = Object.assign(Object.create(karma) as typeof karma, {
     cfg: { result_awards: Object.fromEntries(awards) },

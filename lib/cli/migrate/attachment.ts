@@ -64,12 +64,8 @@ function archives(draft: Draft, items: readonly string[], isInArchives: boolean)
   draft.suggest('attachments', 'unreadable', 'reject', why)
 }
 
-function words(value: unknown): string[] {
-  return value === undefined
-    ? []
-    : String(value)
-        .split(/[\s;,]+/)
-        .filter(Boolean)
+function words(value = ''): string[] {
+  return value.split(/[\s;,]+/).filter(Boolean)
 }
 
 /** True for what [attachments] deny takes as one item. */

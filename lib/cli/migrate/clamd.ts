@@ -6,12 +6,20 @@ import { Invalid } from '../../base/invalid'
 import { schema } from '../../config/schema'
 import type { Draft } from './draft'
 
-/** An ini as haraka-config returns it. */
-export type Ini = Readonly<Record<string, Readonly<Record<string, unknown>> | undefined>>
+type Keys = Readonly<Record<string, string | undefined>>
+export type Ini = Readonly<Record<string, Keys | undefined>>
+
+/** An ini as haraka-config returns it, with numbers and lists as they are written. */
+export function textsOf(loaded: Readonly<Record<string, object>>): Ini {
+  const text = (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value))
+  const keys = (section: object) =>
+    Object.fromEntries(Object.entries(section).map(([key, value]) => [key, text(value)]))
+  return Object.fromEntries(Object.entries(loaded).map(([name, section]) => [name, keys(section)]))
+}
 
 /** `is_truth` of haraka-config: any other value of a boolean is false. */
-export function isTrue(value: unknown): boolean {
-  return /^(?:true|yes|ok|enabled|on|1)$/i.test(String(value))
+export function isTrue(value: string | undefined): boolean {
+  return /^(?:true|yes|ok|enabled|on|1)$/i.test(value ?? '')
 }
 
 /** Lists each key that nobody reads. */
@@ -19,7 +27,7 @@ export function leaveUnknown(draft: Draft, file: string, ini: Ini, known: readon
   for (const [section, keys = {}] of Object.entries(ini))
     for (const key of Object.keys(keys))
       if (!known.includes(`${section}.${key}`))
-        draft.leave(`${file}: [${section}] ${key}=${String(keys[key])}: it had no effect there`)
+        draft.leave(`${file}: [${section}] ${key}=${keys[key] ?? ''}: it had no effect there`)
 }
 
 /** The categories of [reject] that become rules, by key: the pattern for our rules. */
@@ -67,47 +75,54 @@ export function migrateClamd(draft: Draft, ini: Ini, excludes: readonly string[]
 }
 
 /** There the first host took all mail, and the others came after it in their order. */
-function hosts(
-  draft: Draft,
-  { clamd_socket: written, randomize_host_order: random }: NonNullable<Ini[string]>,
-): void {
+function hosts(draft: Draft, { clamd_socket: written, randomize_host_order: random }: Keys): void {
   if (written === undefined) return
   const from = `${file}: [main] clamd_socket`
-  const usable = String(written)
-    .split(/[,; ]+/)
-    .filter((word) => {
-      const host = word === '' ? null : schema.main.host.type.parse(word)
-      if (host instanceof Invalid) draft.leave(`${from}: ${word} ${host.why}`)
-      return host !== null && !(host instanceof Invalid)
-    })
+  const usable = written.split(/[,; ]+/).filter((word) => {
+    const host = word === '' ? null : schema.main.host.type.parse(word)
+    if (host instanceof Invalid) draft.leave(`${from}: ${word} ${host.why}`)
+    return host !== null && !(host instanceof Invalid)
+  })
   const [first, ...others] = usable
-  if (first === undefined) return draft.leave(`${from}: there is no host in it`)
-  if (others.length === 0 || isTrue(random)) return draft.set('main', 'host', usable.join(' '), from)
-  draft.set('main', 'host', first, `${from}: the first took all mail. To share it, name all of them in host`)
-  draft.set('main', 'backup', others.join(' '), `${from}: the others`)
+  if (first === undefined) {
+    draft.leave(`${from}: there is no host in it`)
+  } else if (others.length === 0 || isTrue(random)) {
+    draft.set('main', 'host', usable.join(' '), from)
+  } else {
+    draft.set(
+      'main',
+      'host',
+      first,
+      `${from}: the first took all mail. To share it, name all of them in host`,
+    )
+    draft.set('main', 'backup', others.join(' '), `${from}: the others`)
+  }
 }
 
 /** Both keys are in seconds, and 0 is the default. */
-function seconds(draft: Draft, key: string, own: string, value: unknown): void {
+function seconds(draft: Draft, key: string, own: string, value: string | undefined): void {
   if (value === undefined) return
-  const from = `${file}: [main] ${key}=${String(value)}`
-  if (!/^\d+(\.\d+)?$/.test(String(value))) return draft.leave(`${from}: it is no number of seconds`)
-  if (Number(value) === 0) return draft.leave(`${from}: it stood for the default there`)
+  const from = `${file}: [main] ${key}=${value}`
+  const isNumber = /^\d+(\.\d+)?$/.test(value)
+  if (!isNumber || Number(value) === 0) {
+    draft.leave(`${from}: ${isNumber ? 'it stood for the default there' : 'it is no number of seconds'}`)
+    return
+  }
   const change = own === 'scan_timeout' ? '; here for all hosts together' : ''
-  draft.set('main', own, `${String(value)}s`, `${from}, in seconds${change}`)
+  draft.set('main', own, `${value}s`, `${from}, in seconds${change}`)
 }
 
-function maxSize(draft: Draft, { max_size: value }: NonNullable<Ini[string]>): void {
+function maxSize(draft: Draft, { max_size: value }: Keys): void {
   if (value !== undefined) {
-    const from = `${file}: [main] max_size=${String(value)}`
-    if (/^\d+$/.test(String(value))) draft.set('main', 'max_size', String(value), from)
+    const from = `${file}: [main] max_size=${value}`
+    if (/^\d+$/.test(value)) draft.set('main', 'max_size', value, from)
     else draft.leave(`${from}: it is no number of bytes, so that there was no limit`)
   }
   const why = 'Larger mail was delivered unscanned; here it gets 552. As before:'
   draft.suggest('unscanned', 'too_large', 'accept', why)
 }
 
-function rejections(draft: Draft, reject: NonNullable<Ini[string]>, excludes: readonly string[]): void {
+function rejections(draft: Draft, reject: Keys, excludes: readonly string[]): void {
   const isOn = (key: string, initial = true) => (reject[key] === undefined ? initial : isTrue(reject[key]))
   if (!isOn('error'))
     for (const reason of ['error', 'timeout'])
@@ -164,13 +179,16 @@ function exclude(draft: Draft, entry: string, pattern: string, action: 'reject' 
   else draft.rule(pattern.startsWith('*') ? pattern : `*${pattern}`, action, from)
 }
 
-function senders(draft: Draft, check: NonNullable<Ini[string]>): void {
+function senders(draft: Draft, check: Keys): void {
   const isOff = (key: string) => check[key] !== undefined && !isTrue(check[key])
   for (const key of ['authenticated', 'relay', 'local_ip'])
     if (isOff(key)) draft.set('check', key, 'false', `${file}: [check] ${key}=false`)
   if (!isOff('private_ip')) return
   const from = `${file}: [check] private_ip=false`
-  if (isOff('local_ip')) return draft.set('check', 'private_ip', 'false', from)
+  if (isOff('local_ip')) {
+    draft.set('check', 'private_ip', 'false', from)
+    return
+  }
   // There local_ip=true kept this machine's own mail in the scan.
   const why = `${from}: here it exempts this machine's own mail as well; or name networks in clamav-stream.exempt`
   draft.suggest('check', 'private_ip', 'false', why)

@@ -9,7 +9,7 @@ import { configWith, openSite, type Site } from '../site'
 import { write } from '../terminal'
 import { UserError } from '../user-error'
 import { migrateAttachment, regexFiles } from './attachment'
-import { migrateClamd } from './clamd'
+import { migrateClamd, textsOf } from './clamd'
 import { Draft } from './draft'
 
 export interface MigrateOptions {
@@ -55,12 +55,12 @@ export function migrated(site: Site): { ini: string; signatures: string | null }
     return true
   }
   if (use('clamd', ['clamd.ini', 'clamd.excludes']))
-    migrateClamd(draft, site.haraka.get('clamd.ini'), site.haraka.get('clamd.excludes', 'list'))
+    migrateClamd(draft, textsOf(site.haraka.get('clamd.ini')), site.haraka.get('clamd.excludes', 'list'))
   if (use('attachment', ['attachment.ini', ...Object.values(regexFiles)])) {
     const own = configWith(site, 'haraka-plugin-attachment')
     const lines = (name: string) => own.get(name, 'list')
     migrateAttachment(draft, {
-      ini: own.get('attachment.ini'),
+      ini: textsOf(own.get('attachment.ini')),
       names: lines(regexFiles.names),
       namesInArchives: lines(regexFiles.namesInArchives),
       types: lines(regexFiles.types),

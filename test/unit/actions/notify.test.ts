@@ -5,7 +5,7 @@ import path from 'node:path'
 import { after, test } from 'node:test'
 import constants from 'haraka-constants'
 import { simpleParser } from 'mailparser'
-import { composeNotice, notify, type Notified, type NotifySettings } from '../../../lib/actions/notify'
+import { composeNotice, type Notified, notify, type NotifySettings } from '../../../lib/actions/notify'
 import { NotifyCommand } from '../../../lib/actions/notify-command'
 import { withPrograms } from '../../../lib/config/programs'
 import type { Settings } from '../../../lib/config/settings'
@@ -97,7 +97,6 @@ test('hostile subjects, senders and recipients make no line of their own', async
 })
 
 test('at most limit mails, and the next one has the number of those left out', async (t) => {
-  t.mock.timers.enable({ apis: ['Date'] })
   let now = 1000
   t.mock.method(performance, 'now', () => now)
   const { plugin: haraka, sent } = plugin()

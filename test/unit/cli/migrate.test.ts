@@ -191,7 +191,7 @@ test('each name is rejected or tagged as in the real haraka-plugin-clamd', async
   for (let run = 0; run < 80; run++) {
     const files = {
       'clamd.ini': `[reject]\n${some(categories)
-        .map((key) => `${key}=${random(10) < (key === 'virus' ? 8 : 3)}`)
+        .map((key) => `${key}=${String(random(10) < (key === 'virus' ? 8 : 3))}`)
         .join('\n')}`,
       'clamd.excludes': some(entries).join('\n'),
     }
