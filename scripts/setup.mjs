@@ -111,6 +111,7 @@ function isExecutable(file) {
 export function ensureClamd({ testfiles = false } = {}) {
   const packages = [
     ...(findClamd() ? [] : ['clamav-daemon']),
+    ...(testfiles && !findProgram('openssl') ? ['openssl'] : []),
     ...(testfiles && !existsSync('/usr/share/clamav-testfiles') ? ['clamav-testfiles'] : []),
   ]
   if (packages.length > 0) installDebian(packages)

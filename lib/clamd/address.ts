@@ -9,20 +9,36 @@ import { endpoint } from 'haraka-net-utils/lib/endpoint'
 import ipaddr from 'ipaddr.js'
 import { Invalid } from '../base/invalid'
 
-/** Where to dial: `host` is a literal IPv4 or IPv6 address. */
-export type Address = { host: string; port: number } | { path: string }
+/**
+ * Where to dial: `host` is a literal IPv4 or IPv6 address. `tls`: over TLS, and the host as the administrator wrote it, for
+ * which the certificate must be.
+ */
+export type Address = { host: string; port: number; tls?: string } | { path: string }
 
 /** A configured host; a name stands for every address that it resolves to. */
-export type Host = Address | { name: string; port: number }
+export type Host = Address | { name: string; port: number; tls?: string }
 
-/** `127.0.0.1:3310`, `[::1]:3310` or the path: for logs, notes and as a key. */
+/** `127.0.0.1:3310`, `tls://127.0.0.1:3311`, `[::1]:3310` or the path: for logs, notes and as a key. */
 export function addressText(address: Address): string {
-  return 'path' in address ? address.path : hostPort(address)
+  return 'path' in address ? address.path : `${isTls(address) ? 'tls://' : ''}${hostPort(address)}`
+}
+
+export function isTls(host: Host): boolean {
+  return 'tls' in host
 }
 
 /** `host:port`, an IPv6 address in brackets. */
 export function hostPort({ host, port }: { readonly host: string; readonly port: number }): string {
   return `${isIP(host) === 6 ? `[${host}]` : host}:${port}`
+}
+
+/** Parses `tls://` and a host with an optional port, or what `parseHost` does. */
+export function parseClamdHost(text: string, defaultPort: number): Host | Invalid {
+  const [, rest] = /^tls:\/\/(.*)$/i.exec(text) ?? []
+  const host = parseHost(rest ?? text, defaultPort)
+  if (rest === undefined || host instanceof Invalid) return host
+  if ('path' in host) return new Invalid('is a path: TLS is for host names and addresses')
+  return { ...host, tls: 'name' in host ? host.name : host.host }
 }
 
 /** Parses `name`, `name:port`, `1.2.3.4:port`, `::1`, `[::1]:port` or `/path/to/clamd.sock`. */

@@ -5,7 +5,7 @@
 
 import { type CancelSignal, Deadline } from '../base/cancellation'
 import { printable } from '../base/text'
-import type { Address } from './address'
+import { type Address, isTls } from './address'
 import type { Connect } from './connection'
 import { CommandConnection } from './connection'
 import { ClamdError } from './errors'
@@ -35,7 +35,13 @@ export async function queryCapabilities(address: Address, how: QueryOptions): Pr
   }
   const first = await query(command.versionCommands)
   const offer = first.version === null ? { ...first, ...(await query(command.version)) } : first
-  return late.isLate ? { ...offer, isLate: true } : offer
+  const reachable = isTls(address) ? withoutStream(offer) : offer
+  return late.isLate ? { ...reachable, isLate: true } : reachable
+}
+
+/** Over TLS there is no STREAM: its second connection would be without. */
+function withoutStream({ version, commands }: Capabilities): Capabilities {
+  return { version, commands: commands?.filter((name) => name !== 'STREAM') ?? null }
 }
 
 /** Rejects with a ClamdError unless the reply to PING is PONG. */

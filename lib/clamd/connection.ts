@@ -6,9 +6,10 @@
 import type { NetConnectOpts, Socket } from 'node:net'
 import type { CancelSignal } from '../base/cancellation'
 import { printable } from '../base/text'
-import type { Address } from './address'
+import { type Address, isTls } from './address'
 import { ClamdError, isLocalShortage, type Step } from './errors'
 import { isAboutAll, maxReplyBytes, parseReply, type Reply } from './protocol'
+import { tlsProblemText } from './tls-errors'
 
 /** Milliseconds between two tries to connect while a unix socket's queue or the file descriptors are full. */
 const fullPauseMs = 10
@@ -16,7 +17,8 @@ const fullPauseMs = 10
 /** Milliseconds to wait after OK for clamd to close the connection. */
 const lingerMs = 100
 
-export type Connect = (options: NetConnectOpts) => Socket
+/** Opens a socket; with `tls` one that emits `secureConnect` when the other end is verified to be that host. */
+export type Connect = (options: NetConnectOpts & { readonly tls?: string }) => Socket
 
 export interface DialOptions {
   readonly connect: Connect
@@ -41,16 +43,17 @@ export function dial(
     let socket: Socket
     let retry: NodeJS.Timeout | undefined
     let noRoom: Error | undefined
+    const ready = isTls(address) ? 'secureConnect' : 'connect'
     const begin = () => {
       socket = how.connect({ ...address, noDelay: true, allowHalfOpen })
-      socket.on('connect', onConnect)
+      socket.on(ready, onConnect)
       socket.on('error', onError)
     }
     const release = () => {
       clearTimeout(timer)
       clearTimeout(retry)
       how.signal.removeEventListener('abort', onAbort)
-      socket.off('connect', onConnect)
+      socket.off(ready, onConnect)
       socket.off('error', onError)
     }
     const fail = (reason: Error) => {
@@ -70,14 +73,17 @@ export function dial(
         noRoom = cause
         retry = setTimeout(begin, fullPauseMs)
       } else {
-        fail(new ClamdError(step, 'no connection', { cause }))
+        const isReached = isTls(address) && cause.syscall !== 'connect'
+        const what = isReached ? 'connection ended during the TLS handshake' : 'no connection'
+        fail(new ClamdError(step, tlsProblemText(cause) ?? what, { cause }))
       }
     }
     const onAbort = () => fail(how.signal.reason)
-    const timer = setTimeout(
-      () => fail(new ClamdError(step, `no connection within ${how.connectMs} ms`, { cause: noRoom })),
-      how.connectMs,
-    )
+    const timer = setTimeout(() => {
+      const isConnected = isTls(address) && !socket.connecting && noRoom === undefined
+      const what = isConnected ? 'connected, but no TLS' : 'no connection'
+      fail(new ClamdError(step, `${what} within ${how.connectMs} ms`, { cause: noRoom }))
+    }, how.connectMs)
     how.signal.addEventListener('abort', onAbort)
     begin()
   })
@@ -97,7 +103,8 @@ export class CommandConnection {
     socket.setEncoding('latin1')
     socket.on('data', (text: string) => this.#receive(text))
     socket.on('error', (cause) => {
-      this.#broken = new ClamdError(this.#step, 'connection broke', { code: 'no_reply', cause })
+      const text = tlsProblemText(cause) ?? 'connection broke'
+      this.#broken = new ClamdError(this.#step, text, { code: 'no_reply', cause })
       this.fail(this.#broken)
     })
     socket.on('close', this.#onEnd)
@@ -207,8 +214,9 @@ export class CommandConnection {
    */
   #destroy(): void {
     const { socket } = this
-    // Only an open TCP socket has a remote port.
-    if (this.#isUnanswered && socket.remotePort !== undefined) socket.resetAndDestroy()
+    // Only an open TCP socket has a remote port. There is no STREAM over TLS.
+    const isTcp = socket.remotePort !== undefined && !('encrypted' in socket)
+    if (this.#isUnanswered && isTcp) socket.resetAndDestroy()
     else socket.destroy()
   }
 

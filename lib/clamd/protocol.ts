@@ -4,6 +4,7 @@
  */
 
 import { printable } from '../base/text'
+import { type Address, isTls } from './address'
 
 /** How a message goes to clamd. */
 export type Protocol = 'stream' | 'instream'
@@ -135,6 +136,11 @@ export function parseCapabilities(line: string): Capabilities {
 /** True if the daemon lists IDSESSION: it scans several messages on one connection. */
 export function hasSessions({ commands }: Capabilities): boolean {
   return commands?.includes('IDSESSION') ?? false
+}
+
+/** The configured protocol; `auto` is INSTREAM over TLS, because the data port of STREAM has none. */
+export function protocolAt(address: Address, configured: Protocol | 'auto'): Protocol | 'auto' {
+  return configured === 'auto' && isTls(address) ? 'instream' : configured
 }
 
 /** The protocol that `auto` starts with; null: the daemon does not list its commands. */

@@ -5,7 +5,7 @@
 
 import type { Socket } from 'node:net'
 import type { MessageSource } from '../base/message-source'
-import type { Address } from './address'
+import { type Address, isTls } from './address'
 import { CommandConnection, dial } from './connection'
 import { ClamdError } from './errors'
 import type { DialogueResult, Exchange } from './exchange'
@@ -14,6 +14,7 @@ import { Upload } from './upload'
 
 /** Resolves with clamd's reply, `clean` only after a completely sent message. Rejects with a ClamdError or TooLarge. */
 export async function stream(how: Exchange, message: MessageSource): Promise<DialogueResult> {
+  if (isTls(how.address)) throw new ClamdError('command', 'no STREAM over TLS')
   how.at('connect')
   const connection = await CommandConnection.open(how)
   try {

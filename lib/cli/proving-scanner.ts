@@ -4,10 +4,10 @@
  * some clamd might not look into.
  */
 
-import { connect } from 'node:net'
 import { type Address, addressText } from '../clamd/address'
 import { queryCapabilities } from '../clamd/capabilities'
 import { ClamdClient } from '../clamd/client'
+import type { Connect } from '../clamd/connection'
 import { errorText } from '../clamd/errors'
 import { type Protocol, protocolOf, receivedLine } from '../clamd/protocol'
 import type { Settings } from '../config/settings'
@@ -44,6 +44,7 @@ export class ProvingScanner {
   /** @param isVerbose log each step and failure to standard error */
   constructor(
     private readonly settings: Settings,
+    private readonly connect: Connect,
     isVerbose: boolean,
   ) {
     const print = (text: string) => void process.stderr.write(`${escaped(text)}\n`)
@@ -97,6 +98,7 @@ export class ProvingScanner {
         const name = addressText(address)
         const trace = (text: string) => this.#log.trace(`${name} ${text}`)
         try {
+          const { connect } = this
           const how = { connect, connectMs: scan.connectMs, signal, trace }
           const offered = protocolOf(await queryCapabilities(address, how))
           const settings = { ...scan, maxBytes, depth }
@@ -123,7 +125,7 @@ export class ProvingScanner {
     const find = async ([address, protocol]: [Address, Protocol]) => {
       const trace = (text: string) => this.#log.trace(`${addressText(address)} ${text}`)
       const settings = { ...this.settings.scan, protocol }
-      const archives = await findArchiveLimits(address, settings, connect, signal, trace)
+      const archives = await findArchiveLimits(address, settings, this.connect, signal, trace)
       this.#hosts.learn(address, { type: 'archivesTested', archives })
     }
     // Rejects only when it is broken off.

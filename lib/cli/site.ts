@@ -9,7 +9,9 @@ import path from 'node:path'
 import harakaConfig from 'haraka-config'
 import reader from 'haraka-config/lib/reader'
 import { readSettingsFiles } from '../config/files'
+import type { Connect } from '../clamd/connection'
 import { parseSettings, type Settings } from '../config/settings'
+import { tlsConnect } from '../config/tls-files'
 import { quarantineName } from '../haraka/environment'
 import { ownPackage } from './package'
 import { UserError } from './user-error'
@@ -71,6 +73,15 @@ export function openSite(given?: string): Site {
  */
 export function settingsOf(site: Site, host?: string): Settings {
   return parseSettings(readSettingsFiles(site.own), site.plugins.includes(quarantineName), host)
+}
+
+/**
+ * How a clamd is dialled under these settings.
+ * @param site null: the settings are not of one
+ * @throws ConfigError for a file of [tls]
+ */
+export function connectOf(site: Site | null, settings: Settings): Connect {
+  return tlsConnect(settings, site?.configDirectory ?? '.').connect
 }
 
 /**

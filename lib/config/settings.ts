@@ -7,6 +7,7 @@ import type { BounceSettings } from '../actions/bounce'
 import type { NotifySettings } from '../actions/notify'
 import type { Mask } from '../attachments/masks'
 import { ConfigError } from '../base/config-error'
+import { isTls } from '../clamd/address'
 import type { HealthSettings } from '../health/monitor'
 import type { HostSettings } from '../hosts/host-pool'
 import type { Action } from '../policy/action'
@@ -22,6 +23,8 @@ export interface Settings {
   readonly hosts: HostSettings
   /** Failed scans after which a message counts as one that no clamd can finish; 0: none does. */
   readonly unscannableAfter: number
+  /** null: no host is `tls://`. */
+  readonly tls: TlsSettings | null
   readonly startup: { readonly maxPings: number; readonly pingIntervalMs: number }
   readonly health: HealthSettings
   readonly rules: Rules
@@ -39,6 +42,14 @@ export interface Settings {
   readonly tokenFile: string | null
   readonly detailsHeader: boolean
   readonly debug: boolean
+}
+
+/** Files as they are written, which readTls() reads; null: not set. */
+export interface TlsSettings {
+  readonly ca: string | null
+  readonly cert: string | null
+  readonly key: string | null
+  readonly servername: string | null
 }
 
 interface AttachmentSettings {
@@ -66,9 +77,11 @@ export interface HttpSettings {
  */
 export function parseSettings(sources: Sources, hasQuarantine: boolean, host?: string): Settings {
   const reader = new SettingsReader(sources)
-  const settings = settingsOf(reader, host)
+  const tls = reader.section('tls')
+  const settings = settingsOf(reader, tls, host)
   const problems = [
     ...reader.problems,
+    ...tlsProblems(settings, tls, host !== undefined),
     ...(hasQuarantine ? [] : missingQuarantine(settings)),
     ...(settings.http.token !== '' && settings.tokenFile !== null
       ? [`${fileNames.ini}: [http] token and token_file are both set: keep one`]
@@ -78,7 +91,7 @@ export function parseSettings(sources: Sources, hasQuarantine: boolean, host?: s
   return deepFreeze(settings)
 }
 
-function settingsOf(reader: SettingsReader, host: string | undefined): Settings {
+function settingsOf(reader: SettingsReader, tls: TlsSettings, host: string | undefined): Settings {
   const main = reader.section('main')
   const infected = reader.section('infected')
   const { authenticated: unscannedUsers, ...unscanned } = reader.section('unscanned')
@@ -88,6 +101,9 @@ function settingsOf(reader: SettingsReader, host: string | undefined): Settings 
   const attachments = reader.section('attachments')
   const http = reader.section('http')
   const signatures = reader.list('signatures', parseSignatureRule)
+  const hosts = reader.hosts(main.port, host)
+  // A host from the command line stands alone.
+  const backups = host === undefined ? reader.backups(main.port) : []
   return {
     scan: {
       protocol: main.protocol,
@@ -99,15 +115,15 @@ function settingsOf(reader: SettingsReader, host: string | undefined): Settings 
       signatures,
     },
     hosts: {
-      hosts: reader.hosts(main.port, host),
-      // A host from the command line stands alone.
-      backups: host === undefined ? reader.backups(main.port) : [],
+      hosts,
+      backups,
       restMs: main.host_rest,
       resolveMs: main.resolve_interval,
       connectMs: main.connect_timeout,
       maxConcurrent: main.max_concurrent,
     },
     unscannableAfter: main.unscannable_after,
+    tls: [...hosts, ...backups].some(isTls) ? tls : null,
     startup: { maxPings: main.max_pings, pingIntervalMs: main.ping_interval },
     health: { selfTest: main.self_test, maxSignatureAgeMs: main.max_signature_age },
     rules: {
@@ -151,6 +167,26 @@ function forUsers(unscanned: Rules['unscanned'], action: Action | null): Rules['
   const { encrypted, ...failures } = unscanned
   const replaced = Object.keys(failures).map((reason) => [reason, action] as const)
   return { encrypted, ...(Object.fromEntries(replaced) as Record<keyof typeof failures, Action>) }
+}
+
+/** @param isGiven the host is from the command line */
+function tlsProblems({ tls, scan }: Settings, keys: TlsSettings, isGiven: boolean): string[] {
+  const [first] = Object.entries(keys).find(([, value]) => value !== null) ?? []
+  if (tls === null)
+    return first === undefined || isGiven
+      ? []
+      : [
+          `${fileNames.ini}: [tls] ${first} is set, but no host begins with tls://: mail would go in clear text`,
+        ]
+  const isHalf = (tls.cert === null) !== (tls.key === null)
+  return [
+    ...(scan.protocol === 'stream'
+      ? [
+          `${fileNames.ini}: [main] protocol = stream (its data port has no TLS): allowed with tls:// is auto or instream`,
+        ]
+      : []),
+    ...(isHalf ? [`${fileNames.ini}: [tls] cert and key: set both, or neither`] : []),
+  ]
 }
 
 function missingQuarantine(settings: Settings): string[] {

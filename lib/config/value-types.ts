@@ -2,12 +2,13 @@
  * The types of values: how each is parsed, and a description of the allowed values. schema.ts assigns them to the keys.
  */
 
+import { isIP } from 'node:net'
 import bytes from 'bytes'
 import ms from 'ms'
 import type { NamedAddress } from '../actions/own-mail'
 import { type Mask, parseMasks } from '../attachments/masks'
 import { Invalid } from '../base/invalid'
-import { type Host, parseHost } from '../clamd/address'
+import { type Host, parseClamdHost, parseHost } from '../clamd/address'
 import { type Action, parseAction } from '../policy/action'
 
 export interface ValueType<T> {
@@ -194,15 +195,33 @@ export const programPath: ValueType<string> = {
   parse: (value) => (/^\/[^\s\p{Cc}]+$/u.test(value) ? value : new Invalid()),
 }
 
+/** A file that tls-files.ts reads. @param content what is in it */
+export function pemFile(content: string): ValueType<string> {
+  return {
+    allowed: `the path of a PEM file, absolute or below Haraka's config folder, with ${content}`,
+    parse: (value) => value,
+  }
+}
+
+/** A host without a port. */
+export const hostName: ValueType<string> = {
+  allowed: 'a host name or an address',
+  parse(value) {
+    if (isIP(value) !== 0) return value
+    const host = parseHost(value, 1)
+    return host instanceof Invalid || !('name' in host) || value.includes(':') ? new Invalid() : host.name
+  },
+}
+
 /** Hosts separated by space, comma or semicolon. `defaultPort` is for hosts without one. */
 export function hosts(defaultPort: number): ValueType<readonly Host[]> {
   return {
     allowed:
-      'names, IPv4 or IPv6 addresses, each with an optional :port, or /path/to/a.sock, separated by space, comma or semicolon',
+      'names, IPv4 or IPv6 addresses, each with an optional :port, and with tls:// in front for TLS, or /path/to/a.sock, separated by space, comma or semicolon',
     parse(value) {
       const found: Host[] = []
       for (const word of value.split(/[\s,;]+/).filter(Boolean)) {
-        const host = parseHost(word, defaultPort)
+        const host = parseClamdHost(word, defaultPort)
         if (host instanceof Invalid) return new Invalid(`${word} ${host.why}`)
         found.push(host)
       }

@@ -7,7 +7,7 @@ import { type Address, addressText } from '../clamd/address'
 import { queryCapabilities } from '../clamd/capabilities'
 import type { Connect } from '../clamd/connection'
 import { ClamdError, errorText } from '../clamd/errors'
-import { type Capabilities, protocolOf } from '../clamd/protocol'
+import { type Capabilities, protocolAt, protocolOf } from '../clamd/protocol'
 import { staleSignatures } from '../clamd/version'
 import type { AddressNews } from '../hosts/host-pool'
 import { type HealthEvent, type HostState, isBlind, newHost, next } from '../hosts/host-state'
@@ -268,7 +268,8 @@ export class HealthMonitor {
     const { settings, system, signal } = this
     const { address, name, state } = watched
     if (!state.selfTest?.findsTestFile) return
-    const usual = settings.protocol === 'auto' ? protocolOf(offer) : settings.protocol
+    const configured = protocolAt(address, settings.protocol)
+    const usual = configured === 'auto' ? protocolOf(offer) : configured
     const protocol = state.verifiedProtocol ?? usual ?? 'stream'
     const trace = (text: string) => system.log.trace(`${name} ${text}`)
     const asked = { ...settings, protocol }

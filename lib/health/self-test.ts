@@ -8,7 +8,7 @@ import type { Address } from '../clamd/address'
 import type { Connect } from '../clamd/connection'
 import { dialogue } from '../clamd/dialogue'
 import { ClamdError, errorText, type Step } from '../clamd/errors'
-import { isLimitName, type Protocol, type Reply } from '../clamd/protocol'
+import { isLimitName, type Protocol, protocolAt, type Reply } from '../clamd/protocol'
 import type { Alarm, SelfTestResult } from '../hosts/test-results'
 import type { EicarCheck } from '../scan/attempt'
 import type { Probe } from './padded-mail'
@@ -210,18 +210,19 @@ export async function selfTestAsMail(
   offered: Protocol | null,
   ...rest: [connect: Connect, signal: CancelSignal, trace?: (text: string) => void]
 ): Promise<MailTest> {
-  const usual = settings.protocol === 'auto' ? (offered ?? 'stream') : settings.protocol
+  const configured = protocolAt(address, settings.protocol)
+  const usual = configured === 'auto' ? (offered ?? 'stream') : configured
   const by = async (protocol: Protocol, streamFailure: ClamdError | null): Promise<MailTest> => ({
     selfTest: await runSelfTest(address, { ...settings, protocol }, ...rest),
     protocol,
     streamFailure,
   })
-  const hasChoice = settings.protocol === 'auto' && usual === 'stream'
+  const hasChoice = configured === 'auto' && usual === 'stream'
   let proven: MailTest
   try {
     proven = await by(usual, null)
   } catch (error) {
-    if (settings.protocol !== 'auto' || !(error instanceof ClamdError)) throw error
+    if (configured !== 'auto' || !(error instanceof ClamdError)) throw error
     const isInVain = beforeReading.includes(error.step) || error.code === 'reply_timeout'
     if (usual === 'stream' && isInVain)
       return by('instream', error).catch((other: unknown) => {

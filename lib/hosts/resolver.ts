@@ -162,6 +162,7 @@ export class HostResolver {
 
   #addressesOf(host: Host): Address[] {
     if (!('name' in host)) return [host]
-    return (this.#byName.get(host.name) ?? []).map((address) => ({ host: address, port: host.port }))
+    const { name, ...rest } = host
+    return (this.#byName.get(name) ?? []).map((address) => ({ ...rest, host: address }))
   }
 }

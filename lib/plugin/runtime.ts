@@ -5,7 +5,7 @@
 
 import { setMaxListeners } from 'node:events'
 import { existsSync } from 'node:fs'
-import { connect } from 'node:net'
+import { isDeepStrictEqual } from 'node:util'
 import { reportMs } from '../actions/bounce'
 import { copyMs } from '../actions/quarantine'
 import { ToMaster, ToWorkers } from '../base/cluster-channel'
@@ -22,6 +22,7 @@ import { withPrograms } from '../config/programs'
 import { fileNames } from '../config/schema'
 import { withSecrets } from '../config/secrets'
 import { parseSettings, type Settings } from '../config/settings'
+import { type TlsConnect, tlsConnect } from '../config/tls-files'
 import { isListed, quarantineName } from '../haraka/environment'
 import type { Plugin, Server } from '../haraka/types'
 import { followMaster, serveWorkers } from '../health/cluster-sync'
@@ -40,6 +41,7 @@ import { warnOfHttp, warnOfLimits, warnOfWideSettings } from './start-warnings'
 /** Everything that a reload replaces; messages in flight keep what they started with. */
 export interface Runtime {
   readonly settings: Settings
+  readonly dialling: TlsConnect
   readonly hosts: HostPool
   readonly clamd: ClamdClient
   readonly scanner: Scanner
@@ -72,10 +74,11 @@ export function runtimeOf(plugin: Plugin): Runtime {
 /** Reads the settings and watches their files. @throws ConfigError */
 export function load(plugin: Plugin): void {
   const hookSeconds = plugin.timeout
+  const folder = plugin.config.overrides_path ?? plugin.config.root_path ?? '.'
   /** @param isAsked to look at the clamds again, whose own settings may have changed */
   const use = (settings: Settings, { ini }: SettingsFiles, isAsked: boolean) => {
     const old = runtimes.get(plugin)
-    const runtime = buildRuntime(plugin, settings, old)
+    const runtime = buildRuntime(plugin, settings, tlsConnect(settings, folder), old)
     runtimes.set(plugin, runtime)
     warnOfLimits(plugin, settings.scan)
     warnOfWideSettings(plugin, settings)
@@ -126,10 +129,17 @@ function mustNotVanish(before: SettingsFile, now: SettingsFile): void {
 }
 
 /** A reload that does not change the addresses keeps what is known of them. */
-function buildRuntime(plugin: Plugin, settings: Settings, old: Runtime | undefined): Runtime {
+function buildRuntime(
+  plugin: Plugin,
+  settings: Settings,
+  dialling: TlsConnect,
+  old: Runtime | undefined,
+): Runtime {
   const failures = old?.failures ?? new FailureMemory(settings.unscannableAfter)
   failures.unscannableAfter = settings.unscannableAfter
-  if (old && topicOf(plugin, old.settings) === topicOf(plugin, settings)) return { ...old, settings }
+  const dialsAlike = old && isDeepStrictEqual(old.dialling.credentials, dialling.credentials)
+  if (dialsAlike && topicOf(plugin, old.settings) === topicOf(plugin, settings)) return { ...old, settings }
+  const { connect } = dialling
   const selfTest = settings.startup.maxPings > 0 ? settings.health.selfTest : 'off'
   const hosts: HostPool = new HostPool(
     settings.hosts,
@@ -144,7 +154,7 @@ function buildRuntime(plugin: Plugin, settings: Settings, old: Runtime | undefin
       else if (news !== 'back') runtime?.hosts.learn(address, { type: 'doubted' })
     },
   )
-  const clamd = old?.clamd ?? new ClamdClient(connect)
+  const clamd = dialsAlike ? old.clamd : new ClamdClient(connect)
   const scanner = new Scanner(
     settings.scan,
     hosts,
@@ -154,7 +164,7 @@ function buildRuntime(plugin: Plugin, settings: Settings, old: Runtime | undefin
   )
   if (old && provesAlike(old.settings, settings)) hosts.inherit(old.hosts)
   old?.hosts.stopWaitingForChecks()
-  return { settings, hosts, clamd, scanner, failures, check: null, onAddressNews: null }
+  return { settings, dialling, hosts, clamd, scanner, failures, check: null, onAddressNews: null }
 }
 
 /** True if self tests under the one settings hold under the other. */
@@ -190,6 +200,7 @@ function startHealthCheck(plugin: Plugin, role: Role): void {
   roles.set(plugin, role)
   const runtime = runtimeOf(plugin)
   const { startup, scan, health, debug } = runtime.settings
+  const { connect } = runtime.dialling
   if (startup.maxPings === 0) return
   const { signal } = (runtime.check = new AbortController())
   // Every address adds listeners.

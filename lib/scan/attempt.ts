@@ -16,6 +16,7 @@ import {
   isVerdict,
   noFreePort,
   type Protocol,
+  protocolAt,
   type Reply,
 } from '../clamd/protocol'
 import type { Lease, LeaseOutcome } from '../hosts/lease'
@@ -303,7 +304,7 @@ export class Attempt {
    * the daemon does not have it, or when STREAM fails before any byte of the message has been sent.
    */
   async #withProtocolFallback(state: ScanState, lease: Lease): Promise<AttemptResult> {
-    const { protocol } = this.settings
+    const protocol = protocolAt(lease.address, this.settings.protocol)
     if (protocol !== 'auto') return this.#attempt(state, lease, protocol)
 
     const usual = lease.protocol ?? 'stream'

@@ -7,7 +7,7 @@ import { type Address, addressText } from '../../clamd/address'
 import { queryCapabilities } from '../../clamd/capabilities'
 import { dial } from '../../clamd/connection'
 import { ClamdError, errorText } from '../../clamd/errors'
-import { type Protocol, protocolOf } from '../../clamd/protocol'
+import { type Protocol, protocolAt, protocolOf } from '../../clamd/protocol'
 import { ageMs, ageText, type ClamdVersion, parseVersion, staleSignatures } from '../../clamd/version'
 import type { Settings } from '../../config/settings'
 import { findArchiveLimits } from '../../health/archive-limits'
@@ -129,7 +129,8 @@ async function checkAddress(
     const capabilities = await queryCapabilities(address, { connect, connectMs: scan.connectMs, signal })
     const engine = parseVersion(capabilities.version)
     const age = ageMs(engine, Date.now())
-    const expected = scan.protocol === 'auto' ? (protocolOf(capabilities) ?? 'stream') : scan.protocol
+    const configured = protocolAt(address, scan.protocol)
+    const expected = configured === 'auto' ? (protocolOf(capabilities) ?? 'stream') : configured
     known = {
       ...known,
       engine,

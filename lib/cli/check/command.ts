@@ -3,8 +3,9 @@
  */
 
 import { ConfigError } from '../../base/config-error'
+import type { Connect } from '../../clamd/connection'
 import { withInterrupt } from '../signals'
-import { openSite, settingsOf } from '../site'
+import { connectOf, openSite, settingsOf } from '../site'
 import { write } from '../terminal'
 import { UserError } from '../user-error'
 import { examineAll, type Examined } from './addresses'
@@ -47,7 +48,10 @@ async function runChecks({ config, host, quick }: CheckOptions, signal: AbortSig
   try {
     const settings = settingsOf(site, host)
     const haraka = asHaraka(site.haraka.get('smtp.ini').main)
-    const { examined: addresses, findings } = await examineAll(settings, quick, haraka, signal)
+    const overTls = haraka.act(() => connectOf(site, settings))
+    const connect: Connect = (options) => (options.tls === undefined ? haraka.connect : overTls)(options)
+    const dialler = { ...haraka, connect }
+    const { examined: addresses, findings } = await examineAll(settings, quick, dialler, signal)
     const own: Finding[] =
       haraka.problem === null
         ? []

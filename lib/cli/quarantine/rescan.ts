@@ -8,7 +8,7 @@ import { asMessage } from '../mail-file/content'
 import { ProvingScanner } from '../proving-scanner'
 import { resultOf, verdictText } from '../scan/command'
 import { withInterrupt } from '../signals'
-import { settingsOf } from '../site'
+import { connectOf, settingsOf } from '../site'
 import { escaped, write, writeJson } from '../terminal'
 import { asJson, type CommonOptions, openContext, placeOf } from './context'
 import { deliveriesOf } from './release-log'
@@ -22,9 +22,11 @@ export interface RescanOptions extends CommonOptions {
 
 export async function rescan(ids: readonly string[], options: RescanOptions): Promise<number> {
   const place = placeOf(options)
-  const settings = settingsOf(place.mustHaveSite(), options.host)
+  const site = place.mustHaveSite()
+  const settings = settingsOf(site, options.host)
+  const connect = connectOf(site, settings)
   const { messages, entries } = await openContext(place, ids, options)
-  const scanner = new ProvingScanner(settings, options.verbose)
+  const scanner = new ProvingScanner(settings, connect, options.verbose)
   let found = 0
   let failed = 0
   const print = (one: KeptMessage, verdict: Parameters<typeof verdictText>[0]) => {

@@ -8,7 +8,7 @@ import { type Content, contentsOf } from '../mail-file/content'
 import { type Found, type Path, spool, systemText, walk } from '../mail-file/walk'
 import { ProvingScanner } from '../proving-scanner'
 import { withInterrupt } from '../signals'
-import { defaultSettings, openSite, settingsOf } from '../site'
+import { connectOf, defaultSettings, openSite, settingsOf } from '../site'
 import { escaped, Progress, write, writeJson } from '../terminal'
 
 export interface ScanOptions {
@@ -38,9 +38,9 @@ interface Counts {
 /** @returns the exit code: 0 clean, 1 virus found, 2 an error and no virus found */
 export async function scan(paths: readonly string[], options: ScanOptions): Promise<number> {
   const { host, config } = options
-  const settings =
-    host !== undefined && config === undefined ? defaultSettings(host) : settingsOf(openSite(config), host)
-  const scanner = new ProvingScanner(settings, options.verbose)
+  const site = host !== undefined && config === undefined ? null : openSite(config)
+  const settings = site === null ? defaultSettings(host) : settingsOf(site, host)
+  const scanner = new ProvingScanner(settings, connectOf(site, settings), options.verbose)
   return withInterrupt(async (signal) => {
     const began = new Date()
     const standardInput = paths.includes('-') ? await spool(process.stdin, signal) : null

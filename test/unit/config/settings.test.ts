@@ -66,6 +66,7 @@ test('an empty ini gives the defaults of the contract', () => {
       maxConcurrent: 0,
     },
     unscannableAfter: 3,
+    tls: null,
     startup: { maxPings: 6, pingIntervalMs: 30_000 },
     health: { selfTest: 'full', maxSignatureAgeMs: 3 * 86_400_000 },
     rules: {
@@ -197,6 +198,9 @@ const wrong: [section: string, key: string, value: string | number | undefined][
   ['main', 'host', '::1:3310'],
   ['main', 'host', 3310.5],
   ['main', 'backup', 'two words:x'],
+  ['main', 'backup', 'tls:///run/clamd.sock'],
+  ['tls', 'servername', 'clamd.example.com:3311'],
+  ['tls', 'servername', 'two words'],
   ['main', 'port', 0],
   ['main', 'port', 65536],
   ['main', 'port', 'http'],
@@ -382,7 +386,7 @@ test('an unknown key or section names the nearest one, James spellings included'
   )
   assert.match(
     problems({ qwertz: { x: 'x' } }),
-    /\[qwertz\] is no section; there are main, infected, .* and /,
+    /\[qwertz\] is no section; there are main, tls, infected, .* and /,
   )
   assert.match(
     problems({ infectd: { action: 'tag' } }),

@@ -1,0 +1,234 @@
+// TLS to clamd: mail goes there encrypted and to nobody else, each fault of a certificate is named, and what works over
+// TCP works over TLS.
+import assert from 'node:assert/strict'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
+import { after, describe, test, type TestContext } from 'node:test'
+import type { Host } from '../../lib/clamd/address'
+import { queryCapabilities } from '../../lib/clamd/capabilities'
+import { connectWith, type TlsCredentials } from '../../lib/clamd/tls'
+import { runSelfTest } from '../../lib/health/self-test'
+import type { Verdict } from '../../lib/policy/verdict'
+import { clamdOrSkip, type RealClamd, startClamd } from '../support/clamd/clamd'
+import { runningTimers, Scanning, type ScanningOptions } from '../support/clamd/scanning'
+import { never, usual } from '../support/clamd/self-testing'
+import {
+  credentials,
+  type FrontOptions,
+  type Identity,
+  opensslOrSkip,
+  type ProxyKind,
+  proxyOrSkip,
+  serverName,
+  startProxy,
+  TestCa,
+  TlsFront,
+} from '../support/clamd/tls'
+import { large, message } from '../support/faults/fault-table'
+
+const timersBefore = runningTimers()
+after(() => assert.equal(runningTimers(), timersBefore, 'a timer was left running'))
+
+const bounded = { timeout: 60_000 }
+
+function hostOf(port: number, name = '127.0.0.1'): Host {
+  return name === '127.0.0.1' ? { host: name, port, tls: name } : { name, port, tls: name }
+}
+
+function scanningOf(
+  t: TestContext,
+  hosts: readonly Host[],
+  trust: TlsCredentials,
+  options: ScanningOptions = {},
+): Scanning {
+  const lookup = () => Promise.resolve(['127.0.0.1'])
+  const scanning = new Scanning(hosts, { connect: connectWith(trust), lookup, ...options })
+  t.after(() => scanning.destroy())
+  return scanning
+}
+
+async function real(t: TestContext): Promise<RealClamd> {
+  const clamd = await startClamd()
+  t.after(() => clamd.stop())
+  return clamd
+}
+
+async function front(t: TestContext, clamd: RealClamd, identity: Identity, options: FrontOptions = {}) {
+  return new TlsFront({ host: clamd.host, port: clamd.port }, identity, options).start(t)
+}
+
+function textOf(verdict: Verdict): string {
+  return 'text' in verdict ? verdict.text : verdict.outcome
+}
+
+async function assertBoth(scanning: Scanning, bytes = 2000): Promise<void> {
+  for (const content of ['clean', 'infected', 'clean'] as const) {
+    const verdict = await scanning.scan(message(content, bytes, content))
+    assert.equal(verdict.outcome, content, textOf(verdict))
+    assert.equal(verdict.protocol, 'instream')
+    assert.match(verdict.clamd ?? '', /^tls:\/\/127\.0\.0\.1:\d+$/)
+  }
+}
+
+describe('a real clamd behind', () => {
+  const fronts: Record<
+    string,
+    (t: TestContext, clamd: RealClamd, ca: TestCa, own: Identity) => Promise<number>
+  > = {
+    'node:tls': async (t, clamd, ca, own) => (await front(t, clamd, own, { clientCa: ca.cert })).port,
+    stunnel: (t, clamd, ca, own) => startProxy(t, 'stunnel', clamd, own, ca.cert),
+    haproxy: (t, clamd, ca, own) => startProxy(t, 'haproxy', clamd, own, ca.cert),
+  }
+  for (const [kind, start] of Object.entries(fronts))
+    test(kind, bounded, async (t) => {
+      if (!clamdOrSkip(t) || !opensslOrSkip(t)) return
+      if (kind !== 'node:tls' && !proxyOrSkip(t, kind as ProxyKind)) return
+      const ca = new TestCa(t)
+      const clamd = await real(t)
+      const port = await start(t, clamd, ca, ca.issue())
+      const client = ca.issue({ name: 'haraka.example.com' })
+      const trust = credentials(ca.cert, { client })
+
+      for (const sessions of [false, true]) {
+        const scanning = scanningOf(t, [hostOf(port)], trust, { sessions, selfTest: !sessions })
+        await assertBoth(scanning)
+        await assertBoth(scanning, large)
+        const reused = scanning.log.steps.filter((line) => line.includes('connect: reused')).length
+        assert.equal(reused > 0, sessions)
+      }
+      const address = { host: '127.0.0.1', port, tls: '127.0.0.1' }
+      const connect = connectWith(trust)
+      const selfTest = await runSelfTest(address, usual, connect, never)
+      assert.ok(selfTest.findsTestFile)
+      assert.ok(selfTest.coversMaxSize)
+      const offer = await queryCapabilities(address, { connect, connectMs: 5000, signal: never })
+      assert.ok(offer.commands?.includes('INSTREAM'))
+
+      // Without a certificate of our own nothing is scanned.
+      const nobody = scanningOf(t, [hostOf(port)], credentials(ca.cert))
+      const verdict = await nobody.scan(message('clean', 2000, 'x'))
+      assert.equal(verdict.outcome, 'unscanned')
+      assert.match(textOf(verdict), /client certificate|connection broke|closed without a reply/)
+    })
+})
+
+describe('the other end is verified', () => {
+  /** What a scan says, and whether any byte of the message got there. */
+  async function refusal(t: TestContext, identity: Identity, trust: TlsCredentials, name?: string) {
+    let received = 0
+    const onConnection: FrontOptions['onConnection'] = (socket) => {
+      socket.on('data', (bytes: Buffer) => (received += bytes.length))
+      return false
+    }
+    const { port } = await new TlsFront({ port: 1 }, identity, { onConnection }).start(t)
+    const scanning = scanningOf(t, [hostOf(port, name)], trust)
+    const verdict = await scanning.scan(message('clean', 2000, 'x'))
+    assert.equal(verdict.outcome, 'unscanned')
+    assert.equal(received, 0)
+    assert.deepEqual(
+      scanning.hosts.states().map(({ state }) => state),
+      ['resting'],
+    )
+    return textOf(verdict)
+  }
+
+  test('each fault of a certificate is named, and no byte is sent', bounded, async (t) => {
+    if (!opensslOrSkip(t)) return
+    const ca = new TestCa(t)
+    const trust = credentials(ca.cert)
+    const ours = ca.issue()
+    const cases: readonly (readonly [Identity, TlsCredentials, RegExp, string?])[] = [
+      [ca.issue({ days: -1 }), trust, /connect: certificate has expired \(CERT_HAS_EXPIRED\)/],
+      [ca.selfSigned(), trust, /connect: self-signed certificate: set \[tls\] ca /],
+      [ours, credentials(new TestCa(t).cert), /connect: certificate of an unknown CA: set \[tls\] ca /],
+      // Those that Node.js trusts do not have it.
+      [ours, credentials(null), /connect: certificate of an unknown CA: set \[tls\] ca /],
+      [
+        ours,
+        trust,
+        /certificate is not for other\.example\.com, but for DNS:clamd\.example\.com/,
+        'other.example.com',
+      ],
+      [
+        ca.issue({ name: 'other.example.com' }),
+        trust,
+        /certificate is not for 127\.0\.0\.1, but for DNS:other/,
+      ],
+      [ours, credentials(ca.cert, { servername: 'other.example.com' }), /is not for other\.example\.com/],
+    ]
+    for (const [identity, trusted, expected, name] of cases)
+      assert.match(await refusal(t, identity, trusted, name), expected)
+  })
+
+  test('by the name as it is written, or by servername', bounded, async (t) => {
+    if (!clamdOrSkip(t) || !opensslOrSkip(t)) return
+    const ca = new TestCa(t)
+    const clamd = await real(t)
+    const names: (string | false)[] = []
+    const onConnection: FrontOptions['onConnection'] = (socket) => names.push(socket.servername ?? false) > 0
+    const { port } = await front(t, clamd, ca.issue(), { onConnection })
+    await assertBoth(scanningOf(t, [hostOf(port, serverName)], credentials(ca.cert)))
+    await assertBoth(scanningOf(t, [hostOf(port, `${serverName}.`)], credentials(ca.cert)))
+    await assertBoth(
+      scanningOf(t, [hostOf(port, 'other.example.com')], credentials(ca.cert, { servername: serverName })),
+    )
+    assert.deepEqual([...new Set(names)], [serverName])
+    // An address is in the certificate, too; there is no SNI for it.
+    await assertBoth(scanningOf(t, [hostOf(port)], credentials(ca.cert)))
+    assert.equal(names.at(-1), false)
+  })
+
+  test('a self-signed certificate is its own CA', bounded, async (t) => {
+    if (!clamdOrSkip(t) || !opensslOrSkip(t)) return
+    const self = new TestCa(t).selfSigned()
+    const { port } = await front(t, await real(t), self)
+    await assertBoth(scanningOf(t, [hostOf(port)], credentials(self.cert)))
+  })
+
+  test('a server without TLS, an old one, and one that refuses our certificate', bounded, async (t) => {
+    if (!clamdOrSkip(t) || !opensslOrSkip(t)) return
+    const ca = new TestCa(t)
+    const own = ca.issue()
+    const clamd = await real(t)
+    const said = async (port: number, trust = credentials(ca.cert)) =>
+      textOf(
+        await scanningOf(t, [hostOf(port)], trust, { connectMs: 1000 }).scan(message('clean', 2000, 'x')),
+      )
+    assert.match(
+      await said(clamd.port),
+      /connect: the server speaks no TLS|connected, but no TLS within 1000 ms/,
+    )
+    const silent = await listening(t, () => undefined)
+    assert.match(await said(silent), /connect: connected, but no TLS within 1000 ms/)
+    const smtp = await listening(t, (socket) => socket.write('220 mail.example.com ESMTP\r\n'))
+    assert.match(await said(smtp), /connect: the server speaks no TLS/)
+    const hangsUp = await listening(t, (socket) => socket.destroy())
+    assert.match(await said(hangsUp), /connect: connection ended during the TLS handshake \(ECONNRESET\)/)
+    const old = await front(t, clamd, own, {
+      tls: { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'ALL:@SECLEVEL=0' },
+    })
+    assert.match(await said(old.port), /connect: .*(no TLS 1\.2 or later|ERR_SSL)/)
+    const client = new TestCa(t).issue()
+    for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
+      const strict = await front(t, clamd, own, { clientCa: ca.cert, tls: { maxVersion } })
+      assert.match(await said(strict.port), /client certificate|connection (broke|ended|closed)/)
+      assert.match(
+        await said(strict.port, credentials(ca.cert, { client })),
+        /client certificate|connection (broke|ended|closed)/,
+      )
+    }
+  })
+})
+
+async function listening(t: TestContext, onConnection: (socket: Socket) => void): Promise<number> {
+  const sockets: Socket[] = []
+  const server = createServer((socket) => {
+    sockets.push(socket.on('error', () => undefined))
+    onConnection(socket)
+  })
+  t.after(() => {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return (server.address() as AddressInfo).port
+}
