@@ -80,9 +80,12 @@ export function dial(
     }
     const onAbort = () => fail(how.signal.reason)
     const timer = setTimeout(() => {
-      const isConnected = isTls(address) && !socket.connecting && noRoom === undefined
-      const what = isConnected ? 'connected, but no TLS' : 'no connection'
-      fail(new ClamdError(step, `${what} within ${how.connectMs} ms`, { cause: noRoom }))
+      const { connectMs } = how
+      const isReached = isTls(address) && !socket.connecting && noRoom === undefined
+      const text = isReached
+        ? `connected, but no TLS within ${connectMs} ms`
+        : `no connection within ${connectMs} ms`
+      fail(new ClamdError(step, text, { cause: noRoom }))
     }, how.connectMs)
     how.signal.addEventListener('abort', onAbort)
     begin()

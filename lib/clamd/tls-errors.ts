@@ -20,8 +20,11 @@ const codes: readonly (readonly [TlsProblem, RegExp])[] = [
   ['expired', /^CERT_HAS_EXPIRED$/],
   ['not yet valid', /^CERT_NOT_YET_VALID$/],
   ['other name', /^ERR_TLS_CERT_ALTNAME_INVALID$/],
-  ['self-signed', /SELF_SIGNED_CERT/],
-  ['unknown CA', /^UNABLE_TO_(GET_ISSUER_CERT|VERIFY_LEAF_SIGNATURE)|^CERT_(UNTRUSTED|SIGNATURE_FAILURE)$/],
+  ['self-signed', /^DEPTH_ZERO_SELF_SIGNED_CERT$/],
+  [
+    'unknown CA',
+    /^UNABLE_TO_(GET_ISSUER_CERT|VERIFY_LEAF_SIGNATURE)|^CERT_(UNTRUSTED|SIGNATURE_FAILURE)$|^SELF_SIGNED_CERT_IN_CHAIN$/,
+  ],
   ['no TLS', /^ERR_SSL_(WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|HTTP_REQUEST)$/],
   ['old TLS', /^ERR_SSL_(.*ALERT_PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL)$/],
   ['wants certificate', /^ERR_SSL_.*ALERT_CERTIFICATE_REQUIRED$/],

@@ -1,14 +1,16 @@
 // TLS to clamd: mail goes there encrypted and to nobody else, each fault of a certificate is named, and what works over
 // TCP works over TLS.
 import assert from 'node:assert/strict'
-import { type AddressInfo, createServer, type Socket } from 'node:net'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { after, describe, test, type TestContext } from 'node:test'
+import type { TLSSocket } from 'node:tls'
 import type { Host } from '../../lib/clamd/address'
 import { queryCapabilities } from '../../lib/clamd/capabilities'
 import { connectWith, type TlsCredentials } from '../../lib/clamd/tls'
 import { runSelfTest } from '../../lib/health/self-test'
 import type { Verdict } from '../../lib/policy/verdict'
 import { clamdOrSkip, type RealClamd, startClamd } from '../support/clamd/clamd'
+import { startFakeClamd } from '../support/clamd/fake-clamd'
 import { runningTimers, Scanning, type ScanningOptions } from '../support/clamd/scanning'
 import { never, usual } from '../support/clamd/self-testing'
 import {
@@ -217,6 +219,154 @@ describe('the other end is verified', () => {
       )
     }
   })
+})
+
+describe('what goes wrong on the way', () => {
+  test('STREAM is never used, though the daemon lists it and knows nothing else', bounded, async (t) => {
+    if (!opensslOrSkip(t)) return
+    const ca = new TestCa(t)
+    for (const protocols of [['STREAM', 'INSTREAM'], ['STREAM']] as const) {
+      const fake = await startFakeClamd({ protocols })
+      t.after(() => fake.stop())
+      const { port } = await new TlsFront(fake.address, ca.issue()).start(t)
+      const trust = credentials(ca.cert)
+      const scanning = scanningOf(t, [hostOf(port)], trust, { selfTest: true })
+      const verdict = await scanning.scan(message('clean', 2000, 'x'))
+      const isThere = protocols.length === 2
+      assert.equal(verdict.outcome, isThere ? 'clean' : 'unscanned', textOf(verdict))
+      assert.ok(fake.scans.every(({ protocol }) => protocol === 'INSTREAM'))
+      const how = { connect: connectWith(trust), connectMs: 5000, signal: never }
+      const { commands } = await queryCapabilities({ host: '127.0.0.1', port, tls: '127.0.0.1' }, how)
+      assert.ok(commands && !commands.includes('STREAM'))
+    }
+  })
+
+  test(
+    'a connection that ends in the midst, with and without a farewell, is no verdict',
+    bounded,
+    async (t) => {
+      if (!opensslOrSkip(t)) return
+      const ca = new TestCa(t)
+      const identity = ca.issue()
+      const ends: Record<string, (socket: TLSSocket, raw: Socket) => void> = {
+        'end of TLS': (socket) => socket.end(),
+        'end of TLS after half an answer': (socket) => socket.end('stream: O'),
+        // Anybody on the way can do that.
+        'end of TCP': (_, raw) => raw.end(),
+        'end of TCP after half an answer': (socket, raw) => socket.write('stream: O', () => raw.end()),
+        reset: (_, raw) => raw.resetAndDestroy(),
+      }
+      for (const [name, end] of Object.entries(ends))
+        for (const bytes of [2000, large]) {
+          const raw: Socket[] = []
+          const onConnection: FrontOptions['onConnection'] = (socket) => {
+            socket.once('data', () => end(socket, raw.at(-1) ?? socket))
+            return false
+          }
+          const front = new TlsFront({ port: 1 }, identity, {
+            onConnection,
+            onRaw: (socket) => raw.push(socket),
+          })
+          const { port } = await front.start(t)
+          const scanning = scanningOf(t, [hostOf(port)], credentials(ca.cert))
+          const verdict = await scanning.scan(message('clean', bytes, 'x'))
+          assert.equal(verdict.outcome, 'unscanned', name)
+          assert.match(textOf(verdict), /(reply|send|command): connection /, name)
+          assert.deepEqual(scanning.leftovers(), [], name)
+        }
+    },
+  )
+
+  test('an answer counts when TCP ends behind it, without a farewell', bounded, async (t) => {
+    if (!opensslOrSkip(t)) return
+    const ca = new TestCa(t)
+    const fake = await startFakeClamd({ protocols: ['INSTREAM'] })
+    t.after(() => fake.stop())
+    const raw: Socket[] = []
+    const front = new TlsFront(fake.address, ca.issue(), {
+      onRaw: (socket) => raw.push(socket),
+      endsRaw: true,
+    })
+    const { port } = await front.start(t)
+    const scanning = scanningOf(t, [hostOf(port)], credentials(ca.cert))
+    for (const content of ['clean', 'infected'] as const) {
+      const verdict = await scanning.scan(message(content, large, content))
+      assert.equal(verdict.outcome, content, textOf(verdict))
+    }
+    assert.deepEqual(scanning.leftovers(), [])
+  })
+
+  test(
+    'a forged record right behind the handshake ends the connection, not the process',
+    bounded,
+    async (t) => {
+      if (!opensslOrSkip(t)) return
+      const ca = new TestCa(t)
+      const identity = ca.issue()
+      for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
+        const onConnection = () => false
+        const server = await new TlsFront({ port: 1 }, identity, { onConnection, tls: { maxVersion } }).start(
+          t,
+        )
+        const forged = Buffer.concat([Buffer.from('1703030020', 'hex'), Buffer.alloc(32, 'x')])
+        // Somebody on the way adds it to what the server sends; in TLS 1.3 the first flight ends the handshake.
+        const port = await listening(t, (socket) => {
+          const behind = connect({ host: '127.0.0.1', port: server.port })
+          behind.on('error', () => undefined).on('close', () => socket.destroy())
+          socket.on('close', () => behind.destroy()).pipe(behind)
+          let flights = maxVersion === 'TLSv1.3' ? 1 : 0
+          behind.on('data', (bytes: Buffer) =>
+            socket.write(++flights > 1 ? Buffer.concat([bytes, forged]) : bytes),
+          )
+        })
+        const scanning = scanningOf(t, [hostOf(port)], credentials(ca.cert), { scanMs: 5000 })
+        const verdict = await scanning.scan(message('clean', 2000, 'x'))
+        t.diagnostic(textOf(verdict))
+        assert.match(textOf(verdict), /ERR_SSL_|closed without a reply/, maxVersion)
+        assert.deepEqual(scanning.leftovers(), [])
+      }
+    },
+  )
+
+  test(
+    'a daemon that stops answering: PING and message end in time, and nothing is left',
+    bounded,
+    async (t) => {
+      if (!opensslOrSkip(t)) return
+      const ca = new TestCa(t)
+      const { port } = await new TlsFront({ port: 1 }, ca.issue(), { onConnection: () => false }).start(t)
+      const trust = credentials(ca.cert)
+      const address = { host: '127.0.0.1', port, tls: '127.0.0.1' }
+      const how = { connect: connectWith(trust), connectMs: 300, signal: never }
+      await assert.rejects(queryCapabilities(address, how), /no reply within 300 ms/)
+      const scanning = scanningOf(t, [address], trust, { scanMs: 300 })
+      const verdict = await scanning.scan(message('clean', 2000, 'x'))
+      assert.ok(verdict.outcome === 'unscanned' && verdict.reason === 'timeout', textOf(verdict))
+      assert.deepEqual(scanning.leftovers(), [])
+    },
+  )
+
+  test(
+    'the next host is asked; the plain one and the one behind TLS are two addresses',
+    bounded,
+    async (t) => {
+      if (!clamdOrSkip(t) || !opensslOrSkip(t)) return
+      const ca = new TestCa(t)
+      const clamd = await real(t)
+      const expired = await front(t, clamd, ca.issue({ days: -1 }))
+      const good = await front(t, clamd, ca.issue())
+      const plain = { host: '127.0.0.1', port: good.port }
+      const hosts = [plain, hostOf(expired.port), hostOf(good.port)]
+      const scanning = scanningOf(t, hosts, credentials(ca.cert), { connectMs: 500 })
+      await assertBoth(scanning)
+      const states = scanning.hosts.states().map(({ text, state }) => `${text} ${state}`)
+      assert.deepEqual(states, [
+        `127.0.0.1:${good.port} resting`,
+        `tls://127.0.0.1:${expired.port} resting`,
+        `tls://127.0.0.1:${good.port} up`,
+      ])
+    },
+  )
 })
 
 async function listening(t: TestContext, onConnection: (socket: Socket) => void): Promise<number> {

@@ -93,6 +93,10 @@ export interface FrontOptions {
   readonly tls?: tls.TlsOptions
   /** Called for each connection; false: it is not passed on. */
   readonly onConnection?: (socket: tls.TLSSocket) => boolean
+  /** Called with the TCP connection of each. */
+  readonly onRaw?: (socket: Socket) => void
+  /** When clamd closes, only TCP ends: TLS says no farewell. */
+  readonly endsRaw?: boolean
 }
 
 /** TLS on a free port, in front of a clamd. */
@@ -102,8 +106,9 @@ export class TlsFront {
   readonly #sockets = new Set<Socket>()
   readonly #server: tls.Server
 
-  constructor(clamd: net.TcpNetConnectOpts, identity: Identity, options: FrontOptions = {}) {
-    const { clientCa, onConnection = () => true } = options
+  constructor(clamd: net.NetConnectOpts, identity: Identity, options: FrontOptions = {}) {
+    const { clientCa, onConnection = () => true, onRaw, endsRaw = false } = options
+    let raw: Socket | undefined
     const client = clientCa === undefined ? {} : { ca: readFileSync(clientCa), requestCert: true }
     this.#server = tls.createServer(
       { cert: readFileSync(identity.cert), key: readFileSync(identity.key), ...client, ...options.tls },
@@ -112,12 +117,16 @@ export class TlsFront {
         this.#keep(socket)
         if (!onConnection(socket)) return
         const behind = this.#keep(net.connect(clamd))
-        socket.pipe(behind).pipe(socket)
+        const tcp = raw
+        socket.pipe(behind).pipe(socket, { end: !endsRaw })
         socket.on('close', () => behind.destroy())
-        behind.on('close', () => socket.end())
+        behind.on('close', () => (endsRaw ? tcp?.end() : socket.end()))
       },
     )
-    this.#server.on('connection', (socket: Socket) => this.#keep(socket))
+    this.#server.on('connection', (socket: Socket) => {
+      raw = this.#keep(socket)
+      onRaw?.(socket)
+    })
     this.#server.on('tlsClientError', () => undefined)
   }
 
@@ -150,38 +159,50 @@ export function proxyOrSkip(t: { skip(message?: string): void }, kind: ProxyKind
   return false
 }
 
-/** A real TLS proxy in front of a clamd; @returns its port */
+/** A real TLS proxy in front of a clamd, for clients with a certificate of that CA; @returns its port */
 export async function startProxy(
   t: TestContext,
   kind: ProxyKind,
   clamd: { readonly host: string; readonly port: number },
   { cert, key }: Identity,
-  clientCa: string | null = null,
+  clientCa: string,
 ): Promise<number> {
-  const directory = new TemporaryDirectory(kind)
-  t.after(() => directory.remove())
-  const file = (name: string) => path.join(directory.path, name)
   const port = await freePort()
   const to = `${clamd.host}:${clamd.port}`
   if (kind === 'stunnel') {
-    const client = clientCa === null ? '' : `verifyChain = yes\nCAfile = ${clientCa}\n`
+    const client = `verifyChain = yes\nCAfile = ${clientCa}\n`
     const service = `[clamd]\naccept = 127.0.0.1:${port}\nconnect = ${to}\ncert = ${cert}\nkey = ${key}\n${client}`
-    writeFileSync(file('conf'), `foreground = yes\npid =\n${service}`)
-  } else {
-    writeFileSync(file('pem'), readFileSync(cert, 'utf8') + readFileSync(key, 'utf8'))
-    const client = clientCa === null ? '' : ` verify required ca-file ${clientCa}`
-    const times = 'timeout connect 5s\n timeout client 5m\n timeout server 5m'
-    const listen = `listen clamd\n mode tcp\n bind 127.0.0.1:${port} ssl crt ${file('pem')}${client}\n server one ${to}\n ${times}\n`
-    writeFileSync(file('conf'), listen)
+    return startStunnel(t, port, service)
   }
-  const args = kind === 'stunnel' ? [file('conf')] : ['-f', file('conf'), '-db']
-  const proxy = new LoggedProcess(programs[kind], args)
+  const directory = new TemporaryDirectory(kind)
+  t.after(() => directory.remove())
+  const file = (name: string) => path.join(directory.path, name)
+  writeFileSync(file('pem'), readFileSync(cert, 'utf8') + readFileSync(key, 'utf8'))
+  const client = ` verify required ca-file ${clientCa}`
+  const times = 'timeout connect 5s\n timeout client 5m\n timeout server 5m'
+  const bind = `bind 127.0.0.1:${port} ssl crt ${file('pem')}${client}`
+  writeFileSync(file('conf'), `listen clamd\n mode tcp\n ${bind}\n server one ${to}\n ${times}\n`)
+  await isListening(t, new LoggedProcess(programs.haproxy, ['-f', file('conf'), '-db']), port)
+  return port
+}
+
+/** @param service that part of its configuration */
+export async function startStunnel(t: TestContext, port: number, service: string): Promise<number> {
+  const directory = new TemporaryDirectory('stunnel')
+  t.after(() => directory.remove())
+  const conf = path.join(directory.path, 'conf')
+  writeFileSync(conf, `foreground = yes\npid =\n${service}`)
+  await isListening(t, new LoggedProcess(programs.stunnel, [conf]), port)
+  return port
+}
+
+async function isListening(t: TestContext, proxy: LoggedProcess, port: number): Promise<void> {
   t.after(() => proxy.stop('SIGTERM'))
+  // Neither says so.
   while (!(await isOpen(port))) {
-    if (proxy.exit) throw new Error(`${kind} ended:\n${proxy.log}`)
+    if (proxy.exit) throw new Error(`the proxy ended:\n${proxy.log}`)
     await delay(25)
   }
-  return port
 }
 
 function isOpen(port: number): Promise<boolean> {
