@@ -52,6 +52,6 @@ test('mail is scanned over TLS by every worker; another CA in the same file ends
   }
   const refused = await sendMessage(haraka.port, { data: mails.clean() })
   assert.equal(refused.code, 451, refused.text)
-  await haraka.waitForLog(/connect: certificate of an unknown CA/)
+  await haraka.waitForLog(/certificate of an unknown CA: set \[tls\] ca/)
   assert.equal(haraka.delivered().length, 4)
 })
