@@ -26,7 +26,7 @@ export type ActionText =
   'accept' | 'tag' | Words<Beside | 'reject'> | Words<Beside | 'defer'> | Words<Beside | 'discard'>
 
 interface Scan {
-  /** `host:port`, `[v6]:port` or the path of a socket. */
+  /** `host:port`, `[v6]:port`, `tls://` before them, or the path of a socket. */
   clamd: string | null
   /** Release and signatures' number of that clamd, as in `ClamAV 1.4.6/27500`; null where it is not known. */
   engine: string | null
