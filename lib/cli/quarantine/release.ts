@@ -4,10 +4,10 @@
  */
 
 import { hostPort } from '../../clamd/address'
-import type { Settings } from '../../config/settings'
 import { serverName } from '../../haraka/environment'
+import { ProvingScanner } from '../proving-scanner'
 import { withInterrupt } from '../signals'
-import { settingsOf, type Site } from '../site'
+import { connectOf, settingsOf, type Site } from '../site'
 import { escaped, write, writeJson } from '../terminal'
 import { UserError } from '../user-error'
 import { type ChangeOptions, counted, describe, requireChoice, requireConfirmation, say } from './confirm'
@@ -44,7 +44,7 @@ export async function release(ids: readonly string[], options: ReleaseOptions): 
     throw new UserError('use --to-recipient or --to-address, not both')
   const place = placeOf(options)
   // Read before root drops its privileges.
-  const settings = place.site && settingsIn(place.site)
+  const scanner = place.site && scannerOf(place.site)
   const routing = place.site && routingOf(place.site)
   const context = await openContext(place, ids, options)
   const named = options.to === undefined ? null : parseHop(options.to)
@@ -67,10 +67,10 @@ export async function release(ids: readonly string[], options: ReleaseOptions): 
 
   const recipients = due.flatMap(({ routes }) => [...routes.values()].flat())
   describe(due.map(({ one }) => one))
-  if (settings)
+  if (scanner)
     await warnOfFound(
       due.map(({ one }) => one),
-      settings,
+      scanner,
     )
   const count = `${counted(due.length, 'message')} to ${counted(recipients.length, 'recipient')}`
   const to = options.toAddress ? ` (${options.toAddress.join(', ')}, not its own)` : ''
@@ -114,9 +114,10 @@ function planFor(
 }
 
 /** null: they are wrong, which only matters without --dir, and is told then. */
-function settingsIn(site: Site): Settings | null {
+function scannerOf(site: Site): ProvingScanner | null {
   try {
-    return settingsOf(site)
+    const settings = settingsOf(site)
+    return new ProvingScanner(settings, connectOf(site, settings), false)
   } catch {
     return null
   }

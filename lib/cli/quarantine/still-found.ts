@@ -1,16 +1,14 @@
 /* Before a release: does clamd, with the signatures of today, still find something? */
 
-import type { Settings } from '../../config/settings'
 import { asMessage } from '../mail-file/content'
-import { ProvingScanner } from '../proving-scanner'
+import type { ProvingScanner } from '../proving-scanner'
 import { verdictText } from '../scan/command'
 import { escaped } from '../terminal'
 import type { KeptMessage } from './store'
 import { openCopy } from './store'
 
 /** Writes a line to standard error for each message; a clamd that cannot be asked keeps nothing from being released. */
-export async function warnOfFound(messages: readonly KeptMessage[], settings: Settings): Promise<void> {
-  const scanner = new ProvingScanner(settings, false)
+export async function warnOfFound(messages: readonly KeptMessage[], scanner: ProvingScanner): Promise<void> {
   const { signal } = new AbortController()
   const warn = (text: string) => process.stderr.write(`${escaped(text)}\n`)
   for (const one of messages) {
