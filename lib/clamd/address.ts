@@ -41,6 +41,13 @@ export function parseClamdHost(text: string, defaultPort: number): Host | Invali
   return { ...host, tls: 'name' in host ? host.name : host.host }
 }
 
+/** A name or an address without a port; null: it is neither. */
+export function parseHostName(text: string): string | null {
+  if (isIP(text) !== 0) return text
+  const host = text.includes(':') ? null : parseHost(text, 1)
+  return host !== null && 'name' in host ? host.name : null
+}
+
 /** Parses `name`, `name:port`, `1.2.3.4:port`, `::1`, `[::1]:port` or `/path/to/clamd.sock`. */
 export function parseHost(text: string, defaultPort: number): Host | Invalid {
   if (text.startsWith('/')) return { path: text }

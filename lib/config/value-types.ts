@@ -2,13 +2,12 @@
  * The types of values: how each is parsed, and a description of the allowed values. schema.ts assigns them to the keys.
  */
 
-import { isIP } from 'node:net'
 import bytes from 'bytes'
 import ms from 'ms'
 import type { NamedAddress } from '../actions/own-mail'
 import { type Mask, parseMasks } from '../attachments/masks'
 import { Invalid } from '../base/invalid'
-import { type Host, parseClamdHost, parseHost } from '../clamd/address'
+import { type Host, parseClamdHost, parseHostName } from '../clamd/address'
 import { type Action, parseAction } from '../policy/action'
 
 export interface ValueType<T> {
@@ -206,11 +205,7 @@ export function pemFile(content: string): ValueType<string> {
 /** A host without a port. */
 export const hostName: ValueType<string> = {
   allowed: 'a host name or an address',
-  parse(value) {
-    if (isIP(value) !== 0) return value
-    const host = parseHost(value, 1)
-    return host instanceof Invalid || !('name' in host) || value.includes(':') ? new Invalid() : host.name
-  },
+  parse: (value) => parseHostName(value) ?? new Invalid(),
 }
 
 /** Hosts separated by space, comma or semicolon. `defaultPort` is for hosts without one. */

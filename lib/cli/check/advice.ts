@@ -54,9 +54,9 @@ export function adviceFor(error: unknown, address: Address): string {
   }
   if (!(error instanceof ClamdError)) return `${where}${log}`
   if (error.code === 'reply_timeout') return restart
-  if (/^connection ended during the TLS/.test(error.message))
+  if (error.message.startsWith('connection ended during the TLS'))
     return `${where}the log of the TLS proxy says why; it may want another certificate in [tls] cert`
-  if (isTls(address) && /^connected/.test(error.message))
+  if (isTls(address) && error.message.startsWith('connected'))
     return 'the port has no TLS, or the proxy there hangs: correct [main] host, or restart the proxy'
   if (isTls(address) && error.code === 'no_reply')
     return `${where}the log of the TLS proxy says why: it does not reach clamd, or wants another [tls] cert`
