@@ -4,7 +4,7 @@
  */
 
 import type { Inspected } from '../attachments/findings'
-import { Inspection,type InspectOptions } from '../attachments/inspection'
+import { Inspection, type InspectOptions } from '../attachments/inspection'
 import type { MessageSource } from '../base/message-source'
 import { receivedLine } from '../clamd/protocol'
 import { OverBudget } from '../mime/budget'

@@ -418,7 +418,10 @@ for (const [key, ini] of Object.entries(wanting)) {
     assert.ok(error instanceof StartError)
     const told = error.log.split('\n').filter((line) => line.includes('queue/quarantine'))
     assert.equal(told.length, 1, error.log)
-    assert.match(told[0] ?? '', /config\/plugins: .* needs? queue\/quarantine: add the line queue\/quarantine above/)
+    assert.match(
+      told[0] ?? '',
+      /config\/plugins: .* needs? queue\/quarantine: add the line queue\/quarantine above/,
+    )
     assert.ok(told[0]?.includes(key), told[0])
   })
 }

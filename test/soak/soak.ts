@@ -8,7 +8,7 @@ import { startSink } from '../support/smtp/sink'
 import { Daemons, type Misfortune } from './chaos'
 import { Ledger } from './ledger'
 import { anyKind, arrivedOf, kinds, letterOf, maxSize, type OutgoingMail } from './messages'
-import { resourcePlugin, ResourceReader,type ResourceUsage } from './resource-usage'
+import { resourcePlugin, ResourceReader, type ResourceUsage } from './resource-usage'
 import { login, send } from './senders'
 
 export interface SoakOptions {

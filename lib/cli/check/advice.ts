@@ -64,7 +64,8 @@ export function adviceFor(error: unknown, address: Address): string {
     if ('path' in address || isHere(address)) return restart
     return 'that machine is down, or a firewall drops the packets: check both, and the route'
   }
-  if (error.message.startsWith("not PONG")) return 'another program answers there: correct [main] host and port'
+  if (error.message.startsWith('not PONG'))
+    return 'another program answers there: correct [main] host and port'
   return `${where}clamd fails, or another program answers there: ${log}`
 }
 
