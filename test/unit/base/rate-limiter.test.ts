@@ -4,7 +4,7 @@ import { RateLimiter } from '../../../lib/base/rate-limiter'
 
 const two = { count: 2, perMs: 1000 }
 
-test('so many for each key in any span, and none for 0', () => {
+test('at most n for each key in any span, and none for 0', () => {
   const limiter = new RateLimiter()
   const allow = (key: string, now: number, limit = two) => limiter.allow(key, limit, now)
   assert.deepEqual([allow('bob', 0), allow('ann', 5), allow('bob', 10)], [true, true, true])
