@@ -15,7 +15,7 @@ export const notifyEvents = ['infected', 'unscanned', 'failed_copy'] as const
 export type NotifyEvent = (typeof notifyEvents)[number]
 
 export interface NotifySettings {
-  /** Who gets a mail; `(me)` stands for the server's name. Null: nobody. */
+  /** Who gets a mail; `(me)` stands for the server's name. Null: no mail. */
   readonly to: NamedAddress | null
   readonly on: readonly NotifyEvent[]
   /** Mails in this process; the next one has the number of those that were left out. */
@@ -50,7 +50,7 @@ const notifiers = new WeakMap<Plugin, Notifier>()
 /**
  * Returns at once, and never throws.
  * @param from From: of the mail
- * @param about null: nobody is to be told of this message
+ * @param about null: no notice of this message is wanted
  */
 export function notify(
   plugin: Plugin,

@@ -71,7 +71,7 @@ export class MimeReader {
   /** …and at which of them each boundary is open, the innermost last. */
   readonly #openAt = new Map<string, number[]>()
   readonly #known = new Set<string>()
-  /** Whether delimiters that nobody announced are believed here: before, after, and for want of others. */
+  /** Whether delimiters without a boundary parameter are believed here: before, after, and for want of others. */
   #guessing = false
   #guessed: string | null = null
   #stray: string[] | null = null

@@ -1,6 +1,6 @@
 /*
  * Tokens that clients send. Wrong ones are logged with the address, in a form that examples/fail2ban/ reads, and limited for
- * each network, so that nobody can try many.
+ * each network, so that no client can try many.
  */
 
 import type { IncomingMessage } from 'node:http'

@@ -28,7 +28,7 @@ import { noInsight, secondLook } from './second-look'
 import { SharedTests } from './shared-tests'
 
 /**
- * Sends an address the EICAR test file at the end of a mail of so many bytes, or of the least that one has, over the
+ * Sends an address the EICAR test file at the end of a mail of `bytes`, or of the minimum if that is larger, over the
  * protocol it was last seen to speak. Rejects with a ClamdError.
  */
 export type EicarCheck = (
@@ -205,7 +205,7 @@ export class Attempt {
   }
 
   /**
-   * An address that has failed, or that nobody has tried yet, has to find the test file before it gets mail: what is
+   * An address that has failed, or was never tried, has to find the test file before it gets mail: what is
    * there now may have no signatures and say OK to everything. For a message larger than any that was proven it has to find
    * it behind as much. Without a self test one that has failed has to answer PING. Where there are others, one that hangs
    * costs the message no more than a part of its budget.

@@ -1,6 +1,5 @@
 /*
- * One scan: what it works on, and how far it has come, for the verdict and the log. Begun by scanner.ts, carried along
- * by asking.ts.
+ * One scan: what it works on, and how far it has come, for the verdict and the log. Begun by scanner.ts, passed on to attempt.ts.
  */
 
 import type { Glance } from '../attachments/glance'
@@ -72,10 +71,10 @@ export interface ScanState {
   readonly history: MessageHistory
   /** What is sent in place of the message; null: the whole of it. */
   apart: Apart | null
-  /** What the message that was sent is like; null: nobody has looked. */
+  /** What the message that was sent is like; null: it was not checked. */
   plain: PlainResult | null
   insight: Insight
-  /** Looks at the attachments while the message is sent; null: nobody does. */
+  /** Looks at the attachments while the message is sent; null: not wanted. */
   glance: Glance | null
 }
 

@@ -125,7 +125,7 @@ export class Scanner {
     const { tried, shortOfPorts, failures } = asked
     for (;;) {
       const lease = await this.#takeLease(state, tried)
-      if (!lease) return shortOfPorts.size > 0 ? null : this.#nobodyLeft(state, asked)
+      if (!lease) return shortOfPorts.size > 0 ? null : this.#noAddressLeft(state, asked)
       tried.add(lease.text)
       const attempt = await this.#attempt.run(state, lease)
       const { reply, step, bytes } = attempt
@@ -168,17 +168,17 @@ export class Scanner {
     try {
       return await retryAfter(noPort, again, { ...pace, isPassing, signal: state.signal })
     } catch (error) {
-      if (error === noPort) return this.#nobodyLeft(state, asked)
+      if (error === noPort) return this.#noAddressLeft(state, asked)
       throw error
     }
   }
 
-  #nobodyLeft(state: ScanState, { tried, limits }: Asked): Verdict {
+  #noAddressLeft(state: ScanState, { tried, limits }: Asked): Verdict {
     const { size } = state
     const { untrusted, tooSmall } = this.hosts.passedOver(size)
     const why = [
       ...state.failures,
-      ...untrusted.map((text) => `${text} gets no mail, for it does not find the EICAR test file`),
+      ...untrusted.map((text) => `${text} gets no mail, because it does not find the EICAR test file`),
       ...tooSmall.map(
         ({ text, maxScannableBytes }) => `${text} scans ${maxScannableBytes} bytes, this has ${size}`,
       ),
@@ -211,7 +211,7 @@ export class Scanner {
     return lease
   }
 
-  /** Bytes to send, our own line included; at most so many, unless it can make a difference: then it is read. */
+  /** Bytes to send, our own line included; the maximum, unless a limit lies below it: then the message is read and counted. */
   async #bytesOf({ message, signal }: ScanState): Promise<number> {
     const minBytes = message.minBytes + receivedLine.length
     const maxBytes = message.maxBytes + receivedLine.length

@@ -1,6 +1,6 @@
 /*
  * What is in a message besides what clamd has made of the whole of it: each reading of its parts goes to the same clamd as a
- * file, and what nobody can look into is told apart. A plain message, which clamd and every mail program read alike, needs
+ * file, and what cannot be opened is named. A plain message, which clamd and every mail program read alike, needs
  * none of that (lib/mime/plain/).
  */
 
@@ -26,7 +26,7 @@ export interface Contents {
 
 /** What was found in a message besides clamd's reply to the whole of it. */
 export interface Insight {
-  /** Why the message is not plain; null: it is, or nobody has looked. */
+  /** Why the message is not plain; null: it is, or it was not checked. */
   readonly oddity: string | null
   /** Header sections that were read, and contents that were scanned. */
   readonly parts: number

@@ -30,7 +30,7 @@ export class SharedTests<T> {
       signal.removeEventListener('abort', onAbort)
       if (--shared.waiting === 0) {
         this.#forget(key, shared)
-        shared.cancel.abort(new Error('nobody waits for it any more'))
+        shared.cancel.abort(new Error('no message waits for it any more'))
       }
     }
   }

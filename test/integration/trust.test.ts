@@ -95,7 +95,7 @@ test(
     await second.stop()
     const verdict = await scanning.scan(eicarBody())
     assert.ok(verdict.outcome === 'unscanned' && verdict.reason === 'error', JSON.stringify(verdict))
-    assert.match(verdict.text, /gets no mail, for it does not find the EICAR test file/)
+    assert.match(verdict.text, /gets no mail, because it does not find the EICAR test file/)
     assert.deepEqual(scanning.leftovers(), [])
   },
 )
@@ -130,7 +130,7 @@ test('with none to trust mail is an error, not clean, and the text says why', bo
   })
   const verdict = await scanning.scan(clean())
   assert.ok(verdict.outcome === 'unscanned' && verdict.reason === 'error')
-  assert.match(verdict.text, /127\.0\.0\.1:\d+ gets no mail, for it does not find the EICAR test file/)
+  assert.match(verdict.text, /127\.0\.0\.1:\d+ gets no mail, because it does not find the EICAR test file/)
 })
 
 for (const [where, script] of [

@@ -57,7 +57,7 @@ function outageOf({ addresses, failingSinceMs, failures }: Facts): Alert | null 
     sinceMs,
     section,
   })
-  // Before the first message, nobody may have looked them up.
+  // Before the first message, they may not have been looked up.
   if (addresses.length === 0)
     return failures === 0 ? null : outage('no address of a clamd is known', 'names-cannot-be-resolved')
   if (addresses.every(({ up, resting }) => up + resting === 0))

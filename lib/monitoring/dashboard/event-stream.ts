@@ -9,7 +9,7 @@ const intervalMs = 2000
 const maxUnreadBytes = 1024 * 1024
 /** Skipped rounds in a row after which a browser is disconnected, since places are limited. */
 const maxSkipped = 30
-/** Browsers at most: in all, of one login, and of one address, so that nobody shuts the others out. */
+/** Browsers at most: in all, of one login, and of one address, so that one cannot shut the others out. */
 const maxWatchers = 64
 const maxOfLogin = 8
 const maxOfAddress = 16
