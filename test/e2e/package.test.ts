@@ -11,8 +11,8 @@ import { type HarakaInstall, installHaraka, repository } from '../support/haraka
 import { run, TemporaryDirectory } from '../support/process'
 
 const name = 'haraka-plugin-clamav-stream'
-/** Packed: a third more than it was when this was written. */
-const maxBytes = 410_000
+/** Packed: a tenth more than it was when this was written. */
+const maxBytes = 520_000
 
 /** Every file has to be of one of these kinds, and of each kind there has to be one. */
 const kinds: Record<string, RegExp> = {
@@ -21,7 +21,8 @@ const kinds: Record<string, RegExp> = {
   'the program': /^dist\/(index|lib\/[\w/-]+)\.js$/,
   'the command': /^dist\/bin\/[\w/-]+\.js$/,
   'its types': /^dist\/lib\/policy\/note\.d\.ts$/,
-  'the page': /^dist\/lib\/monitoring\/dashboard\/page\/\w+\.(html|css|js)$/,
+  'the page':
+    /^dist\/lib\/monitoring\/dashboard\/page\/([\w-]+\.(html|css|js)|package\.json|uplot\.LICENSE|runbook\.md)$/,
   'settings by default': /^config\/clamav-stream\.(ini|signatures|exempt)$/,
   'the guide': /^docs\/guide\/[\w-]+\.md$/,
   'the reference': /^docs\/reference\/[\w-]+\.md$/,
@@ -41,6 +42,9 @@ async function open(): Promise<{ install: HarakaInstall; tarball: Buffer<ArrayBu
   const tarball = readFileSync(install.tarball ?? assert.fail('no tarball'))
   return { install, tarball, pack: (await attw).createPackageFromTarballData(new Uint8Array(tarball)) }
 }
+
+/** Served to a browser as it is. */
+const isOfPage = (file: string) => file.includes('/dashboard/page/')
 
 /** Paths in the package. */
 function filesOf(pack: Package): string[] {
@@ -68,7 +72,7 @@ test('every link from its pages to a file leads to a file in it', async () => {
   const { pack } = await open()
   const files = filesOf(pack)
   const folders = new Set(files.map((file) => path.posix.dirname(file)))
-  for (const page of files.filter((file) => file.endsWith('.md'))) {
+  for (const page of files.filter((file) => file.endsWith('.md') && !isOfPage(file))) {
     const text = pack.readFile(`/node_modules/${name}/${page}`)
     for (const [, link = ''] of text.matchAll(/(?:\]\(|(?:src|srcset|href)=")([^)"#\s]+)(?:#[^)"]*)?[)"]/g)) {
       if (/^[a-z]+:/.test(link)) continue
@@ -163,11 +167,11 @@ test('it names every package it requires, and requires every package it names', 
     dependencies: Record<string, string>
   }
   const required = filesOf(pack)
-    .filter((file) => file.endsWith('.js'))
+    .filter((file) => file.endsWith('.js') && !isOfPage(file))
     .flatMap((file) => [
       ...pack
         .readFile(`/node_modules/${name}/${file}`)
-        .matchAll(/\b(?:require|import)\(["']([^"'.][^"']*)["']\)/g),
+        .matchAll(/\b(?:require|import|load)\(["']([^"'.][^"']*)["']\)/g),
     ])
     .map(([, module = '']) => module)
     .filter((module) => !module.startsWith('node:') && !builtinModules.includes(module))

@@ -104,11 +104,11 @@ test('list, show, rescan, release, delete', async () => {
 
   const list = await quarantine(['list'])
   assert.deepEqual([list.code, list.error], [0, ''])
-  assert.match(list.text, /^ID +KEPT +STATE +WHY +FROM +TO\n/)
+  assert.match(list.text, /^ID +KEPT +STATE +WHY +FROM +TO +SUBJECT\n/)
   assert.match(
     list.text,
     new RegExp(
-      `^${one.id} +\\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d  kept +Test\\.Virus +evil@example\\.net +ann@example\\.com \\+1$`,
+      `^${one.id} +\\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d  kept +Test\\.Virus +evil@example\\.net +ann@example\\.com \\+1 +8bit$`,
       'm',
     ),
   )

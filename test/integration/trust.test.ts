@@ -115,7 +115,7 @@ test(
     assert.deepEqual([verdict.outcome, verdict.clamd], ['clean', addressText(daemon.address)])
     assert.match(
       scanning.log.warnings.join(),
-      /^127\.0\.0\.1:\d+: reply: test file: no verdict within 200 ms$/,
+      /^127\.0\.0\.1:\d+: reply: test file: no verdict within 200 ms; scanned by 127\.0\.0\.1:\d+$/,
     )
   },
 )
