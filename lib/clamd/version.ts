@@ -68,6 +68,9 @@ export function staleSignatures(engine: ClamdVersion | null, nowMs: number, maxM
   return `signatures ${engine?.signatures?.number ?? ''} are ${ageText(age)} old`
 }
 
+/** For a daemon that answers and reports no version, as with EnableVersionCommand no. */
+export const unwatchedAge = 'reports no version: the age of its signatures is not watched'
+
 /** `7 hours`, `4 days`: rounded down. */
 export function ageText(ms: number): string {
   const hours = Math.floor(ms / 3_600_000)

@@ -8,7 +8,7 @@ import { queryCapabilities } from '../clamd/capabilities'
 import type { Connect } from '../clamd/connection'
 import { ClamdError, errorText } from '../clamd/errors'
 import { type Capabilities, protocolAt, protocolOf } from '../clamd/protocol'
-import { staleSignatures } from '../clamd/version'
+import { staleSignatures, unwatchedAge } from '../clamd/version'
 import type { AddressNews } from '../hosts/host-pool'
 import { type HealthEvent, type HostState, isBlind, newHost, next } from '../hosts/host-state'
 import type { SelfTestResult } from '../hosts/test-results'
@@ -60,8 +60,10 @@ interface WatchedHost {
   hasNews: boolean
   /** The last log lines on archives, to log only changes. */
   archiveTexts: readonly string[]
-  /** Unix time in ms of the last warning about old signatures; at most one a day. */
+  /** Unix time in ms of the last warning about old signatures, or their unknown age; at most one a day. */
   warnedAt: number
+  /** Unix time in ms of the last full self test. */
+  testedAt: number
 }
 
 const hourMs = 60 * 60 * 1000
@@ -161,6 +163,7 @@ export class HealthMonitor {
       hasNews: false,
       archiveTexts: [],
       warnedAt: -Infinity,
+      testedAt: -Infinity,
     }
     this.#watched.set(text, watched)
     return watched
@@ -182,9 +185,10 @@ export class HealthMonitor {
       if (!offer.isLate) watched.commands = offer.commands
       this.#learn(watched, { type: 'capabilities', ...offer })
       const isSame = watched.state.engine?.line === before.engine?.line
-      this.#warnOfAge(watched)
+      if (!offer.isLate) this.#warnOfAge(watched)
       const { selfTest } = this.settings
-      const mayDiffer = !isSame || before.failureEpoch > watched.checkedEpoch
+      const mayDiffer =
+        !isSame || before.failureEpoch > watched.checkedEpoch || this.#mayHaveChangedUnseen(watched)
       if (selfTest !== 'off') {
         if (!mayDiffer && isWell(watched.state.selfTest)) await this.#repeatTestFile(watched, offer)
         else await this.#runSelfTest(watched, offer, isSame, selfTest)
@@ -316,6 +320,7 @@ export class HealthMonitor {
         this.signal,
         (text) => log.trace(`${name} ${text}`),
       )
+      watched.testedAt = this.system.date()
       this.#learn(watched, { type: 'selfTested', selfTest, protocol: streamFailure ? protocol : null })
       this.#report(watched, streamFailure, before)
     } catch (error) {
@@ -330,13 +335,24 @@ export class HealthMonitor {
     }
   }
 
+  /** Without a version, other signatures or another release cannot be seen. */
+  #mayHaveChangedUnseen({ state, testedAt }: WatchedHost): boolean {
+    return state.engine === null && this.system.date() - testedAt >= dayMs
+  }
+
   #warnOfAge(watched: WatchedHost): void {
     const nowMs = this.system.date()
     const { engine } = watched.state
-    const text = staleSignatures(engine, nowMs, this.settings.maxSignatureAgeMs)
-    if (text === null || nowMs - watched.warnedAt < dayMs) return
+    const { maxSignatureAgeMs } = this.settings
+    const stale = staleSignatures(engine, nowMs, maxSignatureAgeMs)
+    const isUnwatched = engine === null && maxSignatureAgeMs > 0
+    if ((stale === null && !isUnwatched) || nowMs - watched.warnedAt < dayMs) return
     watched.warnedAt = nowMs
-    this.system.log.warn(`${watched.name}: ${text} (${engine?.line ?? ''}); is freshclam running?`)
+    this.system.log.warn(
+      stale === null
+        ? `${watched.name} ${unwatchedAge}; it is tested in full once a day`
+        : `${watched.name}: ${stale} (${engine?.line ?? ''}); is freshclam running?`,
+    )
   }
 }
 

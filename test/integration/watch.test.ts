@@ -43,6 +43,26 @@ test('an address without signatures is tried again until they come', bounded, as
   assert.equal(new Set(watch.known().map(([address]) => address)).size, 1)
 })
 
+test('a daemon that reports no version is tested in full once a day, which is told', bounded, async (t) => {
+  const daemon = await fake(t, [], { protocols: ['INSTREAM'] })
+  daemon.answers.VERSIONCOMMANDS = 'COMMAND UNAVAILABLE'
+  daemon.answers.VERSION = 'COMMAND UNAVAILABLE'
+  const { watch, told, lines, system } = watching(t, [daemon.address], { maxSignatureAgeMs: 86_400_000 }, 1)
+  const fullTests = () => new Set(selfTestsIn(told).map(({ selfTest }) => selfTest)).size
+  const asked = () => daemon.commands.filter((name) => name === 'VERSIONCOMMANDS').length
+  watch.run('at once')
+  await until(() => asked() >= 3)
+  assert.equal(fullTests(), 1)
+  system.dateMs += 86_400_000
+  await until(() => fullTests() === 2)
+  const warnings = lines.filter((line) => line.includes('reports no version'))
+  assert.match(
+    warnings[0] ?? '',
+    /^warn clamd \S+ reports no version: .* not watched; it is tested in full once a day$/,
+  )
+  assert.equal(warnings.length, 2, 'once a day')
+})
+
 test(
   'VERSION is read again and again; only another one is proven again; age is told once a day',
   bounded,

@@ -8,7 +8,14 @@ import { queryCapabilities } from '../../clamd/capabilities'
 import { dial } from '../../clamd/connection'
 import { ClamdError, errorText } from '../../clamd/errors'
 import { type Protocol, protocolAt, protocolOf } from '../../clamd/protocol'
-import { ageMs, ageText, type ClamdVersion, parseVersion, staleSignatures } from '../../clamd/version'
+import {
+  ageMs,
+  ageText,
+  type ClamdVersion,
+  parseVersion,
+  staleSignatures,
+  unwatchedAge,
+} from '../../clamd/version'
 import type { Settings } from '../../config/settings'
 import { findArchiveLimits } from '../../health/archive-limits'
 import { archivesOf, detectionOf, type Diagnosis, type Kind, warnings } from '../../health/diagnosis'
@@ -212,6 +219,16 @@ function findingsOf(
             remedy: 'check that freshclam runs',
           },
         ]),
+    ...(engine === null && settings.health.maxSignatureAgeMs > 0
+      ? [
+          {
+            level: 'note' as const,
+            about,
+            text: unwatchedAge,
+            remedy: 'set EnableVersionCommand yes in clamd.conf',
+          },
+        ]
+      : []),
     ...streamFindings(examined),
   ]
 }
