@@ -35,7 +35,7 @@ async function runChecks() {
 
 function runTests(options, files) {
   // Most tests wait for sockets and servers; those that measure time allow for a busy machine.
-  const concurrency = `--test-concurrency=${Math.min(2 * availableParallelism(), 8)}`
+  const concurrency = `--test-concurrency=${Math.min(availableParallelism() + 1, 8)}`
   const runner = ['--import', 'tsx', '--test', '--test-reporter=spec', concurrency]
   handOver([...runner, ...options, ...files], ['ignore', 'inherit', 'inherit'])
 }
