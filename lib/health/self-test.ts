@@ -10,7 +10,7 @@ import { dialogue } from '../clamd/dialogue'
 import { ClamdError, errorText, type Step } from '../clamd/errors'
 import { isLimitName, type Protocol, protocolAt, type Reply } from '../clamd/protocol'
 import type { Alarm, SelfTestResult } from '../hosts/test-results'
-import type { EicarCheck } from '../scan/attempt'
+import type { EicarCheck } from '../scan/host-check'
 import type { Probe } from './padded-mail'
 import { harmlessMail, minProbeBytes, nestedMail, testFileMail } from './test-mails'
 

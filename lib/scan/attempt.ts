@@ -3,11 +3,9 @@
  * decides which address is next, and what follows from the answer.
  */
 
-import { type CancelSignal, Deadline } from '../base/cancellation'
 import { bytesMessage } from '../base/made-message'
 import type { MessageSource } from '../base/message-source'
 import type { Address } from '../clamd/address'
-import { ping } from '../clamd/capabilities'
 import type { ClamdClient } from '../clamd/client'
 import { ClamdError, isLocalShortage, type Step } from '../clamd/errors'
 import {
@@ -20,59 +18,26 @@ import {
   type Reply,
 } from '../clamd/protocol'
 import type { Lease, LeaseOutcome } from '../hosts/lease'
-import type { EicarCheckResult } from '../hosts/test-results'
 import { PlainCheck } from '../mime/plain/plain-check'
 import { isIgnored } from '../policy/rules'
+import { type AttemptResult, type EicarCheck, HostCheck } from './host-check'
 import { type ScanSettings, type ScanState, startAttempt, TimedOut } from './scan-state'
 import { noInsight, secondLook } from './second-look'
-import { SharedTests } from './shared-tests'
 
-/**
- * Sends an address the EICAR test file at the end of a mail of `bytes`, or of the minimum if that is larger, over the
- * protocol it was last seen to speak. Rejects with a ClamdError.
- */
-export type EicarCheck = (
-  address: Address,
-  protocol: Protocol | null,
-  bytes: number,
-  limitMs: number,
-  signal: CancelSignal,
-) => Promise<EicarCheckResult>
-
-/** What one address came to; what went wrong there is a reply of the kind `error`. */
-export interface AttemptResult {
-  /**
-   * `replied`: clamd itself. `hung up`: the connection ended without a word. `failed`: for another reason there was no
-   * reply.
-   */
-  readonly end: 'replied' | 'hung up' | 'failed'
-  readonly reply: Reply
-  /** At which it ended. */
-  readonly step: Step
-  /** Content sent, in bytes; 0 where there was no reply. */
-  readonly bytes: number
-  /** It is about the test file or the PING that the address was sent ahead. */
-  readonly isCheck?: true
-}
-
-/** Sent ahead of one message, where the address fails others all the while; if all are found the message goes there. */
-const maxTestFiles = 2
-
-/** Milliseconds for the PING of an address that has not answered a message in time. */
-const pingMs = 1000
-
-/** So many messages in a row that an address fails on, none of which has failed before, are its own failure. */
+/** Messages in a row on which an address fails, none of which has failed before: then it is the address that fails. */
 const maxStumblesInRow = 3
 
 export class Attempt {
-  readonly #tests = new SharedTests<EicarCheckResult>()
+  readonly #hostCheck: HostCheck
   readonly #stumblesInRow = new WeakMap<Address, number>()
 
   constructor(
     private readonly settings: ScanSettings,
     private readonly clamd: ClamdClient,
-    private readonly eicarCheck: EicarCheck | null,
-  ) {}
+    eicarCheck: EicarCheck | null,
+  ) {
+    this.#hostCheck = new HostCheck(settings, clamd.connect, eicarCheck)
+  }
 
   /**
    * Resolves with a verdict or a reason to ask the next address; rejects when there is to be no next. The lease is done
@@ -83,13 +48,18 @@ export class Attempt {
     const began = performance.now()
     let outcome: LeaseOutcome = 'neither'
     try {
-      const whole = (await this.#checkHost(state, lease)) ?? (await this.#withProtocolFallback(state, lease))
+      const whole =
+        (await this.#hostCheck.check(state, lease)) ?? (await this.#withProtocolFallback(state, lease))
       const attempt = await this.#lookInside(state, lease, whole)
       const judged = await this.#judge(state, lease, attempt)
       outcome = judged.outcome
       return judged.attempt
     } catch (error) {
-      if (error instanceof TimedOut && state.sentAt !== null && (await this.#isAtWork(state, lease)))
+      if (
+        error instanceof TimedOut &&
+        state.sentAt !== null &&
+        (await this.#hostCheck.isAtWork(state, lease))
+      )
         state.stumbles.push({ address: lease.text, how: 'silent' })
       // A scan time-out is not retried: the next daemon would be as long over it. But this one rests, if it was the
       // address that took the time and not the wait for it.
@@ -118,42 +88,16 @@ export class Attempt {
     }
     if (stumbled === null) return { outcome: 'failed', attempt }
     const isWell =
-      attempt.isCheck !== true && (state.verifiedProtocol !== null || (await this.#isWell(state, lease)))
+      attempt.isCheck !== true &&
+      (state.verifiedProtocol !== null || (await this.#hostCheck.isWell(state, lease)))
     if (isWell || stumbled === 'hung up') stumbles.push({ address: lease.text, how: stumbled })
     if (!isWell) return { outcome: 'failed', attempt }
     const inRow = (this.#stumblesInRow.get(lease.address) ?? 0) + (history.isKnown ? 0 : 1)
     this.#stumblesInRow.set(lease.address, inRow)
-    const text = `${textOf(attempt.reply)}; ${this.eicarCheck ? 'it finds the test file' : 'it answers PING'}`
+    const text = `${textOf(attempt.reply)}; ${this.#hostCheck.eicarCheck ? 'it finds the test file' : 'it answers PING'}`
     return {
       outcome: inRow < maxStumblesInRow ? 'neither' : 'failed',
       attempt: { ...attempt, reply: { kind: 'error', text } },
-    }
-  }
-
-  /** A clamd that is stopped does not work on the message either, and the next try may begin at once. */
-  async #isAtWork({ dropped }: ScanState, lease: Lease): Promise<boolean> {
-    const connectMs = Math.min(this.settings.connectMs, pingMs)
-    if (lease.hasFinishedOthers) return true
-    return ping(lease.address, { connect: this.clamd.connect, connectMs, signal: dropped }).then(
-      () => true,
-      () => false,
-    )
-  }
-
-  async #isWell(state: ScanState, lease: Lease): Promise<boolean> {
-    const { eicarCheck } = this
-    const { connectMs } = this.settings
-    // After a crash another daemon may be there.
-    if (state.stumbled === 'hung up') lease.doubt()
-    try {
-      if (eicarCheck)
-        return (await this.#test(state, lease, eicarCheck, 0, connectMs)).findsTestFile && !lease.isUntrusted
-      await ping(lease.address, { connect: this.clamd.connect, connectMs, signal: state.signal })
-      return true
-    } catch (error) {
-      if (state.signal.aborted) throw state.signal.reason
-      if (!(error instanceof ClamdError) || isLocalShortage(error.cause)) throw error
-      return false
     }
   }
 
@@ -198,105 +142,11 @@ export class Attempt {
     if (end) return { ...whole, ...end, bytes }
     state.part = null
     // It has failed others meanwhile: another daemon may have called the parts clean.
-    const notVerified = this.eicarCheck && insight.readings > 0 ? await this.#checkHost(state, lease) : null
+    const notVerified =
+      this.#hostCheck.eicarCheck && insight.readings > 0 ? await this.#hostCheck.check(state, lease) : null
     if (notVerified) return notVerified
     state.step = whole.step
     return { ...whole, reply: { kind: 'clean' }, bytes }
-  }
-
-  /**
-   * An address that has failed, or was never tried, has to find the test file before it gets mail: what is
-   * there now may have no signatures and say OK to everything. For a message larger than any that was proven it has to find
-   * it behind as much. Without a self test one that has failed has to answer PING. Where there are others, one that hangs
-   * costs the message no more than a part of its budget.
-   * @returns null when it did
-   */
-  async #checkHost(state: ScanState, lease: Lease): Promise<AttemptResult | null> {
-    const { eicarCheck } = this
-    // Where there is no other, the message itself is the best question.
-    if (eicarCheck ? lease.isProvenFor(state.size) : lease.others === 'none' || !lease.hasFailed) return null
-    const what = eicarCheck ? 'test file' : 'PING'
-    try {
-      if (eicarCheck)
-        return (
-          (await this.#sendTestFile(state, lease, eicarCheck)) ??
-          (await this.#proveSize(state, lease, eicarCheck))
-        )
-      const { connectMs } = this.settings
-      state.log.trace(`${lease.text}: PING`)
-      await ping(lease.address, { connect: this.clamd.connect, connectMs, signal: state.signal })
-      return null
-    } catch (error) {
-      if (state.signal.aborted) throw state.signal.reason
-      if (!(error instanceof ClamdError) || isLocalShortage(error.cause)) throw error
-      return notVerified(state, 'failed', error.step, `${what}: ${error.text}`)
-    }
-  }
-
-  /** @returns null when it was found, and the address has not failed since or goes on failing all the while */
-  async #sendTestFile(state: ScanState, lease: Lease, eicarCheck: EicarCheck): Promise<AttemptResult | null> {
-    const { connectMs, scanMs } = this.settings
-    const limitMs = { well: connectMs, doubtful: Math.max(connectMs, scanMs / 2), none: scanMs }[lease.others]
-    for (let tries = 0; tries < maxTestFiles && !lease.isVerified; tries++) {
-      const { findsTestFile, missed } = await this.#test(state, lease, eicarCheck, 0, limitMs)
-      if (!findsTestFile)
-        return notVerified(state, 'replied', 'reply', `test file: not found, ${missed ?? ''}`)
-    }
-    return foundBlindMeanwhile(state, lease)
-  }
-
-  /** @returns null when it was found at the end of as many bytes as the message has */
-  async #proveSize(state: ScanState, lease: Lease, eicarCheck: EicarCheck): Promise<AttemptResult | null> {
-    const { connectMs, scanMs, maxBytes } = this.settings
-    const { size } = state
-    if (lease.scans(size)) return null
-    // It takes as long as such a message would.
-    const limitMs = lease.others === 'none' ? scanMs : Math.max(connectMs, scanMs / 2)
-    let missed: string | null = null
-    for (const bytes of new Set([lease.testBytes(size, maxBytes), size])) {
-      const shown = await this.#test(state, lease, eicarCheck, bytes, limitMs)
-      if (shown.findsTestFile) return foundBlindMeanwhile(state, lease)
-      missed = shown.missed
-    }
-    const text = `test file: not found at the end of ${size} bytes, ${missed ?? ''}`
-    state.step = 'reply'
-    return { end: 'replied', reply: { kind: 'limit', text }, step: 'reply', bytes: 0 }
-  }
-
-  /** One test file, which is under way once for all messages that want the same one. @param bytes 0: the least */
-  async #test(
-    state: ScanState,
-    lease: Lease,
-    eicarCheck: EicarCheck,
-    bytes: number,
-    limitMs: number,
-  ): Promise<EicarCheckResult> {
-    const { address, text, protocol, failureEpoch } = lease
-    const limit = new Deadline(
-      state.signal,
-      limitMs,
-      () => new ClamdError('reply', `no verdict within ${limitMs} ms`),
-    )
-    try {
-      const shown = await this.#tests.run(`${text} ${bytes} ${failureEpoch}`, limit, async (signal) => {
-        const { findsTestFile, ...more } = await eicarCheck(address, protocol, bytes, limitMs, signal)
-        if (findsTestFile || bytes === 0) lease.recordCheck({ findsTestFile, ...more }, failureEpoch)
-        else lease.limit(bytes)
-        return { findsTestFile, ...more }
-      })
-      const found = shown.findsTestFile ? 'found' : `not found: ${shown.missed ?? ''}`
-      state.log.trace(`${text}: test file${bytes === 0 ? '' : ` at the end of ${bytes} bytes`} ${found}`)
-      if (shown.findsTestFile) state.verifiedProtocol = shown.protocol
-      return shown
-    } finally {
-      limit.end()
-    }
-  }
-
-  /** What it has just done, it would not have done before: there may be another daemon by now. */
-  #recheckHost(state: ScanState, lease: Lease): Promise<AttemptResult | null> {
-    lease.doubt()
-    return this.#checkHost(state, lease)
   }
 
   /**
@@ -311,7 +161,7 @@ export class Attempt {
     const first = await this.#attempt(state, lease, usual)
     const isMissing = first.reply.kind === 'unknown_command'
     const isUnsent = usual === 'stream' && (first.step === 'port' || first.step === 'data connect')
-    // Who has no INSTREAM says so and closes on the message it has not read: a reset, and the answer may go with it.
+    // A daemon without INSTREAM says so and closes on the message it has not read: a reset, and the answer may go with it.
     const mayBeMissing = usual === 'instream' && first.end === 'hung up'
     if (!isMissing && !isUnsent && !mayBeMissing) {
       if (isVerdict(first.reply)) lease.protocol = usual
@@ -321,7 +171,7 @@ export class Attempt {
     state.log.trace(`${lease.text}: ${usual} failed (${first.step}: ${textOf(first.reply)}), trying ${other}`)
     const wasKnown = lease.protocol === usual
     if (first.end === 'hung up' || (isMissing && wasKnown)) {
-      const notVerified = await this.#recheckHost(state, lease)
+      const notVerified = await this.#hostCheck.recheck(state, lease)
       if (notVerified) return notVerified
       // It has INSTREAM after all.
       if (mayBeMissing && state.verifiedProtocol === usual) return first
@@ -365,7 +215,7 @@ export class Attempt {
       log.trace(`${lease.text} ${protocol}: ${step}${detail ? `: ${detail}` : ''}`)
     }
     const recheck = async () => {
-      doubt.unfit = await this.#recheckHost(state, lease)
+      doubt.unfit = await this.#hostCheck.recheck(state, lease)
       return doubt.unfit === null
     }
     const exchange = {
@@ -403,7 +253,7 @@ export class Attempt {
   }
 }
 
-/** It calls too large what is smaller than what it has scanned: an error of this try. Its size limit is proven again. */
+/** A size limit below what the address has scanned: an error of this try. The limit is proven again. */
 function contradiction(state: ScanState, lease: Lease, said: string): AttemptResult {
   noteEnd(state, 'refused')
   lease.doubt()
@@ -427,16 +277,6 @@ function readAll(state: ScanState, ignored: string): void {
 }
 
 const noPreface = Buffer.alloc(0)
-
-/** Somebody else was shown otherwise while the last test file was under way. */
-function foundBlindMeanwhile(state: ScanState, lease: Lease): AttemptResult | null {
-  return lease.isUntrusted ? notVerified(state, 'replied', 'reply', 'test file: not found meanwhile') : null
-}
-
-function notVerified(state: ScanState, end: AttemptResult['end'], step: Step, text: string): AttemptResult {
-  state.step = step
-  return { end, reply: { kind: 'error', text }, step, bytes: 0, isCheck: true }
-}
 
 /** Every port of clamd's range was taken: nothing was sent, and one is free when another scan ends. */
 export function isOutOfPorts({ reply, step }: AttemptResult): boolean {

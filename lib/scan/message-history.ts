@@ -37,6 +37,8 @@ const maxAddresses = 16
 
 export class MessageHistory {
   #digest: string | null = null
+  /** Reads the message; null: nothing does. */
+  #reading: Promise<string | null> | null = null
   #known: FailedMessage | null = null
 
   /** @param scanMs for which the scan may take */
@@ -147,9 +149,17 @@ export class MessageHistory {
     return failed
   }
 
+  /** Resolves when nothing here reads the message any more. Abort the signal of `awaitReply` first. */
+  async settled(): Promise<void> {
+    await this.#reading
+  }
+
   /** null: the message cannot be read, and nothing is remembered of it. */
   async #digestOf(signal: CancelSignal): Promise<string | null> {
-    this.#digest ??= await (this.identity?.digest(signal).catch(() => null) ?? null)
+    if (this.#digest !== null || !this.identity) return this.#digest
+    this.#reading ??= this.identity.digest(signal).catch(() => null)
+    this.#digest = await this.#reading
+    this.#reading = null
     return this.#digest
   }
 }

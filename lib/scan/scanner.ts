@@ -1,5 +1,6 @@
 /*
- * A verdict for a message: which address, one budget for everything, the next address when one fails. Knows neither Haraka nor headers nor rules; every end the world can bring about is a verdict.
+ * A verdict for a message: which address, one budget for everything, the next address when one fails. Knows neither Haraka
+ * nor headers. Every failure of a clamd or of the network is a verdict.
  */
 
 import type { Glance } from '../attachments/glance'
@@ -13,8 +14,9 @@ import { isLimitName, receivedLine } from '../clamd/protocol'
 import type { HostPool } from '../hosts/host-pool'
 import type { Lease } from '../hosts/lease'
 import type { Reason, Verdict } from '../policy/verdict'
-import { Attempt, type EicarCheck, isOutOfPorts, textOf } from './attempt'
+import { Attempt, isOutOfPorts, textOf } from './attempt'
 import type { FailureMemory } from './failure-memory'
+import type { EicarCheck } from './host-check'
 import { MessageHistory } from './message-history'
 import type { ScanSettings } from './scan-state'
 import { attemptLabel, newScanState, type ScanLog, type ScanState, TimedOut } from './scan-state'
@@ -34,7 +36,7 @@ interface Asked {
   readonly failures: string[]
 }
 
-/** Whoever has waited for so much of the budget does not begin to scan any more. */
+/** Share of the budget after which a message that waited for an address is not scanned. */
 const maxWaitShare = 0.9
 
 export class Scanner {
@@ -55,7 +57,7 @@ export class Scanner {
   }
 
   /**
-   * Resolves for everything the world can do, an abort included; rejects only for a bug.
+   * Resolves with a verdict whatever fails, and when the signal aborts; rejects only for a bug.
    * The message's reading is closed by then.
    */
   async scan(
@@ -76,9 +78,11 @@ export class Scanner {
     try {
       const known = await history.begin(budget)
       if (known) return unscanned(known.reason, known.text, state)
-      const verdict = await this.#scan(state)
-      // Ends what may still read the message for its digest.
-      budget.abort(new Error('the scan has ended'))
+      const verdict = await this.#scan(state).finally(() => {
+        // Ends what may still read the message for its digest.
+        budget.abort(new Error('the scan has ended'))
+        return history.settled()
+      })
       return await history.end({ ...state, verdict, signal })
     } finally {
       budget.end()
@@ -184,7 +188,7 @@ export class Scanner {
       ),
     ].join('; ')
     if (why === '') return unscanned('error', 'resolve: no address of a clamd is known', state)
-    // Who is not known at the moment may scan more.
+    // An address that is not known at the moment may scan more.
     if (limits === tried.size && untrusted.length === 0 && this.hosts.areAllKnown) {
       state.bytes = Math.max(state.bytes, size)
       const what = tooSmall.length > 0 ? 'more than any clamd is proven to scan' : 'over StreamMaxLength'
