@@ -3,6 +3,7 @@
  */
 
 import { spawn } from 'node:child_process'
+import type { Writable } from 'node:stream'
 
 const maxRunning = 2
 const maxQueued = 100
@@ -37,10 +38,17 @@ export class NotifyCommand {
     const job = this.#queue.shift()
     if (!job) return
     this.#running++
-    this.#start(job, () => {
+    const ended = () => {
       this.#running--
       this.#next()
-    })
+    }
+    try {
+      this.#start(job, ended)
+    } catch (error) {
+      // Out of memory, for example. When another program has just ended, this would end Haraka.
+      this.failed(`${job.command}: ${String(error)}`)
+      setImmediate(ended)
+    }
   }
 
   #start({ command, line }: Job, ended: () => void): void {
@@ -63,9 +71,11 @@ export class NotifyCommand {
     child.once('exit', (code, signal) => {
       end(code === 0 || signal === 'SIGKILL' ? null : `ended with ${signal ?? `code ${String(code)}`}`)
     })
+    // Without a file descriptor there is no standard input, and 'error' follows.
+    const input = child.stdin as Writable | undefined | null
     // A program that does not read its input is no failure of it.
-    child.stdin.on('error', () => undefined)
-    child.stdin.end(`${line}\n`)
+    input?.on('error', () => undefined)
+    input?.end(`${line}\n`)
   }
 }
 

@@ -19,7 +19,12 @@ export interface TlsCredentials {
 
 /** Opens plain connections, and TLS where the address says so. Throws if OpenSSL refuses the credentials. */
 export function connectWith(credentials: TlsCredentials | null): Connect {
-  if (credentials === null) return connect
+  if (credentials === null)
+    return (options) => {
+      // Mail for a TLS host must never go out in clear text.
+      if (options.tls !== undefined) throw new Error(`no TLS settings for ${options.tls}`)
+      return connect(options)
+    }
   const tls = process.getBuiltinModule('node:tls')
   const { ca, cert, key, servername } = credentials
   const secureContext = tls.createSecureContext({

@@ -138,9 +138,17 @@ function buildRuntime(
   const failures = old?.failures ?? new FailureMemory(settings.unscannableAfter)
   failures.unscannableAfter = settings.unscannableAfter
   const dialsAlike = old && isDeepStrictEqual(old.dialling.credentials, dialling.credentials)
-  if (dialsAlike && topicOf(plugin, old.settings) === topicOf(plugin, settings)) return { ...old, settings }
-  const { connect } = dialling
   const selfTest = settings.startup.maxPings > 0 ? settings.health.selfTest : 'off'
+  const scannerOf = ({
+    hosts,
+    clamd,
+    dialling: { connect },
+  }: Pick<Runtime, 'hosts' | 'clamd' | 'dialling'>) => {
+    const eicarCheck = selfTest === 'off' ? null : eicarCheckWith(settings.scan, selfTest, connect)
+    return new Scanner(settings.scan, hosts, clamd, eicarCheck, failures)
+  }
+  if (dialsAlike && topicOf(plugin, old.settings) === topicOf(plugin, settings))
+    return { ...old, settings, scanner: scannerOf(old) }
   const hosts: HostPool = new HostPool(
     settings.hosts,
     system((text) => plugin.logwarn(text)),
@@ -154,14 +162,8 @@ function buildRuntime(
       else if (news !== 'back') runtime?.hosts.learn(address, { type: 'doubted' })
     },
   )
-  const clamd = dialsAlike ? old.clamd : new ClamdClient(connect)
-  const scanner = new Scanner(
-    settings.scan,
-    hosts,
-    clamd,
-    selfTest === 'off' ? null : eicarCheckWith(settings.scan, selfTest, connect),
-    failures,
-  )
+  const clamd = dialsAlike ? old.clamd : new ClamdClient(dialling.connect)
+  const scanner = scannerOf({ hosts, clamd, dialling })
   if (old && provesAlike(old.settings, settings)) hosts.inherit(old.hosts)
   old?.hosts.stopWaitingForChecks()
   return { settings, dialling, hosts, clamd, scanner, failures, check: null, onAddressNews: null }
@@ -174,9 +176,9 @@ function provesAlike(one: Settings, other: Settings): boolean {
   return what(one) === what(other)
 }
 
-/** Cluster messages are for one plugin and for these settings. */
+/** Cluster messages are for one plugin and for these settings; rules for signatures say nothing about a clamd. */
 function topicOf({ name }: Plugin, { hosts, scan, startup, health }: Settings): string {
-  return JSON.stringify({ name, hosts, scan, startup, health })
+  return JSON.stringify({ name, hosts, scan: { ...scan, signatures: undefined }, startup, health })
 }
 
 /**

@@ -263,6 +263,13 @@ test('settings change while Haraka runs', { concurrency: true }, async (t) => {
     assert.deepEqual(await site.infected(), { code: 250, clamd: firstHost, delivered: [] })
     await site.change('signatures', 'Eicar* defer\n', taken)
     assert.deepEqual(await site.infected(), { code: 451, clamd: firstHost, delivered: [] })
+    const ignored = await site.change('signatures', 'Eicar* ignore\n', taken)
+    assert.deepEqual(await site.infected(), {
+      code: 250,
+      clamd: firstHost,
+      delivered: [['X-MessageIsInfected: false']],
+    })
+    assert.doesNotMatch(ignored, / answers: /, 'no clamd is asked again')
     await site.remove('signatures', taken)
     assert.deepEqual(
       await site.infected(),

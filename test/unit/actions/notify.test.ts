@@ -193,6 +193,21 @@ test(
 )
 
 test(
+  'a program that cannot even be started takes no place from the next one',
+  { timeout: 30_000 },
+  async () => {
+    const failures: string[] = []
+    const done = path.join(folder.path, 'started-after')
+    const queue = new NotifyCommand((text) => failures.push(text))
+    // spawn() throws for such a path.
+    for (let event = 0; event < 3; event++) queue.run('/bin/\0', '{}')
+    queue.run(script('after', `touch '${done}'`), '{}')
+    await appeared(done)
+    assert.equal(failures.length, 3)
+  },
+)
+
+test(
   'a program that ends at once, with a code, or is gone is a failure, and the next one runs',
   { timeout: 30_000 },
   async () => {
