@@ -265,7 +265,7 @@ const opened = new Set(
     ' ',
   ),
 )
-/** Archives that nobody here opens. */
+/** Archives that are not opened here. */
 const closed = new Set('ace alz egg lz4 lzip zoo'.split(' '))
 
 /** How to look into a file. Null: it holds no others, as far as is known. */

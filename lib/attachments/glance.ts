@@ -51,7 +51,7 @@ export class Glance {
 }
 
 class Pass implements PlainListener {
-  /** There is something that only reading it once more can tell. */
+  /** Something was seen for which the message has to be read again. */
   #isPartial = false
   #headerBytes = 0
   #names: readonly Name[] = []

@@ -1,5 +1,5 @@
 /*
- * What a reading of a message tells besides its contents, for whoever looks for names.
+ * What a reading of a message reports besides its contents: headers and file names.
  */
 
 import type { ContentHeader } from './part-headers'

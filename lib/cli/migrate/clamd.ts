@@ -22,7 +22,7 @@ export function isTrue(value: string | undefined): boolean {
   return /^(?:true|yes|ok|enabled|on|1)$/i.test(value ?? '')
 }
 
-/** Lists each key that nobody reads. */
+/** Lists each key that is not read. */
 export function leaveUnknown(draft: Draft, file: string, ini: Ini, known: readonly string[]): void {
   for (const [section, keys = {}] of Object.entries(ini))
     for (const key of Object.keys(keys))

@@ -31,7 +31,7 @@ release, rescan and delete take filters instead of ids. A text filter matches an
 it must match the whole.
 
 releases.log beside the messages records every release and deletion, one JSON object a line: who,
-when, what, to whom.`,
+time, message, recipients.`,
     )
 
   withFilters(quarantine.command('list'))
@@ -155,7 +155,7 @@ const agesOfMail = duration(0, 3650 * 24 * 60 * 60 * 1000)
 
 /** Milliseconds. */
 function age(text: string): number {
-  // In the settings a bare number is seconds, of which nobody thinks who deletes mail that is older than 30.
+  // A bare number is seconds in the settings; "--older 30" here would delete nearly all mail.
   const ms = /[a-z]$/i.test(text) ? agesOfMail.parse(text) : new Invalid()
   if (ms instanceof Invalid) throw new InvalidArgumentError(`It has to be ${agesOfMail.allowed}.`)
   return ms

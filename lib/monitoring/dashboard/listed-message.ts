@@ -10,7 +10,7 @@ import { type AttachmentFinding, isExempt, type Verdict } from '../../policy/ver
 /** `unreadable`: kept out, because names in an attachment could not be read. */
 export type Kind = 'infected' | 'unscanned' | 'denied' | 'unreadable' | 'copy failed'
 
-/** Who sent the message to whom; the texts are as the client sent them. */
+/** Sender, recipients and client. Texts are as the client sent them. */
 export interface MessageSummary {
   readonly uuid: string
   readonly from: string

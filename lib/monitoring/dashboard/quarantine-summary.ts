@@ -1,5 +1,5 @@
 /*
- * The quarantine for the page: count and bytes, and a list of the newest copies for whoever looks at it. Reads the day
+ * The quarantine for the page: count and bytes, and a list of the newest copies. Reads the day
  * folders of actions/quarantine.ts at most every 15 seconds, one file at a time; what has not changed is not read again.
  */
 

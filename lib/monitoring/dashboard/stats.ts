@@ -156,7 +156,7 @@ export class Stats {
   }
 }
 
-/** Encrypted mail is nobody's fault, and exempt mail is a wish. */
+/** Encrypted mail is no failure, and exempt mail is configured. */
 function fateOf(reason: string, action: string): (keyof Counts)[] {
   if (reason === 'exempt' || reason === 'encrypted') return []
   if (action.includes('defer')) return ['deferred']

@@ -51,6 +51,14 @@ export function breakable(text) {
   )
 }
 
+/** For a list of terms; fields without a value are left out. @param {readonly [string, string | Node | null][]} fields */
+export const rowsOf = (fields) =>
+  fields.flatMap(([name, value]) =>
+    value
+      ? [element('dt', {}, name), element('dd', {}, typeof value === 'string' ? breakable(value) : value)]
+      : [],
+  )
+
 /** @param {number} count */
 export const whole = (count) => wholes.format(count)
 

@@ -29,7 +29,7 @@ spans.addEventListener('change', () => {
   if (latest) showFigures(latest)
 })
 
-/** @param {boolean} isOpen nothing is asked for while nobody looks */
+/** @param {boolean} isOpen nothing is requested while it is closed */
 export function showsFigures(isOpen) {
   isWanted = isOpen
 }

@@ -4,7 +4,6 @@
  */
 
 import {
-  breakable,
   button,
   copyable,
   duration,
@@ -13,6 +12,7 @@ import {
   fullTime,
   moment,
   place,
+  rowsOf,
   size,
   whole,
 } from './dom.js'
@@ -154,15 +154,7 @@ function detailsOf(message) {
   return element(
     'div',
     {},
-    element(
-      'dl',
-      { class: 'fields' },
-      ...fields.flatMap(([name, value]) =>
-        value
-          ? [element('dt', {}, name), element('dd', {}, typeof value === 'string' ? breakable(value) : value)]
-          : [],
-      ),
-    ),
+    element('dl', { class: 'fields' }, ...rowsOf(fields)),
     element(
       'p',
       { class: 'links' },

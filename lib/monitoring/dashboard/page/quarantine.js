@@ -5,7 +5,6 @@
 
 import {
   age,
-  breakable,
   button,
   copyable,
   element,
@@ -13,6 +12,7 @@ import {
   fullTime,
   moment,
   place,
+  rowsOf,
   size,
   whole,
 } from './dom.js'
@@ -164,7 +164,7 @@ function show(uuid) {
   for (const one of outputs.get(uuid) ?? []) fill(one, uuid)
 }
 
-/** One after the other, as long as the page is open and nobody stops it. */
+/** One after the other, until the page is closed or the button stops it. */
 async function toggleRescan() {
   isRescanning = !isRescanning
   rescanAll.textContent = isRescanning ? 'Stop' : 'Rescan these'
@@ -204,16 +204,7 @@ function detailsOf(copy) {
   return element(
     'div',
     {},
-    element(
-      'dl',
-      { class: 'fields' },
-      ...fields.flatMap(([name, value]) =>
-        value
-          ? [element('dt', {}, name), element('dd', {}, typeof value === 'string' ? breakable(value) : value)]
-          : [],
-      ),
-      ...(hasName(copy) ? commands : []),
-    ),
+    element('dl', { class: 'fields' }, ...rowsOf(fields), ...(hasName(copy) ? commands : [])),
     element(
       'p',
       { class: 'links' },
