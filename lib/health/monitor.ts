@@ -343,14 +343,15 @@ export class HealthMonitor {
   #warnOfAge(watched: WatchedHost): void {
     const nowMs = this.system.date()
     const { engine } = watched.state
-    const { maxSignatureAgeMs } = this.settings
+    const { maxSignatureAgeMs, selfTest } = this.settings
+    const tested = selfTest === 'off' ? '' : '; the whole self test is repeated once a day'
     const stale = staleSignatures(engine, nowMs, maxSignatureAgeMs)
     const isUnwatched = engine === null && maxSignatureAgeMs > 0
     if ((stale === null && !isUnwatched) || nowMs - watched.warnedAt < dayMs) return
     watched.warnedAt = nowMs
     this.system.log.warn(
       stale === null
-        ? `${watched.name} ${unwatchedAge}; it is tested in full once a day`
+        ? `${watched.name} ${unwatchedAge}${tested}`
         : `${watched.name}: ${stale} (${engine?.line ?? ''}); is freshclam running?`,
     )
   }

@@ -9,7 +9,7 @@ import type { MessageSource } from '../base/message-source'
 import { receivedLine } from '../clamd/protocol'
 import { OverBudget } from '../mime/budget'
 import { PlainCheck } from '../mime/plain/plain-check'
-import { readingMemory } from './readings/memory'
+import { inspectionMemory } from './readings/memory'
 import { Readings } from './readings/readings'
 
 /** Rejects with the signal's reason, or with what kept the message from being read. */
@@ -52,7 +52,7 @@ async function streamed(
 async function reread(source: MessageSource, inspection: Inspection, options: InspectOptions): Promise<void> {
   const { signal, limits = {} } = options
   const { parts, ms } = limits
-  const release = await readingMemory.take(source.maxBytes, signal)
+  const release = await inspectionMemory.take(source.maxBytes, signal)
   try {
     const readings = new Readings(source, {
       signal,

@@ -31,5 +31,8 @@ class ReadingMemory {
 /** For a message at an address. */
 export const readingMemory = new ReadingMemory(maxTotalBytes)
 
+/** For the attachments of a message: never held while a clamd is slow, so that a wait here is short. */
+export const inspectionMemory = new ReadingMemory(maxTotalBytes)
+
 /** For a message that may yet wait for an address: one at an address never waits for it. */
 export const apartMemory = new ReadingMemory(maxTotalBytes)

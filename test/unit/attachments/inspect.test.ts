@@ -5,6 +5,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { MessageSource, Sink } from '../../../lib/base/message-source'
 import { type MimeHandler, MimeReader } from '../../../lib/mime/mime-reader'
 import { inspect } from '../../../lib/scan/inspect'
+import { readingMemory } from '../../../lib/scan/readings/memory'
 import {
   attached,
   base64,
@@ -21,6 +22,32 @@ import { zip } from '../../support/zip-builder'
 const evil = 'Content-Disposition: attachment; filename="evil.exe"'
 const deny = masksOf('*.exe')
 const never = new AbortController().signal
+
+test(
+  'an odd message is read although scans hold all the memory that they may',
+  { timeout: 20_000 },
+  async () => {
+    const release = await readingMemory.take(1024 ** 3, never)
+    try {
+      const odd = raw(
+        lines(
+          'Subject: x',
+          '',
+          'BEGIN:VCALENDAR',
+          'ATTACH;X-FILENAME=evil.exe:http://example.com/',
+          '\0',
+          '',
+        ),
+      )
+      assert.equal(
+        (await inspect(new BufferSource(odd), { deny, insideArchives: true, signal: never })).denied?.mask,
+        '*.exe',
+      )
+    } finally {
+      release()
+    }
+  },
+)
 
 describe('messages that come line by line', () => {
   const large = attached('large.bin', Buffer.alloc(100_000, 'x'))
