@@ -3,7 +3,7 @@
 // that is not ours.
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import { readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import path from 'node:path'
 import { test, type TestContext } from 'node:test'
@@ -16,7 +16,7 @@ import type { Haraka } from '../support/haraka/haraka'
 import * as mails from '../support/smtp/mails'
 import { type Sink, startSink, type SunkMessage } from '../support/smtp/sink'
 import { type Reply, sendMessage, type SendOptions } from '../support/smtp/smtp'
-import { drained, senderFor, startKeepingHaraka } from './messages'
+import { drained, filesBelow, senderFor, startKeepingHaraka } from './messages'
 
 const login = (user: string) => ({ user, password: 'secret' })
 const users = { ann: 'secret', bob: 'secret', eve: 'secret' }
@@ -61,11 +61,6 @@ async function startSite(
     nextHop: sink.port,
   })
   return { haraka, clamd, sink, base }
-}
-
-function filesBelow(directory: string): number {
-  return readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
-    .length
 }
 
 /** Sends a message; resolves with the answer and with whatever has left the server since then. */
@@ -427,7 +422,7 @@ test('bounce with other words', async (t) => {
     await t.test(action, async () => {
       const [answer, isKept] = actions[action] ?? []
       assert.ok(answer)
-      const before = filesBelow(site.base)
+      const before = filesBelow(site.base).length
       site.clamd.queue([{ at: 'reply', do: 'answer', text: `stream: ${name} FOUND` }])
       const { reply, reports, from } = await refuse(site, { auth: login('ann') })
       assert.match(`${reply.code} ${reply.text}`, answer)
@@ -435,7 +430,7 @@ test('bounce with other words', async (t) => {
         reports.map(({ from: sender, to }) => [sender, to]),
         [['', [from]]],
       )
-      assert.equal(filesBelow(site.base) - before, isKept ? 2 : 0)
+      assert.equal(filesBelow(site.base).length - before, isKept ? 2 : 0)
       const status = partOf(
         await simpleParser(reports[0]?.data ?? '', { keepDeliveryStatus: true }),
         statusType,

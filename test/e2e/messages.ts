@@ -18,6 +18,14 @@ export type Role = 'inbound' | 'relaying' | 'authenticated'
 
 export const roles: readonly Role[] = ['inbound', 'relaying', 'authenticated']
 
+/** The files of copies, relative to `directory`. Left out: what the plugin writes for a moment at start, to try a copy. */
+export function filesBelow(directory: string): string[] {
+  return readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => !entry.isDirectory() && !entry.name.startsWith('.trial-'))
+    .map(({ parentPath, name }) => path.relative(directory, path.join(parentPath, name)))
+    .sort()
+}
+
 /** For `startHaraka`, so that there are authenticated senders. */
 export const users = { somebody: 'secret' }
 const auth = { user: 'somebody', password: 'secret' }

@@ -11,6 +11,7 @@ import { run, TemporaryDirectory } from '../support/process'
 import * as mails from '../support/smtp/mails'
 import {
   type Fate,
+  filesBelow,
   messagePlugins,
   messageSources,
   otherPlugin,
@@ -29,13 +30,6 @@ const withoutOurs = (text: string) =>
     .replace(/^X-MessageIsInfected: true\n/m, '')
     .replace(/^Received: by haraka-plugin-clamav-stream\n/, '')
     .replace(/^Authentication-Results: .*\n(\t.*\n)*/m, '')
-
-function filesBelow(directory: string): string[] {
-  return readdirSync(directory, { recursive: true, withFileTypes: true })
-    .filter((entry) => !entry.isDirectory())
-    .map(({ parentPath, name }) => path.relative(directory, path.join(parentPath, name)))
-    .sort()
-}
 
 /** Gone after the test, with a file system that was mounted there. */
 function temporary(t: TestContext): string {
