@@ -3,6 +3,7 @@ import type { RealClamd } from '../test/support/clamd/clamd'
 import { FrontProcess } from './front'
 import type { Target } from './load'
 import type { Kind } from './messages'
+import { clamavMilter, rspamd, type StartMilter } from './milters'
 import { Postfix } from './postfix'
 import {
   type Site,
@@ -27,6 +28,8 @@ export const contenderNames = [
   'stream',
   'postfix',
   'milter',
+  'milter-unix',
+  'rspamd',
   'bare',
   'bare-stream',
 ] as const
@@ -44,7 +47,9 @@ export const titles: Record<ContenderName, string> = {
   parts: 'Haraka, this plugin, scan=parts',
   stream: 'Haraka, this plugin, STREAM',
   postfix: 'Postfix without scanning',
-  milter: 'Postfix, clamav-milter',
+  milter: 'Postfix, clamav-milter over TCP (INSTREAM)',
+  'milter-unix': 'Postfix, clamav-milter over a unix socket (FILDES)',
+  rspamd: 'Postfix, rspamd with its antivirus module alone',
   bare: 'bare client, INSTREAM',
   'bare-stream': 'bare client, STREAM',
 }
@@ -61,6 +66,8 @@ export const baselines: Partial<Record<ContenderName, ContenderName>> = {
   parts: 'none',
   stream: 'none',
   milter: 'postfix',
+  'milter-unix': 'postfix',
+  rspamd: 'postfix',
 }
 
 export interface Contender<Name extends string = ContenderName> {
@@ -105,7 +112,11 @@ export async function startContender(name: ContenderName, clamd: RealClamd): Pro
     case 'postfix':
       return postfixContender(name)
     case 'milter':
-      return postfixContender(name, clamd.port)
+      return postfixContender(name, clamavMilter(clamd, 'tcp'))
+    case 'milter-unix':
+      return postfixContender(name, clamavMilter(clamd, 'unix'))
+    case 'rspamd':
+      return postfixContender(name, rspamd(clamd))
     case 'bare':
       return bareContender(name, { instream: clamd.port })
     case 'bare-stream': {
@@ -129,8 +140,8 @@ export async function harakaContender<Name extends string>(name: Name, site: Sit
   }
 }
 
-async function postfixContender(name: ContenderName, clamdPort?: number): Promise<Contender> {
-  const server = await Postfix.start(clamdPort)
+async function postfixContender(name: ContenderName, milter?: StartMilter): Promise<Contender> {
+  const server = await Postfix.start(milter)
   return {
     name,
     target: { smtp: server.port },

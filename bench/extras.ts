@@ -1,4 +1,4 @@
-// The cost of two features on top of a scan: attachments, and a quarantine copy of an infected message.
+// The cost of optional features on top of a scan: attachments, a quarantine copy of an infected message, the page.
 import type { RealClamd } from '../test/support/clamd/clamd'
 import { TemporaryDirectory } from '../test/support/process'
 import { harakaContender } from './contenders'
@@ -55,6 +55,14 @@ function pairs(clamd: RealClamd, folder: string): Record<ExtraName, Pair> {
         files: { 'quarantine.ini': `quarantine_path=${folder}\n` },
       },
       load: { kind: 'infected', expected: 550 },
+    },
+    'page and metrics': {
+      without: plain,
+      with: {
+        ...withClamavStream(addresses, '', '[http]\npage=true\nmetrics=true\n'),
+        files: { 'http.ini': 'listen=127.0.0.1:0\n' },
+      },
+      load: { kind: 'plain' },
     },
   }
 }

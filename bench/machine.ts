@@ -29,6 +29,7 @@ async function versions(): Promise<Record<string, string>> {
     ClamAV: await firstMatch(findClamd() ?? 'clamd', ['--version'], /^ClamAV ([\d.]+)/),
     Postfix: await firstMatch('postconf', ['-d', '-h', 'mail_version'], /^([\d.]+)/),
     'clamav-milter': await firstMatch('clamav-milter', ['--version'], /([\d.]+)/),
+    rspamd: await firstMatch('rspamd', ['--version'], /([\d.]+)/),
   }
   return Object.fromEntries(
     Object.entries(asked).flatMap(([name, version]) => (version === undefined ? [] : [[name, version]])),

@@ -1,6 +1,6 @@
 // One run: starts clamd and the contenders, measures the chosen parts one after the other, and stops everything.
 import { type RealClamd, startClamd } from '../test/support/clamd/clamd'
-import { type Contender, startContender, titles } from './contenders'
+import { baselines, type Contender, startContender, titles } from './contenders'
 import { costOf, inTurn, warmUp } from './cost'
 import { measureExtras } from './extras'
 import { measureFailOver } from './fail-over'
@@ -70,7 +70,7 @@ async function startAll(
     try {
       contenders.push(await startContender(name, clamd))
     } catch (error) {
-      const optional = name === 'postfix' || name === 'milter'
+      const optional = (baselines[name] ?? name) === 'postfix'
       if (!optional) throw error
       const [why = ''] = (error as Error).message.split('\n')
       onLeftOut(`${titles[name]} (${why})`)

@@ -1,4 +1,4 @@
-// A private Postfix, with or without a clamav-milter, from Debian's packages: everything it writes is in one temporary
+// A private Postfix, with or without a milter, from Debian's packages: everything it writes is in one temporary
 // directory, it listens on loopback only, and what it takes it discards. It needs root, as Postfix does.
 import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { freePort } from '../test/support/clamd/clamd'
 import { LoggedProcess, run, TemporaryDirectory } from '../test/support/process'
 import { connect } from '../test/support/smtp/smtp'
+import { type StartMilter, until, writeConfig } from './milters'
 import { maxBytes } from './sites'
 
 const startMs = 20_000
@@ -34,7 +35,7 @@ const main = (directory: string, milter: string | undefined): Record<string, str
   max_idle: '1d',
   max_use: 1_000_000,
   ...(milter !== undefined && {
-    smtpd_milters: `unix:${milter}`,
+    smtpd_milters: milter,
     milter_default_action: 'tempfail',
   }),
 })
@@ -72,16 +73,17 @@ export class Postfix {
     this.port = port
   }
 
-  /** With a clamav-milter on a unix socket if a clamd's loopback port is given. Rejects with the reason in words. */
-  static async start(clamdPort?: number): Promise<Postfix> {
+  /** Rejects with the reason in words. */
+  static async start(startMilter?: StartMilter): Promise<Postfix> {
     const directory = new TemporaryDirectory('postfix')
     const processes: LoggedProcess[] = []
     const port = await freePort()
     try {
       // Postfix' own user has to get at the queue and at the milter's socket.
       chmodSync(directory.path, 0o755)
-      if (clamdPort !== undefined) processes.push(await startMilter(directory.path, clamdPort))
-      processes.push(await startMaster(directory.path, port, clamdPort !== undefined))
+      const milter = await startMilter?.(directory.path)
+      if (milter) processes.push(milter.process)
+      processes.push(await startMaster(directory.path, port, milter?.address))
       return new Postfix(directory, processes, port)
     } catch (error) {
       for (const each of processes) each.kill()
@@ -115,37 +117,10 @@ export class Postfix {
   }
 }
 
-async function startMilter(directory: string, clamdPort: number): Promise<LoggedProcess> {
-  const config = {
-    MilterSocket: `unix:${milterSocket(directory)}`,
-    MilterSocketMode: 666,
-    ClamdSocket: `tcp:127.0.0.1:${clamdPort}`,
-    Foreground: 'yes',
-    MaxFileSize: '100M',
-    OnFail: 'Defer',
-    OnInfected: 'Reject',
-    AddHeader: 'Replace',
-    TemporaryDirectory: directory,
-  }
-  const file = path.join(directory, 'clamav-milter.conf')
-  writeConfig(file, config, ' ')
-  const milter = new LoggedProcess('clamav-milter', ['--config-file', file])
-  const listens = () => {
-    if (milter.exit) throw new Error(`clamav-milter does not start: ${milter.log}`)
-    return readdirSync(directory).includes(path.basename(milterSocket(directory)))
-  }
-  await until(listens, startMs, 'clamav-milter does not listen')
-  return milter
-}
-
-async function startMaster(directory: string, port: number, withMilter: boolean): Promise<LoggedProcess> {
+async function startMaster(directory: string, port: number, milter?: string): Promise<LoggedProcess> {
   const configDirectory = path.join(directory, 'config')
   for (const name of ['config', 'queue', 'state']) mkdirSync(path.join(directory, name))
-  writeConfig(
-    path.join(configDirectory, 'main.cf'),
-    main(directory, withMilter ? milterSocket(directory) : undefined),
-    ' = ',
-  )
+  writeConfig(path.join(configDirectory, 'main.cf'), main(directory, milter), ' = ')
   writeFileSync(path.join(configDirectory, 'master.cf'), services(port))
   const made = await run('chown', ['postfix', path.join(directory, 'state')])
   if (made.code !== 0) throw new Error(made.output || 'there is no user postfix')
@@ -169,26 +144,4 @@ async function answers(port: number): Promise<boolean> {
   } catch {
     return false
   }
-}
-
-/** Neither program tells when it is ready, or has done. */
-async function until(
-  isSo: () => boolean | Promise<boolean>,
-  patienceMs: number,
-  alternative: string,
-): Promise<void> {
-  const end = Date.now() + patienceMs
-  while (!(await isSo())) {
-    if (Date.now() > end) throw new Error(alternative)
-    await delay(10)
-  }
-}
-
-function milterSocket(directory: string): string {
-  return path.join(directory, 'milter.sock')
-}
-
-function writeConfig(file: string, lines: Record<string, string | number>, between: string): void {
-  const text = Object.entries(lines).map(([key, value]) => `${key}${between}${value}\n`)
-  writeFileSync(file, text.join(''))
 }

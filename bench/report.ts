@@ -1,6 +1,6 @@
 // The report of a run as text and tables. The terminal shows everything, including the targets;
 // docs/reports/benchmarks.md shows the ratios and their denominators.
-import { contenderNames, titles } from './contenders'
+import { type ContenderName, contenderNames, titles } from './contenders'
 import { added, addedLatency, costSpread, middle, primaryTable } from './figures'
 import { type Cost, type CostTable, memoryNames, type Results, type SizeCosts } from './results'
 import { type Spread, spread } from './statistics'
@@ -19,7 +19,7 @@ export function terminalSections(results: Results): Section[] {
 }
 
 export function pageSections(results: Results): Section[] {
-  return [...ratioSection(results), ...addedSection(results)]
+  return [...ratioSection(results), ...addedSections(results), ...extrasSection(results)]
 }
 
 function measuredSections(results: Results): Section[] {
@@ -39,8 +39,8 @@ const onlySendsText =
   'for a yes: no limits, no second address, no header, note or gate.'
 const floorText =
   '_Floor_ does even less. For CPU it is the null sink, which reads the message and sends nothing; for time the bare ' +
-  'client, which already has the message and sends it; for memory a Haraka without scanning that keeps every message ' +
-  'until the last has come.'
+  'client, which already has the message and sends it. Memory is compared with a Haraka without scanning that keeps ' +
+  'every message as long.'
 
 function targetSection(results: Results): Section[] {
   const all = targets(results)
@@ -135,33 +135,39 @@ function cpu(size: SizeCosts, name: (typeof contenderNames)[number], kind: keyof
   return found && found.max > 0 ? range(found) : ''
 }
 
+const onPage: readonly ContenderName[] = [
+  'instream',
+  'odd',
+  'all',
+  'parts',
+  'clamd',
+  'least',
+  'milter',
+  'milter-unix',
+  'rspamd',
+]
+
 /** What the ratios are made of, for the page. */
-function addedSection(results: Results): Section[] {
+function addedSections(results: Results): Section[] {
   const table = primaryTable(results)
   if (!table) return []
-  const median = (size: SizeCosts, name: 'clamd' | 'instream', kind: 'wall' | 'server') =>
-    figure(added(size, name, kind)?.median)
-  return [
-    {
-      title: 'Milliseconds added to a message',
-      text: [`Medians with ${table.sessions} sessions at a time.`],
-      table: {
-        head: [
-          '',
-          'CPU, this plugin',
-          'CPU, haraka-plugin-clamd',
-          'time, this plugin',
-          'time, haraka-plugin-clamd',
-        ],
-        rows: table.sizes.map((size) => [
-          size.label,
-          median(size, 'instream', 'server'),
-          median(size, 'clamd', 'server'),
-          median(size, 'instream', 'wall'),
-          median(size, 'clamd', 'wall'),
-        ]),
-      },
+  const section = (
+    title: string,
+    spreadOf: (size: SizeCosts, name: ContenderName) => Spread | undefined,
+  ) => ({
+    title,
+    text: [`Medians in milliseconds with ${table.sessions} sessions at a time.`],
+    table: {
+      head: ['', ...table.sizes.map(({ label }) => label)],
+      rows: onPage
+        .filter((name) => table.sizes.some((size) => size.rounds[name]))
+        .map((name) => [titles[name], ...table.sizes.map((size) => figure(spreadOf(size, name)?.median))]),
     },
+  })
+  return [
+    section('Time added to a message', (size, name) => added(size, name, 'wall')),
+    section("The mail server's CPU added to a message", (size, name) => added(size, name, 'server')),
+    section("clamd's CPU for a message", (size, name) => costSpread(size, name, 'clamd')),
   ]
 }
 
@@ -282,8 +288,8 @@ function extrasSection({ extras }: Results): Section[] {
   if (!extras || extras.length === 0) return []
   return [
     {
-      title: 'What two features add',
-      text: [],
+      title: 'What optional features add',
+      text: ['With one session at a time: median, and the range of the rounds.'],
       table: {
         head: ['ms per message', '', 'time', 'CPU of the server'],
         rows: extras.map(({ name, label, without, with: using }) => {

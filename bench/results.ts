@@ -65,7 +65,13 @@ export interface FailOver {
   paid: number
 }
 
-export const extraNames = ['names', 'names and types', 'names in a zip', 'quarantine copy'] as const
+export const extraNames = [
+  'names',
+  'names and types',
+  'names in a zip',
+  'quarantine copy',
+  'page and metrics',
+] as const
 export type ExtraName = (typeof extraNames)[number]
 
 /** What one feature adds to the plugin's own cost. */

@@ -1,4 +1,4 @@
-// `npm run bench`: sets up a fresh clone, and Postfix with clamav-milter for comparison if it may install them; then runs
+// `npm run bench`: sets up a fresh clone, and Postfix with its milters for comparison if it may install them; then runs
 // bench/run.ts with all arguments.
 import { ensureBuild, ensureClamd, ensurePackages, ensurePostfix, handOver } from './setup.mjs'
 

@@ -83,9 +83,9 @@ export function ensureHaraka({ node = process.execPath, env = process.env } = {}
   if (status !== 0) throw new Error(`Haraka cannot be installed:\n${error?.message ?? stderr}`)
 }
 
-/** The path of an installed clamd, or undefined. */
+/** The path of the clamd to work with, which `CLAMD` may name, or undefined. */
 export function findClamd() {
-  return findProgram('clamd')
+  return process.env.CLAMD || findProgram('clamd')
 }
 
 function findProgram(name) {
@@ -132,15 +132,14 @@ export function ensureTestTools() {
 }
 
 /**
- * Installs Postfix and clamav-milter where that disturbs nothing: in a container, as root, and if no other mail
+ * Installs Postfix, clamav-milter and rspamd where that disturbs nothing: in a container, as root, and if no other mail
  * server is there, which Postfix would replace. The bench does without them otherwise.
  */
 export function ensurePostfix() {
-  const missing = [!findProgram('postfix') && 'postfix', !findProgram('clamav-milter') && 'clamav-milter']
-  const packages = missing.filter(Boolean)
+  const packages = ['postfix', 'clamav-milter', 'rspamd'].filter((name) => !findProgram(name))
   if (packages.length === 0) return
   const hasInit = existsSync('/run/systemd/system')
-  const hasOther = missing[0] && findProgram('sendmail')
+  const hasOther = packages.includes('postfix') && findProgram('sendmail')
   if (hasInit || hasOther || process.getuid?.() !== 0 || !succeeds('apt-get', ['--version'])) {
     console.log(`Not installed: ${packages.join(' ')}. Without them, Postfix is left out.`)
     return
