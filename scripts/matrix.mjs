@@ -1,6 +1,8 @@
 // `npm run test:matrix`: the end-to-end tests on every Node and every Haraka that the package supports, all from npm,
 // one after the other, and a table of the results. The logs stay in .lab/matrix/.
 // --node 22 and --haraka 3.3.4 select cells (both may be repeated); with test files as arguments only those run.
+// OLD_CLAMD=/path/to/clamd adds a cell: the same tests and the integration tests with that clamd, such as 0.103.12, the
+// last with STREAM, on the newest Node and Haraka that were asked for.
 import { spawn, spawnSync } from 'node:child_process'
 import {
   createWriteStream,
@@ -15,7 +17,7 @@ import { availableParallelism } from 'node:os'
 import path from 'node:path'
 import { clearTimeout, setInterval, setTimeout } from 'node:timers'
 import { parseArgs } from 'node:util'
-import { ensureBuild, ensureClamd, ensureHaraka, ensurePackages, repository } from './setup.mjs'
+import { ensureBuild, ensureClamd, ensureHaraka, ensurePackages, findClamd, repository } from './setup.mjs'
 
 /** The lowest Node of `engines`, and the newest of each line after it. */
 const nodes = ['20.19.0', '22', '24']
@@ -45,6 +47,18 @@ function installNode(version) {
   throw new Error(`Node ${version} cannot be installed:\n${stderr}`)
 }
 
+function testFilesIn(kind) {
+  const names = readdirSync(path.join(repository, 'test', kind)).filter((name) => name.endsWith('.test.ts'))
+  return names.sort().map((name) => path.join('test', kind, name))
+}
+
+function versionOf(clamd) {
+  const { stdout } = spawnSync(clamd, ['--version'], { encoding: 'utf8' })
+  const version = /^ClamAV ([\d.]+)/.exec(stdout ?? '')?.[1]
+  if (version === undefined) throw new Error(`${clamd} is no clamd`)
+  return version
+}
+
 /** Ends the tests that are running. */
 let endRunning = () => undefined
 
@@ -60,10 +74,11 @@ function endTogether() {
 }
 
 /** One cell of the table. The limit is for a run that hangs; then the tests' servers go as well. */
-function runCell({ node, haraka, files }) {
+function runCell({ node, haraka, files, clamd = findClamd() }) {
   const bin = installNode(node)
   const version = spawnSync(path.join(bin, 'node'), ['-v'], { encoding: 'utf8' }).stdout.trim().slice(1)
-  const log = path.join(lab, 'matrix', `node-${version}-haraka-${haraka}.tap`)
+  const clamdVersion = versionOf(clamd)
+  const log = path.join(lab, 'matrix', `node-${version}-haraka-${haraka}-clamd-${clamdVersion}.tap`)
   // Each server under test is a process of its own, so a file takes more than one core already.
   const concurrency = `--test-concurrency=${Math.min(availableParallelism(), 4)}`
   const args = ['--import', 'tsx', '--test', '--test-reporter=tap', concurrency, ...files]
@@ -71,6 +86,7 @@ function runCell({ node, haraka, files }) {
     ...process.env,
     PATH: `${bin}${path.delimiter}${process.env.PATH ?? ''}`,
     HARAKA_VERSION: haraka,
+    CLAMD: clamd,
   }
   ensureHaraka({ node: path.join(bin, 'node'), env })
   const startedMs = Date.now()
@@ -94,7 +110,16 @@ function runCell({ node, haraka, files }) {
       endRunning = () => undefined
       output.end(() => {
         const seconds = Math.round((Date.now() - startedMs) / 1000)
-        resolve({ node: version, haraka, log, ...readTap(log), code, outOfTime, seconds })
+        resolve({
+          node: version,
+          haraka,
+          clamd: clamdVersion,
+          log,
+          ...readTap(log),
+          code,
+          outOfTime,
+          seconds,
+        })
       })
     })
   })
@@ -118,12 +143,13 @@ function print(cells) {
   const rows = cells.map((cell) => [
     cell.node,
     cell.haraka,
+    cell.clamd,
     `${cell.pass} of ${cell.tests}`,
     String(cell.skipped),
     `${cell.seconds} s`,
     verdictOf(cell),
   ])
-  const table = [['Node', 'Haraka', 'passed', 'skipped', 'time', ''], ...rows]
+  const table = [['Node', 'Haraka', 'clamd', 'passed', 'skipped', 'time', ''], ...rows]
   const widths = table[0].map((_, column) => Math.max(...table.map((row) => row[column].length)))
   console.log('')
   for (const row of table)
@@ -134,7 +160,9 @@ function print(cells) {
         .trimEnd(),
     )
   for (const cell of cells.filter((cell) => verdictOf(cell) !== 'ok')) {
-    console.log(`\nNode ${cell.node}, Haraka ${cell.haraka}: ${path.relative(repository, cell.log)}`)
+    console.log(
+      `\nNode ${cell.node}, Haraka ${cell.haraka}, clamd ${cell.clamd}: ${path.relative(repository, cell.log)}`,
+    )
     for (const name of cell.failed) console.log(`  ${name}`)
   }
 }
@@ -148,18 +176,21 @@ async function main() {
   ensurePackages()
   if (!ensureClamd({ testfiles: true })) throw new Error('there is no clamd, and the tests need one')
   ensureBuild()
-  const e2e = path.join('test', 'e2e')
-  const all = readdirSync(path.join(repository, e2e)).filter((name) => name.endsWith('.test.ts'))
-  const files = positionals.length > 0 ? positionals : all.sort().map((name) => path.join(e2e, name))
+  const e2e = testFilesIn('e2e')
+  const versions = values.haraka ?? harakas()
+  const wanted = (values.node ?? nodes).flatMap((node) =>
+    versions.map((haraka) => ({ node, haraka, files: e2e })),
+  )
+  const clamd = process.env.OLD_CLAMD
+  const newest = wanted.at(-1)
+  if (clamd) wanted.push({ ...newest, clamd, files: [...e2e, ...testFilesIn('integration')] })
   mkdirSync(path.join(lab, 'matrix'), { recursive: true })
   const cells = []
-  for (const node of values.node ?? nodes) {
-    for (const haraka of values.haraka ?? harakas()) {
-      console.log(`Node ${node}, Haraka ${haraka} ...`)
-      const cell = await runCell({ node, haraka, files })
-      console.log(`  ${verdictOf(cell)}, ${cell.seconds} s`)
-      cells.push(cell)
-    }
+  for (const cell of wanted) {
+    console.log(`Node ${cell.node}, Haraka ${cell.haraka}${cell.clamd ? `, ${cell.clamd}` : ''} ...`)
+    const done = await runCell({ ...cell, ...(positionals.length > 0 && { files: positionals }) })
+    console.log(`  ${verdictOf(done)}, ${done.seconds} s`)
+    cells.push(done)
   }
   print(cells)
   process.exitCode = cells.every((cell) => verdictOf(cell) === 'ok') ? 0 : 1

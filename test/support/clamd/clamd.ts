@@ -20,8 +20,9 @@ export interface ClamdOptions {
 
 const sbin = ['/usr/sbin', '/usr/local/sbin']
 
-/** The clamd of this machine, or undefined. */
+/** The clamd to test with: the one that `CLAMD` names, or that of this machine. */
 export function findClamd(): string | undefined {
+  if (process.env.CLAMD) return process.env.CLAMD
   const folders = [...(process.env.PATH ?? '').split(path.delimiter).filter(Boolean), ...sbin]
   return folders.map((folder) => path.join(folder, 'clamd')).find((file) => existsSync(file))
 }
