@@ -138,14 +138,27 @@ test('the default ini has every key, commented out at its default, with a senten
   assert.deepEqual(shipped, expected)
 })
 
-test('docs/reference/config.md names every key with its default', () => {
+test('docs/reference/config.md names every key with its type, its default and what is allowed', () => {
   const docs = readFileSync(path.join(root, 'docs', 'reference', 'config.md'), 'utf8')
+  const marked = (text: string) => [...text.matchAll(/`([^`]+)`/g)].map(([, word = '']) => word)
   for (const [section, keys] of Object.entries(schema)) {
     const chapter = docs.split(/^## /m).find((text) => text.startsWith(`[${section}]`)) ?? ''
-    for (const [key, { initial }] of Object.entries<{ initial: string }>(keys)) {
-      const row = chapter.split('\n').find((line) => line.startsWith(`| \`${key}\``))
-      assert.ok(row, `[${section}] ${key} has a row`)
-      assert.ok(initial === '' || row.includes(`\`${initial}\``), `${row} says ${initial}`)
+    const found = [...chapter.matchAll(/^### (\w+)\n\n_(.+); default (?:empty|`(.*)`)\._\s\S/gm)]
+    assert.deepEqual(
+      found.map(([, key, , initial = '']) => [key, initial]),
+      Object.entries<{ initial: string }>(keys).map(([key, { initial }]) => [key, initial]),
+      `[${section}]: the keys in the order of the ini, each with its default`,
+    )
+    for (const [, key = '', form = ''] of found) {
+      const { allowed } =
+        (keys as Record<string, { type: { allowed: string } }>)[key]?.type ?? assert.fail(key)
+      const type = `[${section}] ${key}: ${form}`
+      const bounds = /^a whole number from (\d+) to (\d+)$/.exec(allowed)
+      if (bounds) assert.equal(form, `Number from ${bounds[1]} to ${bounds[2]}`)
+      else if (allowed === 'true or false') assert.equal(form, 'Yes/no')
+      else if (/^a (time|size)/.test(allowed)) assert.match(form, /^(Time|Size) from /, type)
+      else if (form.startsWith('Word: '))
+        assert.deepEqual(marked(form).sort(), allowed.split(/, | or /).sort(), type)
     }
   }
 })
