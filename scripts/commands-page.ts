@@ -6,25 +6,23 @@ import { program } from '../lib/cli/program'
 
 const head = `# Commands
 
-The package has a command, \`clamav-stream\`. Haraka loads nothing of it. Run it in Haraka's folder, where the plugin is
-installed:
+The package has a command, \`clamav-stream\`. Run it in Haraka's folder, where the plugin is installed:
 
 \`\`\`sh
 npx clamav-stream check
 \`\`\`
 
 \`npx haraka-plugin-clamav-stream check\` also works without an installed package. The rest of this page is what \`--help\`
-says; \`npm run docs\` writes it.
+says.
 `
 
 const foot = `
 ## Notes on releases
 
-- The message is sent as it is kept, with \`X-MessageIsInfected: true\` if it is infected. Filters of your users that sort
-  by that header apply.
+- The message is sent as it is kept, with \`X-MessageIsInfected: true\` if it is infected.
 - Lines get CRLF, as SMTP requires; a lone CR in a line becomes a line end. Nothing else changes.
-- \`releases.log\` records which recipient has which message. It is beside the folders of the days, where
-  [housekeeping](../guide/operations.md#the-quarantine) does not delete it. Keep it as long as there are messages.
+- \`releases.log\` records which recipient has which message, and \`expire\` does not delete it. Keep it as long as there
+  are messages.
 `
 
 /** The help of a command as it is printed. */

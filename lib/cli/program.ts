@@ -40,27 +40,26 @@ function addCheck(root: Command, done: Done): void {
     .command('check')
     .summary('check that every message is scanned completely')
     .description(
-      paragraph(`Tests each clamd of this site: connection, PING, version, number and age of the signatures, protocols, the STREAM
-data port, the EICAR test file in an attachment, the largest message that is scanned completely, and how far archives are
-opened. Then checks Haraka's limits, the exemptions, the quarantine, and plugins that might bypass the scan.`),
+      paragraph(`Tests each clamd of this site: connection, version, age of the signatures, protocols, the EICAR test file, the largest
+message that is scanned completely, and how far archives are opened. Then checks Haraka's limits, the exemptions, the
+quarantine, and plugins that might bypass the scan.`),
     )
     .addOption(configOption())
     .option('--host <hosts>', 'test these instead, written as [main] host')
     .option(
       '--quick',
-      'skip the largest size, which takes up to eleven messages of max_size, and archives',
+      'skip archives, and the largest size, which takes up to eleven messages of max_size',
       false,
     )
     .addOption(jsonOption('one JSON object'))
-    .option('--nagios', 'one line with performance data, for Nagios and similar programs', false)
+    .option('--nagios', 'one line with performance data, for Nagios and the like', false)
     .addHelpText(
       'after',
       `
-Each line is ok, note, WARN or FAIL, with what to do behind ->; the last line is the summary. Exit
-codes:
+Each line is ok, note, WARN or FAIL, with what to do behind ->; the last line is the summary.
+Exit codes:
   0  no warnings
-  1  warnings: mail is scanned, but something should be corrected, such as limits that clamd passes
-     over in silence, or senders that are exempt by an address that anybody can forge
+  1  warnings: mail is scanned, but something should be corrected
   2  mail would not be scanned, no copy could be kept, or the settings are wrong
 
 Examples:
@@ -77,9 +76,7 @@ function addScan(root: Command, done: Done): void {
     .description(
       paragraph(`Scans files with the clamd and the settings of this site, as the plugin scans mail. A message is sent as SMTP
 carries it, any other file as an attachment. Folders are searched recursively; links in them are not followed. First
-each clamd must pass the self test with a message as large as those to be scanned, and with archives where one of them
-has a large or long archive (4 s of clamd's CPU), because clamd says OK to what is
-beyond its limits.`),
+each clamd must pass the self test for messages as large as these, and for archives where there are large ones.`),
     )
     .argument('<path...>', 'messages, folders, Maildirs, mboxes or other files; - is standard input')
     .addOption(configOption())
@@ -98,7 +95,7 @@ Output and exit codes are those of clamdscan:
   PATH: REASON ERROR          not scanned: too_large, limits, encrypted, timeout, error, or unreadable
   0  no virus found
   1  virus found
-  2  an error, and no virus found; also if the output was closed before the end
+  2  an error, and no virus found; also if the output was closed early
 
 Examples:
   clamav-stream scan /var/mail/ann
@@ -115,9 +112,9 @@ function addMigrate(root: Command, done: Done): void {
     .command('migrate')
     .summary('settings of this plugin from those of others')
     .description(
-      paragraph(`Reads the files of haraka-plugin-clamd and haraka-plugin-attachment in Haraka's config folder, and prints a
-clamav-stream.ini. Comments say where each setting comes from and, at the end, what was not carried over, and why. Rules
-for clamav-stream.signatures follow as comments.`),
+      paragraph(`Reads the settings of haraka-plugin-clamd and haraka-plugin-attachment, and prints a clamav-stream.ini. Comments say
+where each setting comes from and, at the end, what was not carried over, and why. Rules for clamav-stream.signatures
+follow as comments.`),
     )
     .addOption(configOption())
     .option('--write <dir>', 'write the two files there instead; none is overwritten')

@@ -20,8 +20,8 @@ export function addQuarantine(root: Command, done: Done): void {
     .command('quarantine')
     .summary('manage the messages that were kept')
     .description(
-      paragraph(`Manages the messages that the action "quarantine" has kept: in [quarantine] folder, below quarantine_path of
-quarantine.ini. Run it as root or as Haraka's user; started by root, it gives up root for the owner of the quarantine.`),
+      paragraph(`Manages the messages that the action "quarantine" has kept. Run it as root or as Haraka's user; started by root, it
+runs as the owner of the quarantine.`),
     )
     .addHelpText(
       'after',
@@ -30,15 +30,12 @@ An id is that of the list, the beginning of the UUID in Haraka's log, or the mes
 release, rescan and delete take filters instead of ids. A text filter matches any part; with * or ?
 it must match the whole.
 
-releases.log beside the messages records every release and deletion, one JSON object a line: who,
-time, message, recipients.`,
+releases.log beside the messages records every release and deletion: who, time, message, recipients.`,
     )
 
   withFilters(quarantine.command('list'))
     .summary('list kept messages')
-    .description(
-      'Lists kept messages, oldest first: id, time, state, reason, envelope sender and recipients, subject.',
-    )
+    .description('Lists kept messages, oldest first: id, time, state, reason, sender, recipients, subject.')
     .addOption(jsonOption('one JSON object a line'))
     .addHelpText(
       'after',
@@ -54,9 +51,7 @@ Examples:
 
   withPlace(quarantine.command('show'))
     .summary('one message: envelope, verdict, headers')
-    .description(
-      'Shows one message: envelope, verdict, releases and headers. Control characters are escaped.',
-    )
+    .description('Shows one message: envelope, verdict, releases, headers. Control characters are escaped.')
     .argument('<id>')
     .option('--raw', 'the message as it is kept, byte for byte; not to a terminal', false)
     .addOption(jsonOption('one JSON object'))
@@ -65,8 +60,7 @@ Examples:
   withFilters(quarantine.command('rescan'))
     .summary('scan again with the current signatures')
     .description(
-      paragraph(`Scans kept messages again with the current signatures, as clamav-stream scan does. Without ids and filters, all of
-them. Changes nothing.`),
+      'Scans kept messages again with the current signatures. Without ids and filters, all. Changes nothing.',
     )
     .argument('[id...]')
     .option('--host <hosts>', 'use this clamd instead, written as [main] host')
@@ -80,9 +74,9 @@ them. Changes nothing.`),
     .summary('deliver to the original recipients')
     .description(
       paragraph(`Sends kept messages from the original sender to the original recipients that do not have them yet. Without --to, they
-go to the next hop of this site: that of queue/smtp_forward or queue/smtp_proxy. The server must be behind this Haraka;
-Haraka itself is refused, because it would keep the message again. First the messages are scanned again, and what
-today's signatures still find is told. Released messages stay in the quarantine until they are deleted.`),
+go to the next hop of queue/smtp_forward or queue/smtp_proxy. The server must not be this Haraka, which would keep the
+message again. First the messages are scanned again, and what is still found is told. Released messages stay in the
+quarantine until they are deleted.`),
     )
     .argument('[id...]')
     .option('--to <host:port>', 'SMTP server that receives the messages')
@@ -92,9 +86,8 @@ today's signatures still find is told. Released messages stay in the quarantine 
     .addHelpText(
       'after',
       `
-An interrupted release can be repeated: it goes to the recipients that do not have the message. If
-the connection broke while the server may have accepted it, the recipient is "in doubt" and is left
-out, unless --again.
+An interrupted release can be repeated: it goes to the recipients that do not have the message. A
+recipient whose server may have accepted it is "in doubt", and is left out unless --again.
 
 Exit codes: 0 all recipients have it, 1 some do not, 2 nothing was done
 
@@ -107,7 +100,7 @@ Examples:
 
   withConsent(quarantine.command('delete'))
     .summary('delete messages')
-    .description('Deletes messages and their records. releases.log keeps what was done with them.')
+    .description('Deletes messages and their records.')
     .argument('[id...]')
     .addHelpText('after', '\nExample:\n  clamav-stream quarantine delete --older-than 30d --yes')
     .action(async (ids: string[], options: ChangeOptions) => done(await remove(ids, options)))
@@ -120,7 +113,7 @@ function addExpire(quarantine: Command, done: Done): void {
     .summary('delete the oldest messages, for a timer')
     .description(
       paragraph(`Deletes messages and their records without a question: first those that are too old, then the oldest until the rest
-is small enough. releases.log keeps what was deleted. examples/systemd has a timer.`),
+is small enough. examples/systemd has a timer.`),
     )
     .addOption(new Option('--older <time>', 'what was kept for longer: 12h, 30d').argParser(age))
     .addOption(new Option('--max <size>', 'what the others may have together: 500M, 10G').argParser(bytes))
@@ -132,14 +125,14 @@ is small enough. releases.log keeps what was deleted. examples/systemd has a tim
 function withPlace(command: Command): Command {
   return command
     .addOption(configOption())
-    .option('--dir <dir>', "another quarantine than the site's: the folder with one folder a day")
+    .option('--dir <dir>', 'another quarantine: the folder with one folder a day')
 }
 
 function withFilters(command: Command): Command {
   return withPlace(command)
     .addOption(new Option('--older-than <time>', 'kept for at least this long: 30m, 12h, 7d').argParser(age))
     .addOption(new Option('--newer-than <time>', 'kept for less than this').argParser(age))
-    .option('--virus <pattern>', 'reason: virus, attachment mask or reason of an unscanned message', pattern)
+    .option('--virus <pattern>', 'virus, attachment mask, or reason of unscanned', pattern)
     .option('--sender <pattern>', 'envelope sender', pattern)
     .option('--recipient <pattern>', 'one of the envelope recipients', pattern)
 }
