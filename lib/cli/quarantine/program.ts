@@ -115,8 +115,8 @@ function addExpire(quarantine: Command, done: Done): void {
       paragraph(`Deletes messages and their records without a question: first those that are too old, then the oldest until the rest
 is small enough. examples/systemd has a timer.`),
     )
-    .addOption(new Option('--older <time>', 'what was kept for longer: 12h, 30d').argParser(age))
-    .addOption(new Option('--max <size>', 'what the others may have together: 500M, 10G').argParser(bytes))
+    .addOption(new Option('--older <time>', 'kept for longer: 12h, 30d').argParser(age))
+    .addOption(new Option('--max <size>', 'size of the others together: 500M, 10G').argParser(bytes))
     .addOption(jsonOption('one JSON object a line'))
     .addHelpText('after', '\nExample:\n  clamav-stream quarantine expire --older 30d --max 10G')
     .action(async (options: ExpireOptions) => done(await expire(options)))
@@ -130,11 +130,11 @@ function withPlace(command: Command): Command {
 
 function withFilters(command: Command): Command {
   return withPlace(command)
-    .addOption(new Option('--older-than <time>', 'kept for at least this long: 30m, 12h, 7d').argParser(age))
-    .addOption(new Option('--newer-than <time>', 'kept for less than this').argParser(age))
+    .addOption(new Option('--older-than <time>', 'kept for at least: 30m, 12h, 7d').argParser(age))
+    .addOption(new Option('--newer-than <time>', 'kept for less').argParser(age))
     .option('--virus <pattern>', 'virus, attachment mask, or reason of unscanned', pattern)
     .option('--sender <pattern>', 'envelope sender', pattern)
-    .option('--recipient <pattern>', 'one of the envelope recipients', pattern)
+    .option('--recipient <pattern>', 'an envelope recipient', pattern)
 }
 
 function withConsent(command: Command): Command {
