@@ -64,7 +64,9 @@ export async function costOf(
     front: cpuSnapshot(contender.frontPids),
   })
   const before = look()
-  const { wallMs } = await client.send()
+  const { wallMs } = await client.send().catch((error: unknown) => {
+    throw new Error(`${contender.name}: ${(error as Error).message}`)
+  })
   await contender.settled()
   const after = look()
   const per = (whose: 'server' | 'clamd' | 'front') => cpuMsBetween(before[whose], after[whose]) / load.count

@@ -37,10 +37,11 @@ exports.read = function (next, connection) {
 const minScan = (port: number) => `
 const { EventEmitter } = require('node:events')
 const net = require('node:net')
-const idle = []
+const idle = new Set()
 const open = () => {
   const socket = net.connect({ port: ${port}, noDelay: true })
   socket.write('zIDSESSION\\0')
+  socket.once('close', () => idle.delete(socket))
   return socket
 }
 exports.register = function () {
@@ -54,9 +55,10 @@ exports.send = function (next, connection) {
     const message = Buffer.concat(lines)
     const length = Buffer.alloc(4)
     length.writeUInt32BE(message.length)
-    const socket = idle.pop() ?? open()
+    const [socket = open()] = idle
+    idle.delete(socket)
     socket.once('data', () => {
-      idle.push(socket)
+      idle.add(socket)
       next()
     })
     socket.cork()
