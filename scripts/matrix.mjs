@@ -17,7 +17,14 @@ import { availableParallelism } from 'node:os'
 import path from 'node:path'
 import { clearTimeout, setInterval, setTimeout } from 'node:timers'
 import { parseArgs } from 'node:util'
-import { ensureBuild, ensureClamd, ensureHaraka, ensurePackages, findClamd, repository } from './setup.mjs'
+import {
+  ensureBuild,
+  ensureHaraka,
+  ensurePackages,
+  ensureTestTools,
+  findClamd,
+  repository,
+} from './setup.mjs'
 
 /** The lowest Node of `engines`, and the newest of each line after it. */
 const nodes = ['20.19.0', '22', '24']
@@ -174,7 +181,8 @@ async function main() {
   })
   endTogether()
   ensurePackages()
-  if (!ensureClamd({ testfiles: true })) throw new Error('there is no clamd, and the tests need one')
+  ensureTestTools()
+  if (!findClamd()) throw new Error('there is no clamd, and the tests need one')
   ensureBuild()
   const e2e = testFilesIn('e2e')
   const versions = values.haraka ?? harakas()

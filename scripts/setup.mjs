@@ -104,29 +104,25 @@ function isExecutable(file) {
   }
 }
 
-/**
- * Tells whether there is a clamd, after installing Debian's when there is none and we may. `testfiles` adds the
- * package of harmless sample files; doing without those is no failure.
- */
-export function ensureClamd({ testfiles = false } = {}) {
-  const packages = [
-    ...(findClamd() ? [] : ['clamav-daemon']),
-    ...(testfiles && !findProgram('openssl') ? ['openssl'] : []),
-    ...(testfiles && !existsSync('/usr/share/clamav-testfiles') ? ['clamav-testfiles'] : []),
-  ]
-  if (packages.length > 0) installDebian(packages)
+/** Tells whether there is a clamd, after installing Debian's when there is none and we may. */
+export function ensureClamd() {
+  if (!findClamd()) installDebian(['clamav-daemon'])
   return findClamd() !== undefined
 }
 
 /**
- * In CI, installs what some tests need besides clamd: a browser for the page, promtool for metrics and alerts. They are
- * large, and one is a server of its own, so they are not installed elsewhere: there those tests are skipped.
+ * Installs what the tests need from Debian's packages: clamd, the package of harmless sample files, openssl. In CI also a
+ * browser for the page, and promtool for metrics and alerts: they are large, and one is a server of its own, so elsewhere
+ * those tests are skipped.
  */
 export function ensureTestTools() {
-  if (!process.env.CI) return
+  const isBrowserThere = ['chromium', 'chromium-browser', 'google-chrome'].some(findProgram)
   const packages = [
-    ...(['chromium', 'chromium-browser', 'google-chrome'].some(findProgram) ? [] : ['chromium']),
-    ...(findProgram('promtool') ? [] : ['prometheus']),
+    ...(findClamd() ? [] : ['clamav-daemon']),
+    ...(findProgram('openssl') ? [] : ['openssl']),
+    ...(existsSync('/usr/share/clamav-testfiles') ? [] : ['clamav-testfiles']),
+    ...(process.env.CI && !isBrowserThere ? ['chromium'] : []),
+    ...(process.env.CI && !findProgram('promtool') ? ['prometheus'] : []),
   ]
   if (packages.length > 0) installDebian(packages)
 }

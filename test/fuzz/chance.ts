@@ -5,8 +5,10 @@ import { test } from 'node:test'
 import * as fc from 'fast-check'
 
 const usual = { runs: 2000, seed: 20_261_122 }
-const runs = Number(process.env.FUZZ_RUNS ?? usual.runs)
-const seed = Number(process.env.FUZZ_SEED ?? (process.env.FUZZ_RUNS ? Date.now() % 2 ** 31 : usual.seed))
+export const runs = Number(process.env.FUZZ_RUNS ?? usual.runs)
+export const seed = Number(
+  process.env.FUZZ_SEED ?? (process.env.FUZZ_RUNS ? Date.now() % 2 ** 31 : usual.seed),
+)
 
 /** A test that holds the property against `share` of all runs: 1 for what costs little. */
 export function fuzz(name: string, share: number, property: fc.IRawProperty<unknown>): void {
