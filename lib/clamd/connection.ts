@@ -8,7 +8,7 @@ import type { CancelSignal } from '../base/cancellation'
 import { printable } from '../base/text'
 import { type Address, isTls } from './address'
 import { ClamdError, isLocalShortage, type Step } from './errors'
-import { isAboutAll, maxReplyBytes, parseReply, type Reply } from './protocol'
+import { checkedReply, isAboutAll, maxReplyBytes, parseReply, type Reply, type Sent } from './protocol'
 import { tlsProblemText } from './tls-errors'
 
 /** Milliseconds between two tries to connect while a unix socket's queue or the file descriptors are full. */
@@ -160,20 +160,11 @@ export class CommandConnection {
     })
   }
 
-  /**
-   * The reply that ends the exchange: `clean`, or encrypted, only if the whole message was sent, and if nothing but the end
-   * of the connection follows.
-   */
-  async lastReply(sent: { readonly complete: boolean; readonly bytes: number }): Promise<Reply> {
-    const reply = parseReply(await this.reply('reply'))
-    if (!isAboutAll(reply)) return reply
-    const text = 'name' in reply ? reply.name : 'OK'
-    if (!sent.complete)
-      throw new ClamdError('reply', `${text} before the end of the message, after ${sent.bytes} bytes`)
-    await this.#orderlyEnd()
-    return this.#received === ''
-      ? reply
-      : { kind: 'error', text: `${text}, and then: ${printable(this.#received)}` }
+  /** The reply that ends the exchange, by `checkedReply`; nothing but the end of the connection may follow it. */
+  async lastReply(sent: Sent): Promise<Reply> {
+    const line = await this.reply('reply')
+    if (sent.complete && isAboutAll(parseReply(line))) await this.#orderlyEnd()
+    return checkedReply(line, sent, this.#received)
   }
 
   /**

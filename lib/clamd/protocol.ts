@@ -5,6 +5,7 @@
 
 import { printable } from '../base/text'
 import { type Address, isTls } from './address'
+import { ClamdError } from './errors'
 
 /** How a message goes to clamd. */
 export type Protocol = 'stream' | 'instream'
@@ -96,6 +97,31 @@ export function isEncryptedName(name: string): boolean {
 /** True for replies by which the message may be delivered: they count only for all of it. */
 export function isAboutAll(reply: Reply): boolean {
   return reply.kind === 'clean' || (reply.kind === 'found' && isEncryptedName(reply.name))
+}
+
+/** What was sent of a message when its reply came. */
+export interface Sent {
+  /** True once everything, including the end mark, has been handed to the system. */
+  readonly complete: boolean
+  /** Bytes of content, our Received line included. */
+  readonly bytes: number
+}
+
+/**
+ * The reply to a message. Replies by which it may be delivered count only if all of it was sent before, and if nothing
+ * follows them.
+ * @param rest bytes received after the reply
+ * @param inSession the same goes for a virus, which may be that of another message
+ * @throws ClamdError
+ */
+export function checkedReply(line: string, sent: Sent, rest: string, inSession = false): Reply {
+  const reply = parseReply(line)
+  if (!isAboutAll(reply) && !(inSession && reply.kind === 'found')) return reply
+  const text = 'name' in reply ? `${reply.name} FOUND` : 'OK'
+  if (!sent.complete)
+    throw new ClamdError('reply', `${text} before the end of the message, after ${sent.bytes} bytes`)
+  if (rest !== '') throw new ClamdError('reply', `${text}, and then: ${printable(rest)}`)
+  return reply
 }
 
 /** The port of a `PORT n` line; null: another line, such as an error. */

@@ -8,7 +8,7 @@ import { printable } from '../base/text'
 import type { Address } from './address'
 import { CommandConnection, type DialOptions } from './connection'
 import { ClamdError } from './errors'
-import { command, numbered, parseReply, type Reply } from './protocol'
+import { checkedReply, command, numbered, parseReply, type Reply, type Sent } from './protocol'
 
 export interface SessionTimes {
   /**
@@ -45,31 +45,22 @@ export class Session {
   }
 
   /**
-   * The reply to the last message. Resolves with a verdict only if the whole message was sent, the reply has its number,
-   * and nothing follows. Else rejects with a ClamdError. On a reused connection that error says nothing about the daemon.
+   * The reply to the last message, by `checkedReply`; it has to have its number. On a reused connection an error says
+   * nothing about the daemon.
    */
-  async reply(sent: { readonly complete: boolean; readonly bytes: number }): Promise<Reply> {
+  async reply(sent: Sent): Promise<Reply> {
     const text = await this.connection.reply('reply')
     // In a session, clamd's ReadTimeout also runs while it scans and while it waits for a free thread.
     const isOver = sent.complete && performance.now() - this.#startedAt >= minLimitMs
     if (text === 'COMMAND READ TIMED OUT' && isOver)
       throw new ClamdError('reply', printable(text), { code: 'session_late' })
     const own = numbered(text, this.#scans)
-    const reply = parseReply(own ?? text)
-    const isVerdict = reply.kind === 'clean' || reply.kind === 'found'
+    const { kind } = parseReply(own ?? text)
     // A daemon without IDSESSION replies with an error that has no number.
-    if (own === null && (isVerdict || this.#scans > 1))
+    if (own === null && (kind === 'clean' || kind === 'found' || this.#scans > 1))
       throw new ClamdError('reply', `not the reply to this message: ${printable(text)}`)
-    if (!isVerdict)
-      return own === null && reply.kind === 'error' ? { kind: 'unknown_command', text: reply.text } : reply
-    if (!sent.complete)
-      throw new ClamdError(
-        'reply',
-        `${printable(text)} before the end of the message, after ${sent.bytes} bytes`,
-      )
-    const more = this.connection.unread
-    if (more !== '') throw new ClamdError('reply', `${printable(text)}, and then: ${printable(more)}`)
-    return reply
+    const reply = checkedReply(own ?? text, sent, this.connection.unread, true)
+    return own === null && reply.kind === 'error' ? { kind: 'unknown_command', text: reply.text } : reply
   }
 }
 
