@@ -39,6 +39,12 @@ export class ClamdError extends Error {
     const code = codeOf(this.cause)
     return `${this.message}${code ? ` (${code})` : ''}`
   }
+
+  /** True if clamd broke off when it had some of the message; a broken session has had it, unless it was closed before. */
+  get hadMessage(): boolean {
+    const ends: readonly ErrorCode[] = ['no_reply', 'session_stale', 'session_hung_up']
+    return this.step === 'send' || (this.step === 'reply' && ends.includes(this.code))
+  }
 }
 
 export type SessionError = ClamdError & { readonly code: SessionEnd }

@@ -241,7 +241,7 @@ export class Attempt {
       return { end: 'replied', ...answer }
     } catch (error) {
       if (signal.aborted) throw signal.reason
-      noteEnd(state, isHangUp(error) ? 'hung up' : null)
+      noteEnd(state, error instanceof ClamdError && error.hadMessage ? 'hung up' : null)
       if (doubt.unfit) return doubt.unfit
       if (!(error instanceof ClamdError) || error.step === 'read message' || isLocalShortage(error.cause))
         throw error
@@ -286,14 +286,6 @@ export function isOutOfPorts({ reply, step }: AttemptResult): boolean {
 /** An error in clamd's own words, in place of a verdict on what it was sent. */
 function isRefusal({ reply, step }: Pick<AttemptResult, 'reply' | 'step'>): boolean {
   return step === 'reply' && reply.kind === 'error' && reply.text.endsWith(' ERROR')
-}
-
-/** clamd broke off when it had some of the message. A broken session has had it, unless it was closed before. */
-function isHangUp(error: unknown): boolean {
-  if (!(error instanceof ClamdError)) return false
-  const { step, code } = error
-  if (step === 'send') return true
-  return step === 'reply' && ['no_reply', 'session_stale', 'session_hung_up'].includes(code)
 }
 
 export function textOf(reply: Reply): string {
