@@ -54,7 +54,7 @@ export class MessageHistory {
   }
 
   /** The addresses that failed on it. */
-  get failedAt(): readonly string[] {
+  get failedAddresses(): readonly string[] {
     return this.#known?.addresses ?? []
   }
 

@@ -203,7 +203,7 @@ export class Scanner {
     state.isWaiting = true
     const { history, signal, size } = state
     // An address that has not failed on the message may be another release.
-    const others = tried.size === 0 && history.isKnown ? new Set(history.failedAt) : tried
+    const others = tried.size === 0 && history.isKnown ? new Set(history.failedAddresses) : tried
     const lease =
       (await this.hosts.take(others, signal, size)) ?? (await this.hosts.take(tried, signal, size))
     const waitedMs = performance.now() - began
