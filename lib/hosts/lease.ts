@@ -150,7 +150,7 @@ export class Lease {
   }
 
   /** Call when it misses the test file in a mail of `bytes` and finds it in a smaller one. */
-  limit(bytes: number): void {
+  missedTestFileAt(bytes: number): void {
     this.listener.happened({ type: 'eicarMissedAt', bytes, nowMs: this.now() })
   }
 

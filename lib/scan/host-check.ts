@@ -135,7 +135,7 @@ export class HostCheck {
       const shown = await this.#tests.run(`${text} ${bytes} ${failureEpoch}`, limit, async (signal) => {
         const { findsTestFile, ...more } = await eicarCheck(address, protocol, bytes, limitMs, signal)
         if (findsTestFile || bytes === 0) lease.recordCheck({ findsTestFile, ...more }, failureEpoch)
-        else lease.limit(bytes)
+        else lease.missedTestFileAt(bytes)
         return { findsTestFile, ...more }
       })
       const found = shown.findsTestFile ? 'found' : `not found: ${shown.missed ?? ''}`

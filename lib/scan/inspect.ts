@@ -63,8 +63,8 @@ async function reread(source: MessageSource, inspection: Inspection, options: In
       await inspection.content(content)
       if (inspection.findings.isDenied) return
     }
-    const { limits: overLimit } = readings.summary
-    if (overLimit !== null) inspection.trouble('message', overLimit)
+    const { incompleteBecause } = readings.summary
+    if (incompleteBecause !== null) inspection.trouble('message', incompleteBecause)
   } finally {
     release()
   }

@@ -30,8 +30,8 @@ interface Asked {
   readonly tried: Set<string>
   /** Of those, which had no port when they were asked last. */
   readonly shortOfPorts: Set<string>
-  /** How many of them have said that the message is too large. */
-  limits: number
+  /** Number of addresses that said that the message is too large. */
+  tooLargeReplies: number
   /** Failures in this reading of the message. */
   readonly failures: string[]
 }
@@ -98,7 +98,7 @@ export class Scanner {
         if (state.size > maxBytes) throw new TooLarge(state.size)
         if (scope === 'parts' && state.size >= minBodyBytes)
           state.apart = await takeApart(state.message, state.readingBudget.restarted())
-        const asked: Asked = { tried: new Set(), shortOfPorts: new Set(), limits: 0, failures: [] }
+        const asked: Asked = { tried: new Set(), shortOfPorts: new Set(), tooLargeReplies: 0, failures: [] }
         const verdict = (await this.#tryAddresses(state, asked)) ?? (await this.#askForPorts(state, asked))
         if (!mayBeRead(verdict)) return verdict
         const reading = state.message.nextReading?.()
@@ -143,7 +143,7 @@ export class Scanner {
           ? unscanned('limits', `clamd reached its limits: ${reply.name}`, state)
           : { outcome: 'infected', virus: reply.name, ...scanOf(state) }
       }
-      if (reply.kind === 'limit') asked.limits++
+      if (reply.kind === 'limit') asked.tooLargeReplies++
       const text = `${attemptLabel(state)}: ${step}: ${textOf(reply)}`
       if (!state.failures.includes(text)) {
         state.failures.push(text)
@@ -177,7 +177,7 @@ export class Scanner {
     }
   }
 
-  #noAddressLeft(state: ScanState, { tried, limits }: Asked): Verdict {
+  #noAddressLeft(state: ScanState, { tried, tooLargeReplies }: Asked): Verdict {
     const { size } = state
     const { untrusted, tooSmall } = this.hosts.passedOver(size)
     const why = [
@@ -189,7 +189,7 @@ export class Scanner {
     ].join('; ')
     if (why === '') return unscanned('error', 'resolve: no address of a clamd is known', state)
     // An address that is not known at the moment may scan more.
-    if (limits === tried.size && untrusted.length === 0 && this.hosts.areAllKnown) {
+    if (tooLargeReplies === tried.size && untrusted.length === 0 && this.hosts.areAllKnown) {
       state.bytes = Math.max(state.bytes, size)
       const what = tooSmall.length > 0 ? 'more than any clamd is proven to scan' : 'over StreamMaxLength'
       return unscanned('too_large', `${what}: ${why}`, state)
@@ -254,8 +254,9 @@ function scanOf({ started, clamd, engine, protocol, bytes, insight }: ScanState)
 
 /** Nothing was found, in the whole message and in its readings. */
 function cleanOrClosed(state: ScanState): Verdict {
-  const { limits, encrypted } = state.insight
-  if (limits !== null) return unscanned('limits', `not all of it could be scanned: ${limits}`, state)
+  const { incompleteBecause, encrypted } = state.insight
+  if (incompleteBecause !== null)
+    return unscanned('limits', `not all of it could be scanned: ${incompleteBecause}`, state)
   if (encrypted !== null) return unscanned('encrypted', encrypted, state)
   return { outcome: 'clean', ...scanOf(state) }
 }

@@ -36,7 +36,7 @@ export interface Insight {
   /** What only its recipient can open; null: nothing. */
   readonly encrypted: string | null
   /** Why not all of it was scanned; null: all was. */
-  readonly limits: string | null
+  readonly incompleteBecause: string | null
   /** Names that clamd found and that a rule ignores. */
   readonly ignored: readonly string[]
 }
@@ -47,7 +47,7 @@ export const noInsight: Insight = {
   readings: 0,
   part: null,
   encrypted: null,
-  limits: null,
+  incompleteBecause: null,
   ignored: [],
 }
 
@@ -81,7 +81,7 @@ export async function secondLook<T extends { readonly reply: Reply }>(
   const sendsParts = scope === 'all' || parts !== null || !isPlain
   const ignored = new Set<string>()
   let { encrypted } = plain
-  let limits: string | null = null
+  let incompleteBecause: string | null = null
   let [sent, sentBytes] = [0, 0]
   const maxSentBytes = sends.bytesPerByte * message.maxBytes + sends.extraBytes
   const mayBeClosed = !isPlain || containers.size > 0
@@ -98,7 +98,7 @@ export async function secondLook<T extends { readonly reply: Reply }>(
       readings: sent,
       part,
       encrypted: encrypted ?? summary.encrypted,
-      limits: limits ?? summary.limits,
+      incompleteBecause: incompleteBecause ?? summary.incompleteBecause,
       ignored: [...ignored],
     }
   }
@@ -109,15 +109,15 @@ export async function secondLook<T extends { readonly reply: Reply }>(
         const closed = await closedIn(content.bytes, silentLimits, budget)
         budget.leave()
         if (closed.encrypted !== null) encrypted ??= `${content.name}: ${closed.encrypted}`
-        if (closed.limits !== null) limits ??= `${content.name}: ${closed.limits}`
+        if (closed.limits !== null) incompleteBecause ??= `${content.name}: ${closed.limits}`
       }
       if (!sendsParts || content.isScanned) continue
       if (content.bytes.length > maxBytes) {
-        limits ??= `${content.name} has ${content.bytes.length} bytes`
+        incompleteBecause ??= `${content.name} has ${content.bytes.length} bytes`
         continue
       }
       if (sent === sends.contents || sentBytes + content.bytes.length > maxSentBytes) {
-        limits ??=
+        incompleteBecause ??=
           sent === sends.contents
             ? `more than ${sent} contents`
             : `contents of more than ${maxSentBytes} bytes`
@@ -128,10 +128,10 @@ export async function secondLook<T extends { readonly reply: Reply }>(
       const answer = await send(content)
       const { reply } = answer
       if (reply.kind === 'clean') continue
-      if (reply.kind === 'found' && isEncryptedName(reply.name))
-        encrypted ??= `${content.name}: ${reply.name}`
-      else if (reply.kind === 'found' && isLimitName(reply.name)) limits ??= `${content.name}: ${reply.name}`
-      else if (reply.kind === 'found' && isIgnored(signatures, reply.name)) ignored.add(reply.name)
+      if (reply.kind !== 'found') return { insight: insight(content.name), end: answer }
+      if (isEncryptedName(reply.name)) encrypted ??= `${content.name}: ${reply.name}`
+      else if (isLimitName(reply.name)) incompleteBecause ??= `${content.name}: ${reply.name}`
+      else if (isIgnored(signatures, reply.name)) ignored.add(reply.name)
       else return { insight: insight(content.name), end: answer }
     }
     return { insight: insight(null), end: null }

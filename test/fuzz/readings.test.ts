@@ -20,7 +20,7 @@ async function holds(odd: OddMail, changes: readonly Mutation[] = []): Promise<v
 
 async function isFound(mail: Buffer): Promise<boolean> {
   const { contents, summary } = await contentsOf(mail)
-  return summary.limits !== null || contents.some(({ bytes }) => bytes.includes(payload))
+  return summary.incompleteBecause !== null || contents.some(({ bytes }) => bytes.includes(payload))
 }
 
 test('every form by itself', async () => {

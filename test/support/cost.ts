@@ -60,7 +60,7 @@ export async function costOf(mail: Buffer): Promise<Cost> {
       turnWallMs: Math.round(turnWallMs),
       cpuMs: Math.round(cpu - start),
       contents,
-      limits: insight.limits,
+      limits: insight.incompleteBecause,
     }
   } finally {
     clearImmediate(next)

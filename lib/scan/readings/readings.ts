@@ -48,7 +48,7 @@ export interface Summary {
   /** What only the recipient can open, and where it is; null: nothing. */
   readonly encrypted: string | null
   /** Why there may be contents that were not handed over; null: all were. */
-  readonly limits: string | null
+  readonly incompleteBecause: string | null
   /** Header sections that were read. */
   readonly parts: number
   /** Contents that were handed over. */
@@ -95,7 +95,7 @@ export class Readings {
   get summary(): Summary {
     return {
       encrypted: this.#encrypted,
-      limits: this.#overLimit,
+      incompleteBecause: this.#overLimit,
       parts: this.#parts,
       readings: this.#readings,
     }

@@ -29,7 +29,7 @@ export class Skeleton {
   ) {}
 
   get summary(): Omit<Summary, 'readings'> {
-    return { encrypted: null, limits: this.#overLimit, parts: this.parts }
+    return { encrypted: null, incompleteBecause: this.#overLimit, parts: this.parts }
   }
 
   /**

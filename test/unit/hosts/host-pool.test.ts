@@ -644,7 +644,7 @@ test('what one message finds an address not to scan, larger ones believe for a m
   const { list, take, system } = setUp(three.slice(0, 1))
   const lease = await take()
   lease.recordCheck(found, lease.failureEpoch)
-  lease.limit(5000)
+  lease.missedTestFileAt(5000)
   assert.equal(lease.testBytes(2000, 9000), 2999, 'half-way between what is proven and what is not')
   assert.equal(lease.testBytes(4500, 9000), 4500)
   assert.equal(await list.take(new Set(), never, 5000), null)
@@ -652,7 +652,7 @@ test('what one message finds an address not to scan, larger ones believe for a m
   assert.deepEqual([list.minScannableBytes, list.passedOver(4999).tooSmall], [4999, []])
   system.time += 60_000
   assert.ok(await list.take(new Set(), never, 5000))
-  lease.limit(5000)
+  lease.missedTestFileAt(5000)
   lease.recordCheck({ findsTestFile: true, bytes: 8000 }, lease.failureEpoch)
   assert.equal(list.minScannableBytes, Infinity)
 })

@@ -41,7 +41,7 @@ test('each content comes once, with a name that says where it is and how it was 
   assert.equal(named(contents)['part 2 (base64, behind padding)'], 'world?')
   assert.equal(summary.readings, contents.length)
   assert.equal(summary.parts, 5)
-  assert.deepEqual([summary.encrypted, summary.limits], [null, null])
+  assert.deepEqual([summary.encrypted, summary.incompleteBecause], [null, null])
 })
 
 test('what lies in a message in an encoded part has the names of both', async () => {
@@ -125,7 +125,7 @@ const limits: readonly (readonly [limits: object, mail: Buffer, says: string])[]
 ]
 for (const [bounds, bytes, says] of limits) {
   test(`over a limit: ${says}`, async () => {
-    assert.equal((await contentsOf(bytes, { limits: bounds })).summary.limits, says)
+    assert.equal((await contentsOf(bytes, { limits: bounds })).summary.incompleteBecause, says)
   })
 }
 
@@ -141,7 +141,7 @@ test('nothing is read ahead of what is asked for, and work that waits costs no t
   await new Promise((resolve) => setTimeout(resolve, 100))
   assert.equal(inspected, 1)
   for (let next = await contents.next(); !next.done; next = await contents.next());
-  assert.equal(readings.summary.limits, null)
+  assert.equal(readings.summary.incompleteBecause, null)
 })
 
 test('a source that fails, and a signal, end it', async () => {
@@ -179,9 +179,9 @@ test('a skeleton has everything but the attachments, and these decoded', async (
 test('a text in more charsets, or in a slow one for longer, than mail has is a limit that is told', async () => {
   const many = Array.from({ length: 900 }, (_, index) => `charset=cp${index + 100}`).join('; ')
   const charsets = await contentsOf(mail([file(base64('x'), `text/plain; ${many}`)]))
-  assert.match(charsets.summary.limits ?? '', /^more than 8 charsets of a text$/)
+  assert.match(charsets.summary.incompleteBecause ?? '', /^more than 8 charsets of a text$/)
   const slow = await contentsOf(
     mail([file(base64(Buffer.alloc(1_100_000, 'x')), 'text/plain; charset=utf-7')]),
   )
-  assert.match(slow.summary.limits ?? '', /^a text of \d+ bytes in utf-7$/)
+  assert.match(slow.summary.incompleteBecause ?? '', /^a text of \d+ bytes in utf-7$/)
 })

@@ -40,7 +40,7 @@ test('of very many contents, the first ones are sent, and the message is over a 
   const parts = Array.from({ length: 600 }, (_, index) => part(`text ${index}`))
   const { insight, sent } = await look(head + parts.join(''))
   assert.equal(sent.length, scanLimits.contents)
-  assert.equal(insight.limits, 'more than 512 contents')
+  assert.equal(insight.incompleteBecause, 'more than 512 contents')
 })
 
 test('so is one whose contents have many times its bytes', async () => {
@@ -48,7 +48,7 @@ test('so is one whose contents have many times its bytes', async () => {
   const sends = { contents: 10, bytesPerByte: 0, extraBytes: 150 }
   const { insight, sent } = await look(mail, () => clean, sends)
   assert.equal(sent.length, 1)
-  assert.equal(insight.limits, 'contents of more than 150 bytes')
+  assert.equal(insight.incompleteBecause, 'contents of more than 150 bytes')
 })
 
 const encrypted = { kind: 'found', name: 'Heuristics.Encrypted.Zip' } as const
@@ -63,6 +63,6 @@ for (const [name, closed] of Object.entries({ encrypted, limit })) {
     const { end, insight } = await look(mail, replyTo)
     assert.deepEqual(end?.reply, virus)
     assert.equal(insight.part, 'part 2')
-    assert.equal(insight[name === 'limit' ? 'limits' : 'encrypted'] !== null, true)
+    assert.equal(insight[name === 'limit' ? 'incompleteBecause' : 'encrypted'] !== null, true)
   })
 }
