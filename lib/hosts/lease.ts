@@ -87,19 +87,19 @@ export class Lease {
     return isVerified(this.#host.state)
   }
 
-  /** True if it is verified and proven to scan messages of this size. */
+  /** True if it is verified, and messages of this size may go to it. */
   isProvenFor(bytes: number): boolean {
-    return this.isVerified && this.scans(bytes)
+    return this.isVerified && this.isSizeAllowed(bytes)
   }
 
-  /** True if it is proven to scan messages of this size. */
-  scans(bytes: number): boolean {
+  /** True if messages of this size may go to it: proven, or sizes are not tested. */
+  isSizeAllowed(bytes: number): boolean {
     const { maxScannableBytes } = this.#host.state
     return maxScannableBytes === null || bytes <= maxScannableBytes
   }
 
-  /** True if it has found the test file at the end of as much, and so cannot mean it when it calls that too large. */
-  hasScanned(bytes: number): boolean {
+  /** True if it has found the test file at the end of a mail of this size. Then it is wrong to call one too large. */
+  hasProvenSize(bytes: number): boolean {
     const { maxScannableBytes } = this.#host.state
     return maxScannableBytes !== null && bytes <= maxScannableBytes
   }

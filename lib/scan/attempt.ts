@@ -235,7 +235,7 @@ export class Attempt {
       if (file === null) state.plain = apart?.plain ?? (isChecked ? check.end() : null)
       // Another reply may come before the end of the message.
       if (isChecked && answer.reply.kind === 'clean') glance?.end(state.plain)
-      if (answer.reply.kind === 'limit' && lease.hasScanned(Math.min(state.size, sent.maxBytes)))
+      if (answer.reply.kind === 'limit' && lease.hasProvenSize(Math.min(state.size, sent.maxBytes)))
         return contradiction(state, lease, answer.reply.text)
       noteEnd(state, isRefusal(answer) ? 'refused' : null)
       return { end: 'replied', ...answer }

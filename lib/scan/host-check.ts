@@ -103,7 +103,7 @@ export class HostCheck {
   async #proveSize(state: ScanState, lease: Lease, eicarCheck: EicarCheck): Promise<AttemptResult | null> {
     const { connectMs, scanMs, maxBytes } = this.settings
     const { size } = state
-    if (lease.scans(size)) return null
+    if (lease.isSizeAllowed(size)) return null
     // It takes as long as such a message would.
     const limitMs = lease.others === 'none' ? scanMs : Math.max(connectMs, scanMs / 2)
     let missed: string | null = null
