@@ -8,11 +8,11 @@ import type { ArchiveLimit, ArchiveLimits, SelfTestResult } from '../hosts/test-
 import { largestMember } from './archive-limits'
 
 /**
- * `blind`: misses the test file. `finds`: finds it, size not tested. `whole`: finds it in messages up to max_size. `partly`:
- * only in smaller messages. `alarmed`: finds something in a harmless mail. `mute`: gives no verdict on it. `silent`: does not
- * report its limits. `opened`: size limit for files in archives.
+ * `untrusted`: misses the test file. `finds`: finds it, size not tested. `whole`: finds it in messages up to max_size.
+ * `partly`: only in smaller messages. `alarmed`: finds something in a harmless mail. `mute`: gives no verdict on it.
+ * `silent`: does not report its limits. `opened`: size limit for files in archives.
  */
-export type Kind = 'blind' | 'finds' | 'whole' | 'partly' | 'alarmed' | 'mute' | 'silent' | 'opened'
+export type Kind = 'untrusted' | 'finds' | 'whole' | 'partly' | 'alarmed' | 'mute' | 'silent' | 'opened'
 
 export interface Diagnosis {
   readonly kind: Kind
@@ -34,7 +34,7 @@ export function detectionOf(
   const maxSize = sizeText(maxBytes)
   if (!findsTestFile)
     return {
-      kind: 'blind',
+      kind: 'untrusted',
       text: 'does not find the EICAR test file in an attachment',
       remedy: 'look for signatures (freshclam) and ScanMail yes in clamd.conf',
     }

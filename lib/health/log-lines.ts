@@ -14,7 +14,7 @@ export interface LogLine {
 }
 
 const levels: Record<Kind, LogLine['level']> = {
-  blind: 'error',
+  untrusted: 'error',
   finds: 'info',
   whole: 'info',
   partly: 'warn',
@@ -70,7 +70,7 @@ function wordsFor({ kind, text, remedy }: Diagnosis, selfTest: SelfTestResult, m
   const cost = `${probes} probe${probes === 1 ? '' : 's'}, ${sizeText(sentBytes)}, ${ms} ms`
   const advice = `${remedy?.charAt(0).toUpperCase() ?? ''}${remedy?.slice(1) ?? ''}`
   switch (kind) {
-    case 'blind':
+    case 'untrusted':
       return (
         `gets no mail: it ${text} (${missed ?? ''}). ${advice}. It is tried again; ` +
         'self_test=off lets mail go there all the same'

@@ -10,7 +10,7 @@ import { ClamdError, errorText } from '../clamd/errors'
 import { type Capabilities, protocolAt, protocolOf } from '../clamd/protocol'
 import { staleSignatures, unwatchedAge } from '../clamd/version'
 import type { AddressNews } from '../hosts/host-pool'
-import { type HealthEvent, type HostState, isBlind, newHost, next } from '../hosts/host-state'
+import { type HealthEvent, type HostState, isUntrusted, newHost, next } from '../hosts/host-state'
 import type { SelfTestResult } from '../hosts/test-results'
 import type { ScanSettings } from '../scan/scan-state'
 import { findArchiveLimits } from './archive-limits'
@@ -124,7 +124,7 @@ export class HealthMonitor {
       watched.state = next(watched.state, { type: news === 'untrusted' ? 'eicarMissed' : 'doubted' })
     if (news === 'failed') return
     watched.hasNews = true
-    watched.dueAt = isBlind(watched.state)
+    watched.dueAt = isUntrusted(watched.state)
       ? this.system.now()
       : Math.min(watched.dueAt, watched.seenAt + this.#pauseMs)
     if (watched.dueAt <= this.system.now()) void this.#check(watched)
@@ -202,7 +202,7 @@ export class HealthMonitor {
         return
       }
       watched.failures = 0
-      watched.dueAt = now() + (isBlind(watched.state) ? this.#pauseMs : this.everyMs)
+      watched.dueAt = now() + (isUntrusted(watched.state) ? this.#pauseMs : this.everyMs)
     } catch (error) {
       if (this.#isAborted) return
       if (!(error instanceof ClamdError)) this.system.log.error(`${watched.name}: ${String(error)}`)
@@ -223,7 +223,7 @@ export class HealthMonitor {
 
   /** Doubles the pause after each failure; not for an address that gets no mail until it is checked. */
   #retryLater(watched: WatchedHost): void {
-    const pauses = isBlind(watched.state) ? 1 : 2 ** Math.min(watched.failures, 20)
+    const pauses = isUntrusted(watched.state) ? 1 : 2 ** Math.min(watched.failures, 20)
     watched.dueAt = this.system.now() + Math.min(this.everyMs, this.#pauseMs * pauses)
     watched.failures++
   }
@@ -310,7 +310,7 @@ export class HealthMonitor {
       // With the same version, first try the limit that was found before.
       const provenBefore = isSame ? (before?.maxScannableBytes ?? null) : null
       const onSeeing = () => {
-        if (isBlind(watched.state)) this.#learn(watched, { type: 'seesAgain' })
+        if (isUntrusted(watched.state)) this.#learn(watched, { type: 'seesAgain' })
       }
       const { selfTest, protocol, streamFailure } = await selfTestAsMail(
         address,

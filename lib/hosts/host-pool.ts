@@ -8,7 +8,15 @@ import { WaitQueue } from '../base/wait-queue'
 import { type Address, addressText } from '../clamd/address'
 import type { Protocol } from '../clamd/protocol'
 import type { ClamdVersion } from '../clamd/version'
-import { conditionOf, type HostEvent, type HostState, isBlind, limitOf, newHost, next } from './host-state'
+import {
+  conditionOf,
+  type HostEvent,
+  type HostState,
+  isUntrusted,
+  limitOf,
+  newHost,
+  next,
+} from './host-state'
 import { KnownHosts } from './known-hosts'
 import { type AddressOutcome, Lease, type LeaseListener } from './lease'
 import { Load } from './load'
@@ -93,7 +101,7 @@ export class HostPool {
       return {
         text,
         role,
-        state: condition === 'blind' ? 'untrusted' : condition === 'resting' ? 'resting' : 'up',
+        state: condition === 'untrusted' || condition === 'resting' ? condition : 'up',
         inFlight: load.inFlight,
         protocol,
         engine,
@@ -122,9 +130,9 @@ export class HostPool {
   passedOver(bytes: number): PassedOver {
     const now = this.system.now()
     return {
-      untrusted: this.#list.filter(({ state }) => isBlind(state)).map(({ text }) => text),
+      untrusted: this.#list.filter(({ state }) => isUntrusted(state)).map(({ text }) => text),
       tooSmall: this.#list
-        .filter(({ state }) => !isBlind(state) && limitOf(state, now) < bytes)
+        .filter(({ state }) => !isUntrusted(state) && limitOf(state, now) < bytes)
         .map(({ text, state }) => ({ text, maxScannableBytes: limitOf(state, now) })),
     }
   }
@@ -243,7 +251,7 @@ export class HostPool {
       load.failed()
       this.#apply(host, { type: 'failed', restsUntilMs: now + this.settings.restMs })
     }
-    if (isBlind(host.state)) this.tell(address, 'untrusted', isByMail)
+    if (isUntrusted(host.state)) this.tell(address, 'untrusted', isByMail)
     else if (outcome === 'failed') this.tell(address, 'failed', isByMail)
     else if (wasFailed) this.tell(address, 'back', isByMail)
     if (outcome === 'failed') this.#resolver.resolveAfterFailure()

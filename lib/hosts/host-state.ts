@@ -9,7 +9,10 @@ import type { ArchiveLimits, SelfTestResult } from './test-results'
 
 /** What is known of one address. Values are replaced, never changed: `next` alone makes a new one. */
 export interface HostState {
-  /** Did it find the EICAR test file? `unknown`: not tested yet. `unproven`: the self test ended without a result. */
+  /**
+   * Did it find the EICAR test file? `unknown`: not tested yet. `unproven`: the self test ended without a result. `missed`:
+   * the address is untrusted.
+   */
   readonly eicar: 'unknown' | 'unproven' | 'found' | 'missed'
   /** Number of failures and doubts, here or in another process: after each, the daemon may have been replaced. */
   readonly failureEpoch: number
@@ -130,7 +133,7 @@ export function next(state: HostState, event: HostEvent): HostState {
     case 'eicarFound':
       return eicarFound(state, event.epoch, event.bytes)
     case 'eicarMissed':
-      return blind(state)
+      return missed(state)
     case 'eicarMissedAt': {
       const bytes = event.bytes - 1
       const maxScannableBytes = Math.min(state.maxScannableBytes ?? bytes, bytes)
@@ -151,7 +154,7 @@ export function next(state: HostState, event: HostEvent): HostState {
 }
 
 /** The new epoch makes running scans check the address again. */
-function blind(state: HostState): HostState {
+function missed(state: HostState): HostState {
   return { ...state, eicar: 'missed', failureEpoch: state.failureEpoch + 1 }
 }
 
@@ -172,7 +175,7 @@ function selfTested(
     protocol: verifiedProtocol === before.verifiedProtocol ? before.protocol : verifiedProtocol,
     verifiedProtocol,
   }
-  return findsTestFile ? state : blind(state)
+  return findsTestFile ? state : missed(state)
 }
 
 /** A later result counts for more; an earlier one may be that of another daemon. */
@@ -196,22 +199,22 @@ function eicarFound(state: HostState, epoch: number, bytes: number | null): Host
 }
 
 /**
- * `blind`: missed the test file, gets no mail. `resting`: failed, asked last. `unknown`: not tested yet. `unproven`: the
+ * `untrusted`: missed the test file, gets no mail. `resting`: failed, asked last. `unknown`: not tested yet. `unproven`: the
  * self test had no result. `suspect`: failed since it found the test file, or did something unexpected. `limited`: finds
  * the test file, but not at the end of a large mail. `verified`: finds it.
  */
-export type Condition = 'blind' | 'resting' | 'unknown' | 'unproven' | 'suspect' | 'limited' | 'verified'
+export type Condition = 'untrusted' | 'resting' | 'unknown' | 'unproven' | 'suspect' | 'limited' | 'verified'
 
 /** The name of a state; the first that fits. */
 export function conditionOf(state: HostState, nowMs: number): Condition {
-  if (isBlind(state)) return 'blind'
+  if (state.eicar === 'missed') return 'untrusted'
   if (breakerOf(state, nowMs) === 'open') return 'resting'
-  if (state.eicar !== 'found') return state.eicar === 'missed' ? 'blind' : state.eicar
+  if (state.eicar !== 'found') return state.eicar
   if (isSuspect(state)) return 'suspect'
   return limitOf(state, nowMs) === Infinity ? 'verified' : 'limited'
 }
 
-export function isBlind({ eicar }: HostState): boolean {
+export function isUntrusted({ eicar }: HostState): boolean {
   return eicar === 'missed'
 }
 

@@ -5,7 +5,7 @@
 import type { Address } from '../clamd/address'
 import type { Protocol } from '../clamd/protocol'
 import type { ClamdVersion } from '../clamd/version'
-import { type HostEvent, isBlind, isVerified, limitOf } from './host-state'
+import { type HostEvent, isUntrusted, isVerified, limitOf } from './host-state'
 import type { Candidate, Others } from './pick'
 import { type EicarCheckResult, type SilentLimits, silentLimits } from './test-results'
 
@@ -120,7 +120,7 @@ export class Lease {
 
   /** True if it did not find the last test file. */
   get isUntrusted(): boolean {
-    return isBlind(this.#host.state)
+    return isUntrusted(this.#host.state)
   }
 
   /** Limits up to which an OK holds for archives; null: unknown. */

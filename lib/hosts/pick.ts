@@ -3,7 +3,7 @@
  */
 
 import type { Address } from '../clamd/address'
-import { breakerOf, type HostState, isBlind, isSuspect, limitOf } from './host-state'
+import { breakerOf, type HostState, isSuspect, isUntrusted, limitOf } from './host-state'
 import { type Load, slowMs } from './load'
 
 /** An address of the list. */
@@ -51,7 +51,7 @@ export type Choice<Host> =
 export function pick<Host extends Candidate>(list: readonly Host[], wanted: Wanted): Choice<Host> {
   const { tried, bytes, nowMs, turn, hasPaused } = wanted
   const left = list.filter(
-    ({ text, state }) => !tried.has(text) && !isBlind(state) && bytes <= limitOf(state, nowMs),
+    ({ text, state }) => !tried.has(text) && !isUntrusted(state) && bytes <= limitOf(state, nowMs),
   )
   if (left.length === 0) return { type: 'none' }
   const candidates = tested(preferred(left, nowMs), wanted)

@@ -96,7 +96,7 @@ export class HostCheck {
       if (!findsTestFile)
         return notVerified(state, 'replied', 'reply', `test file: not found, ${missed ?? ''}`)
     }
-    return foundBlindMeanwhile(state, lease)
+    return untrustedMeanwhile(state, lease)
   }
 
   /** @returns null when it was found at the end of as many bytes as the message has */
@@ -109,7 +109,7 @@ export class HostCheck {
     let missed: string | null = null
     for (const bytes of new Set([lease.testBytes(size, maxBytes), size])) {
       const shown = await this.#test(state, lease, eicarCheck, bytes, limitMs)
-      if (shown.findsTestFile) return foundBlindMeanwhile(state, lease)
+      if (shown.findsTestFile) return untrustedMeanwhile(state, lease)
       missed = shown.missed
     }
     const text = `test file: not found at the end of ${size} bytes, ${missed ?? ''}`
@@ -182,7 +182,7 @@ export class HostCheck {
 }
 
 /** Another message has seen it miss the test file meanwhile. */
-function foundBlindMeanwhile(state: ScanState, lease: Lease): AttemptResult | null {
+function untrustedMeanwhile(state: ScanState, lease: Lease): AttemptResult | null {
   return lease.isUntrusted ? notVerified(state, 'replied', 'reply', 'test file: not found meanwhile') : null
 }
 

@@ -243,7 +243,7 @@ function diagnosesOf(
 
 /** null: a failure if no address works, a warning otherwise. */
 const levels: Record<Kind, Level | null> = {
-  blind: null,
+  untrusted: null,
   finds: 'ok',
   whole: 'ok',
   partly: 'warning',

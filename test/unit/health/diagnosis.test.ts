@@ -18,7 +18,12 @@ const well: SelfTestResult = {
   sentBytes: maxBytes,
   ms: 505,
 }
-const blind: SelfTestResult = { ...well, findsTestFile: false, maxScannableBytes: null, missed: 'stream: OK' }
+const untrusted: SelfTestResult = {
+  ...well,
+  findsTestFile: false,
+  maxScannableBytes: null,
+  missed: 'stream: OK',
+}
 const partly: SelfTestResult = {
   ...well,
   maxScannableBytes: 1_000_000,
@@ -32,7 +37,7 @@ test('what each proof comes to', () => {
   for (const [selfTest, kinds] of [
     [well, ['whole']],
     [{ ...well, maxScannableBytes: null, coversMaxSize: false }, ['finds']],
-    [blind, ['blind']],
+    [untrusted, ['untrusted']],
     [partly, ['partly']],
     [odd, ['whole', 'alarmed']],
     [mute, ['whole', 'mute']],
@@ -45,7 +50,7 @@ test('what each proof comes to', () => {
 })
 
 test('the log gives the advice that check gives', () => {
-  for (const selfTest of [blind, partly, odd, mute]) {
+  for (const selfTest of [untrusted, partly, odd, mute]) {
     const log = logLinesFor(selfTest, null, null, maxBytes)
       .map(({ text }) => text)
       .join('\n')
@@ -60,7 +65,7 @@ test('the log lines that docs/guide/runbook.md looks for', () => {
     logLinesFor(selfTest, null, before, maxBytes).map(({ level, text }) => `${level} ${text}`)
   assert.deepEqual(lines(well), ['info scans to the end: EICAR found in 25MB (4 probes, 25MB, 505 ms)'])
   assert.match(
-    lines(blind).join(),
+    lines(untrusted).join(),
     /^error gets no mail: it does not find the EICAR test file .*\(stream: OK\)/,
   )
   assert.match(lines(partly).join(), /^warn scans messages of up to 1000000 bytes .* max_size is 25MB/)
@@ -77,7 +82,7 @@ test('the log lines that docs/guide/runbook.md looks for', () => {
 test('an unchanged result makes no log line', () => {
   const told = (selfTest: SelfTestResult, before: SelfTestResult) =>
     logLinesFor(selfTest, null, before, maxBytes).length
-  for (const selfTest of [well, blind, partly, odd, mute])
+  for (const selfTest of [well, untrusted, partly, odd, mute])
     assert.equal(told(selfTest, { ...selfTest, ms: 1 }), 0)
   assert.equal(told({ ...partly, maxScannableBytes: 999_999 }, partly), 1)
   assert.equal(told(odd, well), 1)
@@ -112,5 +117,5 @@ test('what is said of limits of archives', () => {
     /: more than 15 archives in one another, more than 9900 files in an archive\. set AlertExceedsMax yes \(from 0\.101 on\), in clamd\.conf$/,
   )
   assert.equal(told({ depth: { upTo: null, beyond: 'unknown' } }, false).length, 1)
-  assert.deepEqual(archivesOf(blind, null, maxBytes), [])
+  assert.deepEqual(archivesOf(untrusted, null, maxBytes), [])
 })

@@ -50,7 +50,7 @@ const states: Record<Condition, HostState> = {
   limited: after(upTo(1000)),
   suspect: after(passed, doubted),
   resting: after(passed, failed),
-  blind: after(missed),
+  untrusted: after(missed),
 }
 
 /** Each event as it is most often: a test file is one that was sent after the last failure. */
@@ -73,22 +73,22 @@ const events: Record<string, (state: HostState) => HostEvent> = {
 }
 
 const table = `
-event                          | unknown  | unproven | verified | limited  | suspect  | resting  | blind
-a scan works                   | unknown  | unproven | verified | limited  | suspect  | suspect  | blind
-a scan fails                   | resting  | resting  | resting  | resting  | resting  | resting  | blind
-the rest is over, a scan tries | unknown  | unproven | verified | limited  | suspect  | resting  | blind
-that scan is dropped           | unknown  | unproven | verified | limited  | suspect  | suspect  | blind
-unexpected behaviour           | unknown  | unproven | suspect  | suspect  | suspect  | resting  | blind
-mail: test file found          | verified | verified | verified | limited  | verified | resting  | verified
-mail: test file missed         | blind    | blind    | blind    | blind    | blind    | blind    | blind
-mail: missed in a large mail   | unknown  | unproven | limited  | limited  | suspect  | resting  | blind
-monitor: test file found       | verified | verified | verified | verified | suspect  | resting  | suspect
-monitor: found up to a size    | limited  | limited  | limited  | limited  | suspect  | resting  | suspect
-monitor: test file missed      | blind    | blind    | blind    | blind    | blind    | blind    | blind
-monitor: test without result   | unproven | unproven | verified | limited  | suspect  | resting  | blind
-monitor: finds it again        | unknown  | unproven | verified | limited  | suspect  | resting  | unproven
-monitor: version               | unknown  | unproven | verified | limited  | suspect  | resting  | blind
-settings reloaded              | unknown  | unproven | suspect  | suspect  | suspect  | suspect  | blind
+event                          | unknown   | unproven  | verified  | limited   | suspect   | resting   | untrusted
+a scan works                   | unknown   | unproven  | verified  | limited   | suspect   | suspect   | untrusted
+a scan fails                   | resting   | resting   | resting   | resting   | resting   | resting   | untrusted
+the rest is over, a scan tries | unknown   | unproven  | verified  | limited   | suspect   | resting   | untrusted
+that scan is dropped           | unknown   | unproven  | verified  | limited   | suspect   | suspect   | untrusted
+unexpected behaviour           | unknown   | unproven  | suspect   | suspect   | suspect   | resting   | untrusted
+mail: test file found          | verified  | verified  | verified  | limited   | verified  | resting   | verified
+mail: test file missed         | untrusted | untrusted | untrusted | untrusted | untrusted | untrusted | untrusted
+mail: missed in a large mail   | unknown   | unproven  | limited   | limited   | suspect   | resting   | untrusted
+monitor: test file found       | verified  | verified  | verified  | verified  | suspect   | resting   | suspect
+monitor: found up to a size    | limited   | limited   | limited   | limited   | suspect   | resting   | suspect
+monitor: test file missed      | untrusted | untrusted | untrusted | untrusted | untrusted | untrusted | untrusted
+monitor: test without result   | unproven  | unproven  | verified  | limited   | suspect   | resting   | untrusted
+monitor: finds it again        | unknown   | unproven  | verified  | limited   | suspect   | resting   | unproven
+monitor: version               | unknown   | unproven  | verified  | limited   | suspect   | resting   | untrusted
+settings reloaded              | unknown   | unproven  | suspect   | suspect   | suspect   | suspect   | untrusted
 `
 
 /** A time in ms at which a rest of `failed` is not over. */

@@ -23,7 +23,7 @@ const rests = (untilMs: number) => event({ type: 'failed', restsUntilMs: untilMs
 const resting = rests(nowMs + 20_000)
 const restIsOver = rests(nowMs)
 const doubted = event({ type: 'doubted' })
-const blind = event({ type: 'eicarMissed' })
+const untrusted = event({ type: 'eicarMissed' })
 /** Listed in `backup`. */
 const backup: Made = (candidate) => ({ ...candidate, role: 'backup' })
 const tested = event({ type: 'selfTestFailed' })
@@ -122,9 +122,9 @@ rows(
 
 rows(
   'addresses that do not get the message',
-  ['blind', 'take b', [host('a', blind), host('b')]],
-  ['blind, and there is no other', 'none', [host('a', blind)]],
-  ['blind comes before resting', 'take b', [host('a', blind), host('b', resting)]],
+  ['untrusted', 'take b', [host('a', untrusted), host('b')]],
+  ['untrusted, and there is no other', 'none', [host('a', untrusted)]],
+  ['untrusted comes before resting', 'take b', [host('a', untrusted), host('b', resting)]],
   ['too large for it', 'take b', [host('a', upTo(999)), host('b')]],
   ['just fits', 'take a', [host('a', upTo(1000)), host('b')]],
   ['too large for all', 'none', [host('a', upTo(999)), host('b', upTo(10))]],
@@ -141,7 +141,7 @@ rows(
   ['a host may be tried again', 'take b', [host('a', backup), host('b', restIsOver)]],
   ['the host has failed this message', 'take b', [host('a'), host('b', backup)], { tried: new Set(['a']) }],
   ['the host rests', 'take b', [host('a', resting), host('b', backup)]],
-  ['the host is blind', 'take b', [host('a', blind), host('b', backup)]],
+  ['the host is untrusted', 'take b', [host('a', untrusted), host('b', backup)]],
   ['the message is too large for the host', 'take b', [host('a', upTo(999)), host('b', backup)]],
   ['no host is known', 'take b', [host('b', backup)]],
   ['the host is full: wait', 'wait', [host('a', scans()), host('b', backup)], { maxConcurrent: 1 }],
@@ -207,7 +207,7 @@ describe('what is said of the other addresses', () => {
     ['one works', 'well', host('b', resting), host('c')],
     ['all rest', 'doubtful', host('b', resting), host('c', resting)],
     ['one is doubted', 'doubtful', host('b', doubted)],
-    ['one is blind', 'none', host('b', blind)],
+    ['one is untrusted', 'none', host('b', untrusted)],
     ['one is too small', 'none', host('b', upTo(10))],
   ] as const) {
     test(`${what}: ${expected}`, () => {
