@@ -72,15 +72,15 @@ export class ClamdClient {
     }
   }
 
-  /** @param isNew not on a connection that has carried another message */
+  /** @param avoidsReuse true: not on a connection that has carried another message */
   async #inSession(
     how: ClientExchange & Exchange,
     message: MessageSource,
-    isNew = false,
+    avoidsReuse = false,
   ): Promise<DialogueResult> {
     const { address } = how
     try {
-      return await inSession(how, message, this.#sessions, isNew)
+      return await inSession(how, message, this.#sessions, avoidsReuse)
     } catch (error) {
       if (how.signal.aborted || !isSessionError(error)) throw error
       how.at(error.step, `${error.text}; the message is sent again`)

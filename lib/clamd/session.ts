@@ -11,16 +11,16 @@ import type { Session, SessionPool } from './session-pool'
 
 /**
  * As `instream`. Rejects with a SessionError when the address is not to blame.
- * @param isNew not on a connection that has carried another message
+ * @param avoidsReuse true: not on a connection that has carried another message
  */
 export async function inSession(
   how: Exchange,
   message: MessageSource,
   sessions: SessionPool,
-  isNew: boolean,
+  avoidsReuse: boolean,
 ): Promise<DialogueResult> {
-  const pooled = isNew ? null : sessions.take(how.address, how.signal)
-  how.at('connect', pooled ? 'reused' : isNew ? 'new, the reused connection failed' : undefined)
+  const pooled = avoidsReuse ? null : sessions.take(how.address, how.signal)
+  how.at('connect', pooled ? 'reused' : avoidsReuse ? 'new, the reused connection failed' : undefined)
   const session = pooled ?? (await sessions.open(how))
   try {
     const answer = await converse(how, message, sessions, session)
@@ -35,7 +35,7 @@ export async function inSession(
       throw sessionError('session_stale', error)
     }
     // A proxy may pass INSTREAM and close on IDSESSION, unless it has passed a session before.
-    throw !isNew && error.code === 'no_reply' ? sessionError('session_hung_up', error) : error
+    throw !avoidsReuse && error.code === 'no_reply' ? sessionError('session_hung_up', error) : error
   }
 }
 
