@@ -77,7 +77,7 @@ export const clamav_rules = messageHook((message) => {
   const { quarantine, bounce, ending } = resolveAction(message, evaluation)
   if (quarantine || bounce || ending === 'discard') return proceed
   const { verdict, decision } = evaluation
-  return nextArgs(outcomeOf(verdict, decision.finding, ending, runtime.settings.message))
+  return nextArgs(outcomeOf(verdict, decision.finding, ending, runtime.settings.infectedText))
 })
 
 /**

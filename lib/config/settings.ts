@@ -31,7 +31,7 @@ export interface Settings {
   readonly check: Check
   readonly exemptions: readonly Exemption[]
   /** Text of the SMTP reply to an infected message. */
-  readonly message: string
+  readonly infectedText: string
   /** Folder of the copies, below the quarantine plugin's own path. */
   readonly quarantineFolder: string
   readonly bounce: BounceSettings
@@ -141,7 +141,7 @@ function settingsOf(reader: SettingsReader, tls: TlsSettings, host: string | und
       localIp: check.local_ip,
     },
     exemptions: reader.list('exempt', parseExemption),
-    message: infected.message,
+    infectedText: infected.message,
     quarantineFolder: quarantine.folder,
     bounce,
     notify: reader.section('notify'),

@@ -33,7 +33,7 @@ export async function applyAction(
   const isReported = !action.bounce || (await report(message, evaluation, action))
   const { ending } = isReported ? action : withoutReport(action)
   if (delivers({ ending })) markHeaders(message, evaluation)
-  return outcomeOf(evaluation.verdict, evaluation.decision.finding, ending, runtime.settings.message)
+  return outcomeOf(evaluation.verdict, evaluation.decision.finding, ending, runtime.settings.infectedText)
 }
 
 /** @returns false if there is no copy */
@@ -56,7 +56,7 @@ async function quarantine(message: Message, evaluation: Evaluation, action: Acti
 /** Sends the report to the sender through Haraka's outbound queue. @returns false if there is none */
 async function report(message: Message, evaluation: Evaluation, action: Action): Promise<boolean> {
   const { plugin, connection, context, facts } = message
-  const { bounce, message: infectedText } = context.runtime.settings
+  const { bounce, infectedText } = context.runtime.settings
   const { verdict, decision } = evaluation
   const user = facts.user ?? ''
   if (!limiter.allow(user.toLowerCase(), bounce.limit, performance.now())) {

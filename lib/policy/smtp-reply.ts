@@ -35,21 +35,21 @@ export function outcomeOf(
   verdict: Verdict,
   finding: AttachmentFinding,
   ending: Ending,
-  message: string,
+  infectedText: string,
 ): Outcome {
   if (ending !== 'reject' && ending !== 'defer') return { ending }
-  return { ending, answer: answerTo(verdict, finding, ending, message) }
+  return { ending, answer: answerTo(verdict, finding, ending, infectedText) }
 }
 
 /**
  * @param finding what the attachments came to, if the action is on their account
- * @param message text for an infected message, `{virus}` stands for the name
+ * @param infectedText for an infected message, `{virus}` stands for the name
  */
 export function answerTo(
   verdict: Verdict,
   finding: AttachmentFinding,
   ending: 'reject' | 'defer',
-  message: string,
+  infectedText: string,
 ): Answer {
   const code = ending === 'reject' ? 550 : 451
   const refused = { code, subject: 7, detail: 1 } as const
@@ -63,8 +63,9 @@ export function answerTo(
     }
   }
   if (verdict.outcome === 'infected') {
-    return { ...refused, text: message.replaceAll('{virus}', () => verdict.virus) }
+    return { ...refused, text: infectedText.replaceAll('{virus}', () => verdict.virus) }
   }
+  // Another plugin has overruled the action.
   if (verdict.outcome === 'clean') return { ...refused, text: 'Message refused' }
   if (verdict.reason === 'too_large' && ending === 'reject') {
     return { code: 552, subject: 3, detail: 4, text: 'Message is too large to be scanned for viruses' }

@@ -93,7 +93,7 @@ test('an empty ini gives the defaults of the contract', () => {
     },
     check: { authenticated: true, relay: true, privateIp: true, localIp: true },
     exemptions: [],
-    message: 'Message is infected with {virus}',
+    infectedText: 'Message is infected with {virus}',
     quarantineFolder: 'infected',
     bounce: {
       from: { name: '', address: 'MAILER-DAEMON@(me)' },
@@ -201,7 +201,7 @@ test('times, sizes, words and hosts are accepted in their usual forms', () => {
     'tag',
     'left empty, too',
   )
-  assert.equal(settings.message, 'No {virus} please; thank you')
+  assert.equal(settings.infectedText, 'No {virus} please; thank you')
   assert.deepEqual(settings.check, { authenticated: true, relay: true, privateIp: false, localIp: true })
 })
 
