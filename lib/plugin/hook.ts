@@ -72,7 +72,10 @@ export type NextArgs = readonly [code?: number, message?: unknown]
 /** The next plugin's turn. */
 export const proceed: NextArgs = []
 
-/** The answer to every fault: the client keeps the message and tries again. */
+/**
+ * The answer to every fault: the client keeps the message and tries again. Haraka writes its text; smtp-reply.ts has all
+ * others.
+ */
 export const deferred: NextArgs = [constants.denysoft]
 
 const contexts = new WeakMap<Transaction, OwnContext>()

@@ -3,7 +3,6 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type Action, actionOf, parseAction, withoutReport } from '../../../lib/policy/action'
 import { type Check, decide, exemptsSender, type Rules, type SenderFacts } from '../../../lib/policy/rules'
-import { answerTo } from '../../../lib/policy/smtp-reply'
 import type { AttachmentFinding, Reason, Verdict } from '../../../lib/policy/verdict'
 import { noReadings } from '../../../lib/policy/verdict'
 
@@ -177,23 +176,4 @@ test('action words in any order and case; alone, quarantine and bounce end in di
   ]
   for (const words of [...wrong, null, undefined, 1, {}, []]) assert.equal(parseAction(words), null)
   assert.equal(actionOf(undefined, true).ending, 'discard')
-})
-
-test('answers have the code of the contract and one printable line', () => {
-  const answer = (verdict: Verdict, action: 'reject' | 'defer', finding: AttachmentFinding = null) => {
-    const { code, subject, detail, text } = answerTo(verdict, finding, action, 'Infected: {virus}, {virus}')
-    assert.match(text, /^[\x20-\x7e]+$/)
-    return `${code} ${String(code)[0] ?? ''}.${subject}.${detail} ${text}`
-  }
-  assert.equal(answer(infected('A$&B'), 'reject'), '550 5.7.1 Infected: A$&B, A$&B')
-  assert.match(answer(infected('A'), 'defer'), /^451 4\.7\.1 /)
-  assert.match(answer(unscanned('error'), 'defer'), /^451 4\.3\.\d /)
-  assert.match(answer(unscanned('timeout'), 'defer'), /^451 4\.3\.\d /)
-  assert.match(answer(unscanned('too_large'), 'reject'), /^552 5\.3\.4 /)
-  assert.match(answer(unscanned('too_large'), 'defer'), /^451 4\.3\.4 /)
-  assert.match(answer(unscanned('limits'), 'reject'), /^550 5\.3\.0 /)
-  assert.match(answer(clean, 'reject'), /^550 5\.7\.1 /)
-  const denied = answer(clean, 'reject', { denied: '*.exe', name: 'secret.exe' })
-  assert.match(denied, /^550 5\.7\.1 .*\*\.exe/)
-  assert.ok(!denied.includes('secret'), 'the mask, not the file')
 })
