@@ -2,7 +2,7 @@
  * Haraka's limits and their conflicts with the settings, for the log at start and for `check`. Pure.
  */
 
-import type { ScanSettings } from '../scan/scan-state'
+import type { ScanSettings } from '../scan/message-scan'
 
 /** Null: unknown. */
 export interface HarakaLimits {

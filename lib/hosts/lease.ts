@@ -1,5 +1,5 @@
 /*
- * The right to use one address for one scan. Issued by host-pool.ts, used by lib/scan/attempt.ts.
+ * The right to use one address for one scan. Issued by host-pool.ts, used by lib/scan/address-scan.ts.
  */
 
 import type { Address } from '../clamd/address'

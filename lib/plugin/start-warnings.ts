@@ -12,7 +12,7 @@ import { type Settings, wantingQuarantine } from '../config/settings'
 import { httpServerOf, limitsOf, quarantinePlugin } from '../haraka/environment'
 import { limitConflicts, usualMaxScanMs } from '../haraka/limits'
 import type { Plugin } from '../haraka/types'
-import type { ScanSettings } from '../scan/scan-state'
+import type { ScanSettings } from '../scan/message-scan'
 
 /** Mail that Haraka takes but that is too large to be scanned; connections that end during a scan. */
 export function warnOfLimits(plugin: Plugin, scan: ScanSettings): void {

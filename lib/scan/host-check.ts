@@ -11,7 +11,7 @@ import { ClamdError, isLocalShortage, type Step } from '../clamd/errors'
 import type { Protocol, Reply } from '../clamd/protocol'
 import type { Lease } from '../hosts/lease'
 import type { EicarCheckResult } from '../hosts/test-results'
-import type { ScanSettings, ScanState } from './scan-state'
+import type { ScanSettings, ScanState } from './message-scan'
 import { SharedTests } from './shared-tests'
 
 /**
@@ -27,7 +27,7 @@ export type EicarCheck = (
 ) => Promise<EicarCheckResult>
 
 /** What one address came to; what went wrong there is a reply of the kind `error`. */
-export interface AttemptResult {
+export interface AddressResult {
   /**
    * `replied`: clamd itself. `hung up`: the connection ended without a word. `failed`: for another reason there was no
    * reply.
@@ -65,7 +65,7 @@ export class HostCheck {
    * costs the message no more than a part of its budget.
    * @returns null when it did
    */
-  async check(state: ScanState, lease: Lease): Promise<AttemptResult | null> {
+  async check(state: ScanState, lease: Lease): Promise<AddressResult | null> {
     const { eicarCheck } = this
     // Where there is no other, the message itself is the best question.
     if (eicarCheck ? lease.isProvenFor(state.size) : lease.others === 'none' || !lease.hasFailed) return null
@@ -88,7 +88,7 @@ export class HostCheck {
   }
 
   /** @returns null when it was found, and the address has not failed since or goes on failing all the while */
-  async #sendTestFile(state: ScanState, lease: Lease, eicarCheck: EicarCheck): Promise<AttemptResult | null> {
+  async #sendTestFile(state: ScanState, lease: Lease, eicarCheck: EicarCheck): Promise<AddressResult | null> {
     const { connectMs, scanMs } = this.settings
     const limitMs = { well: connectMs, doubtful: Math.max(connectMs, scanMs / 2), none: scanMs }[lease.others]
     for (let tries = 0; tries < maxTestFiles && !lease.isVerified; tries++) {
@@ -100,7 +100,7 @@ export class HostCheck {
   }
 
   /** @returns null when it was found at the end of as many bytes as the message has */
-  async #proveSize(state: ScanState, lease: Lease, eicarCheck: EicarCheck): Promise<AttemptResult | null> {
+  async #proveSize(state: ScanState, lease: Lease, eicarCheck: EicarCheck): Promise<AddressResult | null> {
     const { connectMs, scanMs, maxBytes } = this.settings
     const { size } = state
     if (lease.isSizeAllowed(size)) return null
@@ -148,7 +148,7 @@ export class HostCheck {
   }
 
   /** Call on unexpected behaviour: the daemon may have been replaced. */
-  recheck(state: ScanState, lease: Lease): Promise<AttemptResult | null> {
+  recheck(state: ScanState, lease: Lease): Promise<AddressResult | null> {
     lease.doubt()
     return this.check(state, lease)
   }
@@ -182,11 +182,11 @@ export class HostCheck {
 }
 
 /** Another message has seen it miss the test file meanwhile. */
-function untrustedMeanwhile(state: ScanState, lease: Lease): AttemptResult | null {
+function untrustedMeanwhile(state: ScanState, lease: Lease): AddressResult | null {
   return lease.isUntrusted ? notVerified(state, 'replied', 'reply', 'test file: not found meanwhile') : null
 }
 
-function notVerified(state: ScanState, end: AttemptResult['end'], step: Step, text: string): AttemptResult {
+function notVerified(state: ScanState, end: AddressResult['end'], step: Step, text: string): AddressResult {
   state.step = step
   return { end, reply: { kind: 'error', text }, step, bytes: 0, isCheck: true }
 }

@@ -14,12 +14,12 @@ import { isLimitName, receivedLine } from '../clamd/protocol'
 import type { HostPool } from '../hosts/host-pool'
 import type { Lease } from '../hosts/lease'
 import type { Reason, Verdict } from '../policy/verdict'
-import { Attempt, isOutOfPorts, textOf } from './attempt'
+import { AddressScan, isOutOfPorts, textOf } from './address-scan'
 import type { FailureMemory } from './failure-memory'
 import type { EicarCheck } from './host-check'
 import { MessageHistory } from './message-history'
-import type { ScanSettings } from './scan-state'
-import { attemptLabel, newScanState, type ScanLog, type ScanState, TimedOut } from './scan-state'
+import type { ScanSettings } from './message-scan'
+import { attemptLabel, newScanState, type ScanLog, type ScanState, TimedOut } from './message-scan'
 import { minBodyBytes, takeApart } from './take-apart'
 
 /** Milliseconds after which clamds are asked again that had no port for the message; doubled up to the maximum. */
@@ -40,7 +40,7 @@ interface Asked {
 const maxWaitShare = 0.9
 
 export class Scanner {
-  readonly #attempt: Attempt
+  readonly #addressScan: AddressScan
 
   /**
    * @param eicarCheck null: addresses need not find the test file
@@ -53,7 +53,7 @@ export class Scanner {
     eicarCheck: EicarCheck | null = null,
     private readonly memory: FailureMemory | null = null,
   ) {
-    this.#attempt = new Attempt(settings, clamd, eicarCheck)
+    this.#addressScan = new AddressScan(settings, clamd, eicarCheck)
   }
 
   /**
@@ -131,8 +131,8 @@ export class Scanner {
       const lease = await this.#takeLease(state, tried)
       if (!lease) return shortOfPorts.size > 0 ? null : this.#noAddressLeft(state, asked)
       tried.add(lease.text)
-      const attempt = await this.#attempt.run(state, lease)
-      const { reply, step, bytes } = attempt
+      const result = await this.#addressScan.run(state, lease)
+      const { reply, step, bytes } = result
       state.bytes = bytes
       // The verdict of a message that is not scanned names them itself.
       if ((reply.kind === 'clean' || reply.kind === 'found') && failures.length > 0)
@@ -150,7 +150,7 @@ export class Scanner {
         failures.push(text)
         state.log.trace(text)
       }
-      if (isOutOfPorts(attempt)) shortOfPorts.add(lease.text)
+      if (isOutOfPorts(result)) shortOfPorts.add(lease.text)
       const end = state.history.stopsAfter(state.stumbles)
       if (end !== null) return unscanned('error', [...state.failures, end].join('; '), state)
     }

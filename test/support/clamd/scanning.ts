@@ -15,8 +15,8 @@ import { HostPool, type HostSettings } from '../../../lib/hosts/host-pool'
 import type { System } from '../../../lib/hosts/system'
 import type { Verdict } from '../../../lib/policy/verdict'
 import type { FailureMemory } from '../../../lib/scan/failure-memory'
-import type { ScanSettings } from '../../../lib/scan/scan-state'
-import type { ScanLog } from '../../../lib/scan/scan-state'
+import type { ScanSettings } from '../../../lib/scan/message-scan'
+import type { ScanLog } from '../../../lib/scan/message-scan'
 import { Scanner } from '../../../lib/scan/scanner'
 
 /** What a daemon with sessions says of itself. */

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { bytesLimit, inactivityLimit, limitConflicts } from '../../../lib/haraka/limits'
-import type { ScanSettings } from '../../../lib/scan/scan-state'
+import type { ScanSettings } from '../../../lib/scan/message-scan'
 
 const scan = { maxBytes: 1000, scanMs: 60_000 } as ScanSettings
 const fits = { takesLarger: false, mayBeUnfinished: false, mayBreakOff: false }

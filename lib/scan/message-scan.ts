@@ -1,5 +1,5 @@
 /*
- * One scan: what it works on, and how far it has come, for the verdict and the log. Begun by scanner.ts, passed on to attempt.ts.
+ * One scan: what it works on, and how far it has come, for the verdict and the log. Begun by scanner.ts, passed on to address-scan.ts.
  */
 
 import type { Glance } from '../attachments/glance'

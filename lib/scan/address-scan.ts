@@ -20,14 +20,14 @@ import {
 import type { Lease, LeaseOutcome } from '../hosts/lease'
 import { PlainCheck } from '../mime/plain/plain-check'
 import { isIgnored } from '../policy/rules'
-import { type AttemptResult, type EicarCheck, HostCheck } from './host-check'
-import { type ScanSettings, type ScanState, startAttempt, TimedOut } from './scan-state'
+import { type AddressResult, type EicarCheck, HostCheck } from './host-check'
+import { type ScanSettings, type ScanState, startAttempt, TimedOut } from './message-scan'
 import { noInsight, secondLook } from './second-look'
 
 /** Messages in a row on which an address fails, none of which has failed before: then it is the address that fails. */
 const maxStumblesInRow = 3
 
-export class Attempt {
+export class AddressScan {
   readonly #hostCheck: HostCheck
   readonly #stumblesInRow = new WeakMap<Address, number>()
 
@@ -43,17 +43,16 @@ export class Attempt {
    * Resolves with a verdict or a reason to ask the next address; rejects when there is to be no next. The lease is done
    * by then.
    */
-  async run(state: ScanState, lease: Lease): Promise<AttemptResult> {
+  async run(state: ScanState, lease: Lease): Promise<AddressResult> {
     startAttempt(state, lease)
     const began = performance.now()
     let outcome: LeaseOutcome = 'neither'
     try {
       const whole =
         (await this.#hostCheck.check(state, lease)) ?? (await this.#withProtocolFallback(state, lease))
-      const attempt = await this.#lookInside(state, lease, whole)
-      const judged = await this.#judge(state, lease, attempt)
+      const judged = await this.#judge(state, lease, await this.#lookInside(state, lease, whole))
       outcome = judged.outcome
-      return judged.attempt
+      return judged.result
     } catch (error) {
       if (
         error instanceof TimedOut &&
@@ -78,26 +77,26 @@ export class Attempt {
   async #judge(
     state: ScanState,
     lease: Lease,
-    attempt: AttemptResult,
-  ): Promise<{ readonly outcome: LeaseOutcome; readonly attempt: AttemptResult }> {
+    result: AddressResult,
+  ): Promise<{ readonly outcome: LeaseOutcome; readonly result: AddressResult }> {
     const { stumbled, stumbles, history } = state
-    if (isOutOfPorts(attempt)) return { outcome: 'neither', attempt }
-    if (isVerdict(attempt.reply)) {
+    if (isOutOfPorts(result)) return { outcome: 'neither', result }
+    if (isVerdict(result.reply)) {
       this.#stumblesInRow.delete(lease.address)
-      return { outcome: 'worked', attempt }
+      return { outcome: 'worked', result }
     }
-    if (stumbled === null) return { outcome: 'failed', attempt }
+    if (stumbled === null) return { outcome: 'failed', result }
     const isWell =
-      attempt.isCheck !== true &&
+      result.isCheck !== true &&
       (state.verifiedProtocol !== null || (await this.#hostCheck.isWell(state, lease)))
     if (isWell || stumbled === 'hung up') stumbles.push({ address: lease.text, how: stumbled })
-    if (!isWell) return { outcome: 'failed', attempt }
+    if (!isWell) return { outcome: 'failed', result }
     const inRow = (this.#stumblesInRow.get(lease.address) ?? 0) + (history.isKnown ? 0 : 1)
     this.#stumblesInRow.set(lease.address, inRow)
-    const text = `${textOf(attempt.reply)}; ${this.#hostCheck.eicarCheck ? 'it finds the test file' : 'it answers PING'}`
+    const text = `${textOf(result.reply)}; ${this.#hostCheck.eicarCheck ? 'it finds the test file' : 'it answers PING'}`
     return {
       outcome: inRow < maxStumblesInRow ? 'neither' : 'failed',
-      attempt: { ...attempt, reply: { kind: 'error', text } },
+      result: { ...result, reply: { kind: 'error', text } },
     }
   }
 
@@ -105,7 +104,7 @@ export class Attempt {
    * What clamd has found nothing in is looked into again, part by part, if it may be read otherwise. So is a message with a
    * name that is ignored, whatever is to be sent: clamd stops at the first name, and something else may be in it.
    */
-  async #lookInside(state: ScanState, lease: Lease, whole: AttemptResult): Promise<AttemptResult> {
+  async #lookInside(state: ScanState, lease: Lease, whole: AddressResult): Promise<AddressResult> {
     const { scope, maxBytes, signatures } = this.settings
     const name = whole.reply.kind === 'found' && !isLimitName(whole.reply.name) ? whole.reply.name : null
     const encrypted = name !== null && isEncryptedName(name) ? name : null
@@ -132,7 +131,7 @@ export class Attempt {
       if (parts) bytes += content.bytes.length
       state.part = content.name
       try {
-        return await this.#attempt(state, lease, protocol, bytesMessage(content.bytes))
+        return await this.#send(state, lease, protocol, bytesMessage(content.bytes))
       } finally {
         ownSince = performance.now()
       }
@@ -153,12 +152,12 @@ export class Attempt {
    * The configured protocol; with `auto` the one last seen to work there, else STREAM, and the other one when
    * the daemon does not have it, or when STREAM fails before any byte of the message has been sent.
    */
-  async #withProtocolFallback(state: ScanState, lease: Lease): Promise<AttemptResult> {
+  async #withProtocolFallback(state: ScanState, lease: Lease): Promise<AddressResult> {
     const protocol = protocolAt(lease.address, this.settings.protocol)
-    if (protocol !== 'auto') return this.#attempt(state, lease, protocol)
+    if (protocol !== 'auto') return this.#send(state, lease, protocol)
 
     const usual = lease.protocol ?? 'stream'
-    const first = await this.#attempt(state, lease, usual)
+    const first = await this.#send(state, lease, usual)
     const isMissing = first.reply.kind === 'unknown_command'
     const isUnsent = usual === 'stream' && (first.step === 'port' || first.step === 'data connect')
     // A daemon without INSTREAM says so and closes on the message it has not read: a reset, and the answer may go with it.
@@ -176,7 +175,7 @@ export class Attempt {
       // It has INSTREAM after all.
       if (mayBeMissing && state.verifiedProtocol === usual) return first
     }
-    const second = await this.#attempt(state, lease, other)
+    const second = await this.#send(state, lease, other)
     // An error in place of the port may be gone next time; a missing command or port will not.
     if (isVerdict(second.reply) && (isMissing || first.end !== 'replied')) lease.protocol = other
     const { kind } = second.reply
@@ -189,18 +188,18 @@ export class Attempt {
   }
 
   /** One scan. Rejects when its end concerns the message or the budget and not the address. */
-  async #attempt(
+  async #send(
     state: ScanState,
     lease: Lease,
     protocol: Protocol,
     file: MessageSource | null = null,
-  ): Promise<AttemptResult> {
+  ): Promise<AddressResult> {
     const { connectMs, bufferBytes, maxBytes, scope } = this.settings
     const { signal, log, message, apart, history, glance } = state
     const isChecked = file === null && apart === null && scope !== 'message'
     const newCheck = () => new PlainCheck(isChecked ? (glance?.begin() ?? null) : null)
     let check = newCheck()
-    const doubt: { unfit: AttemptResult | null } = { unfit: null }
+    const doubt: { unfit: AddressResult | null } = { unfit: null }
     state.protocol = protocol
     let replyTimer: NodeJS.Timeout | undefined
     const at = (step: Step, detail?: string) => {
@@ -254,7 +253,7 @@ export class Attempt {
 }
 
 /** A size limit below what the address has scanned: an error of this try. The limit is proven again. */
-function contradiction(state: ScanState, lease: Lease, said: string): AttemptResult {
+function contradiction(state: ScanState, lease: Lease, said: string): AddressResult {
   noteEnd(state, 'refused')
   lease.doubt()
   const text = `${said}, though it has scanned larger mail`
@@ -279,12 +278,12 @@ function readAll(state: ScanState, ignored: string): void {
 const noPreface = Buffer.alloc(0)
 
 /** Every port of clamd's range was taken: nothing was sent, and one is free when another scan ends. */
-export function isOutOfPorts({ reply, step }: AttemptResult): boolean {
+export function isOutOfPorts({ reply, step }: AddressResult): boolean {
   return step === 'port' && reply.kind === 'error' && reply.text.includes(noFreePort)
 }
 
 /** An error in clamd's own words, in place of a verdict on what it was sent. */
-function isRefusal({ reply, step }: Pick<AttemptResult, 'reply' | 'step'>): boolean {
+function isRefusal({ reply, step }: Pick<AddressResult, 'reply' | 'step'>): boolean {
   return step === 'reply' && reply.kind === 'error' && reply.text.endsWith(' ERROR')
 }
 
