@@ -1,13 +1,14 @@
 /*
- * Asks one address about one message: checks it first if it is not verified, and uses the protocol that it speaks. scanner.ts
- * decides which address is next, and what follows from the answer.
+ * The scan of one message at one address: checks the address first if it is not verified, and uses the protocol that it
+ * speaks. scanner.ts decides which address is next, and what follows from the answer.
  */
 
 import { bytesMessage } from '../base/made-message'
 import type { MessageSource } from '../base/message-source'
 import type { Address } from '../clamd/address'
-import type { ClamdClient } from '../clamd/client'
+import type { ClamdClient, ClientExchange } from '../clamd/client'
 import { ClamdError, isLocalShortage, type Step } from '../clamd/errors'
+import type { DialogueResult } from '../clamd/exchange'
 import {
   isEncryptedName,
   isLimitName,
@@ -18,55 +19,97 @@ import {
   type Reply,
 } from '../clamd/protocol'
 import type { Lease, LeaseOutcome } from '../hosts/lease'
-import { PlainCheck } from '../mime/plain/plain-check'
+import { PlainCheck, type PlainResult } from '../mime/plain/plain-check'
 import { isIgnored } from '../policy/rules'
-import { type AddressResult, type EicarCheck, HostCheck } from './host-check'
-import { type ScanSettings, type ScanState, startAttempt, TimedOut } from './message-scan'
+import type { AddressResult, CheckedScan, HostCheck } from './host-check'
+import type { Stumble } from './message-history'
+import { type MessageScan, type ScanSettings, TimedOut } from './message-scan'
+import type { Content } from './readings/readings'
 import { noInsight, secondLook } from './second-look'
 
 /** Messages in a row on which an address fails, none of which has failed before: then it is the address that fails. */
 const maxStumblesInRow = 3
 
-export class AddressScan {
-  readonly #hostCheck: HostCheck
-  readonly #stumblesInRow = new WeakMap<Address, number>()
+/** What the scans of all messages share. */
+export interface ScanTools {
+  readonly settings: ScanSettings
+  readonly clamd: ClamdClient
+  readonly hostCheck: HostCheck
+  readonly stumblesInRow: WeakMap<Address, number>
+}
+
+/** Its fields are written here alone. */
+export class AddressScan implements CheckedScan {
+  readonly clamd: string
+  /** Version of the daemon when the scan began. */
+  readonly engine: Lease['engine']
+  protocol: Protocol | null = null
+  /** When it had all that was to be sent, in ms of performance.now(); null: it has not. */
+  sentAt: number | null = null
+  insight = noInsight
+  /** Protocol over which it found the test file since it was last sent the message; null: it has not. */
+  #verifiedProtocol: Protocol | null = null
+  #step: Step | null = null
+  /** Name of the content that is sent; null: the message. */
+  #part: string | null = null
+  /** Milliseconds in which the address had nothing to do, because we read the message. */
+  #ownMs = 0
+  /** How it failed when it had some of the message; null: it has not. */
+  #stumbled: Stumble['how'] | null = null
+  #check: PlainCheck | null = null
+  /** What the message that was sent is like; null: it was not checked. */
+  #plain: PlainResult | null = null
+  /** Result of the check between two connections of one exchange, when the address is not fit for the second. */
+  #unfit: AddressResult | null = null
+  #replyTimer: NodeJS.Timeout | undefined
 
   constructor(
-    private readonly settings: ScanSettings,
-    private readonly clamd: ClamdClient,
-    eicarCheck: EicarCheck | null,
+    private readonly tools: ScanTools,
+    readonly scan: MessageScan,
+    readonly lease: Lease,
   ) {
-    this.#hostCheck = new HostCheck(settings, clamd.connect, eicarCheck)
+    this.clamd = lease.text
+    this.engine = lease.engine
+  }
+
+  /** The address, and the protocol if one has been chosen: the test file that goes ahead has its own. Then the part. */
+  get label(): string {
+    const where = this.protocol === null ? this.clamd : `${this.clamd} ${this.protocol}`
+    return this.#part === null ? where : `${where}: ${this.#part}`
+  }
+
+  /** The label and the step, for what ends the scan there. */
+  get place(): string {
+    return `${this.label}: ${this.#step === null ? '' : `${this.#step}: `}`
+  }
+
+  foundTestFile(protocol: Protocol): void {
+    this.#verifiedProtocol = protocol
   }
 
   /**
-   * Resolves with a verdict or a reason to ask the next address; rejects when there is to be no next. The lease is done
-   * by then.
+   * To be called once. Resolves with a verdict or a reason to ask the next address; rejects when there is to be no next. The
+   * lease is done by then.
    */
-  async run(state: ScanState, lease: Lease): Promise<AddressResult> {
-    startAttempt(state, lease)
+  async run(): Promise<AddressResult> {
+    const { settings, hostCheck } = this.tools
     const began = performance.now()
     let outcome: LeaseOutcome = 'neither'
     try {
-      const whole =
-        (await this.#hostCheck.check(state, lease)) ?? (await this.#withProtocolFallback(state, lease))
-      const judged = await this.#judge(state, lease, await this.#lookInside(state, lease, whole))
+      const whole = (await hostCheck.check(this)) ?? (await this.#withProtocolFallback())
+      const judged = await this.#judge(await this.#lookInside(whole))
       outcome = judged.outcome
       return judged.result
     } catch (error) {
-      if (
-        error instanceof TimedOut &&
-        state.sentAt !== null &&
-        (await this.#hostCheck.isAtWork(state, lease))
-      )
-        state.stumbles.push({ address: lease.text, how: 'silent' })
+      if (error instanceof TimedOut && this.sentAt !== null && (await hostCheck.isAtWork(this)))
+        this.scan.stumbles.push({ address: this.clamd, how: 'silent' })
       // A scan time-out is not retried: the next daemon would be as long over it. But this one rests, if it was the
       // address that took the time and not the wait for it.
-      const askedMs = performance.now() - began - state.ownMs
-      if (error instanceof TimedOut && askedMs > this.settings.scanMs / 2) outcome = 'late'
+      const askedMs = performance.now() - began - this.#ownMs
+      if (error instanceof TimedOut && askedMs > settings.scanMs / 2) outcome = 'late'
       throw error
     } finally {
-      lease.done(outcome)
+      this.lease.done(outcome)
     }
   }
 
@@ -75,89 +118,113 @@ export class AddressScan {
    * other mail goes on meanwhile. An address that fails on one message after the other is at fault all the same.
    */
   async #judge(
-    state: ScanState,
-    lease: Lease,
     result: AddressResult,
   ): Promise<{ readonly outcome: LeaseOutcome; readonly result: AddressResult }> {
-    const { stumbled, stumbles, history } = state
+    const { hostCheck, stumblesInRow } = this.tools
+    const { stumbles, history } = this.scan
+    const { address } = this.lease
+    const stumbled = this.#stumbled
     if (isOutOfPorts(result)) return { outcome: 'neither', result }
     if (isVerdict(result.reply)) {
-      this.#stumblesInRow.delete(lease.address)
+      stumblesInRow.delete(address)
       return { outcome: 'worked', result }
     }
     if (stumbled === null) return { outcome: 'failed', result }
-    const isWell =
-      result.isCheck !== true &&
-      (state.verifiedProtocol !== null || (await this.#hostCheck.isWell(state, lease)))
-    if (isWell || stumbled === 'hung up') stumbles.push({ address: lease.text, how: stumbled })
+    const isWell = result.isCheck !== true && (this.#verifiedProtocol !== null || (await this.#isWell()))
+    if (isWell || stumbled === 'hung up') stumbles.push({ address: this.clamd, how: stumbled })
     if (!isWell) return { outcome: 'failed', result }
-    const inRow = (this.#stumblesInRow.get(lease.address) ?? 0) + (history.isKnown ? 0 : 1)
-    this.#stumblesInRow.set(lease.address, inRow)
-    const text = `${textOf(result.reply)}; ${this.#hostCheck.eicarCheck ? 'it finds the test file' : 'it answers PING'}`
+    const inRow = (stumblesInRow.get(address) ?? 0) + (history.isKnown ? 0 : 1)
+    stumblesInRow.set(address, inRow)
+    const text = `${textOf(result.reply)}; ${hostCheck.eicarCheck ? 'it finds the test file' : 'it answers PING'}`
     return {
       outcome: inRow < maxStumblesInRow ? 'neither' : 'failed',
       result: { ...result, reply: { kind: 'error', text } },
     }
   }
 
+  #isWell(): Promise<boolean> {
+    // After a crash another daemon may be there.
+    if (this.#stumbled === 'hung up') this.lease.doubt()
+    return this.tools.hostCheck.isWell(this)
+  }
+
   /**
-   * What clamd has found nothing in is looked into again, part by part, if it may be read otherwise. So is a message with a
-   * name that is ignored, whatever is to be sent: clamd stops at the first name, and something else may be in it.
+   * A message that clamd called clean is looked into if programs may read it in other ways: its parts are scanned in every
+   * reading. So is a message with a name that is ignored, even with scan=message: clamd stops at the first name, and there
+   * may be another one.
    */
-  async #lookInside(state: ScanState, lease: Lease, whole: AddressResult): Promise<AddressResult> {
-    const { scope, maxBytes, signatures } = this.settings
+  async #lookInside(whole: AddressResult): Promise<AddressResult> {
+    const { settings, hostCheck } = this.tools
     const name = whole.reply.kind === 'found' && !isLimitName(whole.reply.name) ? whole.reply.name : null
     const encrypted = name !== null && isEncryptedName(name) ? name : null
-    const ignored = encrypted === null && name !== null && isIgnored(signatures, name) ? name : null
+    const ignored = encrypted === null && name !== null && isIgnored(settings.signatures, name) ? name : null
     if (whole.reply.kind !== 'clean' && encrypted === null && ignored === null) return whole
-    if (ignored !== null) readAll(state, ignored)
-    const { plain, protocol, message, apart, log } = state
+    if (ignored !== null) this.#sendAll(ignored)
+    const plain = this.#plain
+    const protocol = this.protocol
     if (plain === null || protocol === null) {
-      state.insight = { ...noInsight, encrypted }
+      this.insight = { ...noInsight, encrypted }
       return encrypted === null ? whole : { ...whole, reply: { kind: 'clean' } }
     }
+    const { insight, end, bytes } = await this.#sendParts(plain, protocol)
+    const names = new Set([...(ignored === null ? [] : [ignored]), ...insight.ignored])
+    this.insight = { ...insight, encrypted: insight.encrypted ?? encrypted, ignored: [...names] }
+    if (end) return { ...end, bytes: whole.bytes + bytes }
+    this.#part = null
+    // It has failed others meanwhile: another daemon may have called the parts clean.
+    const notVerified = hostCheck.eicarCheck && insight.readings > 0 ? await hostCheck.check(this) : null
+    return notVerified ?? { ...whole, reply: { kind: 'clean' }, bytes: whole.bytes + bytes }
+  }
+
+  /** Has all parts sent, and not only those that are left to send beside what was. */
+  #sendAll(ignored: string): void {
+    this.scan.sendWhole()
+    const plain = this.#plain ?? { oddity: null, encrypted: null, containers: new Set<string>() }
+    this.#plain = { ...plain, oddity: plain.oddity ?? `${ignored} is ignored` }
+  }
+
+  /** @returns also the bytes sent of a message that was taken apart */
+  async #sendParts(plain: PlainResult, protocol: Protocol) {
+    const { scope, maxBytes, signatures } = this.tools.settings
+    const { message, apart, log } = this.scan
+    const { silentLimits } = this.lease
     if (plain.oddity !== null)
       log.trace(`not plain (${plain.oddity}): its parts are scanned in every reading`)
     const parts = apart?.parts ?? null
-    const budget = state.readingBudget.restarted()
-    const { silentLimits } = lease
+    const budget = this.scan.readingBudget.restarted()
     const look = { message, plain, parts, scope, maxBytes, silentLimits, signatures, budget }
-    let { bytes } = whole
-    let ownSince = performance.now()
-    const stopOwn = () => (state.ownMs += performance.now() - ownSince)
-    const { insight, end } = await secondLook(look, async (content) => {
-      stopOwn()
-      log.trace(`${content.name}: ${content.bytes.length} bytes`)
-      if (parts) bytes += content.bytes.length
-      state.part = content.name
-      try {
-        return await this.#send(state, lease, protocol, bytesMessage(content.bytes))
-      } finally {
-        ownSince = performance.now()
-      }
-    }).finally(stopOwn)
-    const names = new Set([...(ignored === null ? [] : [ignored]), ...insight.ignored])
-    state.insight = { ...insight, encrypted: insight.encrypted ?? encrypted, ignored: [...names] }
-    if (end) return { ...whole, ...end, bytes }
-    state.part = null
-    // It has failed others meanwhile: another daemon may have called the parts clean.
-    const notVerified =
-      this.#hostCheck.eicarCheck && insight.readings > 0 ? await this.#hostCheck.check(state, lease) : null
-    if (notVerified) return notVerified
-    state.step = whole.step
-    return { ...whole, reply: { kind: 'clean' }, bytes }
+    const began = performance.now()
+    let askedMs = 0
+    let bytes = 0
+    try {
+      const found = await secondLook(look, async (content) => {
+        const sent = performance.now()
+        if (parts) bytes += content.bytes.length
+        return this.#sendPart(protocol, content).finally(() => (askedMs += performance.now() - sent))
+      })
+      return { ...found, bytes }
+    } finally {
+      this.#ownMs = performance.now() - began - askedMs
+    }
+  }
+
+  #sendPart(protocol: Protocol, { name, bytes }: Content): Promise<AddressResult> {
+    this.scan.log.trace(`${name}: ${bytes.length} bytes`)
+    this.#part = name
+    return this.#send(protocol, bytesMessage(bytes))
   }
 
   /**
    * The configured protocol; with `auto` the one last seen to work there, else STREAM, and the other one when
    * the daemon does not have it, or when STREAM fails before any byte of the message has been sent.
    */
-  async #withProtocolFallback(state: ScanState, lease: Lease): Promise<AddressResult> {
-    const protocol = protocolAt(lease.address, this.settings.protocol)
-    if (protocol !== 'auto') return this.#send(state, lease, protocol)
+  async #withProtocolFallback(): Promise<AddressResult> {
+    const { lease, scan } = this
+    const protocol = protocolAt(lease.address, this.tools.settings.protocol)
+    if (protocol !== 'auto') return this.#send(protocol)
 
     const usual = lease.protocol ?? 'stream'
-    const first = await this.#send(state, lease, usual)
+    const first = await this.#send(usual)
     const isMissing = first.reply.kind === 'unknown_command'
     const isUnsent = usual === 'stream' && (first.step === 'port' || first.step === 'data connect')
     // A daemon without INSTREAM says so and closes on the message it has not read: a reset, and the answer may go with it.
@@ -167,112 +234,120 @@ export class AddressScan {
       return first
     }
     const other = usual === 'stream' ? 'instream' : 'stream'
-    state.log.trace(`${lease.text}: ${usual} failed (${first.step}: ${textOf(first.reply)}), trying ${other}`)
+    scan.log.trace(`${lease.text}: ${usual} failed (${first.step}: ${textOf(first.reply)}), trying ${other}`)
     const wasKnown = lease.protocol === usual
     if (first.end === 'hung up' || (isMissing && wasKnown)) {
-      const notVerified = await this.#hostCheck.recheck(state, lease)
+      const notVerified = await this.tools.hostCheck.recheck(this)
       if (notVerified) return notVerified
       // It has INSTREAM after all.
-      if (mayBeMissing && state.verifiedProtocol === usual) return first
+      if (mayBeMissing && this.#verifiedProtocol === usual) return first
     }
-    const second = await this.#send(state, lease, other)
+    const second = await this.#send(other)
     // An error in place of the port may be gone next time; a missing command or port will not.
     if (isVerdict(second.reply) && (isMissing || first.end !== 'replied')) lease.protocol = other
     const { kind } = second.reply
     if (kind !== 'unknown_command' && !(mayBeMissing && kind === 'error')) return second
-    state.protocol = usual
+    this.protocol = usual
     return {
       ...first,
       reply: { kind: 'error', text: `${textOf(first.reply)}; ${other}: ${textOf(second.reply)}` },
     }
   }
 
-  /** One scan. Rejects when its end concerns the message or the budget and not the address. */
-  async #send(
-    state: ScanState,
-    lease: Lease,
-    protocol: Protocol,
-    file: MessageSource | null = null,
-  ): Promise<AddressResult> {
-    const { connectMs, bufferBytes, maxBytes, scope } = this.settings
-    const { signal, log, message, apart, history, glance } = state
-    const isChecked = file === null && apart === null && scope !== 'message'
-    const newCheck = () => new PlainCheck(isChecked ? (glance?.begin() ?? null) : null)
-    let check = newCheck()
-    const doubt: { unfit: AddressResult | null } = { unfit: null }
-    state.protocol = protocol
-    let replyTimer: NodeJS.Timeout | undefined
-    const at = (step: Step, detail?: string) => {
-      state.step = step
-      if (step === 'connect') check = newCheck()
-      else lease.reached()
-      if (step === 'reply') {
-        state.sentAt = performance.now()
-        clearTimeout(replyTimer)
-        replyTimer = history.awaitReply(signal)
-      }
-      log.trace(`${lease.text} ${protocol}: ${step}${detail ? `: ${detail}` : ''}`)
+  /**
+   * Sends the message, or the file in its place. Rejects when its end concerns the message or the budget and not the
+   * address.
+   */
+  async #send(protocol: Protocol, file: MessageSource | null = null): Promise<AddressResult> {
+    const { message, apart } = this.scan
+    this.protocol = protocol
+    const source = file ?? apart?.rest ?? message
+    const isChecked = file === null && apart === null && this.tools.settings.scope !== 'message'
+    try {
+      const exchange = this.#exchange(protocol, isChecked, file !== null)
+      const answer = await this.tools.clamd.scan(protocol, exchange, source)
+      if (file === null) this.#noteContent(isChecked, answer.reply)
+      return this.#answered(answer, source)
+    } catch (error) {
+      return this.#failed(error)
+    } finally {
+      clearTimeout(this.#replyTimer)
     }
-    const recheck = async () => {
-      doubt.unfit = await this.#hostCheck.recheck(state, lease)
-      return doubt.unfit === null
-    }
-    const exchange = {
-      address: lease.address,
+  }
+
+  #exchange(protocol: Protocol, isChecked: boolean, isFile: boolean): ClientExchange {
+    const { connectMs, bufferBytes, maxBytes } = this.tools.settings
+    const { signal, glance } = this.scan
+    return {
+      address: this.lease.address,
       connectMs,
       bufferBytes,
       maxBytes,
       signal,
-      at,
-      recheck,
-      ...(file && { preface: noPreface }),
-      ...(isChecked && { onContent: (piece: Buffer) => check.write(piece) }),
-    }
-    try {
-      const sent = file ?? apart?.rest ?? message
-      const answer = await this.clamd.scan(protocol, exchange, sent)
-      if (file === null) state.plain = apart?.plain ?? (isChecked ? check.end() : null)
-      // Another reply may come before the end of the message.
-      if (isChecked && answer.reply.kind === 'clean') glance?.end(state.plain)
-      if (answer.reply.kind === 'limit' && lease.hasProvenSize(Math.min(state.size, sent.maxBytes)))
-        return contradiction(state, lease, answer.reply.text)
-      noteEnd(state, isRefusal(answer) ? 'refused' : null)
-      return { end: 'replied', ...answer }
-    } catch (error) {
-      if (signal.aborted) throw signal.reason
-      noteEnd(state, error instanceof ClamdError && error.hadMessage ? 'hung up' : null)
-      if (doubt.unfit) return doubt.unfit
-      if (!(error instanceof ClamdError) || error.step === 'read message' || isLocalShortage(error.cause))
-        throw error
-      const end = error.code === 'no_reply' ? 'hung up' : 'failed'
-      return { end, reply: { kind: 'error', text: error.text }, step: error.step, bytes: 0 }
-    } finally {
-      clearTimeout(replyTimer)
+      at: (step, detail) => {
+        if (step === 'connect' && isChecked) this.#check = new PlainCheck(glance?.begin() ?? null)
+        this.#enter(step, `${protocol}: ${step}${detail ? `: ${detail}` : ''}`)
+      },
+      recheck: async () => {
+        this.#unfit = await this.tools.hostCheck.recheck(this)
+        return this.#unfit === null
+      },
+      ...(isFile && { preface: noPreface }),
+      ...(isChecked && { onContent: (piece) => this.#check?.write(piece) }),
     }
   }
-}
 
-/** A size limit below what the address has scanned: an error of this try. The limit is proven again. */
-function contradiction(state: ScanState, lease: Lease, said: string): AddressResult {
-  noteEnd(state, 'refused')
-  lease.doubt()
-  const text = `${said}, though it has scanned larger mail`
-  return { end: 'replied', reply: { kind: 'error', text }, step: 'reply', bytes: 0 }
-}
+  #enter(step: Step, text: string): void {
+    const { history, signal, log } = this.scan
+    this.#step = step
+    if (step !== 'connect') this.lease.reached()
+    if (step === 'reply') {
+      this.sentAt = performance.now()
+      clearTimeout(this.#replyTimer)
+      this.#replyTimer = history.awaitReply(signal)
+    }
+    log.trace(`${this.clamd} ${text}`)
+  }
 
-/** clamd is done with the message. What was known of the address before may no longer hold. */
-function noteEnd(state: ScanState, stumbled: ScanState['stumbled']): void {
-  state.sentAt = null
-  state.stumbled = stumbled
-  state.verifiedProtocol = null
-}
+  #noteContent(isChecked: boolean, reply: Reply): void {
+    const { apart, glance } = this.scan
+    this.#plain = apart?.plain ?? (isChecked ? (this.#check?.end() ?? null) : null)
+    // Another reply may come before the end of the message.
+    if (isChecked && reply.kind === 'clean') glance?.end(this.#plain)
+  }
 
-/** Has all parts of the message sent, and not only those that are left to send beside what was. */
-function readAll(state: ScanState, ignored: string): void {
-  state.apart?.release()
-  state.apart = null
-  const plain = state.plain ?? { oddity: null, encrypted: null, containers: new Set<string>() }
-  state.plain = { ...plain, oddity: plain.oddity ?? `${ignored} is ignored` }
+  #answered(answer: DialogueResult, { maxBytes }: MessageSource): AddressResult {
+    if (answer.reply.kind === 'limit' && this.lease.hasProvenSize(Math.min(this.scan.size, maxBytes)))
+      return this.#contradiction(answer.reply.text)
+    this.#noteEnd(isRefusal(answer) ? 'refused' : null)
+    return { end: 'replied', ...answer }
+  }
+
+  #failed(error: unknown): AddressResult {
+    const { signal } = this.scan
+    if (signal.aborted) throw signal.reason
+    this.#noteEnd(error instanceof ClamdError && error.hadMessage ? 'hung up' : null)
+    if (this.#unfit) return this.#unfit
+    if (!(error instanceof ClamdError) || error.step === 'read message' || isLocalShortage(error.cause))
+      throw error
+    const end = error.code === 'no_reply' ? 'hung up' : 'failed'
+    return { end, reply: { kind: 'error', text: error.text }, step: error.step, bytes: 0 }
+  }
+
+  /** A size limit below what the address has scanned: an error of this try. The limit is proven again. */
+  #contradiction(said: string): AddressResult {
+    this.#noteEnd('refused')
+    this.lease.doubt()
+    const text = `${said}, though it has scanned larger mail`
+    return { end: 'replied', reply: { kind: 'error', text }, step: 'reply', bytes: 0 }
+  }
+
+  /** clamd is done with the message. What was known of the address before may no longer hold. */
+  #noteEnd(stumbled: Stumble['how'] | null): void {
+    this.sentAt = null
+    this.#stumbled = stumbled
+    this.#verifiedProtocol = null
+  }
 }
 
 const noPreface = Buffer.alloc(0)

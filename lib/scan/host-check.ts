@@ -11,7 +11,7 @@ import { ClamdError, isLocalShortage, type Step } from '../clamd/errors'
 import type { Protocol, Reply } from '../clamd/protocol'
 import type { Lease } from '../hosts/lease'
 import type { EicarCheckResult } from '../hosts/test-results'
-import type { ScanSettings, ScanState } from './message-scan'
+import type { MessageScan, ScanSettings } from './message-scan'
 import { SharedTests } from './shared-tests'
 
 /**
@@ -42,6 +42,14 @@ export interface AddressResult {
   readonly isCheck?: true
 }
 
+/** The scan of a message at one address, as far as a check of the address goes. */
+export interface CheckedScan {
+  readonly scan: Pick<MessageScan, 'size' | 'signal' | 'dropped' | 'log'>
+  readonly lease: Lease
+  /** Called each time that the address has found the test file. */
+  foundTestFile(protocol: Protocol): void
+}
+
 /** Test files sent ahead of one message while the address fails others; if all are found, the message goes there. */
 const maxTestFiles = 2
 
@@ -59,88 +67,84 @@ export class HostCheck {
   ) {}
 
   /**
-   * An address that has failed, or was never tried, has to find the test file before it gets mail: what is
-   * there now may have no signatures and say OK to everything. For a message larger than any that was proven it has to find
-   * it behind as much. Without a self test one that has failed has to answer PING. Where there are others, one that hangs
+   * An address that has failed, or was never tried, has to find the test file before it gets mail: a daemon without
+   * signatures says OK to everything. For a message larger than any that was proven, the test file is at the end of a mail of
+   * that size. Without self tests, an address that has failed has to answer PING. While there are others, one that hangs
    * costs the message no more than a part of its budget.
-   * @returns null when it did
+   * @returns null: the message may go there
    */
-  async check(state: ScanState, lease: Lease): Promise<AddressResult | null> {
+  async check(checked: CheckedScan): Promise<AddressResult | null> {
     const { eicarCheck } = this
+    const { scan, lease } = checked
     // Where there is no other, the message itself is the best question.
-    if (eicarCheck ? lease.isProvenFor(state.size) : lease.others === 'none' || !lease.hasFailed) return null
-    const what = eicarCheck ? 'test file' : 'PING'
+    if (eicarCheck ? lease.isProvenFor(scan.size) : lease.others === 'none' || !lease.hasFailed) return null
     try {
       if (eicarCheck)
-        return (
-          (await this.#sendTestFile(state, lease, eicarCheck)) ??
-          (await this.#proveSize(state, lease, eicarCheck))
-        )
-      const { connectMs } = this.settings
-      state.log.trace(`${lease.text}: PING`)
-      await ping(lease.address, { connect: this.connect, connectMs, signal: state.signal })
+        return (await this.#sendTestFile(checked, eicarCheck)) ?? (await this.#proveSize(checked, eicarCheck))
+      scan.log.trace(`${lease.text}: PING`)
+      await this.#ping(checked)
       return null
     } catch (error) {
-      if (state.signal.aborted) throw state.signal.reason
+      if (scan.signal.aborted) throw scan.signal.reason
       if (!(error instanceof ClamdError) || isLocalShortage(error.cause)) throw error
-      return notVerified(state, 'failed', error.step, `${what}: ${error.text}`)
+      return notVerified('failed', error.step, `${eicarCheck ? 'test file' : 'PING'}: ${error.text}`)
     }
   }
 
-  /** @returns null when it was found, and the address has not failed since or goes on failing all the while */
-  async #sendTestFile(state: ScanState, lease: Lease, eicarCheck: EicarCheck): Promise<AddressResult | null> {
+  /** @returns null: it was found, after the last failure or `maxTestFiles` times */
+  async #sendTestFile(checked: CheckedScan, eicarCheck: EicarCheck): Promise<AddressResult | null> {
+    const { lease } = checked
     const { connectMs, scanMs } = this.settings
     const limitMs = { well: connectMs, doubtful: Math.max(connectMs, scanMs / 2), none: scanMs }[lease.others]
     for (let tries = 0; tries < maxTestFiles && !lease.isVerified; tries++) {
-      const { findsTestFile, missed } = await this.#test(state, lease, eicarCheck, 0, limitMs)
-      if (!findsTestFile)
-        return notVerified(state, 'replied', 'reply', `test file: not found, ${missed ?? ''}`)
+      const { findsTestFile, missed } = await this.#test(checked, eicarCheck, 0, limitMs)
+      if (!findsTestFile) return notVerified('replied', 'reply', `test file: not found, ${missed ?? ''}`)
     }
-    return untrustedMeanwhile(state, lease)
+    return untrustedMeanwhile(lease)
   }
 
-  /** @returns null when it was found at the end of as many bytes as the message has */
-  async #proveSize(state: ScanState, lease: Lease, eicarCheck: EicarCheck): Promise<AddressResult | null> {
+  /** @returns null: it was found at the end of as many bytes as the message has */
+  async #proveSize(checked: CheckedScan, eicarCheck: EicarCheck): Promise<AddressResult | null> {
     const { connectMs, scanMs, maxBytes } = this.settings
-    const { size } = state
+    const { lease } = checked
+    const { size } = checked.scan
     if (lease.isSizeAllowed(size)) return null
     // It takes as long as such a message would.
     const limitMs = lease.others === 'none' ? scanMs : Math.max(connectMs, scanMs / 2)
     let missed: string | null = null
     for (const bytes of new Set([lease.testBytes(size, maxBytes), size])) {
-      const shown = await this.#test(state, lease, eicarCheck, bytes, limitMs)
-      if (shown.findsTestFile) return untrustedMeanwhile(state, lease)
+      const shown = await this.#test(checked, eicarCheck, bytes, limitMs)
+      if (shown.findsTestFile) return untrustedMeanwhile(lease)
       missed = shown.missed
     }
     const text = `test file: not found at the end of ${size} bytes, ${missed ?? ''}`
-    state.step = 'reply'
     return { end: 'replied', reply: { kind: 'limit', text }, step: 'reply', bytes: 0 }
   }
 
   /** One test file, sent once for all messages that want the same one. @param bytes 0: the minimum size */
   async #test(
-    state: ScanState,
-    lease: Lease,
+    checked: CheckedScan,
     eicarCheck: EicarCheck,
     bytes: number,
     limitMs: number,
   ): Promise<EicarCheckResult> {
+    const { scan, lease } = checked
     const { address, text, protocol, failureEpoch } = lease
     const limit = new Deadline(
-      state.signal,
+      scan.signal,
       limitMs,
       () => new ClamdError('reply', `no verdict within ${limitMs} ms`),
     )
     try {
       const shown = await this.#tests.run(`${text} ${bytes} ${failureEpoch}`, limit, async (signal) => {
-        const { findsTestFile, ...more } = await eicarCheck(address, protocol, bytes, limitMs, signal)
-        if (findsTestFile || bytes === 0) lease.recordCheck({ findsTestFile, ...more }, failureEpoch)
+        const result = await eicarCheck(address, protocol, bytes, limitMs, signal)
+        if (result.findsTestFile || bytes === 0) lease.recordCheck(result, failureEpoch)
         else lease.missedTestFileAt(bytes)
-        return { findsTestFile, ...more }
+        return result
       })
       const found = shown.findsTestFile ? 'found' : `not found: ${shown.missed ?? ''}`
-      state.log.trace(`${text}: test file${bytes === 0 ? '' : ` at the end of ${bytes} bytes`} ${found}`)
-      if (shown.findsTestFile) state.verifiedProtocol = shown.protocol
+      scan.log.trace(`${text}: test file${bytes === 0 ? '' : ` at the end of ${bytes} bytes`} ${found}`)
+      if (shown.findsTestFile) checked.foundTestFile(shown.protocol)
       return shown
     } finally {
       limit.end()
@@ -148,45 +152,50 @@ export class HostCheck {
   }
 
   /** Call on unexpected behaviour: the daemon may have been replaced. */
-  recheck(state: ScanState, lease: Lease): Promise<AddressResult | null> {
-    lease.doubt()
-    return this.check(state, lease)
+  recheck(checked: CheckedScan): Promise<AddressResult | null> {
+    checked.lease.doubt()
+    return this.check(checked)
   }
 
   /** A clamd that is stopped does not work on the message either, and the next try may begin at once. */
-  async isAtWork({ dropped }: ScanState, lease: Lease): Promise<boolean> {
+  async isAtWork({ scan, lease }: CheckedScan): Promise<boolean> {
     const connectMs = Math.min(this.settings.connectMs, pingMs)
     if (lease.hasFinishedOthers) return true
-    return ping(lease.address, { connect: this.connect, connectMs, signal: dropped }).then(
+    return ping(lease.address, { connect: this.connect, connectMs, signal: scan.dropped }).then(
       () => true,
       () => false,
     )
   }
 
-  async isWell(state: ScanState, lease: Lease): Promise<boolean> {
+  /** True if it finds the test file, or answers PING, although it has failed on the message. */
+  async isWell(checked: CheckedScan): Promise<boolean> {
     const { eicarCheck } = this
-    const { connectMs } = this.settings
-    // After a crash another daemon may be there.
-    if (state.stumbled === 'hung up') lease.doubt()
+    const { scan, lease } = checked
     try {
-      if (eicarCheck)
-        return (await this.#test(state, lease, eicarCheck, 0, connectMs)).findsTestFile && !lease.isUntrusted
-      await ping(lease.address, { connect: this.connect, connectMs, signal: state.signal })
+      if (eicarCheck) {
+        const { findsTestFile } = await this.#test(checked, eicarCheck, 0, this.settings.connectMs)
+        return findsTestFile && !lease.isUntrusted
+      }
+      await this.#ping(checked)
       return true
     } catch (error) {
-      if (state.signal.aborted) throw state.signal.reason
+      if (scan.signal.aborted) throw scan.signal.reason
       if (!(error instanceof ClamdError) || isLocalShortage(error.cause)) throw error
       return false
     }
   }
+
+  #ping({ scan, lease }: CheckedScan): Promise<void> {
+    const { connectMs } = this.settings
+    return ping(lease.address, { connect: this.connect, connectMs, signal: scan.signal })
+  }
 }
 
 /** Another message has seen it miss the test file meanwhile. */
-function untrustedMeanwhile(state: ScanState, lease: Lease): AddressResult | null {
-  return lease.isUntrusted ? notVerified(state, 'replied', 'reply', 'test file: not found meanwhile') : null
+function untrustedMeanwhile({ isUntrusted }: Lease): AddressResult | null {
+  return isUntrusted ? notVerified('replied', 'reply', 'test file: not found meanwhile') : null
 }
 
-function notVerified(state: ScanState, end: AddressResult['end'], step: Step, text: string): AddressResult {
-  state.step = step
+function notVerified(end: AddressResult['end'], step: Step, text: string): AddressResult {
   return { end, reply: { kind: 'error', text }, step, bytes: 0, isCheck: true }
 }

@@ -125,7 +125,7 @@ export class MessageHistory {
     return verdict
   }
 
-  /** Of a client that has gone nothing is known but that a clamd is at work. */
+  /** Remembers a failed scan. If its client has gone, that is no failure: a clamd may still be at work. */
   #failed(
     memory: FailureMemory,
     { bodyBytes }: MessageIdentity,

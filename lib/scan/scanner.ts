@@ -14,21 +14,33 @@ import { isLimitName, receivedLine } from '../clamd/protocol'
 import type { HostPool } from '../hosts/host-pool'
 import type { Lease } from '../hosts/lease'
 import type { Reason, Verdict } from '../policy/verdict'
-import { AddressScan, isOutOfPorts, textOf } from './address-scan'
+import { AddressScan, isOutOfPorts, type ScanTools, textOf } from './address-scan'
 import type { FailureMemory } from './failure-memory'
-import type { EicarCheck } from './host-check'
+import { type EicarCheck, HostCheck } from './host-check'
 import { MessageHistory } from './message-history'
-import type { ScanSettings } from './message-scan'
-import { attemptLabel, newScanState, type ScanLog, type ScanState, TimedOut } from './message-scan'
-import { minBodyBytes, takeApart } from './take-apart'
+import { MessageScan, type ScanLog, type ScanSettings, TimedOut } from './message-scan'
+import { noInsight } from './second-look'
+import { minBodyBytes } from './take-apart'
 
 /** Milliseconds after which clamds are asked again that had no port for the message; doubled up to the maximum. */
 const portPauses = { minTimeout: 50, maxTimeout: 400, factor: 2 }
 
-/** The addresses that one message was taken to. */
+/** The scan of one message, and how far it has come. The scanner alone knows of this part. */
+class ScanProgress extends MessageScan {
+  readonly started = performance.now()
+  readonly failures: string[] = []
+  /** Waits for an address: for the look-up of its name, a free place there, or its self test. */
+  isWaiting = false
+  /** The address that is asked, or was asked last; null: none was. */
+  address: AddressScan | null = null
+  /** Bytes sent to that address; of a message that is too large, its size. */
+  bytes = 0
+}
+
+/** The addresses that one message was taken to, in one reading. */
 interface Asked {
   readonly tried: Set<string>
-  /** Of those, which had no port when they were asked last. */
+  /** Those of them that had no port when they were asked last. */
   readonly shortOfPorts: Set<string>
   /** Number of addresses that said that the message is too large. */
   tooLargeReplies: number
@@ -40,7 +52,7 @@ interface Asked {
 const maxWaitShare = 0.9
 
 export class Scanner {
-  readonly #addressScan: AddressScan
+  readonly #tools: ScanTools
 
   /**
    * @param eicarCheck null: addresses need not find the test file
@@ -53,7 +65,8 @@ export class Scanner {
     eicarCheck: EicarCheck | null = null,
     private readonly memory: FailureMemory | null = null,
   ) {
-    this.#addressScan = new AddressScan(settings, clamd, eicarCheck)
+    const hostCheck = new HostCheck(settings, clamd.connect, eicarCheck)
+    this.#tools = { settings, clamd, hostCheck, stumblesInRow: new WeakMap() }
   }
 
   /**
@@ -74,50 +87,43 @@ export class Scanner {
       () => new ClamdError('reply', 'the message was dropped while it was scanned'),
     )
     const history = new MessageHistory(this.memory, message.identity, scanMs)
-    const state = newScanState(message, budget, signal, log, history, glance)
+    const scan = new ScanProgress(message, budget, signal, log, history, glance)
     try {
       const known = await history.begin(budget)
-      if (known) return unscanned(known.reason, known.text, state)
-      const verdict = await this.#scan(state).finally(() => {
+      if (known) return unscanned(known.reason, known.text, scan)
+      const verdict = await this.#scan(scan).finally(() => {
         // Ends what may still read the message for its digest.
         budget.abort(new Error('the scan has ended'))
         return history.settled()
       })
-      return await history.end({ ...state, verdict, signal })
+      const { stumbles, address } = scan
+      const { clamd = null, sentAt = null } = address ?? {}
+      return await history.end({ verdict, stumbles, clamd, sentAt, signal })
     } finally {
       budget.end()
     }
   }
 
-  async #scan(state: ScanState): Promise<Verdict> {
+  async #scan(scan: ScanProgress): Promise<Verdict> {
     const { maxBytes, scope } = this.settings
     let closed: Verdict | null = null
     try {
       for (;;) {
-        state.size = await this.#bytesOf(state)
-        if (state.size > maxBytes) throw new TooLarge(state.size)
-        if (scope === 'parts' && state.size >= minBodyBytes)
-          state.apart = await takeApart(state.message, state.readingBudget.restarted())
+        scan.size = await this.#bytesOf(scan)
+        if (scan.size > maxBytes) throw new TooLarge(scan.size)
+        if (scope === 'parts' && scan.size >= minBodyBytes) await scan.takeApart()
         const asked: Asked = { tried: new Set(), shortOfPorts: new Set(), tooLargeReplies: 0, failures: [] }
-        const verdict = (await this.#tryAddresses(state, asked)) ?? (await this.#askForPorts(state, asked))
+        const verdict = (await this.#tryAddresses(scan, asked)) ?? (await this.#askForPorts(scan, asked))
         if (!mayBeRead(verdict)) return verdict
-        const reading = state.message.nextReading?.()
-        if (!reading) return closed ?? verdict
         // What is closed in one reading is closed in all; a virus may be in another one.
         if (verdict.outcome !== 'clean') closed ??= verdict
-        state.message.close()
-        state.message = reading
-        state.glance?.miss()
-        state.glance = null
-        state.apart?.release()
-        state.apart = null
-        state.log.trace('clean in this reading; the next one is scanned')
+        if (!scan.nextReading()) return closed ?? verdict
+        scan.log.trace('clean in this reading; the next one is scanned')
       }
     } catch (error) {
-      return this.#unscanned(error, state)
+      return this.#unscanned(error, scan)
     } finally {
-      state.message.close()
-      state.apart?.release()
+      scan.close()
     }
   }
 
@@ -125,83 +131,85 @@ export class Scanner {
    * Each address once, until one has a verdict.
    * @returns null: none has, and some had no port, which they may have in a moment
    */
-  async #tryAddresses(state: ScanState, asked: Asked): Promise<Verdict | null> {
+  async #tryAddresses(scan: ScanProgress, asked: Asked): Promise<Verdict | null> {
     const { tried, shortOfPorts, failures } = asked
     for (;;) {
-      const lease = await this.#takeLease(state, tried)
-      if (!lease) return shortOfPorts.size > 0 ? null : this.#noAddressLeft(state, asked)
+      const lease = await this.#takeLease(scan, tried)
+      if (!lease) return shortOfPorts.size > 0 ? null : this.#noAddressLeft(scan, asked)
       tried.add(lease.text)
-      const result = await this.#addressScan.run(state, lease)
+      const address = (scan.address = new AddressScan(this.#tools, scan, lease))
+      scan.bytes = 0
+      const result = await address.run()
       const { reply, step, bytes } = result
-      state.bytes = bytes
+      scan.bytes = bytes
       // The verdict of a message that is not scanned names them itself.
       if ((reply.kind === 'clean' || reply.kind === 'found') && failures.length > 0)
-        state.log.warn(`${failures.join('; ')}; scanned by ${lease.text}`)
-      if (reply.kind === 'clean') return cleanOrClosed(state)
+        scan.log.warn(`${failures.join('; ')}; scanned by ${lease.text}`)
+      if (reply.kind === 'clean') return cleanOrClosed(scan)
       if (reply.kind === 'found') {
         return isLimitName(reply.name)
-          ? unscanned('limits', `clamd reached its limits: ${reply.name}`, state)
-          : { outcome: 'infected', virus: reply.name, ...scanOf(state) }
+          ? unscanned('limits', `clamd reached its limits: ${reply.name}`, scan)
+          : { outcome: 'infected', virus: reply.name, ...scanOf(scan) }
       }
       if (reply.kind === 'limit') asked.tooLargeReplies++
-      const text = `${attemptLabel(state)}: ${step}: ${textOf(reply)}`
-      if (!state.failures.includes(text)) {
-        state.failures.push(text)
+      const text = `${address.label}: ${step}: ${textOf(reply)}`
+      if (!scan.failures.includes(text)) {
+        scan.failures.push(text)
         failures.push(text)
-        state.log.trace(text)
+        scan.log.trace(text)
       }
       if (isOutOfPorts(result)) shortOfPorts.add(lease.text)
-      const end = state.history.stopsAfter(state.stumbles)
-      if (end !== null) return unscanned('error', [...state.failures, end].join('; '), state)
+      const end = scan.history.stopsAfter(scan.stumbles)
+      if (end !== null) return unscanned('error', [...scan.failures, end].join('; '), scan)
     }
   }
 
   /** Those without a port again, for as long as a connection may take. */
-  async #askForPorts(state: ScanState, asked: Asked): Promise<Verdict> {
+  async #askForPorts(scan: ScanProgress, asked: Asked): Promise<Verdict> {
     const { tried, shortOfPorts } = asked
     const noPort = new Error('no free port')
     const again = async () => {
       for (const text of shortOfPorts) tried.delete(text)
       shortOfPorts.clear()
-      const verdict = await this.#tryAddresses(state, asked)
+      const verdict = await this.#tryAddresses(scan, asked)
       if (verdict === null) throw noPort
       return verdict
     }
     const isPassing = (error: unknown) => error === noPort
     const pace = { ...portPauses, maxRetryTime: this.settings.connectMs }
     try {
-      return await retryAfter(noPort, again, { ...pace, isPassing, signal: state.signal })
+      return await retryAfter(noPort, again, { ...pace, isPassing, signal: scan.signal })
     } catch (error) {
-      if (error === noPort) return this.#noAddressLeft(state, asked)
+      if (error === noPort) return this.#noAddressLeft(scan, asked)
       throw error
     }
   }
 
-  #noAddressLeft(state: ScanState, { tried, tooLargeReplies }: Asked): Verdict {
-    const { size } = state
+  #noAddressLeft(scan: ScanProgress, { tried, tooLargeReplies }: Asked): Verdict {
+    const { size } = scan
     const { untrusted, tooSmall } = this.hosts.passedOver(size)
     const why = [
-      ...state.failures,
+      ...scan.failures,
       ...untrusted.map((text) => `${text} gets no mail, because it does not find the EICAR test file`),
       ...tooSmall.map(
         ({ text, maxScannableBytes }) => `${text} scans ${maxScannableBytes} bytes, this has ${size}`,
       ),
     ].join('; ')
-    if (why === '') return unscanned('error', 'resolve: no address of a clamd is known', state)
+    if (why === '') return unscanned('error', 'resolve: no address of a clamd is known', scan)
     // An address that is not known at the moment may scan more.
     if (tooLargeReplies === tried.size && untrusted.length === 0 && this.hosts.areAllKnown) {
-      state.bytes = Math.max(state.bytes, size)
+      scan.bytes = Math.max(scan.bytes, size)
       const what = tooSmall.length > 0 ? 'more than any clamd is proven to scan' : 'over StreamMaxLength'
-      return unscanned('too_large', `${what}: ${why}`, state)
+      return unscanned('too_large', `${what}: ${why}`, scan)
     }
-    return unscanned('error', why, state)
+    return unscanned('error', why, scan)
   }
 
   /** A scan that begins when its time is nearly up would be given up at once, and clamd would do it all the same. */
-  async #takeLease(state: ScanState, tried: ReadonlySet<string>): Promise<Lease | null> {
+  async #takeLease(scan: ScanProgress, tried: ReadonlySet<string>): Promise<Lease | null> {
     const began = performance.now()
-    state.isWaiting = true
-    const { history, signal, size } = state
+    scan.isWaiting = true
+    const { history, signal, size } = scan
     // An address that has not failed on the message may be another release.
     const others = tried.size === 0 && history.isKnown ? new Set(history.failedAddresses) : tried
     const lease =
@@ -211,12 +219,15 @@ export class Scanner {
       lease.done('neither')
       throw new TimedOut(`none within ${Math.round(waitedMs)} ms`)
     }
-    state.isWaiting = false
+    scan.isWaiting = false
     return lease
   }
 
-  /** Bytes to send, our own line included; the maximum, unless a limit lies below it: then the message is read and counted. */
-  async #bytesOf({ message, signal }: ScanState): Promise<number> {
+  /**
+   * Size in bytes of what is to be sent, our Received line included: the upper bound, if no limit lies below it; else the
+   * message is read and measured.
+   */
+  async #bytesOf({ message, signal }: ScanProgress): Promise<number> {
     const minBytes = message.minBytes + receivedLine.length
     const maxBytes = message.maxBytes + receivedLine.length
     if (minBytes > this.settings.maxBytes || minBytes === maxBytes) return minBytes
@@ -226,17 +237,15 @@ export class Scanner {
     return measured + receivedLine.length
   }
 
-  #unscanned(error: unknown, state: ScanState): Verdict {
+  #unscanned(error: unknown, scan: ScanProgress): Verdict {
     if (error instanceof TooLarge) {
-      state.bytes = error.bytes
-      return unscanned('too_large', error.message, state)
+      scan.bytes = error.bytes
+      return unscanned('too_large', error.message, scan)
     }
-    const { clamd, step, isWaiting } = state
-    const asked = clamd === null ? '' : `${attemptLabel(state)}: ${step === null ? '' : `${step}: `}`
-    const where = isWaiting ? `waiting for ${this.#awaited()}: ` : asked
-    const before = state.failures.map((text) => `; before that ${text}`).join('')
-    if (error instanceof TimedOut) return unscanned('timeout', where + error.message + before, state)
-    if (error instanceof ClamdError) return unscanned('error', `${error.step}: ${error.text}${before}`, state)
+    const where = scan.isWaiting ? `waiting for ${this.#awaited()}: ` : (scan.address?.place ?? '')
+    const before = scan.failures.map((text) => `; before that ${text}`).join('')
+    if (error instanceof TimedOut) return unscanned('timeout', where + error.message + before, scan)
+    if (error instanceof ClamdError) return unscanned('error', `${error.step}: ${error.text}${before}`, scan)
     throw error
   }
 
@@ -246,19 +255,20 @@ export class Scanner {
   }
 }
 
-function scanOf({ started, clamd, engine, protocol, bytes, insight }: ScanState) {
+function scanOf({ started, address, bytes }: ScanProgress) {
+  const { clamd = null, engine = null, protocol = null, insight = noInsight } = address ?? {}
   const { oddity, parts, readings, part, ignored } = insight
   const ms = Math.round(performance.now() - started)
   return { clamd, engine, protocol, bytes, ms, oddity, parts, readings, part, ignored }
 }
 
 /** Nothing was found, in the whole message and in its readings. */
-function cleanOrClosed(state: ScanState): Verdict {
-  const { incompleteBecause, encrypted } = state.insight
+function cleanOrClosed(scan: ScanProgress): Verdict {
+  const { incompleteBecause, encrypted } = scan.address?.insight ?? noInsight
   if (incompleteBecause !== null)
-    return unscanned('limits', `not all of it could be scanned: ${incompleteBecause}`, state)
-  if (encrypted !== null) return unscanned('encrypted', encrypted, state)
-  return { outcome: 'clean', ...scanOf(state) }
+    return unscanned('limits', `not all of it could be scanned: ${incompleteBecause}`, scan)
+  if (encrypted !== null) return unscanned('encrypted', encrypted, scan)
+  return { outcome: 'clean', ...scanOf(scan) }
 }
 
 /** Whether the recipient may get to read it, so that its other readings matter. */
@@ -266,6 +276,6 @@ function mayBeRead(verdict: Verdict): boolean {
   return verdict.outcome === 'clean' || (verdict.outcome === 'unscanned' && verdict.reason === 'encrypted')
 }
 
-function unscanned(reason: Reason, text: string, state: ScanState): Verdict {
-  return { outcome: 'unscanned', reason, text, ...scanOf(state) }
+function unscanned(reason: Reason, text: string, scan: ScanProgress): Verdict {
+  return { outcome: 'unscanned', reason, text, ...scanOf(scan) }
 }

@@ -54,7 +54,7 @@ export const noInsight: Insight = {
 interface Look {
   readonly message: MessageSource
   readonly plain: PlainResult
-  /** Of a message whose rest was sent in place of the whole; null: the whole was. */
+  /** What is left to send of a message that was taken apart; null: the whole message was sent. */
   readonly parts: Contents | null
   readonly scope: Scope
   /** Largest content in bytes that may be sent. */
