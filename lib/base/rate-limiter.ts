@@ -1,5 +1,7 @@
 /* At most n events of each key in a sliding window. */
 
+import { BoundedMap } from './bounded-map'
+
 export interface RateLimit {
   readonly count: number
   readonly perMs: number
@@ -9,15 +11,13 @@ export interface RateLimit {
 const maxKeys = 10_000
 
 export class RateLimiter {
-  readonly #times = new Map<string, number[]>()
+  readonly #times = new BoundedMap<number[]>(maxKeys)
 
   /** True, and counted, if the limit allows another one. @param now milliseconds since the epoch */
   allow(key: string, limit: RateLimit, now: number): boolean {
     for (const [name] of this.#times) this.#forget(name, limit, now)
     if (this.isReached(key, limit, now)) return false
     const times = this.#times.get(key) ?? []
-    const [oldest = ''] = this.#times.size < maxKeys ? [] : this.#times.keys()
-    this.#times.delete(oldest)
     this.#times.set(key, [...times, now])
     return true
   }

@@ -3,6 +3,7 @@
  * offers and refuses is remembered here, and what failed in a session is sent again on a connection of its own.
  */
 
+import { BoundedMap } from '../base/bounded-map'
 import type { MessageSource } from '../base/message-source'
 import { type Address, addressText } from './address'
 import type { Connect } from './connection'
@@ -33,7 +34,7 @@ interface Offer {
 const maxOffers = 1000
 
 export class ClamdClient {
-  readonly #offers = new Map<string, Offer>()
+  readonly #offers = new BoundedMap<Offer>(maxOffers)
   readonly #sessions: SessionPool
 
   constructor(
@@ -49,8 +50,6 @@ export class ClamdClient {
     const { version } = capabilities
     const known = this.#offers.get(addressText(address))
     const refusesSessions = known?.refusesSessions === true && known.version === version
-    const [oldest = ''] = this.#offers.size < maxOffers ? [] : this.#offers.keys()
-    this.#offers.delete(oldest)
     this.#set(address, { version, hasSessions: hasSessions(capabilities), refusesSessions })
   }
 

@@ -3,6 +3,7 @@
  * failure. Runs in one process of a cluster; the owner passes the results on.
  */
 
+import { BoundedMap } from '../base/bounded-map'
 import { type Address, addressText } from '../clamd/address'
 import { queryCapabilities } from '../clamd/capabilities'
 import type { Connect } from '../clamd/connection'
@@ -79,7 +80,7 @@ const minPauseMs = 1000
 export const selfTestPatienceMs = 10_000
 
 export class HealthMonitor {
-  readonly #watched = new Map<string, WatchedHost>()
+  readonly #watched = new BoundedMap<WatchedHost>(maxWatched)
   readonly #pauseMs: number
 
   /** @param everyMs milliseconds between two checks of a healthy address */
@@ -148,8 +149,6 @@ export class HealthMonitor {
     const known = this.#watched.get(text)
     if (known) return known
     // Addresses outside the list are remembered: some name servers return a few addresses at a time.
-    const [oldest = ''] = this.#watched.size < maxWatched ? [] : this.#watched.keys()
-    this.#watched.delete(oldest)
     const watched: WatchedHost = {
       address,
       name: `clamd ${text}`,

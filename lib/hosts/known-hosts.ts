@@ -3,6 +3,7 @@
  * addresses at a time, and what is known of an address must hold when it comes back.
  */
 
+import { BoundedMap } from '../base/bounded-map'
 import { type Address, addressText } from '../clamd/address'
 import type { ResolvedAddress } from './resolver'
 
@@ -11,7 +12,7 @@ const maxOthers = 1000
 
 export class KnownHosts<Host extends { readonly text: string; role: ResolvedAddress['role'] }> {
   #list: readonly Host[] = []
-  readonly #others = new Map<string, Host>()
+  readonly #others = new BoundedMap<Host>(maxOthers)
 
   constructor(private readonly create: (address: Address) => Host) {}
 
@@ -52,8 +53,6 @@ export class KnownHosts<Host extends { readonly text: string; role: ResolvedAddr
   }
 
   keep(one: Host): void {
-    const [oldest = ''] = this.#others.size < maxOthers ? [] : this.#others.keys()
-    this.#others.delete(oldest)
     this.#others.set(one.text, one)
   }
 }

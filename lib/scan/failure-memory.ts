@@ -4,6 +4,8 @@
  * Bounded in number and age. Each process has one; failure-sync.ts shares them.
  */
 
+import { BoundedMap } from '../base/bounded-map'
+
 /** Plain JSON, because it is sent between the processes of a cluster. */
 export interface FailedMessage {
   readonly digest: string
@@ -47,7 +49,7 @@ const maxMessages = 1000
 
 export class FailureMemory {
   /** In the order in which they were seen last. */
-  readonly #messages = new Map<string, FailedMessage>()
+  readonly #messages = new BoundedMap<FailedMessage>(maxMessages)
   /** Called with each change that did not come from another process. */
   onChange: (change: MemoryChange) => void = () => undefined
 
@@ -89,8 +91,6 @@ export class FailureMemory {
     }
     const { failed } = change
     this.#messages.delete(failed.digest)
-    const [oldest = ''] = this.#messages.size < maxMessages ? [] : this.#messages.keys()
-    this.#messages.delete(oldest)
     this.#messages.set(failed.digest, failed)
   }
 
