@@ -1,7 +1,7 @@
 /*
  * The Haraka adapter: which hook does what, and what Haraka is answered. Below the hooks, a message goes through
  * lib/plugin/pipeline.ts and then lib/plugin/apply-action.ts; docs/internals/architecture.md has a drawing of it. Settings, start and reload
- * are in lib/plugin/runtime.ts.
+ * are in lib/plugin/load.ts and lib/plugin/start.ts.
  */
 
 import constants from 'haraka-constants'
@@ -11,8 +11,10 @@ import type { Connection, Next, Plugin, Server } from './lib/haraka/types'
 import { connectWorkers, serve, stopServing } from './lib/monitoring/serve'
 import { applyAction } from './lib/plugin/apply-action'
 import { cancel, deferred, messageHook, type NextArgs, proceed, stackOf } from './lib/plugin/hook'
+import { load } from './lib/plugin/load'
 import { currentEvaluation, evaluate, resolveAction } from './lib/plugin/pipeline'
-import { begin, load, runtimeOf, stop } from './lib/plugin/runtime'
+import { runtimeOf, stop } from './lib/plugin/runtime'
+import { begin } from './lib/plugin/start'
 import { warnOfQuarantine } from './lib/plugin/start-warnings'
 import { type Outcome, outcomeOf } from './lib/policy/smtp-reply'
 

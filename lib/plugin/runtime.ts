@@ -1,42 +1,20 @@
 /*
- * Settings in force and what was made of them, for each instance of the plugin: read at start, where a
- * mistake stops Haraka, and again when a file changes, where it leaves the old ones in force.
+ * Settings in force and what is built from them, for each instance of the plugin. load.ts reads the settings, start.ts starts
+ * what runs beside mail.
  */
 
-import { setMaxListeners } from 'node:events'
-import { existsSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
-import { reportMs } from '../actions/bounce'
-import { copyMs } from '../actions/quarantine'
-import { ToMaster, ToWorkers } from '../base/cluster-channel'
 import { type Address, addressText } from '../clamd/address'
 import { ClamdClient } from '../clamd/client'
-import {
-  hasEntries,
-  readSettingsFiles,
-  refuseOverrides,
-  type SettingsFile,
-  type SettingsFiles,
-} from '../config/files'
-import { withPrograms } from '../config/programs'
-import { fileNames } from '../config/schema'
-import { withSecrets } from '../config/secrets'
-import { parseSettings, type Settings } from '../config/settings'
-import { type TlsConnect, tlsConnect } from '../config/tls-files'
-import { isListed, quarantineName } from '../haraka/environment'
-import type { Plugin, Server } from '../haraka/types'
-import { followMaster, serveWorkers } from '../health/cluster-sync'
-import { HealthMonitor, selfTestPatienceMs } from '../health/monitor'
+import type { Settings } from '../config/settings'
+import type { TlsConnect } from '../config/tls-files'
+import type { Plugin } from '../haraka/types'
+import { selfTestPatienceMs } from '../health/monitor'
 import { eicarCheckWith } from '../health/self-test'
-import { checkAtStart } from '../health/startup-check'
 import { type AddressNews, HostPool } from '../hosts/host-pool'
-import type { HealthEvent } from '../hosts/host-state'
-import { unresolved } from '../hosts/resolver'
 import { system } from '../hosts/system'
 import { FailureMemory } from '../scan/failure-memory'
-import { followFailures, keepFailures } from '../scan/failure-sync'
 import { Scanner } from '../scan/scanner'
-import { warnOfHttp, warnOfLimits, warnOfWideSettings } from './start-warnings'
 
 /** Everything that a reload replaces; messages in flight keep what they started with. */
 export interface Runtime {
@@ -47,23 +25,16 @@ export interface Runtime {
   readonly scanner: Scanner
   /** Outlives every reload. */
   readonly failures: FailureMemory
-  /** Ends the start-up check and the health monitor; null: not started. */
-  check: AbortController | null
-  /** Called with what mail shows about an address. */
+  /** Ends the start-up check and the health monitor; null: not started. Written by start.ts. */
+  healthCheck: AbortController | null
+  /** Called with what mail shows about an address. Written by start.ts. */
   onAddressNews: ((address: Address, news: AddressNews) => void) | null
 }
-
-/** A process of a Haraka: the only one, or one of a cluster. The master takes no mail. */
-export type Role = 'alone' | 'master' | 'worker'
 
 /** Milliseconds for looking at the attachments; the work itself has a tighter limit of its own. */
 export const attachmentTimeoutMs = 15_000
 
-/** Milliseconds for what a hook does besides scanning and waiting for another plugin: attachments, a copy, a report. */
-const hookOverheadMs = attachmentTimeoutMs + copyMs + reportMs + 5000
-
 const runtimes = new WeakMap<Plugin, Runtime>()
-const roles = new WeakMap<Plugin, Role>()
 
 export function runtimeOf(plugin: Plugin): Runtime {
   const runtime = runtimes.get(plugin)
@@ -71,64 +42,18 @@ export function runtimeOf(plugin: Plugin): Runtime {
   return runtime
 }
 
-/** Reads the settings and watches their files. @throws ConfigError */
-export function load(plugin: Plugin): void {
-  const hookSeconds = plugin.timeout
-  const folder = plugin.config.overrides_path ?? plugin.config.root_path ?? '.'
-  /** @param isAsked to look at the clamds again, whose own settings may have changed */
-  const use = (settings: Settings, { ini }: SettingsFiles, isAsked: boolean) => {
-    const old = runtimes.get(plugin)
-    const runtime = buildRuntime(plugin, settings, tlsConnect(settings, folder), old)
-    runtimes.set(plugin, runtime)
-    warnOfLimits(plugin, settings.scan)
-    warnOfWideSettings(plugin, settings)
-    warnOfHttp(plugin, settings, ini.path)
-    // 0 is an administrator's "no timer".
-    const needed = Math.ceil((settings.scan.scanMs + settings.scan.connectMs + hookOverheadMs) / 1000)
-    plugin.timeout = hookSeconds === 0 ? 0 : Math.max(hookSeconds, needed)
-    const role = roles.get(plugin)
-    if (role && (isAsked || old?.hosts !== runtime.hosts)) {
-      old?.check?.abort()
-      startHealthCheck(plugin, role)
-    }
-  }
-  let files = readSettingsFiles(plugin.config)
-  let reloads = 0
-  const reload = async (name: string) => {
-    const number = ++reloads
-    try {
-      const found = readSettingsFiles(plugin.config)
-      mustNotVanish(files.ini, found.ini)
-      const settings = parse(found)
-      const { hosts } = runtimeOf(plugin).settings
-      const missing = await unresolved(settings.hosts, hosts, system(() => undefined).lookup)
-      // A later change has begun meanwhile.
-      if (number !== reloads) return
-      if (missing.length > 0) throw new Error(`[main] host or backup: ${missing.join('; ')}`)
-      use(settings, found, name === fileNames.ini)
-      files = found
-      plugin.loginfo('settings reloaded')
-    } catch (error) {
-      plugin.logerror(`settings not reloaded, the old ones stay in force: ${(error as Error).message}`)
-    }
-  }
-  const hasQuarantine = isListed(plugin, quarantineName)
-  const parse = (read: SettingsFiles) => withPrograms(withSecrets(parseSettings(read, hasQuarantine)))
-  const settings = parse(files)
-  refuseOverrides(plugin.config.get('clamav-stream.ini'), files.ini.lines)
-  use(settings, files, false)
-  for (const name of Object.values(fileNames)) plugin.config.get(name, () => void reload(name))
+export function stop(plugin: Plugin): void {
+  runtimes.get(plugin)?.healthCheck?.abort()
 }
 
-/** A file that vanishes would bring unwanted defaults into force. @throws Error */
-function mustNotVanish(before: SettingsFile, now: SettingsFile): void {
-  if (before.path === null) return
-  if (!existsSync(before.path)) throw new Error(`${before.path} is gone`)
-  if (hasEntries(before.lines) && !hasEntries(now.lines))
-    throw new Error(`${before.path} says nothing any more`)
+/** Puts settings into force. @returns what was in force before, and what is now */
+export function replaceRuntime(plugin: Plugin, settings: Settings, dialling: TlsConnect) {
+  const old = runtimes.get(plugin)
+  const runtime = buildRuntime(plugin, settings, dialling, old)
+  runtimes.set(plugin, runtime)
+  return { old, runtime }
 }
 
-/** A reload that does not change the addresses keeps what is known of them. */
 function buildRuntime(
   plugin: Plugin,
   settings: Settings,
@@ -166,7 +91,7 @@ function buildRuntime(
   const scanner = scannerOf({ hosts, clamd, dialling })
   if (old && provesAlike(old.settings, settings)) hosts.inherit(old.hosts)
   old?.hosts.stopWaitingForChecks()
-  return { settings, dialling, hosts, clamd, scanner, failures, check: null, onAddressNews: null }
+  return { settings, dialling, hosts, clamd, scanner, failures, healthCheck: null, onAddressNews: null }
 }
 
 /** True if self tests under the one settings hold under the other. */
@@ -177,92 +102,6 @@ function provesAlike(one: Settings, other: Settings): boolean {
 }
 
 /** Cluster messages are for one plugin and for these settings; rules for signatures say nothing about a clamd. */
-function topicOf({ name }: Plugin, { hosts, scan, startup, health }: Settings): string {
+export function topicOf({ name }: Plugin, { hosts, scan, startup, health }: Settings): string {
   return JSON.stringify({ name, hosts, scan: { ...scan, signatures: undefined }, startup, health })
-}
-
-/**
- * Starts the health check, at the first call. Hooks call it at Haraka's start, but a plugin before ours may stop them, with
- * OK or without an answer.
- * @returns null after the first call
- */
-export function begin(plugin: Plugin, { cluster }: Server): Role | null {
-  if (roles.has(plugin)) return null
-  const role = cluster ? (cluster.isMaster ? 'master' : 'worker') : 'alone'
-  startHealthCheck(plugin, role)
-  shareFailures(plugin, role)
-  return role
-}
-
-/**
- * Starts the start-up check and the health monitor, in the background. In a cluster each worker checks which addresses it
- * reaches; the monitor, with the self test, runs in the master, which tells the workers.
- */
-function startHealthCheck(plugin: Plugin, role: Role): void {
-  roles.set(plugin, role)
-  const runtime = runtimeOf(plugin)
-  const { startup, scan, health, debug } = runtime.settings
-  const { connect } = runtime.dialling
-  if (startup.maxPings === 0) return
-  const { signal } = (runtime.check = new AbortController())
-  // Every address adds listeners.
-  setMaxListeners(0, signal)
-  const log = {
-    trace: (text: string) => plugin[debug ? 'loginfo' : 'logdebug'](text),
-    info: (text: string) => plugin.loginfo(text),
-    warn: (text: string) => plugin.logwarn(text),
-    error: (text: string) => plugin.logerror(text),
-  }
-  // During a reload master and workers may have different settings.
-  const topic = topicOf(plugin, runtime.settings)
-  const failed = (error: unknown) => log.error(`cluster message ignored: ${String(error)}`)
-  const learn = (address: Address, event: HealthEvent) => {
-    if (event.type === 'capabilities') runtime.clamd.learn(address, event)
-    runtime.hosts.learn(address, event)
-  }
-  const check = (answered: HealthMonitor['answered']) => {
-    const settings = { ...startup, connectMs: scan.connectMs, protocol: scan.protocol }
-    checkAtStart(settings, runtime.hosts, connect, log, signal, answered).catch((error: unknown) =>
-      plugin.logerror(`start-up check failed: ${String(error)}`),
-    )
-  }
-  if (role === 'worker') {
-    runtime.onAddressNews = followMaster(new ToMaster(topic, failed), learn, signal)
-    check((address, offer) => learn(address, { type: 'capabilities', ...offer }))
-    return
-  }
-  let tell = learn
-  const monitor = new HealthMonitor(
-    { ...scan, ...health, pingIntervalMs: startup.pingIntervalMs },
-    {
-      connect,
-      now: () => performance.now(),
-      date: Date.now,
-      log,
-      addresses: (ends) => runtime.hosts.addresses(ends),
-      tell: (address, event) => tell(address, event),
-    },
-    signal,
-  )
-  const onAddressNews = (runtime.onAddressNews = (address: Address, news: AddressNews) =>
-    monitor.onAddressNews(address, news))
-  if (role === 'master') {
-    tell = serveWorkers(new ToWorkers(topic, failed), () => monitor.known(), onAddressNews, signal)
-    monitor.run('at once')
-  } else {
-    monitor.run('after a pause')
-    check((address, offer) => monitor.answered(address, offer))
-  }
-}
-
-function shareFailures(plugin: Plugin, role: Role): void {
-  const { failures } = runtimeOf(plugin)
-  const failed = (error: unknown) => plugin.logerror(`cluster message ignored: ${String(error)}`)
-  const topic = `${plugin.name} failures`
-  if (role === 'master') keepFailures(failures, new ToWorkers(topic, failed))
-  else if (role === 'worker') followFailures(failures, new ToMaster(topic, failed))
-}
-
-export function stop(plugin: Plugin): void {
-  runtimes.get(plugin)?.check?.abort()
 }

@@ -6,8 +6,8 @@ import constants from 'haraka-constants'
 import type { CancelSignal } from '../../../lib/base/cancellation'
 import type { Connection, Plugin, Transaction } from '../../../lib/haraka/types'
 import { cancel, type Message, messageHook, type NextArgs, runHook } from '../../../lib/plugin/hook'
+import { load } from '../../../lib/plugin/load'
 import type { MessageFacts } from '../../../lib/plugin/message-facts'
-import { load } from '../../../lib/plugin/runtime'
 
 const fine: NextArgs = [constants.ok]
 
