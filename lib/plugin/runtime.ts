@@ -9,11 +9,12 @@ import { ClamdClient } from '../clamd/client'
 import type { Settings } from '../config/settings'
 import type { TlsConnect } from '../config/tls-files'
 import type { Plugin } from '../haraka/types'
-import { selfTestPatienceMs } from '../health/monitor'
+import { type HealthSettings, selfTestPatienceMs } from '../health/monitor'
 import { eicarCheckWith } from '../health/self-test'
-import { type AddressNews, HostPool } from '../hosts/host-pool'
+import { type AddressNews, HostPool, type HostSettings } from '../hosts/host-pool'
 import { system } from '../hosts/system'
 import { FailureMemory } from '../scan/failure-memory'
+import type { ScanSettings } from '../scan/message-scan'
 import { Scanner } from '../scan/scanner'
 
 /** Everything that a reload replaces; messages in flight keep what they started with. */
@@ -94,14 +95,46 @@ function buildRuntime(
   return { settings, dialling, hosts, clamd, scanner, failures, healthCheck: null, onAddressNews: null }
 }
 
+/**
+ * What a change of a setting does at a reload. `scans`: only new scans notice it. `pool`: the addresses are listed anew,
+ * with what is known of them. `tests`: the self tests are made again as well. A cluster's processes that differ in `pool`
+ * or `tests` do not hear each other.
+ */
+const effects: Record<
+  keyof (HostSettings & ScanSettings & HealthSettings & Settings['startup']),
+  'scans' | 'pool' | 'tests'
+> = {
+  hosts: 'pool',
+  backups: 'pool',
+  resolveMs: 'pool',
+  connectMs: 'pool',
+  restMs: 'pool',
+  maxConcurrent: 'pool',
+  scanMs: 'pool',
+  scope: 'pool',
+  signatures: 'scans',
+  pingIntervalMs: 'pool',
+  maxPings: 'pool',
+  maxSignatureAgeMs: 'pool',
+  selfTest: 'tests',
+  protocol: 'tests',
+  maxBytes: 'tests',
+  bufferBytes: 'tests',
+}
+
+function valuesWith({ hosts, scan, startup, health }: Settings, ...wanted: readonly string[]): string {
+  const all = { ...hosts, ...scan, ...startup, ...health }
+  const isWanted = (key: string) => wanted.includes(effects[key as keyof typeof effects])
+  return JSON.stringify(Object.entries(all).filter(([key]) => isWanted(key)))
+}
+
 /** True if self tests under the one settings hold under the other. */
-function provesAlike(one: Settings, other: Settings): boolean {
-  const what = ({ scan, health, startup }: Settings) =>
-    JSON.stringify([scan.protocol, scan.maxBytes, scan.bufferBytes, health.selfTest, startup.maxPings > 0])
+export function provesAlike(one: Settings, other: Settings): boolean {
+  const what = (settings: Settings) => [valuesWith(settings, 'tests'), settings.startup.maxPings > 0].join()
   return what(one) === what(other)
 }
 
-/** Cluster messages are for one plugin and for these settings; rules for signatures say nothing about a clamd. */
-export function topicOf({ name }: Plugin, { hosts, scan, startup, health }: Settings): string {
-  return JSON.stringify({ name, hosts, scan: { ...scan, signatures: undefined }, startup, health })
+/** Cluster messages are for one plugin and for these settings. */
+export function topicOf({ name }: Plugin, settings: Settings): string {
+  return `${name} ${valuesWith(settings, 'pool', 'tests')}`
 }
