@@ -62,8 +62,6 @@ export interface ReadingOptions {
   readonly budget?: Budget
   /** The message is plain: its structure leaves nothing to be read otherwise. */
   readonly isPlain?: boolean
-  /** Asked about every content before it is handed over: whether it is closed, and why. */
-  readonly inspectors?: readonly ((content: Content) => string | null)[]
   /** Told of headers and file names, for those that look for names. */
   readonly observer?: ReadingObserver
 }
@@ -206,7 +204,7 @@ export class Readings {
   }
 
   /**
-   * Hands a content over, if it is a new one, and looks into it.
+   * Hands a content over, if it is a new one, and then what is in it.
    * @param isDecoded false: it is a stretch of a message, in which the same would be found again
    */
   async *#content(
@@ -218,10 +216,6 @@ export class Readings {
     if (this.#budget.isTurnOver) await this.#budget.breathe()
     if (content.bytes.length === 0 || !(await this.#isNew(content.bytes))) return
     this.#spend(content.bytes.length)
-    for (const inspect of this.options.inspectors ?? []) {
-      const closed = inspect(content)
-      if (closed !== null) this.#encrypted ??= `${content.name}: ${closed}`
-    }
     this.#budget.leave()
     yield head === '' ? content : { ...content, head }
     this.#budget.enter()
