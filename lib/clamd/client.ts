@@ -7,12 +7,16 @@ import { BoundedMap } from '../base/bounded-map'
 import type { MessageSource } from '../base/message-source'
 import { type Address, addressText } from './address'
 import type { Connect } from './connection'
-import { dialogue } from './dialogue'
 import { ClamdError, isLocalShortage, isSessionError } from './errors'
 import type { DialogueResult, Exchange } from './exchange'
+import { instream } from './instream'
 import { type Capabilities, hasSessions, isVerdict, type Protocol } from './protocol'
 import { inSession } from './session'
 import { defaultSessionTimes, SessionPool } from './session-pool'
+import { stream } from './stream'
+
+/** Each on connections of its own. */
+export const dialogue = { stream, instream }
 
 export interface ClientExchange extends Omit<Exchange, 'connect'> {
   /**
@@ -61,7 +65,7 @@ export class ClamdClient {
     const offer = this.#offers.get(addressText(how.address))
     const isSession = offer?.hasSessions === true && !offer.refusesSessions
     try {
-      const result = await (isSession ? this.#inSession(how, message) : dialogue.instream(how, message))
+      const result = await (isSession ? this.#scanInSession(how, message) : dialogue.instream(how, message))
       // An error in a session is an answer to this message, by the same daemon.
       if (!isVerdict(result.reply) && !isSession) this.#forget(how.address)
       return result
@@ -72,7 +76,7 @@ export class ClamdClient {
   }
 
   /** @param avoidsReuse true: not on a connection that has carried another message */
-  async #inSession(
+  async #scanInSession(
     how: ClientExchange & Exchange,
     message: MessageSource,
     avoidsReuse = false,
@@ -88,7 +92,7 @@ export class ClamdClient {
         return dialogue.instream(how, message)
       }
       if (!(await how.recheck())) throw error
-      if (error.code === 'session_stale') return this.#inSession(how, message, true)
+      if (error.code === 'session_stale') return this.#scanInSession(how, message, true)
       this.#forget(address)
       const result = await dialogue.instream(how, message)
       if (isVerdict(result.reply)) this.#set(address, { refusesSessions: true })

@@ -24,7 +24,7 @@ export async function stream(how: Exchange, message: MessageSource): Promise<Dia
     if (port === null) return { reply: refusal(answer), step: 'port', bytes: 0 }
     how.at('data connect', answer)
     const data = await dial(how, dataAddress(how.address, port), 'data connect', true)
-    return await transfer(how, message, connection, data)
+    return await transferOver(how, message, connection, data)
   } finally {
     connection.close()
   }
@@ -43,7 +43,7 @@ function refusal(answer: string): Reply {
     : { kind: 'error', text: `${reply.kind} instead of PORT` }
 }
 
-async function transfer(
+async function transferOver(
   how: Exchange,
   message: MessageSource,
   connection: CommandConnection,

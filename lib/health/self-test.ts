@@ -5,8 +5,8 @@
 
 import { type CancelSignal, Deadline } from '../base/cancellation'
 import type { Address } from '../clamd/address'
+import { dialogue } from '../clamd/client'
 import type { Connect } from '../clamd/connection'
-import { dialogue } from '../clamd/dialogue'
 import { ClamdError, errorText, type Step } from '../clamd/errors'
 import { isLimitName, type Protocol, protocolAt, type Reply } from '../clamd/protocol'
 import type { Alarm, SelfTestResult } from '../hosts/test-results'

@@ -1,8 +1,0 @@
-/*
- * The dialogue for each protocol.
- */
-
-import { instream } from './instream'
-import { stream } from './stream'
-
-export const dialogue = { stream, instream }
