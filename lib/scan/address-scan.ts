@@ -25,7 +25,7 @@ import type { AddressResult, CheckedScan, HostCheck } from './host-check'
 import type { Stumble } from './message-history'
 import { type MessageScan, type ScanSettings, TimedOut } from './message-scan'
 import type { Content } from './readings/readings'
-import { noInsight, secondLook } from './second-look'
+import { needsSecondLook, noInsight, secondLook } from './second-look'
 
 /** Messages in a row on which an address fails, none of which has failed before: then it is the address that fails. */
 const maxStumblesInRow = 3
@@ -162,8 +162,10 @@ export class AddressScan implements CheckedScan {
     if (ignored !== null) this.#sendAll(ignored)
     const plain = this.#plain
     const protocol = this.protocol
-    if (plain === null || protocol === null) {
-      this.insight = { ...noInsight, encrypted }
+    const isApart = this.scan.apart !== null
+    if (plain === null || protocol === null || !needsSecondLook(settings.scope, plain, isApart)) {
+      const closed = plain?.encrypted ?? encrypted
+      if (closed !== null) this.insight = { ...noInsight, encrypted: closed }
       return encrypted === null ? whole : { ...whole, reply: { kind: 'clean' } }
     }
     const { insight, end, bytes } = await this.#sendParts(plain, protocol)

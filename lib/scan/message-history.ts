@@ -3,7 +3,7 @@
  * what is remembered of its end.
  */
 
-import type { CancelSignal } from '../base/cancellation'
+import type { Cancellation, CancelSignal } from '../base/cancellation'
 import type { MessageIdentity } from '../base/message-source'
 import type { Unscanned, Verdict } from '../policy/verdict'
 import type { FailedMessage, FailureMemory } from './failure-memory'
@@ -149,8 +149,10 @@ export class MessageHistory {
     return failed
   }
 
-  /** Resolves when nothing here reads the message any more. Abort the signal of `awaitReply` first. */
-  async settled(): Promise<void> {
+  /** Ends what may still read the message for its digest. @param budget whose signal `awaitReply` got */
+  async stopReading(budget: Cancellation): Promise<void> {
+    if (this.#reading === null) return
+    budget.abort(new Error('the scan has ended'))
     await this.#reading
   }
 

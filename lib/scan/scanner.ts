@@ -91,11 +91,7 @@ export class Scanner {
     try {
       const known = await history.begin(budget)
       if (known) return unscanned(known.reason, known.text, scan)
-      const verdict = await this.#scan(scan).finally(() => {
-        // Ends what may still read the message for its digest.
-        budget.abort(new Error('the scan has ended'))
-        return history.settled()
-      })
+      const verdict = await this.#scan(scan).finally(() => history.stopReading(budget))
       const { stumbles, address } = scan
       const { clamd = null, sentAt = null } = address ?? {}
       return await history.end({ verdict, stumbles, clamd, sentAt, signal })

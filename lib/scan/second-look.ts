@@ -67,7 +67,17 @@ interface Look {
   readonly sends?: typeof scanLimits
 }
 
+/** Whether there is anything to look into: nearly no mail needs it, and each pays for the question. */
+export function needsSecondLook(
+  scope: Scope,
+  { oddity, containers }: PlainResult,
+  isApart: boolean,
+): boolean {
+  return scope === 'all' || isApart || oddity !== null || containers.size > 0
+}
+
 /**
+ * For a message that needs it.
  * Rejects as `send` does, or with what kept the message from being read.
  * @param send sends one content as a file
  * @returns `end`: the first answer that is a virus, an error or over StreamMaxLength, by which the look ended
@@ -85,7 +95,6 @@ export async function secondLook<T extends { readonly reply: Reply }>(
   let [sent, sentBytes] = [0, 0]
   const maxSentBytes = sends.bytesPerByte * message.maxBytes + sends.extraBytes
   const mayBeClosed = !isPlain || containers.size > 0
-  if (!sendsParts && !mayBeClosed) return { insight: { ...noInsight, encrypted }, end: null }
 
   const { signal } = budget
   const release = parts ? () => undefined : await readingMemory.take(message.maxBytes, signal)

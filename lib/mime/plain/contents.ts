@@ -56,7 +56,8 @@ export class FileHead {
   /** @param length of what counts of the bytes */
   write(bytes: Buffer, length: number): void {
     if (this.#head === null) return
-    this.#head = Buffer.concat([this.#head, bytes.subarray(0, Math.min(length, headBytes))])
+    const bytesOf = bytes.subarray(0, Math.min(length, headBytes))
+    this.#head = this.#head.length === 0 ? Buffer.from(bytesOf) : Buffer.concat([this.#head, bytesOf])
     if (this.#head.length >= headBytes) this.#look(this.#head)
   }
 

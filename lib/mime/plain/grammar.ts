@@ -36,11 +36,18 @@ export const maxSectionBytes = 64 * 1024
 const maxLines = 500
 const maxBoundaryBytes = 70
 
-const fieldLine = /^([A-Za-z0-9][A-Za-z0-9_.-]{0,75}):/
+const maxNameBytes = 76
+const colon = 0x3a
+/** Characters of field names. */
+const isOfName = new Uint8Array(256)
+for (const character of Buffer.from('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-'))
+  isOfName[character] = 1
+const nameBegin = /^[A-Za-z0-9]/
+/** A line end within a line, or a NUL. */
+const brokenLine = /\r(?!\n)|(?<!\r)\n|\0/
 /** Names that some program takes for one of a content field, in the letters they have. */
 const contentNames =
   /^(?:x?content(?:type|transferencoding|encoding|disposition)|x?transferencoding|encoding)$/
-const foldLine = /^[ \t]+[^ \t]/
 
 /** clamd takes the next line for a part of it. */
 const openEnd = /;[ \t]*\r\n(?![ \t])/
@@ -129,39 +136,61 @@ function isKnownMessage(section: string): boolean {
   return true
 }
 
-/** The content fields by name in small letters, unfolded. */
+/** The content fields by name in small letters, unfolded. Most lines are none, and cost no more than a look at their name. */
 function contentFields(section: string): Map<string, string> {
-  const lines = section.split('\r\n')
-  // Behind the last line end there is nothing.
-  lines.pop()
-  if (lines.length > maxLines) throw new NotPlain('too many headers')
+  if (brokenLine.test(section)) throw new NotPlain('a line end within a header line')
   const fields = new Map<string, string>()
   let kept: string | null = null
-  for (const [index, line] of lines.entries()) {
-    if (line.length > maxLineBytes) throw new NotPlain('a long line')
-    const first = line.charCodeAt(0)
-    if (first === 0x20 || first === 0x09) {
-      if (index === 0 || !foldLine.test(line)) throw new NotPlain('a fold without text')
-      if (kept !== null) fields.set(kept, (fields.get(kept) ?? '') + line)
-      continue
+  let lines = 0
+  for (let at = 0; at < section.length;) {
+    if (++lines > maxLines) throw new NotPlain('too many headers')
+    const end = section.indexOf('\r\n', at)
+    if (end - at > maxLineBytes) throw new NotPlain('a long line')
+    if (isBlank(section.charCodeAt(at))) {
+      if (at === 0 || isBlankTo(section, at, end)) throw new NotPlain('a fold without text')
+      if (kept !== null) fields.set(kept, (fields.get(kept) ?? '') + section.slice(at, end))
+    } else {
+      const nameEnd = endOfName(section, at)
+      kept = contentName(section, at, nameEnd)
+      if (kept !== null) {
+        if (fields.has(kept)) throw new NotPlain(`${section.slice(at, nameEnd)} twice`)
+        fields.set(kept, section.slice(nameEnd + 1, end))
+      }
     }
-    const name = fieldLine.exec(line)?.[1]
-    if (name === undefined) throw new NotPlain('a line that is no header')
-    kept = contentName(name)
-    if (kept === null) continue
-    if (fields.has(kept)) throw new NotPlain(`${name} twice`)
-    fields.set(kept, line.slice(name.length + 1))
+    at = end + 2
   }
   for (const [name, value] of fields) if (value.trim() === '') throw new NotPlain(`an empty ${name}`)
-  if (/[\r\n\0]/.test(lines.join(''))) throw new NotPlain('a line end within a header line')
   return fields
 }
 
-function contentName(name: string): string | null {
-  const first = name.charCodeAt(0) | 0x20
+/** @throws NotPlain: there is no name */
+function endOfName(section: string, from: number): number {
+  let at = from
+  while (isOfName[section.charCodeAt(at)] === 1) at++
+  const isName =
+    at > from &&
+    at - from <= maxNameBytes &&
+    section.charCodeAt(at) === colon &&
+    nameBegin.test(section.charAt(from))
+  if (!isName) throw new NotPlain('a line that is no header')
+  return at
+}
+
+function isBlankTo(section: string, from: number, to: number): boolean {
+  let at = from
+  while (at < to && isBlank(section.charCodeAt(at))) at++
+  return at === to
+}
+
+function isBlank(character: number): boolean {
+  return character === 0x20 || character === 0x09
+}
+
+function contentName(section: string, from: number, to: number): string | null {
+  const first = section.charCodeAt(from) | 0x20
   // Nearly all others: only names that begin with c, x, t or e are of interest.
   if (first !== 0x63 && first !== 0x78 && first !== 0x74 && first !== 0x65) return null
-  const lower = name.toLowerCase()
+  const lower = section.slice(from, to).toLowerCase()
   if (!contentNames.test(lower.replace(/[^a-z]/g, ''))) return null
   if (lower === 'content-type' || lower === 'content-transfer-encoding' || lower === 'content-disposition') {
     return lower
@@ -187,10 +216,12 @@ function boundaryOf(subtype: string, type: string, rest: string): string {
     const what = `multipart/${subtype.slice(0, 40)}`
     throw new NotPlain(what, subtype === 'encrypted' ? what : null)
   }
-  if (type.includes('=?') || type.toLowerCase().split('boundary').length !== 2) throw new NotPlain('boundary')
+  const folded = type.toLowerCase()
+  if (type.includes('=?') || folded.indexOf('boundary') !== folded.lastIndexOf('boundary'))
+    throw new NotPlain('boundary')
   const names = new Set<string>()
   let boundary = ''
-  for (const [, name = '', value = ''] of rest.matchAll(parameters)) {
+  for (const [name, value] of parametersOf(rest)) {
     const lower = name.toLowerCase()
     if (lower.includes('*') || names.has(lower)) throw new NotPlain('parameters of a multipart')
     names.add(lower)
@@ -209,7 +240,7 @@ function checkLeaf(type: string, disposition: string | undefined, textParameters
     throw new NotPlain('the name of a container')
   }
   let charset: string | null = null
-  for (const [, name = '', value = ''] of textParameters.matchAll(parameters)) {
+  for (const [name, value] of parametersOf(textParameters)) {
     // Of flowed text that some join without a blank.
     if (/^delsp/i.test(name)) throw new NotPlain('delsp')
     if (!name.toLowerCase().startsWith('charset')) continue
@@ -217,6 +248,15 @@ function checkLeaf(type: string, disposition: string | undefined, textParameters
     charset = value.startsWith('"') ? value.slice(1, -1) : value
     if (!charsets.test(charset)) throw new NotPlain('charset')
   }
+}
+
+function parametersOf(text: string): (readonly [name: string, value: string])[] {
+  const found: (readonly [name: string, value: string])[] = []
+  if (text === '') return found
+  parameters.lastIndex = 0
+  for (let match = parameters.exec(text); match !== null; match = parameters.exec(text))
+    found.push([match[1] ?? '', match[2] ?? ''])
+  return found
 }
 
 function contentOf(type: string): LeafContent {

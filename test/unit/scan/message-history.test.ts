@@ -34,7 +34,6 @@ test('a digest that is still read ends with the scan, and is waited for', async 
   history.awaitReply(scan)
   await begun
   assert.equal(isOpen, true)
-  scan.abort(new Error('the scan has ended'))
-  await history.settled()
+  await history.stopReading(scan)
   assert.equal(isOpen, false)
 })
