@@ -1,6 +1,6 @@
 /*
- * What a file is by its first bytes. Own tables: file-type knows no shortcut of the web, VHD, VHDX, UDF, OneNote, MSI, macro
- * or script, is an ES module whose present version needs Node 22, and works asynchronously on each part.
+ * What a file is by its first bytes, and by its last. Own tables: file-type knows no shortcut of the web, VHD, VHDX, UDF,
+ * OneNote, MSI, macro or script, is an ES module whose present version needs Node 22, and works asynchronously on each part.
  */
 
 /** Bytes of a file by which its type is told. */
@@ -43,6 +43,13 @@ const groups: Readonly<Record<string, readonly Signature[]>> = {
     { type: 'img', hex: '4641543332', at: 82 },
     { type: 'img', hex: '4e54465320202020', at: 3 },
     { type: 'img', hex: '4546492050415254', at: 512 },
+    // Of macOS: HFS+ twice, APFS, a partition map.
+    { type: 'img', hex: '482b0004', at: 1024 },
+    { type: 'img', hex: '48580005', at: 1024 },
+    { type: 'img', hex: '4e585342', at: 32 },
+    { type: 'img', hex: '45520200' },
+    // One that is encrypted.
+    { type: 'dmg', hex: '656e637263647361' },
   ],
   archive: [
     { type: 'zip', hex: '504b0304' },
@@ -124,7 +131,7 @@ export const typeNames: ReadonlySet<string> = new Set([
   ...Object.entries(groups).flatMap(([group, rows]) => [group, ...rows.map(({ type }) => type)]),
   ...others.map(({ type }) => type),
   ...texts.flatMap(([type, group]) => [type, ...(group === null ? [] : [group])]),
-  ...['msi', 'office-macro', 'dmg', 'tar'],
+  ...['msi', 'office-macro', 'tar'],
 ])
 
 interface Row extends Signature {
@@ -161,8 +168,9 @@ export function typesOf(head: Buffer): Set<string> {
   if (types.has('arj') && !isArj(head)) remove(types, 'arj', 'archive')
   if (types.has('bz2') && !/^[1-9]1AY&SY/.test(head.toString('latin1', 3, 10)))
     remove(types, 'bz2', 'archive')
-  if (types.size === 0 && isTar(head)) add(types, { type: 'tar', group: 'archive' })
-  if (types.size === 0 && hasPartitions(head)) add(types, { type: 'img', group: 'disk-image' })
+  // Of both, anything may be the first bytes.
+  if (isTar(head)) add(types, { type: 'tar', group: 'archive' })
+  if (hasPartitions(head)) add(types, { type: 'img', group: 'disk-image' })
   if (types.size === 0) addText(types, head)
   return types
 }
@@ -243,20 +251,36 @@ const vbaNames = ['_VBA_PROJECT', 'Macros', '_VBA_PROJECT_CUR'].map((name) => Bu
 const msiClass = [0x84, 0x86, 0x82].map((first) =>
   Buffer.from(`${first.toString(16)}100c0000000000c000000000000046`, 'hex'),
 )
-const footerBytes = 512
 
-/** What only the whole of a file tells. @param types those by its head @returns whether there are more */
-export function addTypesOfWhole(types: Set<string>, content: Buffer): boolean {
-  const before = types.size
-  if (types.has('ole')) {
-    if (vbaNames.some((name) => content.includes(name))) types.add('office-macro')
-    if (msiClass.some((id) => content.includes(id))) for (const type of ['msi', 'executable']) types.add(type)
+/** Both that the head tells and that only the whole does. @param types those by its head */
+export function typesOfWhole(
+  content: Buffer,
+  types: ReadonlySet<string> = typesOf(content.subarray(0, headBytes)),
+): Set<string> {
+  const all = new Set([...types, ...typesOfEnd(content)])
+  if (!types.has('ole')) return all
+  if (vbaNames.some((name) => content.includes(name))) all.add('office-macro')
+  if (msiClass.some((id) => content.includes(id))) add(all, { type: 'msi', group: 'executable' })
+  return all
+}
+
+const footerBytes = 512
+const footers = [
+  { type: 'vhd', mark: Buffer.from('conectix') },
+  { type: 'dmg', mark: Buffer.from('koly') },
+]
+/** Bytes at the end of a file that may tell its type: of a footer, and of a line end that the message has put there. */
+export const endBytes = footerBytes + 2
+
+/** Of disk images that may begin with anything. @param end the last `endBytes` of a file, or more */
+export function typesOfEnd(end: Buffer): Set<string> {
+  const types = new Set<string>()
+  const last = end.subarray(-endBytes)
+  for (const { type, mark } of footers) {
+    const at = last.indexOf(mark)
+    if (at >= 0 && at + footerBytes <= last.length) add(types, { type, group: 'disk-image' })
   }
-  const footer = content.toString('latin1', Math.max(0, content.length - footerBytes)).slice(0, 8)
-  if (content.length > footerBytes && footer === 'conectix') add(types, { type: 'vhd', group: 'disk-image' })
-  if (content.length > footerBytes && footer.startsWith('koly'))
-    add(types, { type: 'dmg', group: 'disk-image' })
-  return types.size > before
+  return types
 }
 
 /** Types of archives and disk images that the library opens, whose names are looked at. */
@@ -267,6 +291,14 @@ const opened = new Set(
 )
 /** Archives that are not opened here. */
 const closed = new Set('ace alz egg lz4 lzip zoo'.split(' '))
+
+/** By which a file in an archive counts as one where its content cannot be seen, or not as far as it takes. */
+const archiveName =
+  /\.(?:zipx?|rar|7z|tar|tgz|gz|bz2|xz|zst|cab|arj|lzh|lha|iso|udf|img|vhdx?|vdi|dmg|jar|docx|xlsx|pptx)[. ]*$/i
+
+export function isNamedArchive(names: readonly string[]): boolean {
+  return names.some((name) => archiveName.test(name))
+}
 
 /** How to look into a file. Null: it holds no others, as far as is known. */
 export function containerOf(

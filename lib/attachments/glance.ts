@@ -6,7 +6,7 @@
 import { contentHeaders } from '../mime/part-headers'
 import type { PlainListener, PlainResult } from '../mime/plain/plain-check'
 import { findZip, zipLookahead } from './archives/zip-headers'
-import { containerOf, headBytes, isText, typesOf } from './file-types'
+import { containerOf, endBytes, headBytes, isText, typesOf, typesOfEnd } from './file-types'
 import { type Name, namesOf } from './filenames'
 import { Findings, type Inspected } from './findings'
 import type { Mask } from './masks'
@@ -59,7 +59,7 @@ class Pass implements PlainListener {
   #head: Buffer[] = []
   #headLength = 0
   #isTold = false
-  /** The last bytes, in which a zip header may begin. */
+  /** The last bytes, in which a zip header may begin or a footer lie. */
   #tail = Buffer.alloc(0)
   readonly #findings: Findings
 
@@ -100,11 +100,12 @@ class Pass implements PlainListener {
   content(bytes: Buffer): void {
     if (this.#isPartial || this.#findings.isDenied) return
     if (!this.#isTold) this.#addToHead(bytes)
-    if (this.options.insideArchives) this.#search(bytes)
+    this.#search(bytes)
   }
 
   end(): void {
     if (!this.#isTold) this.#tell()
+    if (typesOfEnd(this.#tail).size > 0) this.#isPartial = true
   }
 
   #addToHead(bytes: Buffer): void {
@@ -124,12 +125,11 @@ class Pass implements PlainListener {
   }
 
   #search(bytes: Buffer): void {
-    if (this.#tail.length > 0) {
-      const seam = Buffer.concat([this.#tail, bytes.subarray(0, zipLookahead)])
-      if (findZip(seam, 0) >= 0) this.#isPartial = true
+    if (this.options.insideArchives) {
+      const seam = Buffer.concat([this.#tail.subarray(1 - zipLookahead), bytes.subarray(0, zipLookahead)])
+      if (findZip(seam, 0) >= 0 || findZip(bytes, 0) >= 0) this.#isPartial = true
     }
-    if (findZip(bytes, 0) >= 0) this.#isPartial = true
-    const last = bytes.length >= zipLookahead ? bytes : Buffer.concat([this.#tail, bytes])
-    this.#tail = Buffer.from(last.subarray(1 - zipLookahead))
+    const last = bytes.length >= endBytes ? bytes : Buffer.concat([this.#tail, bytes])
+    this.#tail = Buffer.from(last.subarray(-endBytes))
   }
 }

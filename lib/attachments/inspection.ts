@@ -16,7 +16,7 @@ import type { Sighting } from './archives/sighting'
 import { tnefNames } from './archives/tnef'
 import { zipNames } from './archives/zip'
 import { findZip } from './archives/zip-headers'
-import { addTypesOfWhole, containerOf, headBytes, isText, typesOf } from './file-types'
+import { containerOf, isText, typesOfEnd, typesOfWhole } from './file-types'
 import { bareName, namesOf } from './filenames'
 import { Findings } from './findings'
 import type { Mask } from './masks'
@@ -44,6 +44,7 @@ export class Inspection implements ReadingObserver {
   readonly blocks: Blocks
   readonly findings: Findings
   readonly #budget: Budget
+  readonly #readers: Readers
   readonly #reader: MimeReader
   readonly #wanted: Wanted
   /** Those that are complete and not yet read. */
@@ -63,7 +64,13 @@ export class Inspection implements ReadingObserver {
     this.#budget = new Budget(limits, options.signal)
     this.#wanted = { insideArchives, types: deny.some((mask) => mask.of === 'type') }
     const onArchive = (archive: FoundArchive) => this.#found(archive)
-    this.#reader = new Readers(this.findings, this.#budget, onArchive, this.#wanted).outermost()
+    this.#readers = new Readers(this.findings, this.#budget, onArchive, this.#wanted)
+    this.#reader = this.#readers.outermost()
+  }
+
+  /** Not all that is to be opened was held. */
+  get hasMissed(): boolean {
+    return this.#readers.hasMissed
   }
 
   /** Takes nothing more. */
@@ -87,12 +94,17 @@ export class Inspection implements ReadingObserver {
     this.findings.trouble(where, what)
   }
 
-  /** One content, and what is in it. Rejects with the signal's reason. */
-  async content({ name, bytes, head = '' }: InspectedContent): Promise<void> {
-    const types = typesOf(bytes.subarray(0, headBytes))
+  /**
+   * One content, and what is in it. Rejects with the signal's reason.
+   * @param isMissed it was seen as it streamed by, and is looked into only if it was missed then
+   */
+  async content({ name, bytes, head = '' }: InspectedContent, isMissed: boolean): Promise<void> {
+    if (isMissed && typesOfEnd(bytes).size === 0) return
+    const types = typesOfWhole(bytes)
     const isAttached = /name|attachment/i.test(head)
-    if (this.#wanted.types && (isAttached || !isText(types))) this.findings.file({ names: [], types })
-    const holdsOthers = types.has('tnef') || (this.#wanted.types && types.has('ole'))
+    if (!isMissed && this.#wanted.types && (isAttached || !isText(types)))
+      this.findings.file({ names: [], types })
+    const holdsOthers = types.has('tnef')
     const isArchive = this.#wanted.insideArchives && containerOf(types) !== null
     const zipAt = isArchive || holdsOthers || !this.#wanted.insideArchives ? -1 : findZip(bytes, 0)
     if (!isArchive && !holdsOthers && zipAt < 0) return
@@ -104,7 +116,13 @@ export class Inspection implements ReadingObserver {
       this.trouble(name, error.message)
       return
     }
-    this.#found({ content, types: zipAt < 0 ? types : noTypes, where: name, names: [], isDoubtful: true })
+    this.#found({
+      content,
+      types: zipAt < 0 ? types : noTypes,
+      where: name,
+      names: [],
+      isDoubtful: !isMissed,
+    })
     await this.#readFound()
   }
 
@@ -126,10 +144,9 @@ export class Inspection implements ReadingObserver {
     if (this.findings.isDenied) return
     const { content, types, where, names } = archive
     if (types.has('tnef') && this.#seeTnef(archive)) return
-    if (this.#wanted.types && types.has('ole')) {
-      const whole = new Set(types)
-      addTypesOfWhole(whole, content)
-      if (this.findings.file({ names, types: whole })) return
+    if (this.#wanted.types) {
+      const all = typesOfWhole(content, types)
+      if (all.size > types.size && this.findings.file({ names, types: all })) return
     }
     if (this.options.insideArchives) this.#archives.push({ ...archive, where })
     else this.#budget.releaseHeld(content.length)

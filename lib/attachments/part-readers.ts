@@ -31,7 +31,9 @@ export interface Wanted {
 }
 
 export class Readers {
-  /** Of messages, those that are open, the outermost one counted. */
+  /** A file is not held that would be opened: its end alone says what it is. */
+  hasMissed = false
+  /** Messages that are open, the outermost one counted. */
   #open = 1
 
   constructor(
@@ -113,10 +115,14 @@ export class Readers {
   /** @param isAttached what is shown in place may be HTML, which is no attachment */
   #archiveWatch(where: string, names: readonly Name[], isAttached: boolean): ArchiveWatch {
     const { insideArchives, types: wantsTypes } = this.wanted
+    const onTypes = (types: ReadonlySet<string>) => {
+      if (wantsTypes && (isAttached || !isText(types))) this.findings.file({ names, types })
+    }
     return new ArchiveWatch(this.budget, {
-      onTypes: (types) => {
-        if (!wantsTypes || (!isAttached && isText(types))) return
-        this.findings.file({ names, types })
+      onTypes,
+      onTypesOfEnd: (types) => {
+        onTypes(types)
+        this.hasMissed ||= insideArchives
       },
       holds: (types) => {
         const container = containerOf(types)

@@ -20,8 +20,9 @@ export async function inspect(source: MessageSource, options: InspectOptions): P
   const { findings } = inspection
   try {
     await streamed(source, inspection, options)
-    const isOdd = !findings.isDenied && !findings.isFull && check.end().oddity !== null
-    if (isOdd) await reread(source, inspection, options)
+    const isPlain = check.end().oddity === null
+    const isRead = findings.isDenied || findings.isFull || (isPlain && !inspection.hasMissed)
+    if (!isRead) await reread(source, inspection, isPlain, options)
   } catch (error) {
     if (!(error instanceof OverBudget)) throw error
     findings.trouble('message', error.message)
@@ -48,19 +49,25 @@ async function streamed(
   }
 }
 
-/** As every program might: parts that only some would see, and files within texts and containers. */
-async function reread(source: MessageSource, inspection: Inspection, options: InspectOptions): Promise<void> {
+/** As every program might: parts that only some would see, and files within texts and containers; of a plain one what was missed. */
+async function reread(
+  source: MessageSource,
+  inspection: Inspection,
+  isPlain: boolean,
+  options: InspectOptions,
+): Promise<void> {
   const { signal, limits = {} } = options
   const { parts, ms } = limits
   const release = await inspectionMemory.take(source.maxBytes, signal)
   try {
     const readings = new Readings(source, {
       signal,
-      observer: inspection,
+      isPlain,
+      ...(!isPlain && { observer: inspection }),
       limits: { ...(parts !== undefined && { parts }), ...(ms !== undefined && { ms }) },
     })
     for await (const content of readings.contents()) {
-      await inspection.content(content)
+      await inspection.content(content, isPlain)
       if (inspection.findings.isDenied) return
     }
     const { incompleteBecause } = readings.summary

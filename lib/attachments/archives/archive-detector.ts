@@ -5,8 +5,8 @@
 
 import { type Budget, OverBudget } from '../../mime/budget'
 import type { BodySink } from '../../mime/mime-reader'
-import { headBytes, typesOf } from '../file-types'
-import { findZip, zipLookahead } from './zip-headers'
+import { endBytes, headBytes, typesOf, typesOfEnd } from '../file-types'
+import { findZip } from './zip-headers'
 
 export interface Archive {
   readonly content: Buffer
@@ -16,8 +16,10 @@ export interface Archive {
 
 /** What is done with a content, by what it is. */
 export interface Interest {
-  /** Called once: what a content is, by its beginning. */
+  /** What a content is, by its beginning. */
   onTypes(types: ReadonlySet<string>): void
+  /** What one is by its end alone, that is not held by then. */
+  onTypesOfEnd(types: ReadonlySet<string>): void
   /** Whether all of it is to be handed over. */
   holds(types: ReadonlySet<string>): boolean
   /** Whether zip archives within something else are to be handed over. */
@@ -73,7 +75,7 @@ class Gathered {
 export class ArchiveWatch implements BodySink {
   /** By which it is told what it is; null: that is done. */
   #head: Gathered | null = new Gathered()
-  /** The last bytes seen, in which a header may begin. */
+  /** The last bytes seen, in which a header may begin or a footer lie. */
   #tail = Buffer.alloc(0)
   /** Of what is held; null: nothing is. */
   #types: ReadonlySet<string> | null = null
@@ -93,8 +95,10 @@ export class ArchiveWatch implements BodySink {
 
   end(): void {
     if (this.#head !== null) this.#decide(this.#head.take())
-    if (this.#types === null || this.#overBudget) return
-    this.interest.onArchive({ content: this.#held.take(), types: this.#types })
+    if (this.#types === null) {
+      const types = typesOfEnd(this.#tail)
+      if (types.size > 0) this.interest.onTypesOfEnd(types)
+    } else if (!this.#overBudget) this.interest.onArchive({ content: this.#held.take(), types: this.#types })
   }
 
   #addToHead(head: Gathered, bytes: Buffer): void {
@@ -119,11 +123,10 @@ export class ArchiveWatch implements BodySink {
 
   /** For a zip archive that begins in it. */
   #search(bytes: Buffer): void {
-    if (!this.interest.findsZips) return
     const seen = this.#tail.length > 0 ? Buffer.concat([this.#tail, bytes]) : bytes
-    const start = findZip(seen, 0)
+    const start = this.interest.findsZips ? findZip(seen, 0) : -1
     if (start < 0) {
-      this.#tail = Buffer.from(seen.subarray(1 - zipLookahead))
+      this.#tail = Buffer.from(seen.subarray(-endBytes))
       return
     }
     this.#types = noTypes

@@ -7,7 +7,7 @@
 import { readFileSync } from 'node:fs'
 import { parentPort } from 'node:worker_threads'
 import sevenZip, { type FSStream, type SevenZipModule } from '7z-wasm'
-import { containerOf, headBytes, typesOf } from '../file-types'
+import { containerOf, headBytes, isNamedArchive, typesOf } from '../file-types'
 import type { LibraryAnswer, LibraryRequest, Member } from './library'
 
 /** Of 64 KiB each: the memory of one instance, 256 MiB. LZMA takes as much for a dictionary of 128 MiB. */
@@ -200,7 +200,7 @@ class Unpacked {
     const room = headBytes - file.bytes
     if (room > 0) this.#keep(file, piece.subarray(0, room))
     if (file.bytes < headBytes) return
-    file.mayHold ??= containerOf(typesOf(Buffer.concat(file.pieces))) !== null
+    file.mayHold ??= isNamedArchive([path]) || containerOf(typesOf(Buffer.concat(file.pieces))) !== null
     if (file.mayHold && piece.length > room) this.#keep(file, piece.subarray(Math.max(0, room)))
   }
 

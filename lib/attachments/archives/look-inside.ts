@@ -4,7 +4,7 @@
 
 import type { Budget } from '../../mime/budget'
 import { rawReadings } from '../../mime/charsets'
-import { addTypesOfWhole, containerOf, headBytes, typesOf } from '../file-types'
+import { containerOf, typesOfWhole } from '../file-types'
 import type { Name } from '../filenames'
 import { nameForLog } from '../normalize'
 import { library, type Member } from './library'
@@ -18,9 +18,7 @@ export async function* lookInside(
   budget: Budget,
   within: readonly string[],
 ): AsyncGenerator<Sighting> {
-  const types = typesOf(content.subarray(0, headBytes))
-  addTypesOfWhole(types, content)
-  const container = containerOf(types)
+  const container = containerOf(typesOfWhole(content))
   if (container === null) return
   if (container.by === 'zip') yield* zipNames(content, budget, false, within, lookInside)
   else if (container.by === 'nobody') yield { unreadable: `${container.kind} (not opened here)`, within }
@@ -86,8 +84,7 @@ async function* fileIn(
   budget: Budget,
   place: Place,
 ): AsyncGenerator<Sighting> {
-  const types = typesOf(bytes.subarray(0, headBytes))
-  addTypesOfWhole(types, bytes)
+  const types = typesOfWhole(bytes)
   if (types.size > 0) yield { types, of: name, place }
   const container = containerOf(types)
   if (container === null) return

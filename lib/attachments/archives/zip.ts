@@ -9,7 +9,7 @@
 import { promisify } from 'node:util'
 import { constants, inflateRaw, inflateRawSync } from 'node:zlib'
 import { type Budget, OverBudget } from '../../mime/budget'
-import { addTypesOfWhole, containerOf, headBytes, typesOf } from '../file-types'
+import { containerOf, isNamedArchive, typesOf, typesOfWhole } from '../file-types'
 import type { Name } from '../filenames'
 import { nameForLog } from '../normalize'
 import type { LookInside, Place, Sighting } from './sighting'
@@ -103,10 +103,6 @@ function isMacro(names: Name, { kinds }: Place): boolean {
   return kinds.length > 2 && names.some((name) => macroNames.test(name))
 }
 
-/** Names by which a file that cannot be looked at counts as an archive. */
-const archiveName =
-  /\.(?:zipx?|rar|7z|tar|tgz|gz|bz2|xz|zst|cab|arj|lzh|lha|iso|img|vhdx?|jar|docx|xlsx|pptx)$/i
-
 async function* nested(
   zip: Buffer,
   header: ZipHeader,
@@ -115,32 +111,33 @@ async function* nested(
   lookInside: LookInside | null,
 ): AsyncGenerator<Sighting> {
   const here = [...place.within, nameForLog(header.names[0])]
-  const isNamedZip = header.names.some((reading) => /\.zipx?$/i.test(reading))
+  const isNamed = isNamedArchive(header.names)
   // Whatever the header says of method and sizes: another header may say otherwise, and the content decides.
   const content = zip.subarray(header.contentAt)
   const start = beginning(content)
   if (header.stored) yield* stored(content, header, budget, place, here, lookInside)
   if (start === 'not deflated') {
-    if (header.encrypted && header.names.some((reading) => archiveName.test(reading)))
-      yield { unreadable: 'it is encrypted', within: here }
-    else if (isNamedZip && !header.stored) yield { unreadable: 'it cannot be unpacked', within: here }
+    if (isNamed && header.encrypted) yield { unreadable: 'it is encrypted', within: here }
+    else if (isNamed && !header.stored) yield { unreadable: 'it cannot be unpacked', within: here }
     return
   }
   const types = start === 'unclear' ? new Set<string>() : typesOf(start)
   if (types.size > 0) yield { types, of: header.names, place }
-  const container = containerOf(types)
-  const isOther = container !== null && container.kind !== 'zip' && lookInside !== null
-  if (!isOther && start !== 'unclear' && !startsAsZip(start) && !isNamedZip) return
+  if (start !== 'unclear' && containerOf(types) === null && !isNamed) return
   if (here.length >= budget.limits.depth) {
     yield { unreadable: `archives are nested more than ${budget.limits.depth} deep`, within: here }
     return
   }
   const inner = await unpacked(content, budget)
-  if (!Buffer.isBuffer(inner)) yield { unreadable: inner, within: here }
-  else if (isOther) {
-    if (addTypesOfWhole(types, inner)) yield { types, of: header.names, place }
-    yield* lookInside(inner, budget, here)
-  } else yield* archive(inner, budget, here, !startsAsZip(inner), lookInside)
+  if (!Buffer.isBuffer(inner)) {
+    yield { unreadable: inner, within: here }
+    return
+  }
+  const all = typesOfWhole(inner)
+  if (all.size > types.size) yield { types: all, of: header.names, place }
+  const by = containerOf(all)?.by ?? 'zip'
+  if (by === 'zip') yield* archive(inner, budget, here, !startsAsZip(inner), lookInside)
+  else if (lookInside) yield* lookInside(inner, budget, here)
 }
 
 /** What lies there as it is; names of a zip archive are found among those of the one around it. */
@@ -154,8 +151,7 @@ async function* stored(
 ): AsyncGenerator<Sighting> {
   const isSized = !header.hasDescriptor && header.packedBytes > 0
   const file = isSized ? content.subarray(0, header.packedBytes) : content
-  const types = typesOf(file.subarray(0, headBytes))
-  addTypesOfWhole(types, file)
+  const types = typesOfWhole(file)
   if (types.size > 0) yield { types, of: header.names, place }
   const container = containerOf(types)
   if (container === null || container.kind === 'zip' || lookInside === null) return

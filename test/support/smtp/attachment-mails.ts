@@ -1,9 +1,12 @@
 // Messages with attachments, and an inspection of them without a Haraka.
 import type { Inspected } from '../../../lib/attachments/findings'
+import { Glance } from '../../../lib/attachments/glance'
 import type { InspectOptions } from '../../../lib/attachments/inspection'
 import { type Mask, parseMasks } from '../../../lib/attachments/masks'
 import { Invalid } from '../../../lib/base/invalid'
 import type { MessageSource, Sink } from '../../../lib/base/message-source'
+import { receivedLine } from '../../../lib/clamd/protocol'
+import { PlainCheck } from '../../../lib/mime/plain/plain-check'
 import { inspect } from '../../../lib/scan/inspect'
 
 export const boundary = '=_b'
@@ -111,4 +114,14 @@ export function inspected(message: Buffer, trial: Trial = {}): Promise<Inspected
     limits: { ...limits, ...(chunkBytes && { blockBytes: chunkBytes }) },
     ...options,
   })
+}
+
+/** What is seen of it while it is sent, in pieces. */
+export function glanced(mail: Buffer, masks = commonMasks, pieceBytes = 65_536): Glance {
+  const glance = new Glance({ deny: masksOf(masks), allow: [], insideArchives: true })
+  const check = new PlainCheck(glance.begin())
+  check.write(receivedLine)
+  for (let at = 0; at < mail.length; at += pieceBytes) check.write(mail.subarray(at, at + pieceBytes))
+  glance.end(check.end())
+  return glance
 }

@@ -29,6 +29,7 @@ const twice = ['Content-Transfer-Encoding: 7bit', 'Content-Transfer-Encoding: qu
 function keeping(archives: Archive[]): Interest {
   return {
     onTypes: () => undefined,
+    onTypesOfEnd: () => undefined,
     holds: (types) => types.has('zip'),
     findsZips: true,
     onArchive: (archive) => archives.push(archive),

@@ -1,29 +1,17 @@
 // What is seen of attachments while a message is scanned is what reading it by itself would see, or nothing.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { Glance } from '../../../lib/attachments/glance'
-import { receivedLine } from '../../../lib/clamd/protocol'
-import { PlainCheck } from '../../../lib/mime/plain/plain-check'
 import { archiveOf } from '../../support/made-archives'
 import {
   attached,
+  glanced,
   inspected,
   lines,
-  masksOf,
   mixed,
   type PartSpec,
   raw,
 } from '../../support/smtp/attachment-mails'
 import { zip } from '../../support/zip-builder'
-
-function glanced(mail: Buffer, masks: string, pieceBytes = 65_536) {
-  const glance = new Glance({ deny: masksOf(masks), allow: [], insideArchives: true })
-  const check = new PlainCheck(glance.begin())
-  check.write(receivedLine)
-  for (let at = 0; at < mail.length; at += pieceBytes) check.write(mail.subarray(at, at + pieceBytes))
-  glance.end(check.end())
-  return glance
-}
 
 const text: PartSpec = [['Content-Type: text/plain'], 'hello']
 const picture = Buffer.concat([Buffer.from('89504e470d0a1a0a', 'hex'), Buffer.alloc(100_000, 7)])
