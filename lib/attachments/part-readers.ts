@@ -1,16 +1,16 @@
 /*
- * Readers of a message: the parts of it and of every message in it; for each body the decoders and the searches for names.
- * inspect.ts decides when they run.
+ * Readers of a message: the parts of it and of every message in it; for each body the decoders and the search for archives.
+ * Every message streams through them, also one that is odd and read again (lib/scan/readings/): a plain one is not to be
+ * held, and only here is known which part has which names, by which `allow` goes.
  */
 
 import type { Budget } from '../mime/budget'
 import { type BodySink, isMessage, isMultipart, MimeReader, type Part } from '../mime/mime-reader'
 import type { ContentHeader } from '../mime/part-headers'
 import { decoderOf, type Encoding, encodingsOf } from '../mime/transfer-encodings'
-import { UuencodedFiles } from '../mime/uuencode'
 import { type Archive, ArchiveWatch } from './archives/archive-detector'
 import { containerOf, isText } from './file-types'
-import { bareName, type Name, namesOf } from './filenames'
+import { type Name, namesOf } from './filenames'
 import type { Findings } from './findings'
 import { nameForLog } from './normalize'
 
@@ -64,7 +64,7 @@ export class Readers {
       stray: (headers: readonly ContentHeader[]) => {
         this.#names(headers, `${prefix}between parts`)
       },
-      epilogue: () => this.#uuencodedFiles(`${prefix}epilogue`, false),
+      epilogue: () => fork([]),
       trouble: (what: string) => this.findings.trouble(`${prefix}message`, what),
     }
     return new MimeReader(handler, this.budget.limits.parts)
@@ -83,33 +83,16 @@ export class Readers {
     // RFC 2046 allows a message no encoding, so some take it as it is, whatever it says.
     const isMessagePart = part.types.some(isMessage)
     const encodings = isMessagePart ? [...new Set<Encoding>([...claimed, 'identity'])] : claimed
+    const called = names[0] ? `${where} (${nameForLog(names[0][0])})` : where
+    const isAttached = names.length > 0 || part.headers.some(isAttachment)
     return fork(
       encodings.map((encoding) => {
-        const readers = this.#content(part, names, where)
+        const readers: BodySink[] = [this.#archiveWatch(called, names, isAttached)]
         if (holdsMessage(part, names, isEncoded)) readers.push(this.#messageWithin(where, depth))
         if (isEncoded && part.types.some(isMultipart)) readers.push(this.#multipartWithin(part, where, depth))
         return decoding(encoding, fork(readers))
       }),
     )
-  }
-
-  #content(part: Part, names: readonly Name[], where: string): BodySink[] {
-    const called = names[0] ? `${where} (${nameForLog(names[0][0])})` : where
-    const isAttached = names.length > 0 || part.headers.some(isAttachment)
-    const readers: BodySink[] = [this.#archiveWatch(called, names, isAttached)]
-    const isDeclared = part.headers.some(({ field, value }) => field === 'encoding' && /uue/i.test(value))
-    if (isDeclared || isShownAsText(part.types)) readers.push(this.#uuencodedFiles(where, isDeclared))
-    return readers
-  }
-
-  #uuencodedFiles(where: string, isDeclared: boolean): UuencodedFiles {
-    let names: Name[] = []
-    const onName = (text: string) => {
-      const name = bareName(text)
-      names = name ? [name] : []
-      if (name) this.findings.nameInPart(name, where)
-    }
-    return new UuencodedFiles(onName, () => this.#archiveWatch(where, names, true), isDeclared)
   }
 
   /** @param isAttached what is shown in place may be HTML, which is no attachment */
@@ -172,11 +155,6 @@ const absent: ReadonlyMap<string, string> = new Map([
   ['message/partial', 'it is one piece of a message'],
   ['message/external-body', 'its content lies elsewhere'],
 ])
-
-/** Types whose bodies are text to a program: also of the text in front of parts, and of what is no type at all. */
-function isShownAsText(types: readonly string[]): boolean {
-  return types.length === 0 || types.some((type) => /^(?:text\b|multipart|[^/]*$)/.test(type))
-}
 
 /** A message that has to be decoded first, or one that is attached as a file. */
 function holdsMessage(part: Part, names: readonly Name[], isEncoded: boolean): boolean {

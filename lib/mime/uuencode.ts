@@ -1,10 +1,9 @@
 /*
- * Uuencoded files (`begin 644 name`) in the text of a message, which mail programs still show as attachments: for names, as
- * the text streams by; for what is in them, as leniently as any program reads them.
+ * Uuencoded files (`begin 644 name`) in the text of a message, which mail programs still show as attachments: as leniently as
+ * any program reads them.
  */
 
 import type { Budget } from './budget'
-import type { BodySink } from './mime-reader'
 import { Output } from './pieces'
 
 /** Bytes of a line that are read; the rest of a longer line is ignored. */
@@ -12,107 +11,12 @@ const maxLineBytes = 1024
 const [newline, space] = [0x0a, 0x20]
 /** First byte of `begin`. */
 const letterB = 0x62
-const begin = /^begin[ \t]+[0-7]{3,7}[ \t]+(?<name>\S[^]*)$/
-/** Looser form, for parts whose headers say uuencode. */
-const declaredBegin = /^begin\b(?:[ \t]+\d+[ \t]+(?<name>\S[^]*))?/
-/** Data lines have only characters from space to backquote; running text nearly always has others. */
-const encodedLine = /^[\x20-\x60]{1,90}$/
 
-/** Takes the decoded text of a part; reports the name and the content of each uuencoded file in it. */
-export class UuencodedFiles implements BodySink {
-  #line = ''
-  /** File name from a `begin` line on the previous line, or with one empty line in between. */
-  #announced: string | null = null
-  #emptySeen = false
-  #file: BodySink | null = null
-
-  constructor(
-    private readonly onName: (name: string) => void,
-    /** @returns the sink for the content of one file */
-    private readonly openFile: () => BodySink,
-    /** The part's headers say uuencode. */
-    private readonly isDeclared: boolean,
-  ) {}
-
-  write(bytes: Buffer): void {
-    let from = 0
-    while (from < bytes.length) {
-      const found = bytes.indexOf(newline, from)
-      const to = found < 0 ? bytes.length : found
-      if (found >= 0 && this.#saysNothing(bytes[from])) {
-        from = to + 1
-        continue
-      }
-      const room = maxLineBytes - this.#line.length
-      if (room > 0) this.#line += bytes.toString('latin1', from, Math.min(to, from + room))
-      if (found >= 0) this.#endLine()
-      from = to + 1
-    }
-  }
-
-  /** True for nearly every line, from its first byte alone. */
-  #saysNothing(first: number | undefined): boolean {
-    const isAwaited = this.#line !== '' || this.#announced !== null || this.#file !== null
-    return !isAwaited && first !== letterB
-  }
-
-  end(): void {
-    this.#endLine()
-    this.#endFile()
-  }
-
-  #endLine(): void {
-    const line = this.#line.replace(/\r$/, '')
-    this.#line = ''
-    const began = (this.isDeclared ? declaredBegin : begin).exec(line)
-    if (this.#file && !began) {
-      this.#fileLine(line)
-      return
-    }
-    this.#endFile()
-    const announced = this.#announced
-    if (announced !== null && line === '' && (this.isDeclared || !this.#emptySeen)) {
-      this.#emptySeen = true
-      return
-    }
-    const wasEmpty = this.#emptySeen
-    this.#announced = began && (began.groups?.name ?? '')
-    this.#emptySeen = false
-    const isData = this.isDeclared || (encodedLine.test(line) && (!wasEmpty || hasItsLength(line)))
-    if (announced !== null && !began && isData) {
-      this.onName(announced)
-      this.#file = this.openFile()
-      this.#fileLine(line)
-    }
-  }
-
-  #fileLine(line: string): void {
-    if (line === 'end') this.#endFile()
-    else this.#file?.write(decodeLine(line))
-  }
-
-  #endFile(): void {
-    this.#file?.end()
-    this.#file = null
-  }
-}
-
-/** The first character gives the number of bytes in the line; trailing spaces may be lost in transit. */
-function hasItsLength(line: string): boolean {
-  return line.length - 1 >= Math.ceil(lengthOf(line.charCodeAt(0)) / 3) * 4 - 3
-}
-
+/** Trailing spaces, which stand for zero, may be lost in transit. */
 function lengthOf(first: number): number {
   return (first - space) & 63
 }
 
-function decodeLine(line: string): Buffer {
-  const out = new Output()
-  decodeInto(out, Buffer.from(line, 'latin1'), 0, line.length)
-  return out.content
-}
-
-/** Trailing spaces, which stand for zero, may be lost in transit. */
 function decodeInto(out: Output, text: Buffer, from: number, to: number): void {
   const length = lengthOf(text[from] ?? space)
   const { bytes, at } = out.room(length + 2)

@@ -11,7 +11,8 @@ for (const [value, digit] of Buffer.from(
 ).entries()) {
   digits[digit] = value
 }
-const mark = Buffer.from('with BinHex')
+/** Stands in front of each. */
+export const binHexMark = Buffer.from('with BinHex')
 const [colon, newline, repeat] = [0x3a, 0x0a, 0x90]
 /** Type, creator, flags, two lengths and a checksum follow the name. */
 const lengthsAt = 10
@@ -28,7 +29,7 @@ export async function* binHexFiles(text: Buffer, budget: Budget): AsyncGenerator
   const nextLine = nextOf(text, newline)
   const nextColon = nextOf(text, colon)
   let coveredTo = 0
-  for (let at = text.indexOf(mark); at >= 0; at = text.indexOf(mark, at + 1)) {
+  for (let at = text.indexOf(binHexMark); at >= 0; at = text.indexOf(binHexMark, at + 1)) {
     await budget.breathe()
     const start = nextColon(nextLine(at))
     if (start === text.length) return

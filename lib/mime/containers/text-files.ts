@@ -21,6 +21,17 @@ export interface TextFile {
 type Found = Omit<TextFile, 'kind'>
 type Files = (text: Buffer, budget: Budget) => AsyncGenerator<Found, void>
 
+/** A text that its headers call uuencode is all one file, and the line in front of it is taken as more words than usual. */
+export async function declaredFile(
+  text: Buffer,
+  budget: Budget,
+): Promise<Found & { readonly bytes: Buffer }> {
+  const name = declaredBegin.exec(text.toString('latin1', 0, pieceBytes))?.groups?.name ?? null
+  return { bytes: await uudecoded(text, 0, budget), name }
+}
+
+export const textFileKinds = () => kinds.map(([kind]) => kind)
+
 /** Every file in the text. @throws OverBudget */
 export async function* textFiles(text: Buffer, budget: Budget): AsyncGenerator<TextFile, void> {
   for (const [kind, files] of kinds) {
@@ -71,6 +82,7 @@ async function* uuencodedFiles(text: Buffer, budget: Budget): AsyncGenerator<Fou
   }
 }
 
+const declaredBegin = /^begin[ \t]+\d+[ \t]+(?<name>\S[^\r\n]*)/m
 const namedBegin = /^begin(?<base64>-base64)?[ \t]+[0-7]{3,7}[ \t]+(?<name>\S[^\r\n]*)/i
 const dataLine = /^[>|\s]*(?<data>[\x20-\x60]{1,90})\r?\n/
 const base64Line = /^[>|\s]*[A-Za-z0-9+/=]{1,90}\r?\n/
@@ -260,6 +272,7 @@ async function unfold(text: Buffer, budget: Budget): Promise<Buffer> {
   return out.subarray(0, length)
 }
 
+/** What a mail is not plain with, but for data addresses, which clamd reads itself (test/unit/mime/text-files.test.ts). */
 const kinds: readonly (readonly [kind: string, files: Files])[] = [
   ['uuencoded file', uuencodedFiles],
   ['yEnc file', yencFiles],

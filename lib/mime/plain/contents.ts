@@ -3,6 +3,7 @@
  * within files; and what begins there that others want to look into.
  */
 
+import { binHexMark } from '../containers/binhex'
 import { type LeafContent, NotPlain } from './grammar'
 
 /** What is found in bodies. */
@@ -88,13 +89,12 @@ const newline = 0x0a
 /** First bytes of lines that may be one of the next. */
 const suspicious = new Uint8Array(256)
 for (const byte of Buffer.from('bB=cC-')) suspicious[byte] = 1
-/** Files in text, and parts that no multipart is known to hold, by how their first line begins. */
+/** Files in text, as ../containers/text-files.ts reads them, and parts that no multipart is known to hold. */
 const files: readonly (readonly [what: string, line: RegExp])[] = [
   ['uuencode', /^begin(?:[ \t]+(?:\d|$)|-base64)/i],
   ['yEnc', /^=ybegin/],
   ['headers', /^content-t/i],
 ]
-const binHex = Buffer.from('with BinHex')
 const pgpMessage = '-----BEGIN PGP MESSAGE'
 /** Bytes of the longest of these, and more. */
 const overlap = 32
@@ -131,7 +131,7 @@ export class TextWatch {
     for (let at = bytes.indexOf(newline) + 1; at > 0; at = bytes.indexOf(newline, at) + 1) {
       if (suspicious[bytes[at] ?? 0] === 1) this.#lookAtLine(bytes.toString('latin1', at, at + overlap))
     }
-    if (bytes.includes(binHex)) throw new NotPlain('BinHex in text')
+    if (bytes.includes(binHexMark)) throw new NotPlain('BinHex in text')
   }
 
   #lookAtLine(line: string): void {

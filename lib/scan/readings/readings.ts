@@ -18,7 +18,7 @@ import type { CancelSignal } from '../../base/cancellation'
 import type { MessageSource } from '../../base/message-source'
 import { Budget, OverBudget } from '../../mime/budget'
 import { cmsContent, cmsKind } from '../../mime/containers/cms'
-import { textFiles } from '../../mime/containers/text-files'
+import { declaredFile, textFiles } from '../../mime/containers/text-files'
 import { startsAsTnef, tnefContents } from '../../mime/containers/tnef'
 import { base64Decodings, type Decoding, decodingsOf } from '../../mime/lenient-decodings'
 import type { ReadingObserver } from '../../mime/observer'
@@ -26,7 +26,6 @@ import { contentHeaders } from '../../mime/part-headers'
 import { decodedPieces } from '../../mime/pieces'
 import { sectionsIn, stretchesOf } from '../../mime/stretches'
 import { decoderOf } from '../../mime/transfer-encodings'
-import { uudecoded } from '../../mime/uuencode'
 import { bodiesIn, type Body, isAllBase64, withoutLineEnd } from './bodies'
 import { defaultReadingLimits, type ReadingLimits } from './limits'
 import { lineEndVariants } from './line-ends'
@@ -181,11 +180,9 @@ export class Readings {
     if (!isBase64) yield* this.#content({ name, bytes }, head, depth, false)
     yield* this.#decodings(name, bytes, decodingsOf(head, bytes, this.#budget), depth, head)
     if (/encoding[^\n]*uu/i.test(head)) {
-      yield* this.#content(
-        { name: `${name} (uuencode)`, bytes: await uudecoded(bytes, 0, this.#budget) },
-        head,
-        depth + 1,
-      )
+      const file = await declaredFile(bytes, this.#budget)
+      if (file.name !== null) this.options.observer?.fileName(name, file.name)
+      yield* this.#content({ name: `${name} (uuencode)`, bytes: file.bytes }, head, depth + 1)
     }
   }
 
