@@ -57,6 +57,14 @@ export function namesOf(headers: readonly ContentHeader[]): PartNames {
   return { names: names.size > 0 ? [...names.values()] : substitutes(headers), complete }
 }
 
+/** Whether a part is a file to a program, and not text that is shown in place. */
+export function isAttached(names: readonly Name[], headers: readonly ContentHeader[]): boolean {
+  return (
+    names.length > 0 ||
+    headers.some(({ field, value }) => field === 'disposition' && /attachment/i.test(value))
+  )
+}
+
 /** Of an address only what is behind the host. */
 const address = /^\s*"?[a-z][a-z0-9+.-]*:(?:\/\/[^/?#\s"]*)?/i
 

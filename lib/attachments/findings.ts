@@ -2,7 +2,8 @@
  * The result of reading one message: its names, the first file that a mask denies, and why names may be missing.
  */
 
-import type { Name } from './filenames'
+import type { ContentHeader } from '../mime/part-headers'
+import { type Name, namesOf } from './filenames'
 import { fittingMask, type Mask } from './masks'
 import { displayForms, nameForLog } from './normalize'
 
@@ -61,6 +62,14 @@ export class Findings {
   /** Something that may hide names; the first counts. */
   trouble(where: string, what: string): void {
     if (!this.#denied) this.#unreadable ??= `${where}: ${what}`
+  }
+
+  /** Names in the headers of a part. @returns these */
+  headers(headers: readonly ContentHeader[], where: string): readonly Name[] {
+    const { names, complete } = namesOf(headers)
+    for (const name of names) this.nameInPart(name, where)
+    if (!complete) this.trouble(where, 'too many names in one header, or too long ones')
+    return names
   }
 
   /** @returns whether others would be looked at */

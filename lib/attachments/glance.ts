@@ -7,7 +7,7 @@ import { contentHeaders } from '../mime/part-headers'
 import type { PlainListener, PlainResult } from '../mime/plain/plain-check'
 import { findZip, zipLookahead } from './archives/zip-headers'
 import { containerOf, endBytes, headBytes, isText, typesOf, typesOfEnd } from './file-types'
-import { type Name, namesOf } from './filenames'
+import { isAttached, type Name } from './filenames'
 import { Findings, type Inspected } from './findings'
 import type { Mask } from './masks'
 
@@ -84,13 +84,8 @@ class Pass implements PlainListener {
       this.#isPartial = true
       return
     }
-    const { names, complete } = namesOf(headers)
-    this.#isPartial = !complete
-    this.#names = names
-    this.#isAttached =
-      names.length > 0 ||
-      headers.some(({ field, value }) => field === 'disposition' && /attachment/i.test(value))
-    for (const name of names) this.#findings.nameInPart(name, '')
+    const names = (this.#names = this.#findings.headers(headers, ''))
+    this.#isAttached = isAttached(names, headers)
     const contentTypes = headers
       .filter(({ field }) => field === 'type')
       .map(({ value }) => value.trim().toLowerCase().split(';', 1)[0] ?? '')

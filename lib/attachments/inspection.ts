@@ -10,6 +10,7 @@ import { Blocks } from '../mime/blocks'
 import { Budget, defaultLimits, type Limits, OverBudget, turnMs } from '../mime/budget'
 import type { MimeReader } from '../mime/mime-reader'
 import type { ReadingObserver } from '../mime/observer'
+import { contentHeaders } from '../mime/part-headers'
 import { lookInside } from './archives/look-inside'
 import { archiveSemaphore } from './archives/semaphore'
 import type { Sighting } from './archives/sighting'
@@ -17,10 +18,10 @@ import { tnefNames } from './archives/tnef'
 import { zipNames } from './archives/zip'
 import { findZip } from './archives/zip-headers'
 import { containerOf, isText, typesOfEnd, typesOfWhole } from './file-types'
-import { bareName, namesOf } from './filenames'
+import { bareName, isAttached, namesOf } from './filenames'
 import { Findings } from './findings'
 import type { Mask } from './masks'
-import { type FoundArchive, Readers, type Wanted } from './part-readers'
+import { type FileChecks, type FoundArchive, Readers } from './part-readers'
 
 export interface InspectOptions {
   readonly deny: readonly Mask[]
@@ -46,7 +47,7 @@ export class Inspection implements ReadingObserver {
   readonly #budget: Budget
   readonly #readers: Readers
   readonly #reader: MimeReader
-  readonly #wanted: Wanted
+  readonly #checks: FileChecks
   /** Those that are complete and not yet read. */
   readonly #archives: FoundArchive[] = []
   /** Milliseconds of work since others had a turn. */
@@ -62,9 +63,9 @@ export class Inspection implements ReadingObserver {
     this.blocks = new Blocks(limits.blockBytes, (block) => this.#step(block))
     this.findings = new Findings(deny, allow, limits.names, () => this.blocks.stop())
     this.#budget = new Budget(limits, options.signal)
-    this.#wanted = { insideArchives, types: deny.some((mask) => mask.of === 'type') }
+    this.#checks = { insideArchives, types: deny.some((mask) => mask.of === 'type') }
     const onArchive = (archive: FoundArchive) => this.#found(archive)
-    this.#readers = new Readers(this.findings, this.#budget, onArchive, this.#wanted)
+    this.#readers = new Readers(this.findings, this.#budget, onArchive, this.#checks)
     this.#reader = this.#readers.outermost()
   }
 
@@ -80,9 +81,7 @@ export class Inspection implements ReadingObserver {
   }
 
   headers(where: string, headers: Parameters<ReadingObserver['headers']>[1]): void {
-    const { names, complete } = namesOf(headers)
-    for (const name of names) this.findings.nameInPart(name, where)
-    if (!complete) this.trouble(where, 'too many names in one header, or too long ones')
+    this.findings.headers(headers, where)
   }
 
   fileName(where: string, text: string): void {
@@ -101,12 +100,11 @@ export class Inspection implements ReadingObserver {
   async content({ name, bytes, head = '' }: InspectedContent, isMissed: boolean): Promise<void> {
     if (isMissed && typesOfEnd(bytes).size === 0) return
     const types = typesOfWhole(bytes)
-    const isAttached = /name|attachment/i.test(head)
-    if (!isMissed && this.#wanted.types && (isAttached || !isText(types)))
+    if (!isMissed && this.#checks.types && (!isText(types) || isFile(head)))
       this.findings.file({ names: [], types })
     const holdsOthers = types.has('tnef')
-    const isArchive = this.#wanted.insideArchives && containerOf(types) !== null
-    const zipAt = isArchive || holdsOthers || !this.#wanted.insideArchives ? -1 : findZip(bytes, 0)
+    const isArchive = this.#checks.insideArchives && containerOf(types) !== null
+    const zipAt = isArchive || holdsOthers || !this.#checks.insideArchives ? -1 : findZip(bytes, 0)
     if (!isArchive && !holdsOthers && zipAt < 0) return
     const content = zipAt < 0 ? bytes : bytes.subarray(zipAt)
     try {
@@ -144,7 +142,7 @@ export class Inspection implements ReadingObserver {
     if (this.findings.isDenied) return
     const { content, types, where, names } = archive
     if (types.has('tnef') && this.#seeTnef(archive)) return
-    if (this.#wanted.types) {
+    if (this.#checks.types) {
       const all = typesOfWhole(content, types)
       if (all.size > types.size && this.findings.file({ names, types: all })) return
     }
@@ -215,3 +213,8 @@ export class Inspection implements ReadingObserver {
 }
 
 const noTypes: ReadonlySet<string> = new Set()
+
+function isFile(head: string): boolean {
+  const headers = contentHeaders(head)
+  return isAttached(namesOf(headers).names, headers)
+}

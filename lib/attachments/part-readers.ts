@@ -10,7 +10,7 @@ import type { ContentHeader } from '../mime/part-headers'
 import { decoderOf, type Encoding, encodingsOf } from '../mime/transfer-encodings'
 import { type Archive, ArchiveWatch } from './archives/archive-detector'
 import { containerOf, isText } from './file-types'
-import { type Name, namesOf } from './filenames'
+import { isAttached, type Name } from './filenames'
 import type { Findings } from './findings'
 import { nameForLog } from './normalize'
 
@@ -24,7 +24,7 @@ export type FoundArchive = Archive & {
 }
 
 /** What is looked for in contents. */
-export interface Wanted {
+export interface FileChecks {
   readonly insideArchives: boolean
   /** What a file is matters: it may be denied by that. */
   readonly types: boolean
@@ -41,7 +41,7 @@ export class Readers {
     private readonly budget: Budget,
     /** Takes the archive over, and releases its bytes to the budget when done with it. */
     private readonly onArchive: (archive: FoundArchive) => void,
-    private readonly wanted: Wanted,
+    private readonly checks: FileChecks,
   ) {}
 
   /** Of the whole message. */
@@ -57,24 +57,17 @@ export class Readers {
           const why = absent.get(type)
           if (why !== undefined) this.findings.trouble(where, why)
         }
-        const names = this.#names(part.headers, where)
+        const names = this.findings.headers(part.headers, where)
         this.findings.file({ names, contentTypes: part.types })
         return this.#body(part, names, where, depth)
       },
       stray: (headers: readonly ContentHeader[]) => {
-        this.#names(headers, `${prefix}between parts`)
+        this.findings.headers(headers, `${prefix}between parts`)
       },
       epilogue: () => fork([]),
       trouble: (what: string) => this.findings.trouble(`${prefix}message`, what),
     }
     return new MimeReader(handler, this.budget.limits.parts)
-  }
-
-  #names(headers: readonly ContentHeader[], where: string): readonly Name[] {
-    const { names, complete } = namesOf(headers)
-    for (const name of names) this.findings.nameInPart(name, where)
-    if (!complete) this.findings.trouble(where, 'too many names in one header, or too long ones')
-    return names
   }
 
   #body(part: Part, names: readonly Name[], where: string, depth: number): BodySink {
@@ -84,10 +77,9 @@ export class Readers {
     const isMessagePart = part.types.some(isMessage)
     const encodings = isMessagePart ? [...new Set<Encoding>([...claimed, 'identity'])] : claimed
     const called = names[0] ? `${where} (${nameForLog(names[0][0])})` : where
-    const isAttached = names.length > 0 || part.headers.some(isAttachment)
     return fork(
       encodings.map((encoding) => {
-        const readers: BodySink[] = [this.#archiveWatch(called, names, isAttached)]
+        const readers: BodySink[] = [this.#archiveWatch(called, names, isAttached(names, part.headers))]
         if (holdsMessage(part, names, isEncoded)) readers.push(this.#messageWithin(where, depth))
         if (isEncoded && part.types.some(isMultipart)) readers.push(this.#multipartWithin(part, where, depth))
         return decoding(encoding, fork(readers))
@@ -95,11 +87,11 @@ export class Readers {
     )
   }
 
-  /** @param isAttached what is shown in place may be HTML, which is no attachment */
-  #archiveWatch(where: string, names: readonly Name[], isAttached: boolean): ArchiveWatch {
-    const { insideArchives, types: wantsTypes } = this.wanted
+  /** @param isFile what is shown in place may be HTML, which is no attachment */
+  #archiveWatch(where: string, names: readonly Name[], isFile: boolean): ArchiveWatch {
+    const { insideArchives, types: wantsTypes } = this.checks
     const onTypes = (types: ReadonlySet<string>) => {
-      if (wantsTypes && (isAttached || !isText(types))) this.findings.file({ names, types })
+      if (wantsTypes && (isFile || !isText(types))) this.findings.file({ names, types })
     }
     return new ArchiveWatch(this.budget, {
       onTypes,
@@ -144,10 +136,6 @@ export class Readers {
     reader.write(Buffer.from('\r\n'))
     return reader
   }
-}
-
-function isAttachment({ field, value }: ContentHeader): boolean {
-  return field === 'disposition' && /attachment/i.test(value)
 }
 
 /** Types of which a program may show a file that is not in this message, or not all of it. */

@@ -181,7 +181,7 @@ export class AddressScan implements CheckedScan {
   /** Has all parts sent, and not only those that are left to send beside what was. */
   #sendAll(ignored: string): void {
     this.scan.sendWhole()
-    const plain = this.#plain ?? { oddity: null, encrypted: null, containers: new Set<string>() }
+    const plain = this.#plain ?? { oddity: null, encrypted: null, hasContainers: false }
     this.#plain = { ...plain, oddity: plain.oddity ?? `${ignored} is ignored` }
   }
 

@@ -54,7 +54,7 @@ export const noInsight: Insight = {
 interface Look {
   readonly message: MessageSource
   readonly plain: PlainResult
-  /** What is left to send of a message that was taken apart; null: the whole message was sent. */
+  /** Parts that were left out of what was sent; null: the whole message was. */
   readonly parts: Contents | null
   readonly scope: Scope
   /** Largest content in bytes that may be sent. */
@@ -70,10 +70,10 @@ interface Look {
 /** Whether there is anything to look into: nearly no mail needs it, and each pays for the question. */
 export function needsSecondLook(
   scope: Scope,
-  { oddity, containers }: PlainResult,
+  { oddity, hasContainers }: PlainResult,
   isApart: boolean,
 ): boolean {
-  return scope === 'all' || isApart || oddity !== null || containers.size > 0
+  return scope === 'all' || isApart || oddity !== null || hasContainers
 }
 
 /**
@@ -83,68 +83,92 @@ export function needsSecondLook(
  * @returns `end`: the first answer that is a virus, an error or over StreamMaxLength, by which the look ended
  */
 export async function secondLook<T extends { readonly reply: Reply }>(
-  { message, plain, parts, scope, maxBytes, silentLimits, signatures, budget, sends = scanLimits }: Look,
+  look: Look,
   send: (content: Content) => Promise<T>,
 ): Promise<{ readonly insight: Insight; readonly end: T | null }> {
-  const { oddity, containers } = plain
-  const isPlain = oddity === null
+  const { message, plain, parts, scope, maxBytes, budget } = look
+  const isPlain = plain.oddity === null
   const sendsParts = scope === 'all' || parts !== null || !isPlain
-  const ignored = new Set<string>()
-  let { encrypted } = plain
-  let incompleteBecause: string | null = null
-  let [sent, sentBytes] = [0, 0]
-  const maxSentBytes = sends.bytesPerByte * message.maxBytes + sends.extraBytes
-  const mayBeClosed = !isPlain || containers.size > 0
+  const mayBeClosed = !isPlain || plain.hasContainers
 
   const { signal } = budget
   const release = parts ? () => undefined : await readingMemory.take(message.maxBytes, signal)
-  const readings = parts ?? new Readings(message, { signal, budget, isPlain })
-  const insight = (part: string | null): Insight => {
-    const { summary } = readings
-    return {
-      oddity,
-      parts: sendsParts ? summary.parts : 0,
-      readings: sent,
-      part,
-      encrypted: encrypted ?? summary.encrypted,
-      incompleteBecause: incompleteBecause ?? summary.incompleteBecause,
-      ignored: [...ignored],
-    }
-  }
+  const contents = parts ?? new Readings(message, { signal, budget, isPlain })
+  const seen = new Seen(look)
+  const insight = (part: string | null) => seen.insight(contents.summary, sendsParts, part)
   try {
-    for await (const content of readings.contents()) {
-      if (mayBeClosed) {
-        budget.enter()
-        const closed = await closedIn(content.bytes, silentLimits, budget)
-        budget.leave()
-        if (closed.encrypted !== null) encrypted ??= `${content.name}: ${closed.encrypted}`
-        if (closed.limits !== null) incompleteBecause ??= `${content.name}: ${closed.limits}`
-      }
+    for await (const content of contents.contents()) {
+      const { name, bytes } = content
+      if (mayBeClosed) await seen.lookInto(content)
       if (!sendsParts || content.isScanned) continue
-      if (content.bytes.length > maxBytes) {
-        incompleteBecause ??= `${content.name} has ${content.bytes.length} bytes`
+      if (bytes.length > maxBytes) {
+        seen.incompleteBecause ??= `${name} has ${bytes.length} bytes`
         continue
       }
-      if (sent === sends.contents || sentBytes + content.bytes.length > maxSentBytes) {
-        incompleteBecause ??=
-          sent === sends.contents
-            ? `more than ${sent} contents`
-            : `contents of more than ${maxSentBytes} bytes`
-        break
-      }
-      sent++
-      sentBytes += content.bytes.length
+      if (!seen.maySend(bytes.length)) break
       const answer = await send(content)
-      const { reply } = answer
-      if (reply.kind === 'clean') continue
-      if (reply.kind !== 'found') return { insight: insight(content.name), end: answer }
-      if (isEncryptedName(reply.name)) encrypted ??= `${content.name}: ${reply.name}`
-      else if (isLimitName(reply.name)) incompleteBecause ??= `${content.name}: ${reply.name}`
-      else if (isIgnored(signatures, reply.name)) ignored.add(reply.name)
-      else return { insight: insight(content.name), end: answer }
+      if (!seen.mayGoOn(name, answer.reply)) return { insight: insight(name), end: answer }
     }
     return { insight: insight(null), end: null }
   } finally {
     release()
+  }
+}
+
+/** What is known of a message so far. */
+class Seen {
+  incompleteBecause: string | null = null
+  #encrypted: string | null
+  #sent = 0
+  #sentBytes = 0
+  readonly #ignored = new Set<string>()
+
+  constructor(private readonly look: Look) {
+    this.#encrypted = look.plain.encrypted
+  }
+
+  async lookInto({ name, bytes }: Content): Promise<void> {
+    const { silentLimits, budget } = this.look
+    budget.enter()
+    const { encrypted, limits } = await closedIn(bytes, silentLimits, budget)
+    budget.leave()
+    if (encrypted !== null) this.#encrypted ??= `${name}: ${encrypted}`
+    if (limits !== null) this.incompleteBecause ??= `${name}: ${limits}`
+  }
+
+  /** Counts one more content of so many bytes. @returns false: that would be too much for one message */
+  maySend(bytes: number): boolean {
+    const { contents, bytesPerByte, extraBytes } = this.look.sends ?? scanLimits
+    const maxBytes = bytesPerByte * this.look.message.maxBytes + extraBytes
+    if (this.#sent === contents) this.incompleteBecause ??= `more than ${contents} contents`
+    else if (this.#sentBytes + bytes > maxBytes) this.incompleteBecause ??= `contents of more than ${maxBytes} bytes`
+    else {
+      this.#sent++
+      this.#sentBytes += bytes
+      return true
+    }
+    return false
+  }
+
+  /** @returns false: the reply ends the look */
+  mayGoOn(name: string, reply: Reply): boolean {
+    if (reply.kind !== 'found') return reply.kind === 'clean'
+    if (isEncryptedName(reply.name)) this.#encrypted ??= `${name}: ${reply.name}`
+    else if (isLimitName(reply.name)) this.incompleteBecause ??= `${name}: ${reply.name}`
+    else if (isIgnored(this.look.signatures, reply.name)) this.#ignored.add(reply.name)
+    else return false
+    return true
+  }
+
+  insight(summary: Contents['summary'], sendsParts: boolean, part: string | null): Insight {
+    return {
+      oddity: this.look.plain.oddity,
+      parts: sendsParts ? summary.parts : 0,
+      readings: this.#sent,
+      part,
+      encrypted: this.#encrypted ?? summary.encrypted,
+      incompleteBecause: this.incompleteBecause ?? summary.incompleteBecause,
+      ignored: [...this.#ignored],
+    }
   }
 }

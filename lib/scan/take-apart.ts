@@ -42,7 +42,7 @@ export async function takeApart(message: MessageSource, budget: Budget): Promise
     if (plain.oddity !== null) return null
     const skeleton = await skeletonOf(bytes, minBodyBytes, budget)
     const parts: Contents = {
-      contents: () => skeleton.contents(plain.containers.size > 0),
+      contents: () => skeleton.contents(plain.hasContainers),
       get summary() {
         return skeleton.summary
       },

@@ -49,7 +49,7 @@ async function* withLibrary(
   for (const name of kind === 'ole' ? [] : names) {
     budget.spendHeader()
     await budget.breathe()
-    yield { name: namesOf(name), place }
+    yield { name: memberName(name), place }
   }
   for (const member of members) {
     budget.spendInflated(Math.min(budget.inflatable, member.bytes.length))
@@ -75,7 +75,7 @@ async function* memberIn(
     if (part.content !== null) yield* fileIn(part.content, part.names[0] ?? null, budget, place)
     return
   }
-  yield* fileIn(bytes, member.name === null ? null : namesOf(member.name), budget, place)
+  yield* fileIn(bytes, member.name === null ? null : memberName(member.name), budget, place)
 }
 
 async function* fileIn(
@@ -95,7 +95,7 @@ async function* fileIn(
 }
 
 /** What the library has made of bytes that are no UTF-8 may have been another charset. */
-function namesOf(name: string): Name {
+function memberName(name: string): Name {
   // eslint-disable-next-line no-control-regex
   const isRaw = /[\x80-\xff]/.test(name) && !/[^\x00-\xff]/.test(name)
   return isRaw ? [name, ...rawReadings(name)] : [name]

@@ -6,10 +6,10 @@
 import { binHexMark } from '../containers/binhex'
 import { type LeafContent, NotPlain } from './grammar'
 
-/** What is found in bodies. */
-export interface Findings {
+/** Told what is in bodies. */
+export interface BodyListener {
   encrypted(what: string): void
-  container(kind: string): void
+  container(): void
   /** The next bytes of a body, decoded; they hold until it returns. */
   content(bytes: Buffer): void
 }
@@ -17,27 +17,12 @@ export interface Findings {
 /** Bytes of a file that tell what it is. */
 const headBytes = 64
 
-/** Files that hold files, by how they begin. */
-const containers: readonly (readonly [kind: string, begin: Buffer])[] = (
-  [
-    ['zip', '504b0304'],
-    ['zip', '504b0506'],
-    ['zip', '504b0708'],
-    ['rar', '526172211a07'],
-    ['7z', '377abcaf271c'],
-    ['gzip', '1f8b'],
-    ['bzip2', '425a68'],
-    ['xz', 'fd377a585a00'],
-    ['zstd', '28b52ffd'],
-    ['cab', '4d534346'],
-    ['arj', '60ea'],
-    ['lzh', '2d6c68'],
-    ['ole', 'd0cf11e0a1b11ae1'],
-    ['pdf', '25504446'],
-    ['rtf', '7b5c7274'],
-    ['program', '4d5a'],
-  ] as const
-).map(([kind, hex]) => [kind, Buffer.from(hex, 'hex')])
+/** Of files that hold files: zip, RAR, 7z, gz, bz2, xz, zst, cab, arj; old documents, PDF, RTF; programs. */
+const containers =
+  '504b0304 504b0506 504b0708 526172211a07 377abcaf271c 1f8b 425a68 fd377a585a00 28b52ffd 4d534346 60ea d0cf11e0a1b11ae1 25504446 7b5c7274 4d5a'
+    .split(' ')
+    .map((hex) => Buffer.from(hex, 'hex'))
+const lzh = Buffer.from('-lh')
 
 const tnef = Buffer.from('789f3e22', 'hex')
 /** A message, or what a program would take for one: a field, perhaps behind empty lines, or an mbox. */
@@ -51,7 +36,7 @@ export class FileHead {
 
   constructor(
     private readonly content: LeafContent,
-    private readonly findings: Findings,
+    private readonly listener: BodyListener,
   ) {}
 
   /** @param length of what counts of the bytes */
@@ -73,15 +58,8 @@ export class FileHead {
     if (this.content === 'file' && startsLikeMessage.test(head.toString('latin1'))) {
       throw new NotPlain('a file like a message')
     }
-    for (const [kind, begin] of containers) {
-      if (
-        head
-          .subarray(kind === 'lzh' ? 2 : 0)
-          .subarray(0, begin.length)
-          .equals(begin)
-      )
-        this.findings.container(kind)
-    }
+    const begins = (mark: Buffer, at = 0) => head.subarray(at, at + mark.length).equals(mark)
+    if (containers.some((mark) => begins(mark)) || begins(lzh, 2)) this.listener.container()
   }
 }
 
@@ -109,7 +87,7 @@ export class TextWatch {
 
   constructor(
     content: LeafContent,
-    private readonly findings: Findings,
+    private readonly listener: BodyListener,
   ) {
     this.#lines = content === 'lines' ? '' : null
   }
@@ -136,7 +114,7 @@ export class TextWatch {
 
   #lookAtLine(line: string): void {
     for (const [what, begin] of files) if (begin.test(line)) throw new NotPlain(`${what} in text`)
-    if (line.startsWith(pgpMessage)) this.findings.encrypted('PGP message')
+    if (line.startsWith(pgpMessage)) this.listener.encrypted('PGP message')
   }
 
   #addLines(bytes: Buffer): void {

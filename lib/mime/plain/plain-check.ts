@@ -4,12 +4,12 @@
  *
  *   const check = new PlainCheck()
  *   check.write(block)            // the message as it is sent, in blocks of any size; 64 KiB are best
- *   const { oddity, encrypted, containers } = check.end()   // oddity null: it is plain
+ *   const { oddity, encrypted, hasContainers } = check.end()   // oddity null: it is plain
  */
 
 import { withoutComments } from '../parameters'
-import { type Body, bodyOf, checkLines } from './bodies'
-import type { Findings } from './contents'
+import { type BodyCheck, bodyCheckOf, checkLines } from './body-checks'
+import type { BodyListener } from './contents'
 import { entityOf, maxLineBytes, maxSectionBytes, NotPlain, type Owner } from './grammar'
 
 export interface PlainResult {
@@ -17,8 +17,8 @@ export interface PlainResult {
   readonly oddity: string | null
   /** What only the recipient can look into, as far as it was seen; null: nothing. */
   readonly encrypted: string | null
-  /** Kinds of files that hold others (`zip`, `ole`), as far as parts begin with one. */
-  readonly containers: ReadonlySet<string>
+  /** A part begins like a file that holds others: an archive, a document, a program. */
+  readonly hasContainers: boolean
 }
 
 /** Shown what is in a message, as long as it is plain. */
@@ -60,10 +60,10 @@ interface Multipart {
   parts: number
 }
 
-export class PlainCheck implements Findings {
+export class PlainCheck implements BodyListener {
   #oddity: string | null = null
   #encrypted: string | null = null
-  readonly #containers = new Set<string>()
+  #hasContainers = false
 
   /** The beginning of a line whose end has not come. */
   #pending: Buffer = Buffer.alloc(0)
@@ -71,7 +71,7 @@ export class PlainCheck implements Findings {
   #section: string | null = ''
   #owner: Owner = 'mail'
   /** Null: in front of a part or behind the last. */
-  #body: Body | null = null
+  #body: BodyCheck | null = null
   #isFirstLine = false
   /** Base64 has lines of nothing else. */
   #mayHoldBoundary = false
@@ -96,7 +96,7 @@ export class PlainCheck implements Findings {
 
   end(): PlainResult {
     if (this.#oddity === null) this.#guarded(() => this.#end())
-    return { oddity: this.#oddity, encrypted: this.#encrypted, containers: this.#containers }
+    return { oddity: this.#oddity, encrypted: this.#encrypted, hasContainers: this.#hasContainers }
   }
 
   encrypted(what: string): void {
@@ -107,8 +107,8 @@ export class PlainCheck implements Findings {
     this.listener?.content(bytes)
   }
 
-  container(kind: string): void {
-    this.#containers.add(kind)
+  container(): void {
+    this.#hasContainers = true
   }
 
   #guarded(step: () => void): void {
@@ -171,7 +171,7 @@ export class PlainCheck implements Findings {
     this.listener?.section(this.#section ?? '')
     this.#section = null
     if (entity.kind === 'leaf') {
-      this.#body = bodyOf(entity.encoding, entity.content, this)
+      this.#body = bodyCheckOf(entity.encoding, entity.content, this)
       this.#mayHoldBoundary = entity.encoding !== 'base64'
       this.#isFirstLine = true
       return
@@ -192,7 +192,7 @@ export class PlainCheck implements Findings {
     this.#aroundBytes = 0
   }
 
-  #readBody(bytes: Buffer, from: number, body: Body): number {
+  #readBody(bytes: Buffer, from: number, body: BodyCheck): number {
     if (this.#isFirstLine) {
       this.#isFirstLine = false
       const line = bytes.toString('latin1', from, bytes.indexOf(newline, from))

@@ -80,7 +80,7 @@ describe('nothing is known of', () => {
     glance.begin()
     assert.equal(glance.outcome, null)
     glance.miss()
-    glance.end({ oddity: null, encrypted: null, containers: new Set() })
+    glance.end({ oddity: null, encrypted: null, hasContainers: false })
     assert.equal(glance.outcome, null)
   })
 })

@@ -4,10 +4,10 @@
  * lines and leaves the bytes to native code where it can.
  */
 
-import { FileHead, type Findings, TextWatch } from './contents'
+import { type BodyListener, FileHead, TextWatch } from './contents'
 import { type LeafContent, type LeafEncoding, maxLineBytes, NotPlain } from './grammar'
 
-export interface Body {
+export interface BodyCheck {
   /**
    * Takes whole lines from `from` on.
    * @returns where it stopped: at a line that may be a delimiter, or behind the last line
@@ -20,9 +20,9 @@ export interface Body {
   end(): void
 }
 
-export function bodyOf(encoding: LeafEncoding, content: LeafContent, findings: Findings): Body {
-  if (encoding === 'base64') return new Base64Body(content, findings)
-  return new TextBody(encoding === 'quoted-printable', content, findings)
+export function bodyCheckOf(encoding: LeafEncoding, content: LeafContent, listener: BodyListener): BodyCheck {
+  if (encoding === 'base64') return new Base64Check(content, listener)
+  return new TextCheck(encoding === 'quoted-printable', content, listener)
 }
 
 const [newline, carriageReturn, dash, parenthesis, equalsSign, space, tab] = [10, 13, 45, 40, 61, 32, 9]
@@ -33,7 +33,7 @@ const scratch = Buffer.alloc(64 * 1024)
 /** Where a body ends there may be one, or one in each block. */
 const maxFailedRuns = 4
 
-class Base64Body implements Body {
+class Base64Check implements BodyCheck {
   /** Characters of each line but the last; 0: none has come yet. */
   #lineLength = 0
   #hasEnded = false
@@ -43,10 +43,10 @@ class Base64Body implements Body {
 
   constructor(
     content: LeafContent,
-    private readonly findings: Findings,
+    private readonly listener: BodyListener,
   ) {
-    this.#head = new FileHead(content, findings)
-    this.#watch = content === 'file' ? null : new TextWatch(content, findings)
+    this.#head = new FileHead(content, listener)
+    this.#watch = content === 'file' ? null : new TextWatch(content, listener)
   }
 
   take(bytes: Buffer, from: number): number {
@@ -111,7 +111,7 @@ class Base64Body implements Body {
     this.#head.write(scratch, decoded)
     const content = scratch.subarray(0, decoded)
     this.#watch?.write(content)
-    this.findings.content(content)
+    this.listener.content(content)
     return true
   }
 
@@ -133,7 +133,7 @@ const maxShortLines = 8192
 const dashes = Buffer.from('\n--')
 const comment = Buffer.from('\n(')
 
-class TextBody implements Body {
+class TextCheck implements BodyCheck {
   readonly #head: FileHead
   readonly #watch: TextWatch
   #endsInSoftBreak = false
@@ -143,10 +143,10 @@ class TextBody implements Body {
   constructor(
     private readonly isQuotedPrintable: boolean,
     content: LeafContent,
-    private readonly findings: Findings,
+    private readonly listener: BodyListener,
   ) {
-    this.#head = new FileHead(content, findings)
-    this.#watch = new TextWatch(content, findings)
+    this.#head = new FileHead(content, listener)
+    this.#watch = new TextWatch(content, listener)
   }
 
   take(bytes: Buffer, from: number): number {
@@ -205,7 +205,7 @@ class TextBody implements Body {
   #content(bytes: Buffer): void {
     this.#head.write(bytes, bytes.length)
     this.#watch.write(bytes)
-    this.findings.content(bytes)
+    this.listener.content(bytes)
   }
 
   end(): void {
