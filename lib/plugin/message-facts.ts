@@ -139,7 +139,7 @@ export function messageSummary(facts: MessageFacts): MessageSummary {
   return {
     uuid: facts.uuid,
     from: facts.from,
-    to: facts.to.slice(0, 5),
+    to: facts.to,
     recipients: facts.to.length,
     ip: facts.client.ip,
     host: facts.client.host,

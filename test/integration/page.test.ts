@@ -150,6 +150,7 @@ test('messages are found, sorted, unfolded, linked to and saved', async (t) => {
     ['=HYPERLINK("http://example.net")', 'zoe@example.net'],
   )
   assert.equal(await page.locator('th[aria-sort="ascending"]').innerText(), 'Sender')
+  assert.match(page.url(), /sort=sender$/)
 
   const download = page.waitForEvent('download')
   await page.getByRole('button', { name: 'Save these as CSV' }).click()

@@ -14,7 +14,7 @@ export type Kind = 'infected' | 'unscanned' | 'denied' | 'unreadable' | 'copy fa
 export interface MessageSummary {
   readonly uuid: string
   readonly from: string
-  /** The first few. */
+  /** Of a listed message, the first few. */
   readonly to: readonly string[]
   readonly recipients: number
   readonly ip: string

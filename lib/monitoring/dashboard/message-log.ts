@@ -16,6 +16,8 @@ export interface Cursor {
 
 /** The messages after a cursor, oldest first. All that there are, if its epoch is another. */
 export interface LogPage extends Cursor {
+  /** In the whole list. */
+  readonly total: number
   readonly messages: readonly ListedMessage[]
 }
 
@@ -48,7 +50,7 @@ export class MessageLog implements MessageStore {
     const isKnown = cursor?.epoch === this.#epoch && cursor.seq <= this.#seq
     const count = cursor === null ? 0 : isKnown ? this.#seq - cursor.seq : this.#messages.length
     const messages = count === 0 ? [] : this.#messages.slice(-count)
-    return Promise.resolve({ epoch: this.#epoch, seq: this.#seq, messages })
+    return Promise.resolve({ epoch: this.#epoch, seq: this.#seq, total: this.#messages.length, messages })
   }
 
   forget(): void {

@@ -11,7 +11,10 @@ import { allText, hashOf, hasWords, readHash, writeHash } from './search.js'
  * @template E
  * @typedef {{
  *   name: string, title: string, note: string, none: string,
- *   columns: { label: string, class: string, value: (entry: E) => string | number, cell?: (entry: E) => Node }[],
+ *   columns: {
+ *     key: string, label: string, isNumber?: boolean,
+ *     value: (entry: E) => string | number, cell?: (entry: E) => Node,
+ *   }[],
  *   filters: { key: string, label: string, of: (entry: E) => string, shown?: (value: string) => string }[],
  *   keyOf: (entry: E) => string, idOf: (entry: E) => string, timeOf: (entry: E) => number,
  *   details: (entry: E) => Node, tools: (shown: () => E[]) => Node[],
@@ -51,7 +54,7 @@ export function createList(root, parts) {
   const inputs = [search, ...selects, since, until]
   const clear = button('Clear', () => go(new URLSearchParams()))
   const count = element('p', { class: 'count', role: 'status' })
-  const heads = columns.map((column, at) => headOf(column, at))
+  const heads = columns.map(headOf)
   const body = element('tbody', {})
   const more = button('Show more', () => {
     limit += pageLength
@@ -89,22 +92,29 @@ export function createList(root, parts) {
     ),
   )
 
-  /** @param {ListParts<E>['columns'][number]} column @param {number} at */
-  function headOf({ label, class: kind }, at) {
+  /** @typedef {ListParts<E>['columns'][number]} Column */
+  /** @param {Column} column */
+  function classOf({ key, isNumber }) {
+    return isNumber ? `${key} number` : key
+  }
+
+  /** @param {Column} column */
+  function headOf(column) {
+    const { key, label } = column
     const sort = button(label, () => {
       const now = readHash().search
       const [by, isDown] = order(now)
-      now.set('sort', by === at && !isDown ? `-${at}` : by === at ? `${at}` : at === 0 ? '-0' : `${at}`)
+      now.set('sort', (by === column ? !isDown : column === columns[0]) ? `-${key}` : key)
       go(now)
     })
-    return element('th', { scope: 'col', class: kind }, sort)
+    return element('th', { scope: 'col', class: classOf(column) }, sort)
   }
 
-  /** Column, and whether the highest is first. @param {URLSearchParams} now @returns {[number, boolean]} */
+  /** Column, and whether the highest is first. @param {URLSearchParams} now @returns {[Column | undefined, boolean]} */
   function order(now) {
-    const given = now.get('sort') ?? '-0'
-    const by = Math.abs(Number(given))
-    return by < columns.length ? [by, given.startsWith('-')] : [0, true]
+    const given = now.get('sort') ?? ''
+    const by = columns.find(({ key }) => key === given.replace(/^-/, ''))
+    return by ? [by, given.startsWith('-')] : [columns[0], true]
   }
 
   /** @param {URLSearchParams} now */
@@ -140,7 +150,7 @@ export function createList(root, parts) {
       )
     })
     const [by, isDown] = order(now)
-    const value = columns[by]?.value ?? parts.timeOf
+    const value = by?.value ?? parts.timeOf
     return found.sort((a, b) => {
       const [x, y] = isDown ? [value(b), value(a)] : [value(a), value(b)]
       const first =
@@ -154,7 +164,9 @@ export function createList(root, parts) {
     const key = parts.keyOf(entry)
     const known = rows.get(key)
     if (known) return known
-    const cells = columns.map(({ class: kind, cell, value }, at) => {
+    const cells = columns.map((column, at) => {
+      const { cell, value } = column
+      const kind = classOf(column)
       const content = cell ? cell(entry) : element('bdi', {}, String(value(entry)))
       if (at > 0) return element('td', { class: kind }, content)
       const unfold = element('button', { type: 'button', class: 'unfold', 'aria-expanded': 'false' }, content)
@@ -191,7 +203,7 @@ export function createList(root, parts) {
     }
     const [by, isDown] = order(now)
     heads.forEach((head, at) => {
-      if (at === by) head.setAttribute('aria-sort', isDown ? 'descending' : 'ascending')
+      if (columns[at] === by) head.setAttribute('aria-sort', isDown ? 'descending' : 'ascending')
       else head.removeAttribute('aria-sort')
     })
     clear.hidden = [...now].every(([key, value]) => key === 'sort' || value === '')

@@ -24,9 +24,6 @@ import { hashOf } from './search.js'
 /** @typedef {import('../listed-message').ListedMessage} ListedMessage */
 /** @typedef {import('../message-log').LogPage} LogPage */
 
-/** As many as the server has. */
-const maxMessages = 1000
-
 /** @type {Record<ListedMessage['kind'], { name: string, class: string }>} */
 const kinds = {
   infected: { name: 'Infected', class: 'bad' },
@@ -54,18 +51,18 @@ const parts = {
   note: 'Clean and exempt mail is only counted.',
   none: 'None since the start.',
   columns: [
-    { label: 'Time', class: 'time', value: ({ time }) => time, cell: ({ time }) => moment(time) },
+    { key: 'time', label: 'Time', value: ({ time }) => time, cell: ({ time }) => moment(time) },
     {
+      key: 'verdict',
       label: 'Verdict',
-      class: 'verdict',
       value: ({ kind }) => kinds[kind].name,
       cell: ({ kind }) => element('span', { class: kinds[kind].class }, kinds[kind].name),
     },
-    { label: 'Reason', class: 'reason', value: ({ what }) => what },
-    { label: 'Sender', class: 'sender', value: ({ from }) => from || '<>' },
-    { label: 'Recipients', class: 'recipients', value: recipientsOf },
-    { label: 'Client', class: 'client', value: ({ ip }) => ip },
-    { label: 'Action', class: 'action', value: ({ action }) => action },
+    { key: 'reason', label: 'Reason', value: ({ what }) => what },
+    { key: 'sender', label: 'Sender', value: ({ from }) => from || '<>' },
+    { key: 'recipients', label: 'Recipients', value: recipientsOf },
+    { key: 'client', label: 'Client', value: ({ ip }) => ip },
+    { key: 'action', label: 'Action', value: ({ action }) => action },
   ],
   filters: [
     {
@@ -113,7 +110,7 @@ async function load() {
   const page = /** @type {LogPage} */ (await fetchJson(`messages?epoch=${cursor.epoch}&seq=${cursor.seq}`))
   const before = page.epoch === cursor.epoch ? known : []
   cursor = { epoch: page.epoch, seq: page.seq }
-  known = [...page.messages.toReversed(), ...before].slice(0, maxMessages)
+  known = [...page.messages.toReversed(), ...before].slice(0, page.total)
   list.set(known)
 }
 

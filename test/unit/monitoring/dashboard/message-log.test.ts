@@ -70,7 +70,7 @@ test('a listed message has everything that is known, each string bounded and on 
 test('readers get what is new; all, where a log began anew; and no more than there is room for', async () => {
   const log = new MessageLog(() => 1000)
   const end = await log.after(null)
-  assert.deepEqual(end, { epoch: 1000, seq: 0, messages: [] })
+  assert.deepEqual(end, { epoch: 1000, seq: 0, total: 0, messages: [] })
   log.add(message('A'))
   log.add(message('B'))
   const names = async (cursor: { epoch: number; seq: number } | null) =>
