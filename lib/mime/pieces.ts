@@ -4,6 +4,7 @@
  */
 
 import type { Budget } from './budget'
+import { type Decoder, decoderOf } from './transfer-encodings'
 
 /** Bytes that are worked on between two looks at the clock. */
 export const pieceBytes = 64 * 1024
@@ -46,11 +47,6 @@ export async function changedText(
   return Buffer.concat(changed)
 }
 
-interface Decoder {
-  write(bytes: Buffer): Buffer
-  end(): Buffer
-}
-
 /** @param change made of each piece first; pieces are whole lines where lines are short @throws OverBudget */
 export async function decodedPieces(
   bytes: Buffer,
@@ -66,6 +62,18 @@ export async function decodedPieces(
   for await (const piece of piecesOf(bytes, budget)) decoded.push(decode(piece))
   decoded.push(decoder.end())
   return Buffer.concat(decoded)
+}
+
+export function decodedBase64(text: Buffer, budget: Budget): Promise<Buffer> {
+  return decodedPieces(text, decoderOf('base64'), budget)
+}
+
+/** Places of a mark, with a look at the clock at each. */
+export async function* placesOf(text: Buffer, mark: Buffer, budget: Budget): AsyncGenerator<number, void> {
+  for (let at = text.indexOf(mark); at >= 0; at = text.indexOf(mark, at + 1)) {
+    yield at
+    if (budget.isTurnOver) await budget.breathe()
+  }
 }
 
 /** Where a mark comes next, asked for from rising places on: every stretch is searched once. The end: nowhere. */

@@ -1,10 +1,10 @@
 /*
- * Uuencoded files (`begin 644 name`) in the text of a message, which mail programs still show as attachments: as leniently as
- * any program reads them.
+ * Uuencoded files (`begin 644 name`) in the text of a message, and their base64 variant, which mail programs still show as
+ * attachments: as leniently as any program reads them.
  */
 
 import type { Budget } from './budget'
-import { Output } from './pieces'
+import { decodedBase64, nextOf, Output, pieceBytes, placesOf } from './pieces'
 
 /** Bytes of a line that are read; the rest of a longer line is ignored. */
 const maxLineBytes = 1024
@@ -36,7 +36,7 @@ const linesPerTurn = 256
 const lenientBegin = /^begin(?<base64>-base64)?(?![\w:])[^\r\n]*/i
 const maxPrefixBytes = 16
 
-export interface Begin {
+interface Begin {
   /** Where the first line of data begins. */
   readonly from: number
   /** Length of what stands in front on each line: blanks, or marks of quoting. */
@@ -45,7 +45,7 @@ export interface Begin {
 }
 
 /** As leniently as any program takes such a line. @param at where the word is; null: it is text */
-export function beginOf(text: Buffer, at: number): Begin | null {
+function beginOf(text: Buffer, at: number): Begin | null {
   const prefix = linePrefix(text, at)
   if (prefix === null) return null
   const line = lenientBegin.exec(text.toString('latin1', at, at + maxLineBytes))
@@ -88,7 +88,7 @@ export async function uudecoded(text: Buffer, start: number, budget: Budget, pre
  * Of lines that are data and have the length that they name: others are passed over, another `begin` as well.
  * @throws OverBudget
  */
-export async function uudecodedWhereFitting(
+async function uudecodedWhereFitting(
   text: Buffer,
   start: number,
   budget: Budget,
@@ -113,4 +113,67 @@ export async function uudecodedWhereFitting(
 
 function isBegin(text: Buffer, at: number): boolean {
   return text[at] === letterB && /^begin[ \t-]/.test(text.toString('latin1', at, at + 6))
+}
+
+interface Found {
+  /** Null: only a name, of a file that was found by itself. */
+  readonly bytes: Buffer | null
+  readonly name: string | null
+}
+
+const begins = ['begin', 'Begin', 'BEGIN'].map((word) => Buffer.from(word))
+const base64End = Buffer.from('====')
+
+/** Of files that begin in one another, each up to the next beginning, and the outermost up to its own end. */
+export async function* uuencodedFiles(text: Buffer, budget: Budget): AsyncGenerator<Found, void> {
+  for (const mark of begins) {
+    let coveredTo = 0
+    const nextEnd = nextOf(text, base64End)
+    const nextBegin = nextOf(text, mark)
+    for await (const at of placesOf(text, mark, budget)) {
+      const begin = beginOf(text, at)
+      if (begin === null) continue
+      const { from, prefix, isBase64 } = begin
+      const name = uuencodedName(text, at, from)
+      if (isBase64) {
+        const end = nextEnd(from)
+        const next = nextBegin(from)
+        if (next < end) yield { bytes: await decodedBase64(text.subarray(from, next), budget), name }
+        else if (name !== null) yield { bytes: null, name }
+        if (at >= coveredTo) yield { bytes: await decodedBase64(text.subarray(from, end), budget), name }
+        coveredTo = Math.max(coveredTo, end)
+      } else {
+        yield { bytes: await uudecoded(text, from, budget, prefix), name }
+        if (at < coveredTo) continue
+        const fitting = await uudecodedWhereFitting(text, from, budget, prefix)
+        coveredTo = fitting.end
+        yield { bytes: fitting.bytes, name: null }
+      }
+    }
+  }
+}
+
+const declaredBegin = /^begin[ \t]+\d+[ \t]+(?<name>\S[^\r\n]*)/m
+const namedBegin = /^begin(?<base64>-base64)?[ \t]+[0-7]{3,7}[ \t]+(?<name>\S[^\r\n]*)/i
+const dataLine = /^[>|\s]*(?<data>[\x20-\x60]{1,90})\r?\n/
+const base64Line = /^[>|\s]*[A-Za-z0-9+/=]{1,90}\r?\n/
+
+/** Text may begin a line so as well, but is not followed by data. @param from the next line */
+function uuencodedName(text: Buffer, at: number, from: number): string | null {
+  const { base64, name = null } =
+    namedBegin.exec(text.toString('latin1', at, Math.min(from, at + maxLineBytes)))?.groups ?? {}
+  const follows = text.toString('latin1', from, from + maxDataBytes)
+  if (base64 !== undefined) return base64Line.test(follows) ? name : null
+  const data = dataLine.exec(follows)?.groups?.data ?? ''
+  // Trailing spaces may be lost.
+  return data !== '' && data.length - 1 >= Math.ceil(lengthOf(data.charCodeAt(0)) / 3) * 4 - 3 ? name : null
+}
+
+/** A text that its headers call uuencode is all one file, and the line in front of it is taken as more words than usual. */
+export async function declaredFile(
+  text: Buffer,
+  budget: Budget,
+): Promise<Found & { readonly bytes: Buffer }> {
+  const name = declaredBegin.exec(text.toString('latin1', 0, pieceBytes))?.groups?.name ?? null
+  return { bytes: await uudecoded(text, 0, budget), name }
 }

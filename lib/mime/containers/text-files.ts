@@ -1,12 +1,11 @@
 /*
- * Files within text, found by the line or the words in front of them: uuencode and its base64 variant, yEnc, calendar and
- * address book entries, data addresses. Read as leniently as any program does.
+ * Files within text, found by the line or the words in front of them: all kinds, and here yEnc, calendar and address book
+ * entries, data addresses. Read as leniently as any program does.
  */
 
 import type { Budget } from '../budget'
-import { decodedPieces, nextOf, pieceBytes, piecesOf } from '../pieces'
-import { decoderOf } from '../transfer-encodings'
-import { beginOf, uudecoded, uudecodedWhereFitting } from '../uuencode'
+import { decodedBase64, nextOf, pieceBytes, piecesOf, placesOf } from '../pieces'
+import { uuencodedFiles } from '../uuencode'
 import { binHexFiles } from './binhex'
 
 export interface TextFile {
@@ -21,15 +20,6 @@ export interface TextFile {
 type Found = Omit<TextFile, 'kind'>
 type Files = (text: Buffer, budget: Budget) => AsyncGenerator<Found, void>
 
-/** A text that its headers call uuencode is all one file, and the line in front of it is taken as more words than usual. */
-export async function declaredFile(
-  text: Buffer,
-  budget: Budget,
-): Promise<Found & { readonly bytes: Buffer }> {
-  const name = declaredBegin.exec(text.toString('latin1', 0, pieceBytes))?.groups?.name ?? null
-  return { bytes: await uudecoded(text, 0, budget), name }
-}
-
 export const textFileKinds = () => kinds.map(([kind]) => kind)
 
 /** Every file in the text. @throws OverBudget */
@@ -42,68 +32,7 @@ export async function* textFiles(text: Buffer, budget: Budget): AsyncGenerator<T
 
 const [newline, carriageReturn, space, tab, colon] = [0x0a, 0x0d, 0x20, 0x09, 0x3a]
 
-/** Places of a mark, with a look at the clock at each. */
-async function* placesOf(text: Buffer, mark: Buffer, budget: Budget): AsyncGenerator<number, void> {
-  for (let at = text.indexOf(mark); at >= 0; at = text.indexOf(mark, at + 1)) {
-    yield at
-    if (budget.isTurnOver) await budget.breathe()
-  }
-}
-
-const begins = ['begin', 'Begin', 'BEGIN'].map((word) => Buffer.from(word))
-const base64End = Buffer.from('====')
-
-/** Of files that begin in one another, each up to the next beginning, and the outermost up to its own end. */
-async function* uuencodedFiles(text: Buffer, budget: Budget): AsyncGenerator<Found, void> {
-  for (const mark of begins) {
-    let coveredTo = 0
-    const nextEnd = nextOf(text, base64End)
-    const nextBegin = nextOf(text, mark)
-    for await (const at of placesOf(text, mark, budget)) {
-      const begin = beginOf(text, at)
-      if (begin === null) continue
-      const { from, prefix, isBase64 } = begin
-      const name = uuencodedName(text, at, from)
-      if (isBase64) {
-        const end = nextEnd(from)
-        const next = nextBegin(from)
-        if (next < end) yield { bytes: await decodedBase64(text.subarray(from, next), budget), name }
-        else if (name !== null) yield { bytes: null, name }
-        if (at >= coveredTo) yield { bytes: await decodedBase64(text.subarray(from, end), budget), name }
-        coveredTo = Math.max(coveredTo, end)
-      } else {
-        yield { bytes: await uudecoded(text, from, budget, prefix), name }
-        if (at < coveredTo) continue
-        const fitting = await uudecodedWhereFitting(text, from, budget, prefix)
-        coveredTo = fitting.end
-        yield { bytes: fitting.bytes, name: null }
-      }
-    }
-  }
-}
-
-const declaredBegin = /^begin[ \t]+\d+[ \t]+(?<name>\S[^\r\n]*)/m
-const namedBegin = /^begin(?<base64>-base64)?[ \t]+[0-7]{3,7}[ \t]+(?<name>\S[^\r\n]*)/i
-const dataLine = /^[>|\s]*(?<data>[\x20-\x60]{1,90})\r?\n/
-const base64Line = /^[>|\s]*[A-Za-z0-9+/=]{1,90}\r?\n/
 const maxNameBytes = 1024
-const maxDataLineBytes = 100
-
-/** Text may begin a line so as well, but is not followed by data. @param from the next line */
-function uuencodedName(text: Buffer, at: number, from: number): string | null {
-  const { base64, name = null } =
-    namedBegin.exec(text.toString('latin1', at, Math.min(from, at + maxNameBytes)))?.groups ?? {}
-  const follows = text.toString('latin1', from, from + maxDataLineBytes)
-  if (base64 !== undefined) return base64Line.test(follows) ? name : null
-  const data = dataLine.exec(follows)?.groups?.data ?? ''
-  const bytes = (data.charCodeAt(0) - 32) & 63
-  return data !== '' && data.length - 1 >= Math.ceil(bytes / 3) * 4 - 3 ? name : null
-}
-
-function decodedBase64(text: Buffer, budget: Budget): Promise<Buffer> {
-  return decodedPieces(text, decoderOf('base64'), budget)
-}
-
 const yBegin = Buffer.from('=ybegin ')
 const yEnd = Buffer.from('\n=yend')
 const yPart = '=ypart'
