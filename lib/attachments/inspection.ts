@@ -146,6 +146,8 @@ export class Inspection implements ReadingObserver {
       const all = typesOfWhole(content, types)
       if (all.size > types.size && this.findings.file({ names, types: all })) return
     }
+    // It was held from where a zip archive began in it.
+    if (types.size === 0 && typesOfEnd(content).size > 0) this.#readers.hasMissed = true
     if (this.options.insideArchives) this.#archives.push({ ...archive, where })
     else this.#budget.releaseHeld(content.length)
   }

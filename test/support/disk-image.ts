@@ -6,9 +6,9 @@ const [sectorBytes, checksumBytes] = [512, 136]
 const block = { zlib: 0x80000005, end: 0xffffffff }
 const footerBytes = 512
 
-/** @param volumes whole sectors each */
-export function diskImage(...volumes: readonly Buffer[]): Buffer {
-  const packed = volumes.map((volume) => deflateSync(volume))
+/** @param volumes whole sectors each @param level of compression; 0: they lie there as they are */
+export function diskImage(volumes: readonly Buffer[], level = 6): Buffer {
+  const packed = volumes.map((volume) => deflateSync(volume, { level }))
   let [packedAt, sector] = [0, 0]
   const tables = volumes.map((volume, i) => {
     const sectors = volume.length / sectorBytes

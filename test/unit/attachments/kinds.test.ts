@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
+import { findZip } from '../../../lib/attachments/archives/zip-headers'
 import { diskImage } from '../../support/disk-image'
 import { archiveKinds, archiveOf } from '../../support/made-archives'
 import { attached, base64, glanced, inspected, mixed } from '../../support/smtp/attachment-mails'
@@ -15,7 +16,7 @@ const text = (words: string) => Buffer.from(words.padEnd(64, '\n'))
 const at = (place: number, digits: string) => Buffer.concat([Buffer.alloc(place), hex(digits, 600)])
 const noise = createHash('shake256', { outputLength: 64 * 1024 }).digest()
 const volume = Buffer.concat([archiveOf('hfs'), noise])
-const image = diskImage(volume)
+const image = diskImage([volume])
 /** An image whose footer alone says what it is. */
 const bareVhd = Buffer.concat([Buffer.alloc(4096, 7), archiveOf('vhd of one size').subarray(-512)])
 const installer = Buffer.concat([hex('d0cf11e0a1b11ae1', 600), hex('84100c0000000000c000000000000046')])
@@ -49,7 +50,7 @@ const samples: Readonly<Record<string, Buffer | readonly Buffer[]>> = {
   vmdk: archiveOf('vmdk'),
   vdi: at(64, '7f10dabe'),
   qcow: archiveOf('qcow2'),
-  dmg: [image, diskImage(volume, volume), hex('656e637263647361')],
+  dmg: [image, diskImage([volume, volume]), hex('656e637263647361')],
   zip: zip(['a']),
   rar: [archiveOf('rar 4'), archiveOf('rar 5')],
   '7z': archiveOf('7z'),
@@ -149,7 +150,7 @@ const archives: Readonly<Record<string, Buffer>> = {
       .map((kind) => [kind, archiveOf(kind)]),
   ),
   dmg: image,
-  'dmg of two volumes': diskImage(volume, volume),
+  'dmg of two volumes': diskImage([volume, volume]),
 }
 
 for (const [place, mailOf] of Object.entries(places)) {
@@ -168,6 +169,14 @@ describe('a disk image of which the footer alone tells', () => {
   test('in other archives', async () => {
     for (const content of [tarWith('a.dmg', image), gzipSync(tarWith('a.dmg', image))])
       assert.equal((await inspected(plain(content))).denied?.mask, '*.exe')
+  })
+
+  test('with a zip archive in it', async () => {
+    const inner = Buffer.alloc(512)
+    zip(['a.txt']).copy(inner)
+    const content = diskImage([Buffer.concat([volume, inner])], 0)
+    assert.ok(findZip(content, 0) > 0)
+    assert.equal((await inspected(plain(content))).denied?.mask, '*.exe')
   })
 
   test('is unreadable where it is damaged', async () => {
