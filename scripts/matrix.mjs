@@ -88,7 +88,8 @@ function runCell({ node, haraka, files, clamd = findClamd() }) {
   const log = path.join(lab, 'matrix', `node-${version}-haraka-${haraka}-clamd-${clamdVersion}.tap`)
   // Each server under test is a process of its own, so a file takes more than one core already.
   const concurrency = `--test-concurrency=${Math.min(availableParallelism(), 4)}`
-  const args = ['--import', 'tsx', '--test', '--test-reporter=tap', concurrency, ...files]
+  const loaded = ['--import', 'tsx', '--import', './test/support/test-limit.mjs']
+  const args = [...loaded, '--test', '--test-reporter=tap', concurrency, ...files]
   const env = {
     ...process.env,
     PATH: `${bin}${path.delimiter}${process.env.PATH ?? ''}`,

@@ -36,7 +36,8 @@ async function runChecks() {
 function runTests(options, files) {
   // Most tests wait for sockets and servers; those that measure time allow for a busy machine.
   const concurrency = `--test-concurrency=${Math.min(availableParallelism() + 1, 8)}`
-  const runner = ['--import', 'tsx', '--test', '--test-reporter=spec', concurrency]
+  const loaded = ['--import', 'tsx', '--import', './test/support/test-limit.mjs']
+  const runner = [...loaded, '--test', '--test-reporter=spec', concurrency]
   handOver([...runner, ...options, ...files], ['ignore', 'inherit', 'inherit'])
 }
 
