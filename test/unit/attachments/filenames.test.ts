@@ -360,6 +360,11 @@ const denied: Record<string, Buffer> = {
   'boundary in pieces': withType('multipart/mixed; boundary*0=a; boundary*1=b', '--ab', ...evil),
   'boundary encoded': withType("multipart/mixed; boundary*=us-ascii''a%62", '--ab', ...evil),
   'delimiter with spaces behind it': withType('multipart/mixed; boundary=a', '--a  ', ...evil),
+  'between delimiters of a multipart that is closed': withType(
+    'multipart/mixed; boundary=a',
+    ...['--a', 'Content-Type: multipart/mixed; boundary=b', '', '--b', '', 'x', '--b--', '--a', '', 'text'],
+    ...['--b', `${disposition}; filename="evil.exe"`, '--b', 'X: y', '', 'x', '--a--'],
+  ),
   'part after the closing delimiter': withType('multipart/mixed; boundary=a', '--a--', '--a', ...evil),
   'delimiter within a header section': withType('multipart/mixed; boundary=a', '--a', 'X: y', '--a', ...evil),
   'header section cut off by a delimiter': withType(
@@ -392,6 +397,10 @@ const denied: Record<string, Buffer> = {
   'uuencode in a type that is none': raw(
     lines('Content-Type: garbage', '', 'begin 644 evil.exe', '#86)C', '`', 'end'),
   ),
+  'uuencode with a soft break in its name, and blanks behind that': mixed([
+    ['Content-Type: text/plain', 'Content-Transfer-Encoding: quoted-printable'],
+    lines('begin 644 ev=\t \t', 'il.exe', '#86)C', '`', 'end'),
+  ]),
   'uuencode in a multipart without a boundary': raw(
     lines('Content-Type: multipart/mixed', '', 'hello', 'begin 644 evil.exe', '#86)C', '`', 'end'),
   ),
@@ -440,6 +449,22 @@ function longName(name: string): Buffer {
 }
 
 const harmless: Record<string, Buffer> = {
+  'a boundary and a comment': withType('multipart/mixed; boundary=b (a comment)', '--b', '', 'text', '--b--'),
+  'a boundary, and another in a comment': withType(
+    'multipart/mixed; boundary=b (was; boundary=c)',
+    ...['--b', '', 'text', '--b--'],
+  ),
+  'a boundary with a backslash': withType(
+    'multipart/mixed; boundary="b\\_1"',
+    '--b_1',
+    '',
+    'text',
+    '--b_1--',
+  ),
+  'a boundary with a backslash that stays': withType(
+    'multipart/mixed; boundary="b\\_1"',
+    ...['--b\\_1', '', 'text', '--b\\_1--'],
+  ),
   'no attachment': raw(lines('Subject: evil.exe', '', 'text')),
   'a plain name': withHeaders(`${disposition}; filename="invoice.pdf"`),
   'an accented name': withHeaders(`${disposition}; filename*=utf-8''r%C3%A9sum%C3%A9.pdf`),

@@ -156,6 +156,10 @@ const denied: Record<string, Buffer> = {
     wrapped(zip(['evil.exe', 'b', 'c', 'd', 'e']), 1).subarray(0, -150),
   ),
   'quoted-printable': part('quoted-printable', quotedPrintable(evil)),
+  'base64 that begins with dashes': part(
+    'base64',
+    `--${base64(zip(['evil.exe'], { central: false, end: false }))}`,
+  ),
   '8bit': part('8bit', evil),
   binary: part('binary', evil),
   'no encoding named': mixed([['Content-Type: application/zip'], evil]),

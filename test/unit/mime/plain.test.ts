@@ -227,7 +227,8 @@ const odd: Record<string, readonly (readonly [form: string, mail: string])[]> = 
     ['in a line among many', attached(body.replace('eHh4', 'e*h4'))],
   ],
   'blanks behind quoted-printable': [
-    ['', attached('a= \r\n'.replace('= ', ' '), 'text/plain', 'quoted-printable')],
+    ['a blank', attached('a \r\n', 'text/plain', 'quoted-printable')],
+    ['a tab', attached('a\t\r\n', 'text/plain', 'quoted-printable')],
   ],
   'a broken escape': [
     ['no digits', attached('a=ZZ\r\n', 'text/plain', 'quoted-printable')],
