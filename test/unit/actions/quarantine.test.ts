@@ -1,5 +1,5 @@
-// What lies where a copy and its record are to go, put there by another user of the machine, is neither followed
-// nor written through.
+// A copy is whole, with its record, and on disk before the client gets its answer; else nothing of it is left. What lies
+// where they are to go, put there by another user of the machine, is neither followed nor written through.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import {
@@ -9,14 +9,16 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
+import { type FileHandle, open } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import path from 'node:path'
-import { test } from 'node:test'
-import { keepCopy } from '../../../lib/actions/quarantine'
+import { test, type TestContext } from 'node:test'
+import { keepCopy, today } from '../../../lib/actions/quarantine'
 import type { Connection, Transaction } from '../../../lib/haraka/types'
 import { TemporaryDirectory } from '../../support/process'
 
@@ -25,13 +27,6 @@ interface HarakaTransaction extends Transaction {
   end_data(done: () => void): void
 }
 const haraka = createRequire(__filename)('Haraka/transaction') as { createTransaction(): HarakaTransaction }
-
-function today(): string {
-  const now = new Date()
-  return [now.getFullYear(), now.getMonth() + 1, now.getDate()]
-    .map((n) => String(n).padStart(2, '0'))
-    .join('')
-}
 
 /**
  * A message, where its copy goes, and a plugin that puts it there as queue/quarantine does: never over anything.
@@ -55,7 +50,7 @@ function kept(base: string, spoil: () => void = () => undefined) {
   const connection = { transaction, notes: {} } as unknown as Connection
   const keep = (record: object = { verdict: 'infected' }) =>
     keepCopy(plugin, connection, transaction, 'infected', record)
-  return { copy, keep }
+  return { copy, keep, plugin, connection, transaction }
 }
 
 function directory(t: { after(done: () => void): void }): { base: string; victim: string } {
@@ -149,4 +144,140 @@ test('the second name that queue/quarantine gives a copy is gone before the reco
   assert.equal(await keep(), copy)
   assert.equal(lstatSync(copy).nlink, 1)
   assert.deepEqual(readdirSync(path.join(base, 'tmp')), [])
+})
+
+test('the folder of a day is that of queue/quarantine', (t) => {
+  t.mock.timers.enable({ apis: ['Date'], now: new Date(2026, 0, 5).getTime() })
+  assert.equal(today(), '20260105')
+})
+
+/** Files and folders below `base` in the order in which they are on disk; `failing` never is. */
+async function watchSyncs(t: TestContext, base: string, failing?: string): Promise<string[]> {
+  const handle = await open(base)
+  const handles = Object.getPrototypeOf(handle) as FileHandle
+  await handle.close()
+  const synced: string[] = []
+  t.mock.method(handles, 'sync', async function (this: FileHandle) {
+    const name = path.relative(base, readlinkSync(`/proc/self/fd/${this.fd}`))
+    // Whoever does not wait has gone on, and closed the file.
+    await new Promise((resolve) => setImmediate(resolve))
+    if (name === failing) throw new Error('the disk is broken')
+    await this.datasync()
+    synced.push(name)
+  })
+  return synced
+}
+
+/** What is synced for a copy, in this order. */
+const namesOf = (base: string, copy: string) => {
+  const file = path.relative(base, copy)
+  return [file, `${file}.json.tmp`, path.dirname(file), 'infected', '']
+}
+
+test('the copy, its record, and each folder of both are on disk before the answer', async (t) => {
+  const { base } = directory(t)
+  const { copy, keep } = kept(base)
+  const synced = await watchSyncs(t, base)
+  await keep()
+  assert.deepEqual(synced, namesOf(base, copy))
+})
+
+test('what cannot be put on disk: no copy, and nothing is left', async (t) => {
+  for (const at of [0, 1, 2, 3, 4]) {
+    const { base } = directory(t)
+    const { copy, keep } = kept(base)
+    await watchSyncs(t, base, namesOf(base, copy)[at])
+    await assert.rejects(keep(), /the disk is broken/)
+    assert.deepEqual(readdirSync(path.dirname(copy)), [])
+    t.mock.restoreAll()
+  }
+})
+
+test('a copy that is cut off: no copy, and nothing is left', async (t) => {
+  const { base } = directory(t)
+  const { copy, keep } = kept(base, () => writeFileSync(copy, 'Subject: one\n'))
+  await assert.rejects(keep(), /has 13 bytes instead of 19$/)
+  assert.deepEqual(readdirSync(path.dirname(copy)), [])
+})
+
+test('a plugin that says nothing of its copy, and calls back twice: nothing is left of that', async (t) => {
+  const { base } = directory(t)
+  const { copy, keep, plugin, connection, transaction } = kept(base)
+  plugin.quarantine = (next) => {
+    writeFileSync(copy, 'Subject: one\n')
+    linkSync(copy, path.join(base, 'tmp', transaction.uuid))
+    next()
+    setImmediate(next)
+  }
+  connection.notes.quarantine_action = ['DENY']
+  await assert.rejects(keep(), /stored no copy/)
+  assert.deepEqual(readdirSync(path.dirname(copy)), [])
+  assert.deepEqual(readdirSync(path.join(base, 'tmp')), [])
+  assert.deepEqual(connection.notes, { quarantine_action: ['DENY'] }, 'the next message has its notes')
+})
+
+test('the plugin is told our folder and no other action, whatever other plugins have noted', async (t) => {
+  const { base } = directory(t)
+  const { copy, keep, plugin, connection, transaction } = kept(base)
+  const seen: unknown[] = []
+  const quarantine = plugin.quarantine.bind(plugin)
+  plugin.quarantine = (next) => {
+    const { quarantine_action: action, quarantined } = transaction.notes
+    seen.push(transaction.notes.quarantine, action, quarantined, { ...connection.notes })
+    quarantine(next)
+  }
+  Object.assign(transaction.notes, {
+    quarantine: 'spam',
+    quarantine_action: 'DENY',
+    quarantined: '/tmp/other',
+  })
+  Object.assign(connection.notes, { quarantine: 'mine', other: 1 })
+  assert.equal(await keep(), copy)
+  assert.deepEqual(seen, ['infected', undefined, undefined, { other: 1 }])
+  assert.deepEqual(connection.notes, { quarantine: 'mine', other: 1 })
+})
+
+test('what is there already under that name: no copy, and it stays', async (t) => {
+  for (const below of ['tmp', path.join('infected', today())]) {
+    const { base } = directory(t)
+    const { keep, transaction } = kept(base)
+    const other = path.join(base, below, transaction.uuid)
+    mkdirSync(path.dirname(other), { recursive: true })
+    writeFileSync(other, 'precious')
+    await assert.rejects(keep(), /already exists$/)
+    assert.equal(readFileSync(other, 'utf8'), 'precious')
+  }
+})
+
+test('without the plugin, or without the client: no copy', async (t) => {
+  const { base } = directory(t)
+  const { keep, connection, transaction, copy } = kept(base)
+  await assert.rejects(keepCopy(undefined, connection, transaction, 'infected', {}), /not listed/)
+  connection.transaction = null
+  await assert.rejects(keep(), /the client disconnected/)
+  assert.ok(!existsSync(copy))
+})
+
+test("a site's own plugin keeps its copies where it likes: the record lies beside", async (t) => {
+  const temporary = new TemporaryDirectory('quarantine')
+  t.after(() => temporary.remove())
+  const elsewhere = path.join(temporary.path, 'elsewhere')
+  mkdirSync(elsewhere)
+  for (const base of [undefined, path.join(temporary.path, 'base')]) {
+    const { plugin, connection, transaction } = kept(path.join(temporary.path, 'base'))
+    const copy = path.join(elsewhere, transaction.uuid)
+    const own = {
+      ...(base === undefined ? {} : { get_base_dir: () => base }),
+      quarantine(next: () => void) {
+        writeFileSync(copy, 'Subject: one\n\nbody\n')
+        transaction.notes.quarantined = copy
+        next()
+      },
+    }
+    assert.equal(await keepCopy(own, connection, transaction, 'infected', { one: 1 }), copy)
+    assert.deepEqual(readdirSync(elsewhere).sort(), [transaction.uuid, `${transaction.uuid}.json`])
+    await assert.rejects(keepCopy(own, connection, transaction, 'infected', { bytes: 1n }), TypeError)
+    assert.deepEqual(readdirSync(elsewhere), [])
+    assert.ok(!existsSync(path.join(plugin.get_base_dir(), transaction.uuid)))
+  }
 })
