@@ -142,7 +142,6 @@ async function main(): Promise<void> {
   const places = positionals.length > 0 ? positionals : allTests
   const tests = places.flatMap((place) => filesIn(place, '.test.ts'))
   const usual = await runAll(tree, chosen, tests)
-  const survivors: string[] = []
   const counts = { noticed: 0, hangs: 0, equivalent: 0 }
   for (const [number, one] of chosen.entries()) {
     const why = whyEquivalent(one)
@@ -162,13 +161,11 @@ async function main(): Promise<void> {
       break
     }
     tree.write(one.file, textOf(one.file))
-    if (notice === null) survivors.push(`${describe(one)}\n    reached by ${reaching.length} files of tests`)
-    else counts.noticed++
-    console.log(notice ?? `survived ${one.file}:${one.line}`)
+    if (notice !== null) counts.noticed++
+    console.log(notice ?? `SURVIVES ${describe(one)}\n    reached by ${reaching.length} files of tests`)
   }
   const { noticed, hangs, equivalent } = counts
   const counted = chosen.length - equivalent
-  if (survivors.length > 0) console.log(`\nNo test notices:\n\n${survivors.join('\n\n')}`)
   const share = counted === 0 ? 100 : Math.floor((100 * noticed) / counted)
   console.log(
     `\nNoticed: ${noticed} of ${counted} (${share} %), ${hangs} of them by a hang; ${equivalent} more change nothing; --seed ${seed}`,

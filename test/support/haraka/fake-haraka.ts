@@ -1,5 +1,5 @@
 // As much of Haraka as the hooks of a message need, in this process and without a clamd; a real one is in haraka.ts.
-import { writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import type { TestContext } from 'node:test'
@@ -42,9 +42,15 @@ export interface SiteOptions {
   readonly signatures?: string
   /** Of Haraka's module `plugins`. */
   readonly plugins?: object
+  /** Haraka's other modules. */
+  readonly modules?: Readonly<Record<string, object>>
+  /** Hook timeout in seconds. */
+  readonly timeout?: number
   /** What the outbound queue answers. */
   readonly queueCode?: number
 }
+
+type FileKind = 'ini' | 'exempt' | 'signatures'
 
 export type Hook = readonly [name: string, method: string, priority: number]
 
@@ -56,26 +62,18 @@ export class FakeSite {
   readonly sent: { readonly to: string; readonly contents: string }[] = []
   readonly plugin: Plugin
   readonly #folder = new TemporaryDirectory('site')
+  readonly folder = this.#folder.path
+  readonly #onChange = new Map<string, () => void>()
 
   constructor(t: TestContext, options: SiteOptions = {}) {
     t.after(() => this.#folder.remove())
-    const {
-      ini = '',
-      maxPings = 0,
-      exempt = '',
-      signatures = '',
-      plugins = {},
-      queueCode = constants.ok,
-    } = options
-    const folder = this.#folder.path
-    writeFileSync(
-      path.join(folder, 'clamav-stream.ini'),
-      `[main]\nhost=${folder}/clamd.ctl\nmax_pings=${maxPings}\n${ini}`,
-    )
-    writeFileSync(path.join(folder, 'clamav-stream.exempt'), exempt)
-    writeFileSync(path.join(folder, 'clamav-stream.signatures'), signatures)
+    const { ini = '', maxPings = 0, exempt = '', signatures = '', queueCode = constants.ok } = options
+    this.write('ini', `[main]\nhost=${this.folder}/clamd.ctl\nmax_pings=${maxPings}\n${ini}`)
+    this.write('exempt', exempt)
+    this.write('signatures', signatures)
     const modules: Record<string, object> = {
-      plugins: { config: { get: () => ['queue/quarantine', 'clamav-stream'] }, ...plugins },
+      plugins: { config: { get: () => ['queue/quarantine', 'clamav-stream'] }, ...options.plugins },
+      ...options.modules,
       outbound: {
         send_email: (_from: string, to: string, contents: string, done: (code: number) => void) => {
           this.sent.push({ to, contents })
@@ -85,10 +83,13 @@ export class FakeSite {
     }
     const plugin = {
       name: 'clamav-stream',
-      timeout: 30,
+      timeout: options.timeout ?? 30,
       config: {
-        get: (name: string) => (name === 'me' ? 'mx.example.com' : name.endsWith('.ini') ? {} : []),
-        overrides_path: folder,
+        get: (name: string, changed?: unknown) => {
+          if (typeof changed === 'function') this.#onChange.set(name, changed as () => void)
+          return name === 'me' ? 'mx.example.com' : name.endsWith('.ini') ? {} : []
+        },
+        overrides_path: this.folder,
         root_path: path.join(repository, 'config'),
       },
       register_hook: (...hook: Hook) => this.hooks.push(hook),
@@ -96,6 +97,27 @@ export class FakeSite {
       ...this.#logging((text) => text),
     }
     this.plugin = plugin as unknown as Plugin
+  }
+
+  write(kind: FileKind, text: string): void {
+    writeFileSync(this.#pathOf(kind), text)
+  }
+
+  /** Writes a file, or removes it, as an administrator does; resolves with the line of the log about that. */
+  async change(kind: FileKind, text: string | null): Promise<string> {
+    const from = this.log.length
+    if (text === null) rmSync(this.#pathOf(kind))
+    else this.write(kind, text)
+    this.#onChange.get(`clamav-stream.${kind}`)?.()
+    for (;;) {
+      const line = this.log.slice(from).find((one) => / settings (not )?reloaded/.test(one))
+      if (line !== undefined) return line
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  }
+
+  #pathOf(kind: FileKind): string {
+    return path.join(this.folder, `clamav-stream.${kind}`)
   }
 
   connection(

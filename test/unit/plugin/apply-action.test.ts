@@ -7,7 +7,7 @@ import constants from 'haraka-constants'
 import * as hooks from '../../../index'
 import { today } from '../../../lib/actions/quarantine'
 import type { Connection, Next } from '../../../lib/haraka/types'
-import { clean,type FakeConnection, FakeSite, infected } from '../../support/haraka/fake-haraka'
+import { clean, type FakeConnection, FakeSite, infected } from '../../support/haraka/fake-haraka'
 import { TemporaryDirectory } from '../../support/process'
 
 const body = 'From: a@example.com\nSubject: Hello\nX-MessageIsInfected: true\n\nbody\n'
