@@ -84,24 +84,40 @@ interface Usual {
   readonly places: ReadonlySet<number>
 }
 
+/** Does `work` for each of the items, in whichever tree is free. */
+async function shared<T>(
+  trees: readonly Tree[],
+  items: readonly T[],
+  work: (tree: Tree, item: T) => Promise<void>,
+): Promise<void> {
+  const left = [...items]
+  const workThrough = async (tree: Tree) => {
+    for (let item = left.shift(); item !== undefined; item = left.shift()) await work(tree, item)
+  }
+  await Promise.all(trees.map(workThrough))
+}
+
 /** Runs the files of tests on sources without a fault: which places each reaches, and how long it takes. */
 async function runAll(
-  tree: Tree,
+  trees: readonly Tree[],
   chosen: readonly Mutation[],
   tests: readonly string[],
 ): Promise<Map<string, Usual>> {
-  for (const file of new Set(chosen.map(({ file }) => file))) {
-    const places = [...chosen.entries()].filter(([, one]) => one.file === file)
-    tree.write(file, watched(textOf(file), new Map(places.map(([at, { place }]) => [at, place])), tree.watch))
-  }
+  for (const tree of trees)
+    for (const file of new Set(chosen.map(({ file }) => file))) {
+      const places = [...chosen.entries()].flatMap(([at, one]) =>
+        one.file === file ? [[at, one.place] as const] : [],
+      )
+      tree.write(file, watched(textOf(file), new Map(places), tree.watch))
+    }
   const usual = new Map<string, Usual>()
-  for (const file of tests) {
+  await shared(trees, tests, async (tree, file) => {
     const { ms, failed } = await tree.run(file)
     const places = new Set(tree.takeSeen())
     if (failed === null) usual.set(file, { ms, places })
     else console.log(`left out, for it fails without a fault: ${file}: ${failed}`)
-  }
-  for (const { file } of chosen) tree.write(file, textOf(file))
+  })
+  for (const tree of trees) for (const { file } of chosen) tree.write(file, textOf(file))
   return usual
 }
 
@@ -122,12 +138,13 @@ async function main(): Promise<void> {
       seed: { type: 'string', default: String(Date.now() % 1_000_000) },
       count: { type: 'string', default: '100' },
       room: { type: 'string' },
+      jobs: { type: 'string', default: '1' },
       list: { type: 'boolean', default: false },
     },
   })
-  const { seed, count, room } = values
-  if (!(Number(count) > 0) || !Number.isInteger(Number(seed)))
-    throw new Error('--count and --seed are whole numbers')
+  const { seed, count, room, jobs } = values
+  if (!(Number(count) > 0 && Number(jobs) > 0) || !Number.isInteger(Number(seed)))
+    throw new Error('--count, --jobs and --seed are whole numbers')
   const files = [...sources.keys()].filter((file) =>
     room === undefined ? !leftOut.test(file) : file.startsWith(path.join('lib', room)) || file === room,
   )
@@ -138,17 +155,17 @@ async function main(): Promise<void> {
     for (const one of chosen) console.log(describe(one))
     return
   }
-  const tree = new Tree()
+  const trees = Array.from({ length: Number(jobs) }, () => new Tree())
   const places = positionals.length > 0 ? positionals : allTests
   const tests = places.flatMap((place) => filesIn(place, '.test.ts'))
-  const usual = await runAll(tree, chosen, tests)
+  const usual = await runAll(trees, chosen, tests)
   const counts = { noticed: 0, hangs: 0, equivalent: 0 }
-  for (const [number, one] of chosen.entries()) {
+  await shared(trees, [...chosen.entries()], async (tree, [number, one]) => {
     const why = whyEquivalent(one)
     if (why !== undefined) {
       counts.equivalent++
       console.log(`changes nothing  ${one.file}:${one.line}  ${why}`)
-      continue
+      return
     }
     tree.write(one.file, mutated(textOf(one.file), one))
     const reaching = testsFor(number, one, usual)
@@ -163,7 +180,7 @@ async function main(): Promise<void> {
     tree.write(one.file, textOf(one.file))
     if (notice !== null) counts.noticed++
     console.log(notice ?? `SURVIVES ${describe(one)}\n    reached by ${reaching.length} files of tests`)
-  }
+  })
   const { noticed, hangs, equivalent } = counts
   const counted = chosen.length - equivalent
   const share = counted === 0 ? 100 : Math.floor((100 * noticed) / counted)

@@ -83,6 +83,34 @@ test('the login accepts only the token; logging out ends it', async (t) => {
   assert.ok(await events.text(), 'its events have ended')
 })
 
+test('a refusal says why, and what would help', async (t) => {
+  const { send, post } = await startLogin(t)
+  const told = async (answer: Response, ...names: string[]) => [
+    answer.status,
+    ...['content-type', ...names].map((name) => answer.headers.get(name)),
+    await answer.text(),
+  ]
+  const plain = 'text/plain; charset=utf-8'
+  assert.deepEqual(await told(await send('/metrics'), 'www-authenticate'), [
+    401,
+    plain,
+    'Bearer',
+    'Token required\n',
+  ])
+  const [status, type] = await told(await send(''), 'www-authenticate')
+  assert.deepEqual([status, type], [401, 'text/html; charset=utf-8'])
+  assert.deepEqual(await told(await post('x'.repeat(4097))), [413, plain, 'Form too long\n'])
+  assert.equal((await post('x'.repeat(4096))).status, 303)
+  const wrong = { headers: { authorization: 'Bearer wrong' } }
+  for (let times = 0; times < wrongTokens.count; times++) await (await send('/metrics', wrong)).text()
+  assert.deepEqual(await told(await send('/metrics', wrong), 'retry-after'), [
+    429,
+    plain,
+    '60',
+    'Too many wrong tokens: try again in a minute.\n',
+  ])
+})
+
 test('wrong tokens are logged with the address, and after ten nobody looks at more of them', async (t) => {
   const { site, send, post, status } = await startLogin(t)
   const [cookie = ''] = ((await post(`token=${token}`)).headers.get('set-cookie') ?? '').split(';')
