@@ -13,7 +13,7 @@ export interface Ran {
 }
 
 /** For a file of tests whose usual time is not known yet. */
-const firstLimitMs = 300_000
+const firstLimitMs = 900_000
 
 export class Tree {
   readonly #directory = new TemporaryDirectory('mutants')
