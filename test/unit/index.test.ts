@@ -200,7 +200,7 @@ test('a rejection of ours at the gate is final; in data_post, and of others, it 
   assert.deepEqual(await answered(site.call(hooks.clamav_final, connection)), next)
 })
 
-const isChecking = ({ plugin }: FakeSite) => runtimeOf(plugin).check?.signal.aborted === false
+const isChecking = ({ plugin }: FakeSite) => runtimeOf(plugin).healthCheck?.signal.aborted === false
 
 test('the check of clamds begins with Haraka, is waited for by nothing, and ends with the plugin', (t) => {
   for (const server of [{}, { cluster: { isMaster: true } }, { cluster: { isMaster: false } }]) {
@@ -210,9 +210,9 @@ test('the check of clamds begins with Haraka, is waited for by nothing, and ends
     const begin = () => hooks.clamav_check.call(site.plugin, (...args) => answers.push(args), server)
     begin()
     assert.ok(isChecking(site))
-    const { check } = runtimeOf(site.plugin)
+    const { healthCheck: check } = runtimeOf(site.plugin)
     begin()
-    assert.equal(runtimeOf(site.plugin).check, check)
+    assert.equal(runtimeOf(site.plugin).healthCheck, check)
     assert.deepEqual(answers, [[], []])
     hooks.shutdown.call(site.plugin)
     assert.ok(!isChecking(site))

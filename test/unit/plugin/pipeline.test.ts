@@ -3,8 +3,9 @@ import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import { Cancellation } from '../../../lib/base/cancellation'
 import { Message, type MessageContext } from '../../../lib/plugin/hook'
+import { load } from '../../../lib/plugin/load'
 import { currentEvaluation, evaluate, resolveAction } from '../../../lib/plugin/pipeline'
-import { load, runtimeOf } from '../../../lib/plugin/runtime'
+import { runtimeOf } from '../../../lib/plugin/runtime'
 import { parseAction } from '../../../lib/policy/action'
 import {
   clean,

@@ -5,7 +5,9 @@ import { test, type TestContext } from 'node:test'
 import { reportMs } from '../../../lib/actions/bounce'
 import { copyMs } from '../../../lib/actions/quarantine'
 import { ConfigError } from '../../../lib/base/config-error'
-import { attachmentTimeoutMs, begin, load, runtimeOf, stop } from '../../../lib/plugin/runtime'
+import { load } from '../../../lib/plugin/load'
+import { attachmentTimeoutMs, runtimeOf, stop } from '../../../lib/plugin/runtime'
+import { begin } from '../../../lib/plugin/start'
 import { FakeSite, type SiteOptions } from '../../support/haraka/fake-haraka'
 
 function setUp(t: TestContext, options: SiteOptions = {}) {
@@ -106,16 +108,16 @@ test('the check of clamds begins anew with the ini and with other clamds, and no
   const { site, host, runtime } = setUp(t, { maxPings: 1 })
   assert.equal(begin(site.plugin, {}), 'alone')
   assert.equal(begin(site.plugin, {}), null)
-  const { check } = runtime()
+  const { healthCheck: check } = runtime()
   await site.change('exempt', 'network 192.0.2.0/24\n')
-  assert.equal(runtime().check, check)
+  assert.equal(runtime().healthCheck, check)
   assert.equal(check?.signal.aborted, false)
   await site.change('ini', `${host}max_pings=1\n`)
-  assert.notEqual(runtime().check, check)
+  assert.notEqual(runtime().healthCheck, check)
   assert.equal(check.signal.aborted, true)
-  assert.equal(runtime().check?.signal.aborted, false)
+  assert.equal(runtime().healthCheck?.signal.aborted, false)
   const off = await site.change('ini', `${host}max_pings=0\n`)
-  assert.deepEqual([off, runtime().check], [reloaded, null])
+  assert.deepEqual([off, runtime().healthCheck], [reloaded, null])
 })
 
 test('the role of a process', (t) => {

@@ -74,6 +74,18 @@ test('attachments come before the verdict: the mask, and no name of the sender',
   }
 })
 
+test('every answer is one printable line, and says nothing of hosts or software', () => {
+  const denied = { denied: '\u202e*.exe\r\n', name: 'secret.exe' }
+  const reasons = Object.keys(replies) as Reason[]
+  for (const verdict of [clean, infected('Eicar'), ...reasons.map(unscanned)])
+    for (const ending of ['reject', 'defer'] as const)
+      for (const finding of [null, denied]) {
+        const line = reply(verdict, ending, finding)
+        assert.match(line, /^[\x20-\x7e]+$/)
+        assert.doesNotMatch(line, /127\.0\.0\.1|clam|haraka|secret/i)
+      }
+})
+
 test('only a message that is rejected or deferred has an answer', () => {
   const outcome = (ending: Ending) => outcomeOf(infected('A'), null, ending, message)
   for (const ending of ['accept', 'tag', 'discard'] as const) assert.deepEqual(outcome(ending), { ending })
