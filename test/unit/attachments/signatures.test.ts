@@ -167,8 +167,8 @@ test('what only the whole of a file tells', () => {
   const footer = (text: string) => text.padEnd(512, '\0')
   assert.equal(whole([], body, footer('conectix')), 'vhd disk-image')
   assert.equal(whole([], body, footer('koly')), 'dmg disk-image')
-  assert.equal(whole([], footer('conectix')), '')
-  assert.equal(whole([], body, footer('koly'), 'x'), '')
+  assert.equal(whole([], body, footer('koly'), '\r\n'), 'dmg disk-image')
+  assert.equal(whole([], body, footer('koly'), 'xyz'), '')
 })
 
 test('who opens it', () => {
