@@ -75,11 +75,7 @@ const quotedPrintableChanges: readonly (readonly [
     /=(?![0-9a-f]{2}|[ \t]*\r*\n)/i,
     (text) => text.replace(/=(?![0-9a-f]{2}|[ \t]*\r*\n)/gi, ''),
   ],
-  [
-    'without blanks at line ends',
-    /[ \t]\r?\n/,
-    (text) => text.replace(/(?<![ \t])[ \t]{1,998}(?=\r?\n)/g, ''),
-  ],
+  ['without blanks at line ends', /[ \t]\r?\n/, (text) => text.replace(/(?<![ \t])[ \t]+(?=\r?\n)/g, '')],
 ]
 /** Bytes of the next piece in which an oddity may end. */
 const overlapBytes = 1024
@@ -100,7 +96,8 @@ async function isIn(body: Buffer, what: RegExp, budget: Budget): Promise<boolean
   return false
 }
 
-const escape = /=(?:[0-9a-f]{2}|[ \t]*\r*\n)/i
+/** Behind a blank there may be a line end, however far away. */
+const escape = /=(?:[0-9a-f]{2}|[ \t\r\n])/i
 
 /** Whether it would be anything else after that. */
 async function hasQuotedPrintable(body: Buffer, budget: Budget): Promise<boolean> {

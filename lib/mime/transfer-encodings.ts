@@ -123,10 +123,10 @@ for (let value = 0; value < 16; value++) {
 
 const equalsSign = 0x3d
 const [carriageReturn, newline] = [0x0d, 0x0a]
-/** Longest white space between `=` and the end of its line that is waited for. */
-const maxBlanks = 1000
-const softBreak = /^=[ \t]*\r*\n/
-const undecided = /^=(?:[0-9a-f]?|[ \t]*\r*)$/i
+const [space, tab] = [0x20, 0x09]
+/** Longest white space between `=` and the end of its line: programs pass over any. */
+const maxBlanks = 256 * 1024
+const undecided = -1
 
 class QuotedPrintable implements Decoder {
   #held = nothing
@@ -160,17 +160,30 @@ class QuotedPrintable implements Decoder {
         from += 3
         continue
       }
-      const follows = bytes.toString('latin1', from, from + maxBlanks)
-      if (!last && from + maxBlanks > bytes.length && undecided.test(follows)) {
+      const next = behindSign(bytes, from)
+      if (!last && next === undecided) {
         this.#held = Buffer.from(bytes.subarray(from))
         break
       }
-      const skip = softBreak.exec(follows)?.[0].length
-      if (skip === undefined) out[length++] = equalsSign
-      from += skip ?? 1
+      if (next === undecided || next === from + 1) out[length++] = equalsSign
+      from = next === undecided ? from + 1 : next
     }
     return out.subarray(0, length)
   }
+}
+
+/**
+ * Behind a soft break, whatever stands between the sign and the line end; right behind the sign, if it is none.
+ * @returns `undecided`: the bytes end too early
+ */
+function behindSign(bytes: Buffer, sign: number): number {
+  let at = sign + 1
+  if (at + 1 === bytes.length && hexDigit(bytes[at]) !== skipped) return undecided
+  const most = Math.min(bytes.length, at + maxBlanks)
+  while (at < most && (bytes[at] === space || bytes[at] === tab)) at++
+  while (at < most && bytes[at] === carriageReturn) at++
+  if (bytes[at] === newline) return at + 1
+  return at === bytes.length && at < sign + 1 + maxBlanks ? undecided : sign + 1
 }
 
 function hexDigit(code: number | undefined): number {

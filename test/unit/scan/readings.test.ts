@@ -60,6 +60,17 @@ const found: readonly (readonly [name: string, mail: string, content: string])[]
     'first and second\r\nthird',
   ],
   [
+    'a soft break with more blanks than a line may have',
+    crlf('Subject: test', 'Content-Transfer-Encoding: quoted-printable', '', `fi=${' '.repeat(5000)}`, 'rst'),
+    'first',
+  ],
+  [
+    'a soft break with blanks across pieces',
+    crlf('Subject: test', 'Content-Transfer-Encoding: quoted-printable', '') +
+      crlf('x'.repeat(70_000), `fi=${' \t'.repeat(70_000)}`, 'rst'),
+    `${'x'.repeat(70_000)}\r\nfirst`,
+  ],
+  [
     'uuencode with lines of something else in it',
     crlf(
       'Subject: test',

@@ -69,6 +69,9 @@ export const encodings: Forms<Encode> = {
   'qp: soft breaks with a blank': quotedPrintable((c) => broken(c, ' ')),
   'qp: soft breaks with blanks and tabs': quotedPrintable((c) => broken(c, ' \t  ')),
   'qp: soft breaks with many blanks': quotedPrintable((c) => broken(c, ' '.repeat(300))),
+  'qp: soft breaks with more blanks than a line may have': quotedPrintable((c) =>
+    broken(c, ' '.repeat(1500)),
+  ),
   'qp: soft breaks with a CR': quotedPrintable((c) => broken(c, '\r')),
   'qp: soft breaks with a NUL': quotedPrintable((c) => broken(c, '\0')),
   'qp: soft breaks by LF': quotedPrintable((c) => broken(c, '', '\n')),
