@@ -8,7 +8,7 @@ import { readFileSync } from 'node:fs'
 import { parentPort } from 'node:worker_threads'
 import sevenZip, { type FSStream, type SevenZipModule } from '7z-wasm'
 import { containerOf, headBytes, isNamedArchive, typesOf } from '../file-types'
-import type { LibraryAnswer, LibraryRequest, Member } from './library'
+import type { LibraryAnswer, LibraryRequest, Listing, Member } from './library'
 
 /** Of 64 KiB each: the memory of one instance, 256 MiB. LZMA takes as much for a dictionary of 128 MiB. */
 const maxPages = 4096
@@ -17,12 +17,14 @@ const [input, output] = ['/in', '/out']
 /** Any: without one it would ask. */
 const password = '-p-'
 
+const nothing = { listing: null, names: [], members: [] }
+
 let compiled: Promise<WebAssembly.Module> | null = null
 
 parentPort?.on('message', (request: LibraryRequest) => {
   open(request).then(
     (answer) => parentPort?.postMessage(answer, buffersOf(answer)),
-    (error: unknown) => parentPort?.postMessage({ names: [], members: [], trouble: String(error) }),
+    (error: unknown) => parentPort?.postMessage({ ...nothing, trouble: String(error) }),
   )
 })
 
@@ -40,15 +42,18 @@ async function open({ archive, maxEntries, maxBytes }: LibraryRequest): Promise<
   const instance = await newInstance(print)
   instance.FS.writeFile(input, archive)
   if (!run(instance, ['l', '-slt', '-ba', '-bsp0', password, input]) && entries === 0)
-    return { names: [], members: [], trouble: troubleOf(lines, archive) }
+    return { ...nothing, trouble: troubleOf(lines, archive) }
   const names = namesIn(lines)
-  if (entries > maxEntries) return { names, members: [], trouble: `more than ${maxEntries} entries` }
+  const listing = listingOf(lines, entries)
+  if (entries > maxEntries) return { ...nothing, listing, names, trouble: `more than ${maxEntries} entries` }
+  if (maxBytes === null) return { ...nothing, listing, names, trouble: null }
   const listed = lines.splice(0)
   // Unpacking may come to no end.
   parentPort?.postMessage(names)
   const unpacked = new Unpacked(instance, maxBytes)
   const isWhole = run(instance, ['x', '-y', '-aou', '-bsp0', password, `-o${output}`, input])
   return {
+    listing,
     names,
     members: unpacked.members(),
     trouble: unpacked.trouble ?? (isWhole ? null : troubleOf([...listed, ...lines], archive)),
@@ -131,6 +136,17 @@ function namesIn(lines: readonly string[]): string[] {
   }
   end()
   return names
+}
+
+function listingOf(lines: readonly string[], entries: number): Listing {
+  const values = (name: string) =>
+    lines.flatMap((line) => (line.startsWith(`${name} = `) ? [line.slice(name.length + 3).trim()] : []))
+  return {
+    isEncrypted: values('Encrypted').includes('+'),
+    methods: [...new Set(values('Method'))].filter((method) => method !== ''),
+    entries,
+    maxBytes: values('Size').reduce((most, size) => Math.max(most, Number(size)), 0),
+  }
 }
 
 /** The only encryption of 7z, by its identifier. */

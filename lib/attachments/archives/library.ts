@@ -10,8 +10,8 @@ import { Semaphore } from './semaphore'
 export interface LibraryRequest {
   readonly archive: Uint8Array
   readonly maxEntries: number
-  /** Of everything that is kept of what is unpacked. */
-  readonly maxBytes: number
+  /** Of everything that is kept of what is unpacked; null: nothing is unpacked. */
+  readonly maxBytes: number | null
 }
 
 /** A file in the archive. */
@@ -24,7 +24,19 @@ export interface Member {
   readonly size: number
 }
 
+/** What an archive says of all that is in it. */
+export interface Listing {
+  readonly isEncrypted: boolean
+  /** How files are packed, as 7-Zip calls it: `BCJ LZMA2:12k`. */
+  readonly methods: readonly string[]
+  readonly entries: number
+  /** Of the largest file. */
+  readonly maxBytes: number
+}
+
 export interface LibraryAnswer {
+  /** Null: it could not be listed. */
+  readonly listing: Listing | null
   /** As the archive has them, directories left out; there may be other members, and members without a name. */
   readonly names: readonly string[]
   readonly members: readonly Member[]
@@ -75,7 +87,7 @@ export class Library {
     } catch (error) {
       this.#end(worker)
       if (signal.aborted) throw signal.reason
-      return { names, members: [], trouble: (error as Error).message }
+      return { listing: null, names, members: [], trouble: (error as Error).message }
     } finally {
       if (this.#worker === worker) this.#rest(worker)
     }

@@ -5,6 +5,7 @@
 import { startsAsZip } from '../../attachments/archives/zip-headers'
 import type { Budget } from '../../mime/budget'
 import { oleStart } from './closed-ole'
+import { sevenZipStart } from './closed-seven-zip'
 
 /** Bytes that tell one format from another. */
 const markBytes = 6
@@ -13,22 +14,6 @@ const markBytes = 6
 export function isSearched(start: Buffer): boolean {
   const begins = (mark: Buffer) => start.subarray(0, markBytes).equals(mark.subarray(0, markBytes))
   return startsAsZip(start) || [oleStart, sevenZipStart, rarStart].some(begins)
-}
-
-const sevenZipStart = Buffer.from('377abcaf271c', 'hex')
-const sevenZipStartBytes = 32
-/** AES-256 with SHA-256, the only encryption of the format. */
-const sevenZipAes = Buffer.from('06f10701', 'hex')
-/** Headers are a few kilobytes; those of many files are packed, and what is read here says how. */
-const maxSevenZipHeaderBytes = 1024 * 1024
-
-/** As far as the last header is readable: where it is packed, encryption shows only if it covers the header too. */
-export function isEncryptedSevenZip(content: Buffer): boolean {
-  if (!content.subarray(0, sevenZipStart.length).equals(sevenZipStart)) return false
-  if (content.length < sevenZipStartBytes) return false
-  const at = sevenZipStartBytes + Number(content.readBigUInt64LE(12))
-  const bytes = Math.min(Number(content.readBigUInt64LE(20)), maxSevenZipHeaderBytes)
-  return content.subarray(at, at + bytes).includes(sevenZipAes)
 }
 
 const rarStart = Buffer.from('Rar!\x1a\x07\x00', 'latin1')

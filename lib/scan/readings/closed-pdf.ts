@@ -8,7 +8,6 @@ import { createCipheriv, createHash } from 'node:crypto'
 const start = Buffer.from('%PDF-')
 /** Bytes in front of it that readers pass over. */
 const maxStartAt = 1024
-const encryptWord = Buffer.from('/Encrypt')
 /** Of one document; each version of it may have one. */
 const maxMentions = 64
 /** Bytes of a dictionary. */
@@ -16,9 +15,15 @@ const maxDictionaryBytes = 4096
 /** What fills up a password that is shorter. */
 const padding = Buffer.from('28bf4e5e4e758a4164004e56fffa01082e2e00b6d0683e802f0ca9fe6453697a', 'hex')
 
+/** Without it in them, they are open. */
+export const encryptWord = Buffer.from('/Encrypt')
+
+export function startsAsPdf(content: Buffer): boolean {
+  return content.subarray(0, maxStartAt + start.length).includes(start)
+}
+
 export function isEncryptedPdf(content: Buffer): boolean {
-  const startAt = content.subarray(0, maxStartAt + start.length).indexOf(start)
-  if (startAt < 0) return false
+  if (!startsAsPdf(content)) return false
   let at = content.indexOf(encryptWord)
   for (let count = 0; at >= 0 && count < maxMentions; count++) {
     const dictionary = dictionaryAt(content, at + encryptWord.length)

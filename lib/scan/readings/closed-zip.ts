@@ -9,6 +9,7 @@ import { startsAsZip, type ZipEnd, type ZipHeader, zipHeaders } from '../../atta
 import type { SilentLimits } from '../../hosts/test-results'
 import { type Budget, OverBudget } from '../../mime/budget'
 import { isSearched } from './closed-formats'
+import { encryptWord, startsAsPdf } from './closed-pdf'
 
 /** What one search shares: what it has found, and the bounds that hold for all archives in one another. */
 export interface Search {
@@ -81,8 +82,12 @@ export async function findClosedInZip(
   for (const member of members) {
     await search.budget.breathe()
     const reason = whyClosed(member, isInside)
-    if (reason) search[reason.kind] ??= reason.text
-    else await lookInto(zip, member, search, look)
+    if (reason) {
+      search[reason.kind] ??= reason.text
+      continue
+    }
+    await lookInto(zip, member, search, look)
+    if (await isEncryptedDocument(zip, member, search)) search.encrypted ??= 'encrypted OpenDocument'
   }
 }
 
@@ -211,32 +216,66 @@ async function lookInto(
     if (!Buffer.isBuffer(member)) return
     if (member.length > memberBytes) tooLarge()
     else await look(member)
-  } else if (packed.length * maxRatio > memberBytes && (await isLarger(packed, memberBytes, search)))
-    tooLarge()
+    return
+  }
+  const isPdf = startsAsPdf(start)
+  if (!isPdf && packed.length * maxRatio <= memberBytes) return
+  // What the headers say of the size may be false.
+  const { bytes, mentionsEncryption } = await passed(packed, memberBytes + 1, search)
+  if (bytes > memberBytes) tooLarge()
+  else if (isPdf && mentionsEncryption) {
+    const member = await unpacked(packed, search.budget)
+    if (Buffer.isBuffer(member)) await look(member)
+  }
 }
 
-/** What the headers say of the size may be false. */
-async function isLarger(packed: Buffer, bytes: number, search: Search): Promise<boolean> {
-  const counted = await search.budget.offTheClock(() => countInflated(packed, bytes + 1))
+interface Passed {
+  readonly bytes: number
+  readonly mentionsEncryption: boolean
+}
+
+/** What comes out, as far as it is sound, up to some more bytes than `enough`; none of it is kept. @throws OverBudget */
+async function passed(packed: Buffer, enough: number, search: Search): Promise<Passed> {
+  const result = await search.budget.offTheClock(() => inflatedOf(packed, enough))
   await search.budget.breathe()
-  search.countedBytes += counted
+  search.countedBytes += result.bytes
   if (search.countedBytes > maxCountedBytes)
     throw new OverBudget(`more than ${maxCountedBytes} bytes when unpacked`)
-  return counted > bytes
+  return result
 }
 
-/** Bytes that come out, as far as it is sound, up to some more than `enough`. */
-async function countInflated(packed: Buffer, enough: number): Promise<number> {
+async function inflatedOf(packed: Buffer, enough: number): Promise<Passed> {
   const inflate: InflateRaw = createInflateRaw({ chunkSize: 256 * 1024 })
   let bytes = 0
+  let mentionsEncryption = false
+  let tail = Buffer.alloc(0)
   inflate.end(packed)
   try {
     for await (const chunk of inflate as AsyncIterable<Buffer>) {
       bytes += chunk.length
+      mentionsEncryption ||=
+        chunk.includes(encryptWord) ||
+        Buffer.concat([tail, chunk.subarray(0, encryptWord.length)]).includes(encryptWord)
+      tail = Buffer.from(chunk.subarray(-encryptWord.length))
       if (bytes >= enough) break
     }
   } catch {
     // Damaged: what came out until then counts.
   }
-  return bytes
+  return { bytes, mentionsEncryption }
+}
+
+/** ODF 1.3, part 2, 3.4: files are encrypted one by one, and the archive does not say so. */
+const manifest = 'META-INF/manifest.xml'
+const encryptionData = Buffer.from('encryption-data')
+
+async function isEncryptedDocument(
+  zip: Buffer,
+  { local, central }: Member,
+  search: Search,
+): Promise<boolean> {
+  if (!central.names.includes(manifest)) return false
+  const packed = zip.subarray(local.contentAt, local.contentAt + central.packedBytes)
+  const content = local.method === method.stored ? packed : await unpacked(packed, search.budget)
+  return Buffer.isBuffer(content) && content.includes(encryptionData)
 }

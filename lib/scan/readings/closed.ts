@@ -6,9 +6,10 @@
 import { startsAsZip } from '../../attachments/archives/zip-headers'
 import type { SilentLimits } from '../../hosts/test-results'
 import { type Budget, OverBudget } from '../../mime/budget'
-import { isEncryptedRar, isEncryptedSevenZip } from './closed-formats'
+import { isEncryptedRar } from './closed-formats'
 import { isEncryptedOle, startsAsOle } from './closed-ole'
 import { isEncryptedPdf } from './closed-pdf'
+import { findClosedInSevenZip, startsAsSevenZip } from './closed-seven-zip'
 import { findClosedInZip, mayBeZip, type Search } from './closed-zip'
 
 /** In a few words for the log; null: nothing. */
@@ -59,7 +60,7 @@ async function look(content: Buffer, depth: number, search: Search): Promise<voi
   if (startsAsOle(content)) {
     if (await isEncryptedOle(content, search.budget)) search.encrypted ??= 'encrypted Office document'
   } else if (isEncryptedPdf(content)) search.encrypted ??= 'encrypted PDF'
-  else if (isEncryptedSevenZip(content)) search.encrypted ??= 'encrypted 7z archive'
+  else if (startsAsSevenZip(content)) await findClosedInSevenZip(content, search)
   else if (await isEncryptedRar(content, search.budget)) search.encrypted ??= 'encrypted RAR archive'
   else if (mayBeZip(content)) await lookIntoZip(content, depth + 1, search)
 }

@@ -10,7 +10,10 @@ import type { SilentLimits } from '../../../lib/hosts/test-results'
 import { Budget, type Limits } from '../../../lib/mime/budget'
 import { type Closed, closedIn } from '../../../lib/scan/readings/closed'
 import { defaultReadingLimits } from '../../../lib/scan/readings/limits'
+import { encryptedPdfs } from '../../support/encrypted-pdfs'
+import { archiveOf } from '../../support/made-archives'
 import { damaged, seeded } from '../../support/random'
+import { sevenZipArchive } from '../../support/seven-zip'
 import { type Entry, flag, record, zip } from '../../support/zip-builder'
 
 const nothing: Closed = { encrypted: null, limits: null }
@@ -265,20 +268,63 @@ test('encrypted Office documents show', async () => {
   await isEncrypted(zip([{ name: 'a.docx', content: secret, method: 0 }]), /Office/)
 })
 
-test('7z archives with an encrypted header show', async () => {
-  const sevenZip = (header: Buffer) =>
-    record(
-      Buffer.from('377abcaf271c0004', 'hex'),
-      [4, 0],
-      [8, 5],
-      [8, header.length],
-      [4, 0],
-      Buffer.alloc(5),
-      header,
-    )
-  assert.deepEqual(await closed(sevenZip(Buffer.from('1706030101', 'hex'))), nothing)
-  await isEncrypted(sevenZip(Buffer.from('17060f0101000b01002406f107010a', 'hex')), /7z/)
-  assert.deepEqual(await closed(sevenZip(Buffer.alloc(0)).subarray(0, 9)), nothing)
+const userPdf = (name: string) => Buffer.from(encryptedPdfs[name] ?? '', 'base64')
+const manyFiles = Object.fromEntries(
+  Array.from({ length: 20 }, (_, i) => [`file ${i}.txt`, 'hello '.repeat(i + 9)]),
+)
+
+test('encrypted 7z archives show, however their headers are written', async () => {
+  for (const args of [[], ['-mhc=off'], ['-mhe=on'], ['-ms=off'], ['-mhc=off', '-m0=Copy']])
+    await isEncrypted(await sevenZipArchive(manyFiles, '-t7z', '-psecret', ...args), /7z/)
+  const secret = await sevenZipArchive(manyFiles, '-t7z', '-psecret')
+  await isEncrypted(zip([{ name: 'a.7z', content: secret }]), /7z/)
+  await isEncrypted(zip([{ name: 'a.7z', content: secret, method: 0 }]), /7z/)
+  await isEncrypted(archiveOf('7z, encrypted'), /7z/)
+})
+
+test('7z archives of methods that clamd undoes are open, others are a limit', async () => {
+  const made = (...args: string[]) => sevenZipArchive(manyFiles, '-t7z', ...args)
+  const lzma = (filter: string) => made(`-m0=${filter}`, '-m1=LZMA2')
+  for (const name of ['LZMA', 'LZMA2', 'PPMd', 'Copy'])
+    assert.deepEqual(await closed(await made(`-m0=${name}`)), nothing, name)
+  for (const more of [['-mx=9'], ['-mhc=off'], ['-ms=off']])
+    assert.deepEqual(await closed(await made(...more)), nothing)
+  assert.deepEqual(await closed(await lzma('BCJ')), nothing)
+  for (const name of ['BZip2', 'Deflate', 'Deflate64']) await isLimits(await made(`-m0=${name}`), /method/)
+  for (const name of ['ARM64', 'Delta:4', 'Swap4', 'ARMT']) await isLimits(await lzma(name), /method/)
+  const archive = await made()
+  await isLimits(archive, /file of more than 20 bytes/, { ...none, memberBytes: 20 })
+  await isLimits(archive, /more than 19 files/, { ...none, files: 19 })
+  await isLimits(archive.subarray(0, -20), /7z archive \(damaged\)/)
+  await isLimits(zip([{ name: 'a', content: await made('-m0=BZip2') }]), /method BZip2/)
+})
+
+test('a document with a password shows in a zip archive as well', async () => {
+  for (const method of [0, 8]) {
+    const inZip = (name: string) => zip([{ name: 'a.pdf', content: userPdf(name), method }])
+    await isEncrypted(inZip('user-256'), /PDF/)
+    await isEncrypted(zip([{ name: 'in.zip', content: inZip('user-40'), method }]), /PDF/)
+    const large = Buffer.concat([userPdf('user-256'), randomBytes(300_000)])
+    await isEncrypted(zip([{ name: 'a.pdf', content: large, method }]), /PDF/)
+    const open = Buffer.from('%PDF-1.4 ' + 'without a password '.repeat(99))
+    assert.deepEqual(await closed(zip([{ name: 'a.pdf', content: open, method }])), nothing)
+  }
+})
+
+test('OpenDocument files with a password show', async () => {
+  const document = (manifest: string, method: number) =>
+    zip([
+      { name: 'mimetype', content: 'application/vnd.oasis.opendocument.text', method: 0 },
+      { name: 'content.xml', content: 'x', method: 0 },
+      { name: 'META-INF/manifest.xml', content: manifest, method },
+    ])
+  const entry = '<manifest:file-entry manifest:full-path="content.xml" manifest:media-type="text/xml">'
+  for (const method of [0, 8]) {
+    assert.deepEqual(await closed(document(`${entry}</manifest:file-entry>`, method)), nothing)
+    const secret = `${entry}<manifest:encryption-data manifest:checksum-type="SHA1/1K"/></manifest:file-entry>`
+    await isEncrypted(document(secret, method), /OpenDocument/)
+    await isEncrypted(zip([{ name: 'a.odt', content: document(secret, method) }]), /OpenDocument/)
+  }
 })
 
 test('encrypted RAR archives show', async () => {
