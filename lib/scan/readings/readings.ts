@@ -18,6 +18,7 @@ import type { CancelSignal } from '../../base/cancellation'
 import type { MessageSource } from '../../base/message-source'
 import { Budget, OverBudget } from '../../mime/budget'
 import { cmsContent, cmsKind } from '../../mime/containers/cms'
+import { startsAsCompressedRtf, uncompressedRtf } from '../../mime/containers/compressed-rtf'
 import { textFiles } from '../../mime/containers/text-files'
 import { startsAsTnef, tnefContents } from '../../mime/containers/tnef'
 import { base64Decodings, type Decoding, decodingsOf } from '../../mime/lenient-decodings'
@@ -233,6 +234,10 @@ export class Readings {
         if (inner === null || inner.length === 0) continue
         yield* this.#content({ name: `${name} > TNEF ${++count}`, bytes: inner }, '', depth + 1)
       }
+    }
+    if (startsAsCompressedRtf(bytes)) {
+      const text = await uncompressedRtf(bytes, this.#budget)
+      yield* this.#content({ name: `${name} > RTF`, bytes: text }, '', depth + 1)
     }
     yield* this.#cms(name, bytes, depth)
     for await (const text of textReadings(bytes, head, this.#budget)) {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Budget } from '../../../lib/mime/budget'
+import { uncompressedRtf } from '../../../lib/mime/containers/compressed-rtf'
 import { defaultReadingLimits } from '../../../lib/scan/readings/limits'
 import { Readings } from '../../../lib/scan/readings/readings'
 import { skeletonOf } from '../../../lib/scan/readings/skeleton'
@@ -49,6 +50,32 @@ test('what lies in a message in an encoded part has the names of both', async ()
   const { contents } = await contentsOf(mail([text, file(base64(inner))]))
   const found = contents.find(({ bytes }) => bytes.toString() === 'deep, down below')
   assert.equal(found?.name, 'part 2 (base64) > part 1 (base64)')
+})
+
+/** Example of MS-OXRTFCP 4.1: references into what the dictionary holds at the beginning. */
+const example = Buffer.from(
+  '2d0000002b0000004c5a4675f1c5c7a703000a007263706731323542320af32068656c09002062' + '7705b06c647d0a800fa0',
+  'hex',
+)
+const budget = () => new Budget(defaultReadingLimits, new AbortController().signal)
+
+test('compressed RTF in TNEF is undone, and what makes no sense in it ends it', async () => {
+  const text = '{\\rtf1\\ansi\\ansicpg1252\\pard hello world}\r\n'
+  assert.equal((await uncompressedRtf(example, budget())).toString(), text)
+  const property = Buffer.concat([Buffer.from('02010910010000002d000000', 'hex'), example])
+  property.writeUInt32LE(example.length, 8)
+  const attribute = Buffer.alloc(9)
+  attribute.writeUInt32LE(0x00069003, 1)
+  attribute.writeUInt32LE(property.length, 5)
+  const tnef = Buffer.concat([Buffer.from('789f3e220100', 'hex'), attribute, property, Buffer.alloc(2)])
+  const { contents } = await contentsOf(mail([file(base64(tnef))]))
+  assert.equal(named(contents)['part 1 (base64) > TNEF 1 > RTF'], text)
+  // From a place ahead of what was written, a run of itself, and cut off.
+  const bytes = (hex: string) => Buffer.concat([example.subarray(0, 16), Buffer.from(hex, 'hex')])
+  for (let length = 0; length <= example.length; length++)
+    await uncompressedRtf(example.subarray(0, length), budget())
+  assert.equal((await uncompressedRtf(bytes('02610cf3'), budget())).toString(), 'aaaaaa')
+  assert.ok((await uncompressedRtf(bytes('ff' + 'ffff'.repeat(8)), budget())).length > 100)
 })
 
 const uuencoded = ['#86)C', '#9&5F']
