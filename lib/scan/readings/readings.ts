@@ -19,6 +19,7 @@ import type { MessageSource } from '../../base/message-source'
 import { Budget, OverBudget } from '../../mime/budget'
 import { cmsContent, cmsKind } from '../../mime/containers/cms'
 import { startsAsCompressedRtf, uncompressedRtf } from '../../mime/containers/compressed-rtf'
+import { outlookContents, startsAsOutlookItem } from '../../mime/containers/outlook-item'
 import { textFiles } from '../../mime/containers/text-files'
 import { startsAsTnef, tnefContents } from '../../mime/containers/tnef'
 import { base64Decodings, type Decoding, decodingsOf } from '../../mime/lenient-decodings'
@@ -234,6 +235,11 @@ export class Readings {
         if (inner === null || inner.length === 0) continue
         yield* this.#content({ name: `${name} > TNEF ${++count}`, bytes: inner }, '', depth + 1)
       }
+    }
+    if (startsAsOutlookItem(bytes)) {
+      let count = 0
+      for await (const inner of outlookContents(bytes, this.#budget))
+        yield* this.#content({ name: `${name} > Outlook item ${++count}`, bytes: inner }, '', depth + 1)
     }
     if (startsAsCompressedRtf(bytes)) {
       const text = await uncompressedRtf(bytes, this.#budget)

@@ -1,11 +1,15 @@
 // What the contents of a message are called, what is said to be closed, and what happens at each bound.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Budget } from '../../../lib/mime/budget'
+import { Budget, OverBudget } from '../../../lib/mime/budget'
 import { uncompressedRtf } from '../../../lib/mime/containers/compressed-rtf'
+import { outlookContents } from '../../../lib/mime/containers/outlook-item'
 import { defaultReadingLimits } from '../../../lib/scan/readings/limits'
 import { Readings } from '../../../lib/scan/readings/readings'
 import { skeletonOf } from '../../../lib/scan/readings/skeleton'
+import { compoundFile, type Storage } from '../../support/compound-file'
+import { archiveOf } from '../../support/made-archives'
+import { damaged, seeded } from '../../support/random'
 import { contentsOf, sourceOf } from '../../support/readings'
 
 const crlf = (...lines: string[]) => lines.map((line) => `${line}\r\n`).join('')
@@ -76,6 +80,54 @@ test('compressed RTF in TNEF is undone, and what makes no sense in it ends it', 
     await uncompressedRtf(example.subarray(0, length), budget())
   assert.equal((await uncompressedRtf(bytes('02610cf3'), budget())).toString(), 'aaaaaa')
   assert.ok((await uncompressedRtf(bytes('ff' + 'ffff'.repeat(8)), budget())).length > 100)
+})
+
+const outlookItem = (...files: readonly (Buffer | Storage)[]): Storage => ({
+  '__properties_version1.0': Buffer.alloc(64),
+  '__substg1.0_0037001F': Buffer.from('subject', 'utf16le'),
+  ...Object.fromEntries(
+    files.map((held, at) => [
+      `__attach_version1.0_#0000000${at}`,
+      Buffer.isBuffer(held) ? { '__substg1.0_37010102': held } : { '__substg1.0_3701000D': held },
+    ]),
+  ),
+})
+
+test('files in an Outlook item are contents, also those of an item within and of a signed message', async () => {
+  const large = Buffer.alloc(70_000, 'large')
+  const signed = mail([text, file(base64('a signed file'))], 'multipart/signed')
+  const inner = outlookItem(Buffer.from('deep'), signed)
+  const item = compoundFile({
+    ...outlookItem(Buffer.from('small'), large, outlookItem(inner)),
+    '__substg1.0_10090102': example,
+  })
+  const { contents, summary } = await contentsOf(mail([file(base64(item))]))
+  const found = contents.map(({ bytes }) => bytes.toString('latin1'))
+  for (const content of ['small', large.toString(), 'deep', 'a signed file'])
+    assert.ok(found.includes(content))
+  assert.ok(found.some((content) => content.includes('hello world')))
+  assert.equal(summary.limits, null)
+  assert.ok(
+    (await contentsOf(mail([file(base64(archiveOf('msg')))]))).contents.some(({ name }) =>
+      /Outlook item/.test(name),
+    ),
+  )
+})
+
+test('no bytes of an Outlook item make it throw, nor take more than twice its size', async () => {
+  const item = compoundFile(outlookItem(Buffer.from('small'), Buffer.alloc(5000, 7)))
+  const random = seeded(5)
+  for (let count = 0; count < 400; count++) {
+    const bytes = count % 2 === 0 ? damaged(item, random, [item]) : Buffer.from(item)
+    for (let flips = random(6); flips >= 0; flips--) bytes[random(Math.min(bytes.length, 4096))] = random(256)
+    let taken = 0
+    try {
+      for await (const inner of outlookContents(bytes, budget())) taken += inner.length
+    } catch (error) {
+      assert.ok(error instanceof OverBudget || bytes.length <= 512, String(error))
+    }
+    assert.ok(taken <= 2 * bytes.length)
+  }
 })
 
 const uuencoded = ['#86)C', '#9&5F']
