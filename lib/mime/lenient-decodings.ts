@@ -67,7 +67,16 @@ const quotedPrintableChanges: readonly (readonly [
   change: (text: string) => string,
 ])[] = [
   // A soft break with something behind it is none.
-  ['strictly', /=[ \t\r]+\n/, (text) => text.replace(/=(?=[ \t]+\r?\n|\r\r+\n)/g, '=3D')],
+  [
+    'strictly',
+    // eslint-disable-next-line no-control-regex
+    /=[\0-\t\v-\x20]+\n/,
+    // eslint-disable-next-line no-control-regex
+    (text) => text.replace(/=(?=[\0-\t\v\f\x0e-\x20]+\r?\n|\r\r+\n)/g, '=3D'),
+  ],
+  // Python takes a CR for the beginning of the line end, and passes over all that is in front of the LF.
+  ['with text behind CR', /=\r(?!\n)/, withoutTextBehindCr],
+  ['with doubled signs', /==/, (text) => text.replace(/==/g, '=3D')],
   // Soft breaks go first, so that an escape may lie around one.
   ['joined first', /=[0-9a-f]?=[ \t]*\r*\n/i, (text) => text.replace(/=[ \t]*\r*\n/g, '')],
   [
@@ -77,6 +86,19 @@ const quotedPrintableChanges: readonly (readonly [
   ],
   ['without blanks at line ends', /[ \t]\r?\n/, (text) => text.replace(/(?<![ \t])[ \t]+(?=\r?\n)/g, '')],
 ]
+
+/** By hand: where no line ends, a regular expression would take the square of the text's length. */
+function withoutTextBehindCr(text: string): string {
+  const kept: string[] = []
+  for (let at = 0; ;) {
+    const sign = text.indexOf('=\r', at)
+    const end = sign < 0 ? -1 : text.indexOf('\n', sign)
+    kept.push(text.slice(at, end < 0 ? undefined : sign))
+    if (end < 0) return kept.join('')
+    at = end + 1
+  }
+}
+
 /** Bytes of the next piece in which an oddity may end. */
 const overlapBytes = 1024
 
@@ -97,7 +119,8 @@ async function isIn(body: Buffer, what: RegExp, budget: Budget): Promise<boolean
 }
 
 /** Behind a blank there may be a line end, however far away. */
-const escape = /=(?:[0-9a-f]{2}|[ \t\r\n])/i
+// eslint-disable-next-line no-control-regex
+const escape = /=(?:[0-9a-f]{2}|[\0-\x20])/i
 
 /** Whether it would be anything else after that. */
 async function hasQuotedPrintable(body: Buffer, budget: Budget): Promise<boolean> {

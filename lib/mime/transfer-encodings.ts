@@ -123,8 +123,8 @@ for (let value = 0; value < 16; value++) {
 
 const equalsSign = 0x3d
 const [carriageReturn, newline] = [0x0d, 0x0a]
-const [space, tab] = [0x20, 0x09]
-/** Longest white space between `=` and the end of its line: programs pass over any. */
+const space = 0x20
+/** Longest white space, controls included, between `=` and the end of its line: programs pass over any. */
 const maxBlanks = 256 * 1024
 const undecided = -1
 
@@ -180,8 +180,7 @@ function behindSign(bytes: Buffer, sign: number): number {
   let at = sign + 1
   if (at + 1 === bytes.length && hexDigit(bytes[at]) !== skipped) return undecided
   const most = Math.min(bytes.length, at + maxBlanks)
-  while (at < most && (bytes[at] === space || bytes[at] === tab)) at++
-  while (at < most && bytes[at] === carriageReturn) at++
+  while (at < most && bytes[at] !== newline && (bytes[at] ?? 0) <= space) at++
   if (bytes[at] === newline) return at + 1
   return at === bytes.length && at < sign + 1 + maxBlanks ? undecided : sign + 1
 }

@@ -142,6 +142,8 @@ export async function* uuencodedFiles(text: Buffer, budget: Budget): AsyncGenera
         else if (name !== null) yield { bytes: null, name }
         if (at >= coveredTo) yield { bytes: await decodedBase64(text.subarray(from, end), budget), name }
         coveredTo = Math.max(coveredTo, end)
+        // Programs that know the encoding from the headers do not look at what the line says.
+        yield { bytes: await uudecoded(text, from, budget, prefix), name: null }
       } else {
         yield { bytes: await uudecoded(text, from, budget, prefix), name }
         if (at < coveredTo) continue

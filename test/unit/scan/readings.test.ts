@@ -106,7 +106,7 @@ test('files in an Outlook item are contents, also those of an item within and of
   for (const content of ['small', large.toString(), 'deep', 'a signed file'])
     assert.ok(found.includes(content))
   assert.ok(found.some((content) => content.includes('hello world')))
-  assert.equal(summary.limits, null)
+  assert.equal(summary.incompleteBecause, null)
   assert.ok(
     (await contentsOf(mail([file(base64(archiveOf('msg')))]))).contents.some(({ name }) =>
       /Outlook item/.test(name),
@@ -148,6 +148,22 @@ const found: readonly (readonly [name: string, mail: string, content: string])[]
     crlf('Subject: test', 'Content-Transfer-Encoding: quoted-printable', '') +
       crlf('x'.repeat(70_000), `fi=${' \t'.repeat(70_000)}`, 'rst'),
     `${'x'.repeat(70_000)}\r\nfirst`,
+  ],
+  ...['\v', '\0', ' \t\f', '\r text'].map((between): readonly [string, string, string] => [
+    `a soft break with ${JSON.stringify(between)} behind its sign`,
+    crlf('Subject: test', 'Content-Transfer-Encoding: quoted-printable', '') + `fi=${between}\r\nrst`,
+    'first',
+  ]),
+  [
+    'quoted-printable with doubled signs',
+    crlf('Subject: test', 'Content-Transfer-Encoding: quoted-printable', '') + 'a==41=42',
+    'a=41B',
+  ],
+  [
+    'uuencode behind a line that says base64',
+    crlf('Subject: test', 'Content-Transfer-Encoding: x-uuencode', '', 'begin-base64 644 a') +
+      crlf(uuencoded[0] ?? '', '`', 'end'),
+    'abc',
   ],
   [
     'uuencode with lines of something else in it',

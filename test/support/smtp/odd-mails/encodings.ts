@@ -73,6 +73,8 @@ export const encodings: Forms<Encode> = {
     broken(c, ' '.repeat(1500)),
   ),
   'qp: soft breaks with a CR': quotedPrintable((c) => broken(c, '\r')),
+  'qp: soft breaks with a CR and text': quotedPrintable((c) => broken(c, '\r text')),
+  'qp: soft breaks with a vertical tab': quotedPrintable((c) => broken(c, '\v')),
   'qp: soft breaks with a NUL': quotedPrintable((c) => broken(c, '\0')),
   'qp: soft breaks by LF': quotedPrintable((c) => broken(c, '', '\n')),
   'qp: soft breaks by CR': quotedPrintable((c) => broken(c, '', '\r')),
@@ -155,6 +157,10 @@ export const encodings: Forms<Encode> = {
   'x-uue': (c) => ({ token: 'x-uue', body: uuencoded(c) }),
   uuencode: (c) => ({ token: 'uuencode', body: uuencoded(c) }),
   'x-uu': (c) => ({ token: 'x-uu', body: uuencoded(c) }),
+  'x-uuencode behind begin-base64': (c) => ({
+    token: 'x-uuencode',
+    body: uuencoded(c, 'begin-base64 644 test.bin'),
+  }),
   'x-uuencode without begin': (c) => ({
     token: 'x-uuencode',
     body: uuencoded(c).split('\r\n').slice(1).join('\r\n'),
