@@ -1,13 +1,13 @@
-// Three real clamds, of which one at a time is killed, stopped or restarted.
+// Three real clamds, of which one at a time is killed, stopped, restarted or made to reload its signatures.
 import { setTimeout as delay } from 'node:timers/promises'
 import { type RealClamd, startClamd } from '../support/clamd/clamd'
 import type { Random } from '../support/random'
 
-const misfortunes = ['killed', 'stopped', 'restarted'] as const
+const misfortunes = ['killed', 'stopped', 'restarted', 'reloaded'] as const
 export type Misfortune = (typeof misfortunes)[number]
 
 export class Daemons {
-  readonly befell: Record<Misfortune, number> = { killed: 0, stopped: 0, restarted: 0 }
+  readonly befell: Record<Misfortune, number> = { killed: 0, stopped: 0, restarted: 0, reloaded: 0 }
 
   private constructor(private readonly clamds: readonly RealClamd[]) {}
 
@@ -31,6 +31,7 @@ export class Daemons {
       this.befell[misfortune]++
       if (misfortune === 'killed') await clamd.kill()
       else if (misfortune === 'stopped') clamd.pause()
+      else if (misfortune === 'reloaded') await clamd.ask('zRELOAD\0')
       else await clamd.restart()
       await delay(everyMs / 2 + random(everyMs), undefined, { signal }).catch(() => undefined)
       if (misfortune === 'killed') await clamd.restart()

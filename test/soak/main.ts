@@ -1,5 +1,7 @@
 // `npm run soak`: a soak of a number of messages or a time, whichever ends first, and its report. Exit 1 if anything is wrong.
-//   npm run soak -- --count 5000 --time 10m --seed 1
+// With --time alone the number has no limit.
+//   npm run soak -- --time 25m
+//   npm run soak -- --count 5000 --seed 1
 import { parseArgs } from 'node:util'
 import ms from 'ms'
 import { findClamd } from '../support/clamd/clamd'
@@ -9,14 +11,15 @@ import { soak } from './soak'
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
-      count: { type: 'string', default: '2000' },
-      time: { type: 'string', default: '2m' },
+      count: { type: 'string' },
+      time: { type: 'string' },
       seed: { type: 'string', default: String(Date.now() % 1_000_000) },
     },
   })
   // A string that is no time comes back as undefined.
-  const forMs = ms(values.time as ms.StringValue) as number | undefined
-  const [count, seed] = [Number(values.count), Number(values.seed)]
+  const forMs = ms((values.time ?? '2m') as ms.StringValue) as number | undefined
+  const count = Number(values.count ?? (values.time === undefined ? 2000 : Infinity))
+  const seed = Number(values.seed)
   if (forMs === undefined || forMs <= 0) throw new Error('--time is a time such as 30s or 10m')
   if (!(count > 0) || !Number.isInteger(seed)) throw new Error('--count and --seed are whole numbers')
   if (!findClamd()) throw new Error('clamd is not installed')

@@ -5,7 +5,7 @@ import type { SoakReport } from './soak'
 
 const fates: readonly Fate[] = ['delivered', 'refused', 'deferred', 'unanswered']
 
-export function reportText({ options, ms, ledger, befell, gauges, wrong }: SoakReport): string {
+export function reportText({ options, ms, ledger, befell, gauges, samples, wrong }: SoakReport): string {
   const counts = ledger.counts()
   const messages = kinds.map((kind) => [kind, ...fates.map((fate) => counts.get(kind)?.get(fate) ?? 0)])
   const mib = (bytes: number) => (bytes / 1024 ** 2).toFixed(1)
@@ -17,6 +17,18 @@ export function reportText({ options, ms, ledger, befell, gauges, wrong }: SoakR
       usage.timers,
       mib(usage.heapBytes),
       mib(usage.externalBytes),
+      mib(usage.rssBytes),
+    ]),
+  )
+  const meanwhile = samples.flatMap(({ atMs, usages }) =>
+    usages.map((usage, i) => [
+      `${(atMs / 60_000).toFixed(1)} min`,
+      i + 1,
+      usage.sockets,
+      usage.descriptors,
+      mib(usage.heapBytes),
+      mib(usage.externalBytes),
+      mib(usage.rssBytes),
     ]),
   )
   return [
@@ -28,7 +40,12 @@ export function reportText({ options, ms, ledger, befell, gauges, wrong }: SoakR
     '',
     table([['message', ...fates], ...messages]),
     '',
-    table([['worker', 'sockets', 'descriptors', 'timers', 'heap MiB', 'buffers MiB'], ...held]),
+    table([['worker', 'sockets', 'descriptors', 'timers', 'heap MiB', 'buffers MiB', 'RSS MiB'], ...held]),
+    '',
+    table([
+      ['meanwhile', 'worker', 'sockets', 'descriptors', 'heap MiB', 'buffers MiB', 'RSS MiB'],
+      ...meanwhile,
+    ]),
     '',
     wrong.length === 0
       ? 'Every message is accounted for exactly once; nothing is left open.'

@@ -15,6 +15,8 @@ export interface ResourceUsage {
   readonly heapBytes: number
   /** Outside of the heap: buffers. */
   readonly externalBytes: number
+  /** Memory of the process, as the kernel counts it. */
+  readonly rssBytes: number
 }
 
 export const resourcePlugin = `
@@ -49,7 +51,7 @@ function write(name, text) {
 }
 
 function usage() {
-  const { heapUsed, external } = process.memoryUsage()
+  const { heapUsed, external, rss } = process.memoryUsage()
   const descriptors = fs.readdirSync('/proc/self/fd').map((fd) => {
     try {
       return fs.readlinkSync('/proc/self/fd/' + fd)
@@ -64,6 +66,7 @@ function usage() {
     timers: process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length,
     heapBytes: heapUsed,
     externalBytes: external,
+    rssBytes: rss,
   }
 }
 `

@@ -1,11 +1,12 @@
 // A soak under chaos: four senders and two workers of a real Haraka, three real clamds that keep failing one at a
 // time, a next hop that takes what is delivered. Ends in a report; ledger.ts judges the
-// messages, and `growth` below what the workers hold.
+// messages, `growth` below what the workers hold before and after, and growth.ts what they hold meanwhile.
 import { setTimeout as delay } from 'node:timers/promises'
 import { startHaraka } from '../support/haraka/haraka'
 import { seeded } from '../support/random'
 import { startSink } from '../support/smtp/sink'
 import { Daemons, type Misfortune } from './chaos'
+import { growthOf, type Sample } from './growth'
 import { Ledger } from './ledger'
 import { anyKind, arrivedOf, kinds, letterOf, maxSize, type OutgoingMail } from './messages'
 import { resourcePlugin, ResourceReader, type ResourceUsage } from './resource-usage'
@@ -25,6 +26,8 @@ export interface SoakReport {
   readonly befell: Readonly<Record<Misfortune, number>>
   /** Of each worker: before, after, and what is too much of it. */
   readonly gauges: readonly { readonly before: ResourceUsage; readonly after: ResourceUsage }[]
+  /** What the workers hold while mail comes. */
+  readonly samples: readonly Sample[]
   /** What is wrong, in words; nothing, if all is well. */
   readonly wrong: readonly string[]
 }
@@ -35,6 +38,9 @@ const senders = 4
 const warmUpRounds = 6
 /** Milliseconds between misfortunes. */
 const chaosMs = 3000
+/** Rows of the table of what the workers hold meanwhile. */
+const samplesWanted = 25
+const minSampleMs = 5000
 
 /**
  * What a worker may hold more at the end than after warming up. Code is compiled, strings are interned and maps grow
@@ -85,12 +91,15 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
       ledger.size - warm >= options.count - senders || performance.now() - started >= options.forMs
     const chaos = new AbortController()
     const trouble = daemons.trouble(seeded(options.seed + 1), chaosMs, chaos.signal)
+    const sampling = sample(gauges, options.forMs / samplesWanted, started, chaos.signal)
     // Trouble that ends for a reason of its own ends the soak, too.
     await Promise.race([
       post(() => (isOver() ? null : letterOf(anyKind(random)))),
       trouble.then(() => Promise.reject(new Error('the chaos came to an end before the messages did'))),
+      sampling.then(() => Promise.reject(new Error('the samples came to an end before the messages did'))),
     ]).finally(() => chaos.abort())
     await trouble
+    const samples = await sampling
     const ms = performance.now() - started
     await ledger.settled(60_000)
 
@@ -99,14 +108,30 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
     const wrong = [
       ...ledger.discrepancies(),
       ...pairs.flatMap(growth),
+      ...growthOf(samples),
       // Haraka says so of an exception that was not caught, and of a worker that it has to start again.
       ...haraka.log.filter((line) =>
         /\[CRIT\]|worker \d+ (died|exited)|worker \d+ killed|message deferred for a fault/i.test(line),
       ),
     ]
-    return { options, ms, ledger, befell: daemons.befell, gauges: pairs, wrong }
+    return { options, ms, ledger, befell: daemons.befell, gauges: pairs, samples, wrong }
   } finally {
     for (const stop of stack.reverse()) await stop()
+  }
+}
+
+/** One after the other until the signal. */
+async function sample(
+  gauges: ResourceReader,
+  everyMs: number,
+  started: number,
+  signal: AbortSignal,
+): Promise<Sample[]> {
+  const samples: Sample[] = []
+  for (;;) {
+    await delay(Math.max(minSampleMs, everyMs), undefined, { signal }).catch(() => undefined)
+    if (signal.aborted) return samples
+    samples.push({ atMs: performance.now() - started, usages: await gauges.take() })
   }
 }
 
