@@ -20,7 +20,7 @@ import {
 import { KnownHosts } from './known-hosts'
 import { type AddressOutcome, Lease, type LeaseListener } from './lease'
 import { Load } from './load'
-import { type Candidate, pick } from './pick'
+import { type Candidate, type Choice, pick } from './pick'
 import { HostResolver, type ResolverSettings } from './resolver'
 import type { System } from './system'
 
@@ -63,6 +63,8 @@ interface PooledHost extends Candidate {
   role: Candidate['role']
   readonly listener: LeaseListener
 }
+
+type Taken = Extract<Choice<PooledHost>, { readonly type: 'take' }>
 
 export class HostPool {
   readonly #resolver: HostResolver
@@ -165,7 +167,7 @@ export class HostPool {
         nowMs: this.system.now(),
         checksDueAtMs: this.#checksDueAtMs,
       })
-      if (choice.type === 'take') return this.#lease(choice.host, choice.others)
+      if (choice.type === 'take') return this.#lease(choice)
       if (choice.type === 'none') {
         this.#resolver.resolveAfterFailure()
         if (!this.#resolver.isResolving || hasLookedAgain) return null
@@ -232,12 +234,12 @@ export class HostPool {
     host.state = next(host.state, event)
   }
 
-  #lease(host: PooledHost, others: Lease['others']): Lease {
+  #lease({ host, others, spare }: Taken): Lease {
     this.#turn = this.#list.indexOf(host) + 1
     const now = () => this.system.now()
     // After the rest one scan tests whether the address works; meanwhile other messages go elsewhere.
     this.#apply(host, { type: 'probed', restsUntilMs: now() + this.settings.restMs })
-    return new Lease(host, now, others, host.listener)
+    return new Lease(host, now, others, spare, host.listener)
   }
 
   #recordOutcome(host: PooledHost, outcome: AddressOutcome, isByMail: boolean): void {

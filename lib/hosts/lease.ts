@@ -6,7 +6,7 @@ import type { Address } from '../clamd/address'
 import type { Protocol } from '../clamd/protocol'
 import type { ClamdVersion } from '../clamd/version'
 import { type HostEvent, isUntrusted, isVerified, limitOf } from './host-state'
-import type { Candidate, Others } from './pick'
+import { type Candidate, isWell, type Others } from './pick'
 import { type EicarCheckResult, type SilentLimits, silentLimits } from './test-results'
 
 export type AddressOutcome = 'worked' | 'failed'
@@ -42,6 +42,7 @@ export class Lease {
     host: Candidate,
     private readonly now: () => number,
     readonly others: Others,
+    private readonly spare: readonly Candidate[],
     private readonly listener: LeaseListener,
   ) {
     this.#host = host
@@ -52,6 +53,11 @@ export class Lease {
 
   get address(): Address {
     return this.#host.address
+  }
+
+  /** The other addresses that the message may still go to, and that are well at this moment. */
+  get wellOthers(): readonly Address[] {
+    return this.spare.filter(isWell).map(({ address }) => address)
   }
 
   get text(): string {

@@ -40,7 +40,7 @@ export interface Wanted {
 export type Others = 'well' | 'doubtful' | 'none'
 
 export type Choice<Host> =
-  | { readonly type: 'take'; readonly host: Host; readonly others: Others }
+  | { readonly type: 'take'; readonly host: Host; readonly others: Others; readonly spare: readonly Host[] }
   /** For an address that is full, or not tested yet. ms null: until something changes. */
   | { readonly type: 'wait'; readonly ms: number | null }
   /** For the first connection to an address, once per message. */
@@ -59,7 +59,8 @@ export function pick<Host extends Candidate>(list: readonly Host[], wanted: Want
   if (!host) return { type: 'wait', ms: nextChangeMs(left, wanted) }
   if (!hasPaused && host.load.isDialling && isFirstContactPending(candidates, nowMs))
     return { type: 'pause', ms: slowMs }
-  return { type: 'take', host, others: othersOf(left, host) }
+  const spare = left.filter((one) => one !== host)
+  return { type: 'take', host, others: othersOf(spare), spare }
 }
 
 function isAwake({ state }: Candidate, nowMs: number): boolean {
@@ -148,8 +149,12 @@ function nextChangeMs(left: readonly Candidate[], { nowMs, checksDueAtMs }: Want
   return later.length === 0 ? null : Math.min(...later) - nowMs
 }
 
-function othersOf(left: readonly Candidate[], chosen: Candidate): Others {
-  const others = left.filter((one) => one !== chosen)
-  if (others.length === 0) return 'none'
-  return others.some(({ state }) => state.restsUntilMs === null && !isSuspect(state)) ? 'well' : 'doubtful'
+function othersOf(spare: readonly Candidate[]): Others {
+  if (spare.length === 0) return 'none'
+  return spare.some(isWell) ? 'well' : 'doubtful'
+}
+
+/** True if it has not failed, or has found the test file since. */
+export function isWell({ state }: Candidate): boolean {
+  return state.restsUntilMs === null && !isSuspect(state) && !isUntrusted(state)
 }

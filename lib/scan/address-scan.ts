@@ -26,6 +26,7 @@ import type { Stumble } from './message-history'
 import { type MessageScan, type ScanSettings, TimedOut } from './message-scan'
 import type { Content } from './readings/readings'
 import { needsSecondLook, noInsight, secondLook } from './second-look'
+import { SilenceWatch } from './silence'
 
 /** Messages in a row on which an address fails, none of which has failed before: then it is the address that fails. */
 const maxStumblesInRow = 3
@@ -61,6 +62,8 @@ export class AddressScan implements CheckedScan {
   #plain: PlainResult | null = null
   /** Result of the check between two connections of one exchange, when the address is not fit for the second. */
   #unfit: AddressResult | null = null
+  /** Ends the exchange when the address answers nothing at all; null: no other address is there. */
+  #silence: SilenceWatch | null = null
   #replyTimer: NodeJS.Timeout | undefined
 
   constructor(
@@ -265,6 +268,7 @@ export class AddressScan implements CheckedScan {
     this.protocol = protocol
     const source = file ?? apart?.rest ?? message
     const isChecked = file === null && apart === null && this.tools.settings.scope !== 'message'
+    this.#silence = this.#watchSilence()
     try {
       const exchange = this.#exchange(protocol, isChecked, file !== null)
       const answer = await this.tools.clamd.scan(protocol, exchange, source)
@@ -273,8 +277,16 @@ export class AddressScan implements CheckedScan {
     } catch (error) {
       return this.#failed(error)
     } finally {
+      this.#silence?.end()
       clearTimeout(this.#replyTimer)
     }
+  }
+
+  /** Not for a message that has left a silent address already: it must not silence a third one. */
+  #watchSilence(): SilenceWatch | null {
+    const { scan, lease, tools } = this
+    if (lease.others === 'none' || scan.wasSilenced) return null
+    return new SilenceWatch(scan.signal, tools.settings.connectMs, () => tools.hostCheck.isSilent(this))
   }
 
   #exchange(protocol: Protocol, isChecked: boolean, isFile: boolean): ClientExchange {
@@ -285,7 +297,7 @@ export class AddressScan implements CheckedScan {
       connectMs,
       bufferBytes,
       maxBytes,
-      signal,
+      signal: this.#silence ?? signal,
       at: (step, detail) => {
         if (step === 'connect' && isChecked) this.#check = new PlainCheck(glance?.begin() ?? null)
         this.#enter(step, `${protocol}: ${step}${detail ? `: ${detail}` : ''}`)
@@ -328,6 +340,7 @@ export class AddressScan implements CheckedScan {
   #failed(error: unknown): AddressResult {
     const { signal } = this.scan
     if (signal.aborted) throw signal.reason
+    if (this.#silence?.aborted) this.scan.wasSilenced = true
     this.#noteEnd(error instanceof ClamdError && error.hadMessage ? 'hung up' : null)
     if (this.#unfit) return this.#unfit
     if (!(error instanceof ClamdError) || error.step === 'read message' || isLocalShortage(error.cause))

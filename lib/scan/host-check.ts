@@ -4,7 +4,7 @@
  */
 
 import { type CancelSignal, Deadline } from '../base/cancellation'
-import type { Address } from '../clamd/address'
+import { type Address, addressText } from '../clamd/address'
 import { ping } from '../clamd/capabilities'
 import type { Connect } from '../clamd/connection'
 import { ClamdError, isLocalShortage, type Step } from '../clamd/errors'
@@ -58,6 +58,7 @@ const pingMs = 1000
 
 export class HostCheck {
   readonly #tests = new SharedTests<EicarCheckResult>()
+  readonly #pings = new SharedTests<boolean>()
 
   /** @param eicarCheck null: addresses have to answer PING alone */
   constructor(
@@ -165,6 +166,29 @@ export class HostCheck {
       () => true,
       () => false,
     )
+  }
+
+  /** True if the address answers nothing at all, not even PING, and another one does. Never rejects. */
+  async isSilent({ scan, lease }: CheckedScan): Promise<boolean> {
+    const { signal } = scan
+    const isScanning = () => lease.hasFinishedOthers
+    if (isScanning() || (await this.#answersPing(lease.address, signal))) return false
+    const others = lease.wellOthers.map((address) => this.#answersPing(address, signal))
+    return (await Promise.all(others)).includes(true) && !isScanning()
+  }
+
+  /** One PING for all messages that wait at the same address. */
+  #answersPing(address: Address, signal: CancelSignal): Promise<boolean> {
+    const { connect, settings } = this
+    const { connectMs } = settings
+    return this.#pings
+      .run(addressText(address), signal, (ends) =>
+        ping(address, { connect, connectMs, signal: ends }).then(
+          () => true,
+          () => false,
+        ),
+      )
+      .catch(() => false)
   }
 
   /** True if it finds the test file, or answers PING, although it has failed on the message. */

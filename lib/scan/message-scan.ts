@@ -45,6 +45,8 @@ export class MessageScan {
   apart: Apart | null = null
   /** How addresses have failed on the message. */
   readonly stumbles: Stumble[] = []
+  /** An address was silent altogether while it had the message. */
+  wasSilenced = false
   /** For what we ourselves read of the message. */
   readonly readingBudget: Budget
 

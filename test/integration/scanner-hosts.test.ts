@@ -162,6 +162,87 @@ test('a scan time-out is not taken to another address, and the address rests', a
   await Promise.all(list.map((daemon) => daemon.idle()))
 })
 
+/** Accepts connections and answers nothing, as while it loads signatures without ConcurrentDatabaseReload. */
+async function silence(daemon: FakeClamd | undefined): Promise<void> {
+  assert.ok(daemon)
+  daemon.answers.PING = [{ do: 'stall' }]
+  await daemon.play([{ at: 'reply', do: 'stall' }])
+}
+
+for (const protocol of ['stream', 'instream'] as const) {
+  for (const sessions of protocol === 'instream' ? [false, true] : [false]) {
+    const how = sessions ? 'in a session' : `by ${protocol}`
+    test(`an address that answers nothing at all loses its messages to one that answers PING, ${how}`, async (t) => {
+      const list = await daemons(t, { sessions }, { sessions })
+      const scanning = scanningOf(list, { protocol, sessions, connectMs: 400 })
+      await silence(list[0])
+      const verdict = await scanning.scan(big(300_000))
+      const [first, second] = list.map(({ address }) => addressText(address))
+      assert.equal(reason(verdict), 'clean', textOf(verdict))
+      assert.equal(verdict.clamd, second)
+      assert.deepEqual(counts(list), [1, 1])
+      assert.deepEqual(
+        scanning.hosts.states().map(({ state }) => state),
+        ['resting', 'up'],
+      )
+      assert.match(
+        scanning.log.warnings.join('\n'),
+        new RegExp(
+          `^${first} ${protocol}: reply: no reply within 400 ms, and none to PING; scanned by ${second}$`,
+        ),
+      )
+      await Promise.all(list.map((daemon) => daemon.idle()))
+    })
+  }
+}
+
+test('a message stays at an address that answers nothing while no other answers', async (t) => {
+  const list = await daemons(t, {}, {})
+  const scanning = scanningOf(list, { connectMs: 200, scanMs: 1500 })
+  await silence(list[0])
+  await silence(list[1])
+  assert.equal(reason(await scanning.scan(clean())), 'timeout')
+  assert.deepEqual(counts(list), [1, 0])
+  assert.deepEqual(scanning.leftovers(), [])
+})
+
+test('a message stays at an address that is long over it, and answers PING or other messages', async (t) => {
+  const slow = 'this one takes long'
+  const judge = async (bytes: Buffer) => {
+    if (bytes.includes(slow)) await delay(2500)
+    return 'stream: OK'
+  }
+  const list = await daemons(t, { judge }, {})
+  const [first] = list
+  assert.ok(first)
+  const scanning = scanningOf(list, { connectMs: 600 })
+  const long = await scanning.scan(Buffer.concat([clean(), Buffer.from(slow)]))
+  assert.equal(long.clamd, addressText(first.address))
+  // Now it has no thread left for PING, but scans.
+  first.answers.PING = [{ do: 'stall' }]
+  await scanning.scan(clean())
+  const longAgain = scanning.scan(Buffer.concat([clean(), Buffer.from(slow)]))
+  for (let i = 0; i < 20; i++) {
+    await delay(100)
+    await scanning.scan(clean())
+  }
+  assert.equal((await longAgain).clamd, addressText(first.address))
+  assert.deepEqual(scanning.leftovers(), [])
+})
+
+test('a message that has silenced one address is not taken from the next one', async (t) => {
+  const list = await daemons(t, {}, {}, {})
+  const scanning = scanningOf(list, { connectMs: 200, scanMs: 3000 })
+  await silence(list[0])
+  await list[1]?.play([{ at: 'reply', do: 'stall' }])
+  const scanned = scanning.scan(clean())
+  await until(() => (list[1]?.scans.length ?? 0) > 0 || list[1]?.connections === 2)
+  await silence(list[1])
+  assert.equal(reason(await scanned), 'timeout')
+  assert.deepEqual(counts(list), [1, 1, 0])
+  assert.deepEqual(scanning.leftovers(), [])
+})
+
 /** Scans one message at a time, each for so long; the verdicts are the usual ones. */
 function slowly(ms: number): FakeClamdOptions {
   let turn: Promise<unknown> = Promise.resolve()
