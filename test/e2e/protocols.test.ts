@@ -6,7 +6,14 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { type Address, addressText } from '../../lib/clamd/address'
-import { type ClamdOptions, clamdOrSkip, freePort, type RealClamd, startClamd } from '../support/clamd/clamd'
+import {
+  type ClamdOptions,
+  clamdOrSkip,
+  freePort,
+  hasStream,
+  type RealClamd,
+  startClamd,
+} from '../support/clamd/clamd'
 import { FakeClamd, startFakeClamd } from '../support/clamd/fake-clamd'
 import { type FrontOptions, startStreamFront, type StreamFront } from '../support/clamd/stream-front'
 import { eicarName } from '../support/eicar'
@@ -66,9 +73,10 @@ for (const configured of ['stream', 'instream', 'auto']) {
     const clamd = await realClamd(t)
     const real: Address = { host: clamd.host, port: clamd.port }
     const old = await front(t, { clamd: real })
+    const usual = configured === 'auto' && (await hasStream(clamd)) ? 'stream' : 'instream'
     const wanted = [
       ...(configured === 'instream' ? [] : [{ address: old.address, protocol: 'stream' }]),
-      ...(configured === 'stream' ? [] : [{ address: real, protocol: 'instream' }]),
+      ...(configured === 'stream' ? [] : [{ address: real, protocol: usual }]),
     ]
     for (const { address, protocol } of wanted) {
       for (const maxPings of [0, 6]) {
@@ -154,17 +162,19 @@ test('IPv4, IPv6 and a unix socket', bounded, async (t) => {
   if (!clamdOrSkip(t)) return
   const four = await realClamd(t)
   const six = await realClamd(t, { host: '::1' })
-  const addresses: [text: string, address: Address][] = [
-    [`127.0.0.1:${four.port}`, { host: '127.0.0.1', port: four.port }],
-    [`[::1]:${six.port}`, { host: '::1', port: six.port }],
-    [four.socketPath, { path: four.socketPath }],
-    [`localhost:${four.port}`, { host: '127.0.0.1', port: four.port }],
+  // The data port of STREAM is on IPv4 alone.
+  const usual = (await hasStream(four)) ? 'stream' : 'instream'
+  const addresses: [text: string, address: Address, protocol: string][] = [
+    [`127.0.0.1:${four.port}`, { host: '127.0.0.1', port: four.port }, usual],
+    [`[::1]:${six.port}`, { host: '::1', port: six.port }, 'instream'],
+    [four.socketPath, { path: four.socketPath }, usual],
+    [`localhost:${four.port}`, { host: '127.0.0.1', port: four.port }, usual],
   ]
-  for (const [text, address] of addresses) {
+  for (const [text, address, protocol] of addresses) {
     await t.test(text.replace(/.*\/|\d+$/g, ''), async (t) => {
       const server = await haraka(t, `host=${text}\nhost_rest=5m\n`)
       // A name has other addresses as well, where nothing listens; they rest after the first message.
-      assert.deepEqual(await verdicts(server), both(address, 'instream'))
+      assert.deepEqual(await verdicts(server), both(address, protocol))
     })
   }
   await t.test('a bare IPv6 address and port=', async (t) => {
@@ -236,11 +246,12 @@ test('a daemon that goes away and comes back', bounded, async (t) => {
   const clamd = await realClamd(t)
   const server = await haraka(t, `host=${clamd.host}:${clamd.port}\nmax_pings=0\nhost_rest=5m\n`)
   assert.equal((await post(server, mails.clean())).reply.code, 250)
+  const usual = (await hasStream(clamd)) ? 'stream' : 'instream'
   await clamd.kill()
   assert.equal((await post(server, mails.clean())).reply.code, 451)
   await clamd.restart()
   // It rests, but there is no other one to ask.
-  assert.deepEqual(await verdicts(server), both({ host: clamd.host, port: clamd.port }, 'instream'))
+  assert.deepEqual(await verdicts(server), both({ host: clamd.host, port: clamd.port }, usual))
 })
 
 for (const nodes of [0, 2]) {

@@ -10,7 +10,7 @@ import { after, test, type TestContext } from 'node:test'
 import { type Address, addressText } from '../../lib/clamd/address'
 import { receivedLine } from '../../lib/clamd/protocol'
 import type { Verdict } from '../../lib/policy/verdict'
-import { type ClamdOptions, clamdOrSkip, type RealClamd, startClamd } from '../support/clamd/clamd'
+import { type ClamdOptions, clamdOrSkip, hasStream, type RealClamd, startClamd } from '../support/clamd/clamd'
 import { startFakeClamd } from '../support/clamd/fake-clamd'
 import {
   BufferMessage,
@@ -253,7 +253,12 @@ test('auto: STREAM where the daemon has it, INSTREAM where it has not, learnt fo
 
 test('auto: a real clamd without STREAM is asked for it once', async (t) => {
   if (!clamdOrSkip(t)) return
-  const scanning = new Scanning([tcp(await anyClamd())])
+  const clamd = await anyClamd()
+  if (await hasStream(clamd)) {
+    t.skip('this clamd has STREAM')
+    return
+  }
+  const scanning = new Scanning([tcp(clamd)])
   for (const message of [mails.clean(), mails.eicarBody(), mails.clean()]) await scanning.scan(message)
   // One command connection for STREAM, and then one for each message.
   assert.equal(scanning.sockets.length, 4)
@@ -422,9 +427,10 @@ test('STREAM: what a daemon has found by the time it reads no more is found', as
 test('the configured protocol is the only one spoken', async (t) => {
   if (!clamdOrSkip(t)) return
   const clamd = await anyClamd()
-  const modern = await scan(tcp(clamd), mails.clean(), { protocol: 'stream' })
-  assert.deepEqual([reasonOf(modern), modern.protocol], ['error', 'stream'])
-  assert.match(textOf(modern), /UNKNOWN COMMAND/)
+  const byStream = await scan(tcp(clamd), mails.clean(), { protocol: 'stream' })
+  const isOld = await hasStream(clamd)
+  assert.deepEqual([reasonOf(byStream), byStream.protocol], [isOld ? 'clean' : 'error', 'stream'])
+  if (!isOld) assert.match(textOf(byStream), /UNKNOWN COMMAND/)
   const daemon = await front(t, clamd)
   const old = await scan(daemon.address, mails.clean(), { protocol: 'instream' })
   assert.deepEqual([reasonOf(old), old.protocol], ['error', 'instream'])
@@ -519,7 +525,8 @@ for (const protocol of protocols) {
     const address = await place(t, protocol, clamd)
     const verdict = await scan(address, mails.big(megabyte), { protocol })
     assert.equal(reasonOf(verdict), 'limits')
-    assert.match(textOf(verdict), /Heuristics\.Limits\.Exceeded\.Max/)
+    // 0.103 forgets the name.
+    assert.match(textOf(verdict), /Heuristics\.Limits\.Exceeded\.Max|: \(null\)$/)
     assert.equal(reasonOf(await scan(address, mails.clean(), { protocol })), 'clean')
     assert.equal(reasonOf(await scan(address, mails.eicarAttachment(), { protocol })), eicarName)
   })

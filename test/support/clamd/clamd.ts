@@ -45,6 +45,11 @@ export function skipWithoutClamd(): string | false {
   return reason
 }
 
+/** True if it has STREAM, as releases up to 0.103 do. */
+export async function hasStream(clamd: RealClamd): Promise<boolean> {
+  return / STREAM\b/.test(await clamd.ask('nVERSIONCOMMANDS\n'))
+}
+
 export class RealClamd {
   readonly host: string
   readonly socketPath: string
