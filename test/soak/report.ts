@@ -5,7 +5,16 @@ import type { SoakReport } from './soak'
 
 const fates: readonly Fate[] = ['delivered', 'refused', 'deferred', 'unanswered']
 
-export function reportText({ options, ms, ledger, befell, gauges, samples, wrong }: SoakReport): string {
+export function reportText({
+  options,
+  ms,
+  ledger,
+  befell,
+  gauges,
+  pausedMs,
+  samples,
+  wrong,
+}: SoakReport): string {
   const counts = ledger.counts()
   const messages = kinds.map((kind) => [kind, ...fates.map((fate) => counts.get(kind)?.get(fate) ?? 0)])
   const mib = (bytes: number) => (bytes / 1024 ** 2).toFixed(1)
@@ -36,7 +45,7 @@ export function reportText({ options, ms, ledger, befell, gauges, samples, wrong
       befell,
     )
       .map(([what, times]) => `${what} ${times} times`)
-      .join(', ')}.`,
+      .join(', ')}. The longest pause of the soak itself was ${(pausedMs / 1000).toFixed(1)} s.`,
     '',
     table([['message', ...fates], ...messages]),
     '',

@@ -26,6 +26,8 @@ export interface SoakReport {
   readonly befell: Readonly<Record<Misfortune, number>>
   /** Of each worker: before, after, and what is too much of it. */
   readonly gauges: readonly { readonly before: ResourceUsage; readonly after: ResourceUsage }[]
+  /** Longest time for which this process got no turn: on a busy machine the servers get none either, and timers run out. */
+  readonly pausedMs: number
   /** What the workers hold while mail comes. */
   readonly samples: readonly Sample[]
   /** What is wrong, in words; nothing, if all is well. */
@@ -91,6 +93,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
       ledger.size - warm >= options.count - senders || performance.now() - started >= options.forMs
     const chaos = new AbortController()
     const trouble = daemons.trouble(seeded(options.seed + 1), chaosMs, chaos.signal)
+    const pause = longestPause(chaos.signal)
     const sampling = sample(gauges, options.forMs / samplesWanted, started, chaos.signal)
     // Trouble that ends for a reason of its own ends the soak, too.
     await Promise.race([
@@ -114,10 +117,23 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
         /\[CRIT\]|worker \d+ (died|exited)|worker \d+ killed|message deferred for a fault/i.test(line),
       ),
     ]
-    return { options, ms, ledger, befell: daemons.befell, gauges: pairs, samples, wrong }
+    return { options, ms, ledger, befell: daemons.befell, gauges: pairs, pausedMs: pause(), samples, wrong }
   } finally {
     for (const stop of stack.reverse()) await stop()
   }
+}
+
+/** @returns tells the longest delay of a timer until the signal, in ms */
+function longestPause(signal: AbortSignal): () => number {
+  const everyMs = 100
+  let longestMs = 0
+  let last = performance.now()
+  const timer = setInterval(() => {
+    longestMs = Math.max(longestMs, performance.now() - last - everyMs)
+    last = performance.now()
+  }, everyMs)
+  signal.addEventListener('abort', () => clearInterval(timer), { once: true })
+  return () => longestMs
 }
 
 /** One after the other until the signal. */
