@@ -53,6 +53,11 @@ export const defaultLimits: Limits = {
   libraryMs: 8000,
 }
 
+/** Milliseconds of work for a message of this size, so that a small hostile one is not as dear as a large one. */
+export function workMs(bytes: number): number {
+  return Math.min(defaultLimits.ms, 1000 + bytes / 1000)
+}
+
 export class OverBudget extends Error {
   override readonly name = 'OverBudget'
 }

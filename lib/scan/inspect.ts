@@ -7,13 +7,14 @@ import type { Inspected } from '../attachments/findings'
 import { Inspection, type InspectOptions } from '../attachments/inspection'
 import type { MessageSource } from '../base/message-source'
 import { receivedLine } from '../clamd/protocol'
-import { OverBudget } from '../mime/budget'
+import { OverBudget, workMs } from '../mime/budget'
 import { PlainCheck } from '../mime/plain/plain-check'
 import { inspectionMemory } from './readings/memory'
 import { Readings } from './readings/readings'
 
 /** Rejects with the signal's reason, or with what kept the message from being read. */
-export async function inspect(source: MessageSource, options: InspectOptions): Promise<Inspected> {
+export async function inspect(source: MessageSource, wanted: InspectOptions): Promise<Inspected> {
+  const options = { ...wanted, limits: { ms: workMs(source.maxBytes), ...wanted.limits } }
   const check = new PlainCheck()
   check.write(receivedLine)
   const inspection = new Inspection(options, (block) => check.write(block))

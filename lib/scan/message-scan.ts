@@ -6,7 +6,7 @@ import type { Glance } from '../attachments/glance'
 import type { CancelSignal } from '../base/cancellation'
 import type { MessageSource } from '../base/message-source'
 import type { Protocol } from '../clamd/protocol'
-import { Budget } from '../mime/budget'
+import { Budget, workMs } from '../mime/budget'
 import type { SignatureRule } from '../policy/rules'
 import type { MessageHistory, Stumble } from './message-history'
 import { defaultReadingLimits } from './readings/limits'
@@ -62,7 +62,7 @@ export class MessageScan {
     readonly history: MessageHistory,
     public glance: Glance | null,
   ) {
-    this.readingBudget = new Budget(defaultReadingLimits, signal)
+    this.readingBudget = new Budget({ ...defaultReadingLimits, ms: workMs(message.maxBytes) }, signal)
   }
 
   async takeApart(): Promise<void> {
