@@ -5,7 +5,6 @@
 import { startsAsZip } from '../../attachments/archives/zip-headers'
 import type { Budget } from '../../mime/budget'
 import { oleStart } from './closed-ole'
-import { sevenZipStart } from './closed-seven-zip'
 
 /** Bytes that tell one format from another. */
 const markBytes = 6
@@ -14,6 +13,16 @@ const markBytes = 6
 export function isSearched(start: Buffer): boolean {
   const begins = (mark: Buffer) => start.subarray(0, markBytes).equals(mark.subarray(0, markBytes))
   return startsAsZip(start) || [oleStart, sevenZipStart, rarStart].some(begins)
+}
+
+const sevenZipStart = Buffer.from('377abcaf271c', 'hex')
+/** Of the header in front. */
+const sevenZipStartBytes = 32
+
+export function startsAsSevenZip(content: Buffer): boolean {
+  return (
+    content.length >= sevenZipStartBytes && content.subarray(0, sevenZipStart.length).equals(sevenZipStart)
+  )
 }
 
 const rarStart = Buffer.from('Rar!\x1a\x07\x00', 'latin1')

@@ -6,16 +6,8 @@
 import { library } from '../../attachments/archives/library'
 import type { Search } from './closed-zip'
 
-export const sevenZipStart = Buffer.from('377abcaf271c', 'hex')
-/** Of the header in front. */
-const startBytes = 32
-
 /** Methods and filters that clamd undoes, measured with 1.4. Not so BZip2, Deflate, Delta, ARM64 and the others. */
 const openMethods = /^(?:Copy|LZMA2?|PPMD|BCJ2?|ARM)(?::\S*)?$/
-
-export function startsAsSevenZip(content: Buffer): boolean {
-  return content.length >= startBytes && content.subarray(0, sevenZipStart.length).equals(sevenZipStart)
-}
 
 /** Rejects with the budget's signal. */
 export async function findClosedInSevenZip(content: Buffer, search: Search): Promise<void> {

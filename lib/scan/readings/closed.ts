@@ -6,10 +6,10 @@
 import { startsAsZip } from '../../attachments/archives/zip-headers'
 import type { SilentLimits } from '../../hosts/test-results'
 import { type Budget, OverBudget } from '../../mime/budget'
-import { isEncryptedRar } from './closed-formats'
+import { isEncryptedRar, startsAsSevenZip } from './closed-formats'
 import { isEncryptedOle, startsAsOle } from './closed-ole'
 import { isEncryptedPdf } from './closed-pdf'
-import { findClosedInSevenZip, startsAsSevenZip } from './closed-seven-zip'
+import { findClosedInSevenZip } from './closed-seven-zip'
 import { findClosedInZip, mayBeZip, type Search } from './closed-zip'
 
 /** In a few words for the log; null: nothing. */
