@@ -23,7 +23,7 @@ export async function sevenZipArchive(
   } catch {
     // It says below what it has done.
   }
-  const made = (FS.readdir('/') as string[]).find((name) => name.startsWith('made'))
+  const made = FS.readdir('/').find((name) => name.startsWith('made'))
   if (made === undefined) throw new Error(lines.slice(-4).join('\n'))
-  return Buffer.from(FS.readFile(`/${made}`) as Uint8Array)
+  return Buffer.from(FS.readFile(`/${made}`))
 }
