@@ -141,7 +141,8 @@ class Seen {
     const { contents, bytesPerByte, extraBytes } = this.look.sends ?? scanLimits
     const maxBytes = bytesPerByte * this.look.message.maxBytes + extraBytes
     if (this.#sent === contents) this.incompleteBecause ??= `more than ${contents} contents`
-    else if (this.#sentBytes + bytes > maxBytes) this.incompleteBecause ??= `contents of more than ${maxBytes} bytes`
+    else if (this.#sentBytes + bytes > maxBytes)
+      this.incompleteBecause ??= `contents of more than ${maxBytes} bytes`
     else {
       this.#sent++
       this.#sentBytes += bytes

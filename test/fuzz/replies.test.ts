@@ -169,7 +169,7 @@ fuzz(
     fc.constantFrom('', '\0', '\n', 'x', 'stream: Eicar FOUND\0'),
     async (terminator, at, more) => {
       const outcome = await heard({ said: `stream: OK${terminator}${more}`, at, end: 'end', complete: true })
-      if (more !== '') assert.ok(outcome instanceof ClamdError && / and then: /.test(outcome.text))
+      if (more !== '') assert.ok(outcome instanceof ClamdError && outcome.text.includes(' and then: '))
       else assert.ok(!(outcome instanceof Error) && outcome.kind === 'clean')
     },
   ),
