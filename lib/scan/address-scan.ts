@@ -286,7 +286,9 @@ export class AddressScan implements CheckedScan {
   #watchSilence(): SilenceWatch | null {
     const { scan, lease, tools } = this
     if (lease.others === 'none' || scan.wasSilenced) return null
-    return new SilenceWatch(scan.signal, tools.settings.connectMs, () => tools.hostCheck.isSilent(this))
+    return new SilenceWatch(scan.signal, tools.settings.connectMs, (signal) =>
+      tools.hostCheck.isSilent(this, signal),
+    )
   }
 
   #exchange(protocol: Protocol, isChecked: boolean, isFile: boolean): ClientExchange {

@@ -169,8 +169,7 @@ export class HostCheck {
   }
 
   /** True if the address answers nothing at all, not even PING, and another one does. Never rejects. */
-  async isSilent({ scan, lease }: CheckedScan): Promise<boolean> {
-    const { signal } = scan
+  async isSilent({ lease }: CheckedScan, signal: CancelSignal): Promise<boolean> {
     const isScanning = () => lease.hasFinishedOthers
     if (isScanning() || (await this.#answersPing(lease.address, signal))) return false
     const others = lease.wellOthers.map((address) => this.#answersPing(address, signal))

@@ -10,16 +10,18 @@ import { ClamdError } from '../clamd/errors'
 export class SilenceWatch extends Cancellation {
   #timer: NodeJS.Timeout | undefined
   #hasEnded = false
+  /** Of the look that is under way. */
+  #looking: Cancellation | null = null
   readonly #onAbort: () => void
 
   /**
    * @param everyMs milliseconds before each look
-   * @param isSilent never rejects
+   * @param isSilent never rejects; its signal aborts when the exchange is over
    */
   constructor(
     private readonly outer: CancelSignal,
     private readonly everyMs: number,
-    private readonly isSilent: () => Promise<boolean>,
+    private readonly isSilent: (signal: CancelSignal) => Promise<boolean>,
   ) {
     super()
     this.#onAbort = () => this.abort(outer.reason)
@@ -32,6 +34,7 @@ export class SilenceWatch extends Cancellation {
     this.#hasEnded = true
     clearTimeout(this.#timer)
     this.outer.removeEventListener('abort', this.#onAbort)
+    this.#looking?.abort(new Error('the exchange is over'))
   }
 
   #wait(): void {
@@ -39,7 +42,8 @@ export class SilenceWatch extends Cancellation {
   }
 
   async #look(): Promise<void> {
-    const isSilent = await this.isSilent()
+    this.#looking = new Cancellation()
+    const isSilent = await this.isSilent(this.#looking)
     if (this.#hasEnded || this.aborted) return
     const text = `no reply within ${this.everyMs} ms, and none to PING`
     if (isSilent) this.abort(new ClamdError('reply', text, { code: 'reply_timeout' }))
