@@ -2,7 +2,15 @@
 // docs/reports/benchmarks.md shows the ratios and their denominators.
 import { type ContenderName, contenderNames, titles } from './contenders'
 import { added, addedLatency, costSpread, middle, primaryTable } from './figures'
-import { type Cost, type CostTable, memoryNames, type Results, type SizeCosts } from './results'
+import {
+  type Cost,
+  type CostTable,
+  type ExtraName,
+  extraNames,
+  memoryNames,
+  type Results,
+  type SizeCosts,
+} from './results'
 import { type Spread, spread } from './statistics'
 import type { Table } from './table'
 import { costTargets, paidPerRest, retainedPerMessage, type Target, targets } from './targets'
@@ -286,17 +294,25 @@ function failOverSection({ failOver }: Results): Section[] {
 
 function extrasSection({ extras }: Results): Section[] {
   if (!extras || extras.length === 0) return []
+  const labels = [...new Set(extras.map(({ label }) => label))]
+  const more = (name: ExtraName, label: string, kind: keyof Cost) => {
+    const found = extras.find((extra) => extra.name === name && extra.label === label)
+    const added = found?.with.map((cost, round) => cost[kind] - (found.without[round]?.[kind] ?? NaN))
+    return figure(middle(added))
+  }
+  const row = (name: ExtraName, what: string, kind: keyof Cost) => [
+    `${name}: ${what}`,
+    ...labels.map((label) => more(name, label, kind)),
+  ]
   return [
     {
       title: 'What optional features add',
-      text: ['With one session at a time: median, and the range of the rounds.'],
+      text: ['Median milliseconds for a message, with one session at a time.'],
       table: {
-        head: ['ms per message', '', 'time', 'CPU of the server'],
-        rows: extras.map(({ name, label, without, with: using }) => {
-          const more = (kind: keyof Cost) =>
-            range(spread(using.map((cost, round) => cost[kind] - (without[round]?.[kind] ?? NaN))))
-          return [name, label, more('wall'), more('server')]
-        }),
+        head: ['', ...labels],
+        rows: extraNames
+          .filter((name) => extras.some((extra) => extra.name === name))
+          .flatMap((name) => [row(name, 'time', 'wall'), row(name, 'CPU', 'server')]),
       },
     },
   ]
