@@ -56,9 +56,12 @@ test('every encoding can be undone', () => {
 
 /** What the most lenient reader could make of it. */
 function decodings(body: string): string[] {
-  const joined = body.replace(/=[ \t\0\r]*(?:\n|\r)(?:=\r\n)?/g, '')
-  const quotedPrintable = joined.replace(/=([0-9A-F]{2})/gi, (_, hex: string) =>
-    String.fromCharCode(parseInt(hex, 16)),
+  // Most programs join lines behind a sign and its blanks, some behind all that stands between a CR and its LF.
+  const breaks = [/=[ \t\v\f\0\r]*(?:\n|\r)(?:=\r\n)?/g, /=\r[^\n]*\n/g]
+  const quotedPrintable = breaks.map((end) =>
+    body
+      .replace(end, '')
+      .replace(/=([0-9A-F]{2})/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16))),
   )
   const letters = [
     body.replace(/[^A-Za-z0-9+/=]/g, ''),
@@ -76,7 +79,7 @@ function decodings(body: string): string[] {
         .join(''),
     ),
   )
-  return [body, quotedPrintable, ...base64, uudecoded(body), yDecoded(body)]
+  return [body, ...quotedPrintable, ...base64, uudecoded(body), yDecoded(body)]
 }
 
 function uudecoded(body: string): string {
