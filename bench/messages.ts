@@ -43,7 +43,8 @@ export function uniqueMessage(bytes: number, kind: Kind = 'plain'): Buffer {
   const virus = kind === 'infected' ? `--${boundary}${lineEnd.repeat(2)}${eicar()}${lineEnd}` : ''
   const tail = `${virus}--${boundary}--${lineEnd}`
   const lines = Math.max(4, Math.round((bytes - head.length - tail.length) / (lineBytes + lineEnd.length)))
-  const content = randomBytes((lines * lineBytes * 3) / 4)
+  // By chance, random bytes begin like a program or like a header; none of a known type begins so.
+  const content = randomBytes((lines * lineBytes * 3) / 4).fill(0xff, 0, 4)
   const file = kind === 'zip' ? archive(content) : content
   return Buffer.concat([Buffer.from(head), base64Lines(file), Buffer.from(tail)])
 }
