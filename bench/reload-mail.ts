@@ -13,7 +13,7 @@ export interface Answer {
 }
 
 const bytes = 20_000
-/** One of so many is infected. */
+/** Number of messages of which one is infected. */
 const infectedShare = 10
 const timeoutMs = 300_000
 

@@ -1,4 +1,4 @@
-/* A map of at most so many entries. */
+/* A map that forgets its oldest entry when it is full. */
 
 /** A new entry makes the one go that was added first; an entry that is set again keeps its place. */
 export class BoundedMap<V> extends Map<string, V> {

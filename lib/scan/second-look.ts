@@ -136,7 +136,7 @@ class Seen {
     if (limits !== null) this.incompleteBecause ??= `${name}: ${limits}`
   }
 
-  /** Counts one more content of so many bytes. @returns false: that would be too much for one message */
+  /** Counts one more content. @param bytes its length @returns false: it would be too much for one message */
   maySend(bytes: number): boolean {
     const { contents, bytesPerByte, extraBytes } = this.look.sends ?? scanLimits
     const maxBytes = bytesPerByte * this.look.message.maxBytes + extraBytes

@@ -159,7 +159,7 @@ async function watchSyncs(t: TestContext, base: string, failing?: string): Promi
   const synced: string[] = []
   t.mock.method(handles, 'sync', async function (this: FileHandle) {
     const name = path.relative(base, readlinkSync(`/proc/self/fd/${this.fd}`))
-    // Whoever does not wait has gone on, and closed the file.
+    // Code that does not wait has closed the file by now.
     await new Promise((resolve) => setImmediate(resolve))
     if (name === failing) throw new Error('the disk is broken')
     await this.datasync()
