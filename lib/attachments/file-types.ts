@@ -78,8 +78,8 @@ const groups: Readonly<Record<string, readonly Signature[]>> = {
     { type: 'chm', hex: '49545346' },
     { type: 'ace', hex: '2a2a4143452a2a', at: 7 },
     { type: 'lz4', hex: '04224d18' },
-    { type: 'lzip', hex: '4c5a4950' },
-    { type: 'zoo', hex: '5a4f4f20' },
+    { type: 'lzip', hex: '4c5a495001' },
+    { type: 'zoo', hex: 'dca7c4fd', at: 20 },
     { type: 'alz', hex: '414c5a01' },
     { type: 'egg', hex: '45474741' },
   ],
@@ -159,6 +159,13 @@ function rowOf(row: Signature, group: string | null): Row {
  * @param head its first `headBytes`, or all of it
  */
 export function typesOf(head: Buffer): Set<string> {
+  const types = binaryTypesOf(head)
+  if (types.size === 0) addText(types, head)
+  return types
+}
+
+/** Those that are not told by words, which takes less. @param head as for `typesOf` */
+export function binaryTypesOf(head: Buffer): Set<string> {
   const types = new Set<string>()
   const begin = head.toString('hex', 0, 24)
   for (const row of nearRows.get(begin.slice(0, 2)) ?? []) if (begin.startsWith(row.hex)) add(types, row)
@@ -171,7 +178,6 @@ export function typesOf(head: Buffer): Set<string> {
   // Of both, anything may be the first bytes.
   if (isTar(head)) add(types, { type: 'tar', group: 'archive' })
   if (hasPartitions(head)) add(types, { type: 'img', group: 'disk-image' })
-  if (types.size === 0) addText(types, head)
   return types
 }
 
@@ -294,7 +300,7 @@ const closed = new Set('ace alz egg lz4 lzip zoo'.split(' '))
 
 /** By which a file in an archive counts as one where its content cannot be seen, or not as far as it takes. */
 const archiveName =
-  /\.(?:zipx?|rar|7z|tar|tgz|gz|bz2|xz|zst|cab|arj|lzh|lha|iso|udf|img|vhdx?|vdi|dmg|jar|docx|xlsx|pptx)[. ]*$/i
+  /\.(?:zipx?|rar|r\d\d|7z|tar|tgz|tbz2?|txz|tzst|gz|bz2|xz|lzma|zst|z|cab|arj|lzh|lha|deb|rpm|wim|iso|udf|img|vhdx?|vmdk|qcow2?|vdi|dmg|jar|docx|xlsx|pptx)[. ]*$/i
 
 export function isNamedArchive(names: readonly string[]): boolean {
   return names.some((name) => archiveName.test(name))

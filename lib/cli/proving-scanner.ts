@@ -27,7 +27,12 @@ const minSelfTestBytes = 1024 * 1024
 
 /** Every clamd looks as far as that. */
 const upTo = (size: number): ArchiveLimit => ({ upTo: size, beyond: 'silent' })
-const cautious: ArchiveLimits = { memberBytes: upTo(1024 * 1024), depth: upTo(1), files: upTo(50) }
+const cautious: ArchiveLimits = {
+  memberBytes: upTo(1024 * 1024),
+  depth: upTo(1),
+  files: upTo(50),
+  opensRar: false,
+}
 
 export class ProvingScanner {
   readonly #hosts: HostPool

@@ -1,5 +1,5 @@
 /*
- * Tests how far a clamd looks into archives, and whether it reports where it stops. Without AlertExceedsMax clamd skips
+ * Tests how far a clamd looks into archives, and into which, and whether it reports where it stops. Without AlertExceedsMax clamd skips
  * what is above a limit without a report; it skips a zip member above MaxFileSize even with it.
  */
 
@@ -9,7 +9,7 @@ import type { Connect } from '../clamd/connection'
 import { ClamdError, errorText } from '../clamd/errors'
 import type { Reply } from '../clamd/protocol'
 import type { ArchiveLimit, ArchiveLimits } from '../hosts/test-results'
-import { largeMember, manyFiles, nested } from './archives'
+import { largeMember, manyFiles, nested, rar } from './archives'
 import type { Probe } from './padded-mail'
 import { said, type SelfTestSettings, sendProbe } from './self-test'
 import { attachmentMail } from './test-mails'
@@ -56,6 +56,16 @@ export async function findArchiveLimits(
     }
     return { upTo: 0, beyond }
   }
+  const opensRar = async () => {
+    const replies: Reply[] = []
+    for (const archive of hasFailed ? [] : [rar(), rar('none')])
+      replies.push(await send(attachmentMail('file.rar', archive)))
+    const [inArchive, inBytes] = replies
+    trace(`${settings.protocol}: test file in a RAR archive: ${inArchive ? said(inArchive) : 'not tested'}`)
+    // Signatures that match anywhere would find it in either.
+    const isKnown = inArchive && ['found', 'clean'].includes(inArchive.kind) && inBytes?.kind === 'clean'
+    return isKnown ? inArchive.kind === 'found' : null
+  }
   const send = async (mail: Probe): Promise<Reply> => {
     try {
       return (await sendProbe(address, mail, settings, connect, signal)).reply
@@ -73,5 +83,6 @@ export async function findArchiveLimits(
     ),
     depth: await limit('nested archives', depths, (levels) => attachmentMail('nested.zip', nested(levels))),
     files: await limit('many files', fileCounts, (files) => attachmentMail('files.zip', manyFiles(files))),
+    opensRar: await opensRar(),
   }
 }

@@ -1,9 +1,10 @@
 /*
- * Zip archives that hold the EICAR test file beyond a limit of clamd: a large member, nested archives, many files. Small and
- * quick to make; sent to clamd only.
+ * Zip archives that hold the EICAR test file beyond a limit of clamd: a large member, nested archives, many files; and a RAR
+ * archive, which not every clamd opens. Small and quick to make; sent to clamd only.
  */
 
-import { constants, deflateRawSync } from 'node:zlib'
+import { constants, crc32, deflateRawSync } from 'node:zlib'
+import { tarBlockBytes, tarEnd, tarFile } from '../base/tar'
 import { newId, testFile } from './test-mails'
 
 interface Member {
@@ -13,9 +14,6 @@ interface Member {
   readonly packed: Buffer
   readonly isDeflated: boolean
 }
-
-/** Block size of tar; every file is padded to it. */
-const tarBlockBytes = 512
 
 /** Size of each padding file with its header. */
 const paddingBytes = 1024 * 1024
@@ -27,7 +25,7 @@ const paddingBytes = 1024 * 1024
  */
 export function largeMember(bytes: number): Buffer {
   const first = tarFile('id', Buffer.from(newId()))
-  const last = Buffer.concat([tarFile('eicar.com', testFile()), Buffer.alloc(2 * tarBlockBytes)])
+  const last = Buffer.concat([tarFile('eicar.com', testFile()), tarEnd])
   const whole = bytes - (bytes % tarBlockBytes)
   const padding = Math.max(0, whole - first.length - last.length)
   const rest = padding % paddingBytes
@@ -57,6 +55,40 @@ export function manyFiles(files: number): Buffer {
     deflated('eicar.com', testFile()),
   ])
   return zip([deflated('many.zip', archive)])
+}
+
+/**
+ * RAR 1.5 to 4, with the test file as it is: a mark, the archive's header, the file's, the end.
+ * @param mark another one makes it no archive
+ */
+export function rar(mark = 'Rar!'): Buffer {
+  const content = testFile()
+  const name = Buffer.from('eicar.com')
+  const file = Buffer.alloc(25)
+  file.writeUInt32LE(content.length, 0)
+  file.writeUInt32LE(content.length, 4)
+  file.writeUInt32LE(crc32(content), 9)
+  // For RAR 2.0 and later, stored.
+  file.writeUInt16LE(0x3014, 17)
+  file.writeUInt16LE(name.length, 19)
+  return Buffer.concat([
+    Buffer.from(`${mark}\x1a\x07\0`, 'latin1'),
+    rarHeader(0x73, 0, Buffer.alloc(6)),
+    rarHeader(0x74, 0x8000, Buffer.concat([file, name])),
+    content,
+    rarHeader(0x7b, 0x4000, Buffer.alloc(0)),
+  ])
+}
+
+/** Half of its checksum, kind, flags and length, and what the kind of header has. */
+function rarHeader(kind: number, flags: number, fields: Buffer): Buffer {
+  const header = Buffer.alloc(7)
+  header[2] = kind
+  header.writeUInt16LE(flags, 3)
+  header.writeUInt16LE(header.length + fields.length, 5)
+  const all = Buffer.concat([header, fields])
+  all.writeUInt16LE(crc32(all.subarray(2)) & 0xffff, 0)
+  return all
 }
 
 /** Deflated, ends on a whole byte: pieces can be joined and repeated. */
@@ -104,26 +136,4 @@ function zip(members: readonly Member[]): Buffer {
 
 function paddingFile(bytes: number): Buffer {
   return tarFile('padding', Buffer.alloc(bytes - tarBlockBytes))
-}
-
-/** POSIX 1003.1, ustar: a header block, then the content, padded to whole blocks. */
-function tarFile(name: string, content: Buffer): Buffer {
-  const octal = (value: number, digits: number) => `${value.toString(8).padStart(digits, '0')}\0`
-  const header = Buffer.alloc(tarBlockBytes)
-  header.write(name)
-  header.write(octal(0o644, 7), 100)
-  header.write(octal(content.length, 11), 124)
-  header.write(octal(0, 11), 136)
-  // The checksum counts its own field as spaces.
-  header.write(' '.repeat(8), 148)
-  header.write('0', 156)
-  header.write('ustar\0' + '00', 257)
-  header.write(
-    `${octal(
-      header.reduce((sum, byte) => sum + byte, 0),
-      6,
-    )} `,
-    148,
-  )
-  return Buffer.concat([header, content, Buffer.alloc(-content.length & (tarBlockBytes - 1))])
 }

@@ -10,7 +10,7 @@ import { largestMember } from './archive-limits'
 /**
  * `untrusted`: misses the test file. `finds`: finds it, size not tested. `whole`: finds it in messages up to max_size.
  * `partly`: only in smaller messages. `alarmed`: finds something in a harmless mail. `mute`: gives no verdict on it.
- * `silent`: does not report its limits. `opened`: size limit for files in archives.
+ * `silent`: does not report its limits. `opened`: which archives it looks into.
  */
 export type Kind = 'untrusted' | 'finds' | 'whole' | 'partly' | 'alarmed' | 'mute' | 'silent' | 'opened'
 
@@ -82,7 +82,7 @@ export function archivesOf(
   maxBytes: number,
 ): Diagnosis[] {
   if (!findsTestFile) return []
-  const { memberBytes, depth, files } = limits ?? unknownLimits
+  const { memberBytes, depth, files, opensRar } = limits ?? unknownLimits
   const silent = [
     ...ifSilent(memberBytes, (scannableBytes) =>
       scannableBytes === null
@@ -110,16 +110,12 @@ export function archivesOf(
       ? [`MaxFileSize ${member} or more and MaxScanSize ${3 * member} or more`]
       : []),
   ]
-  const opened: Diagnosis[] =
-    memberBytes.upTo === null
+  const opened = [
+    ...(memberBytes.upTo === null
       ? []
-      : [
-          {
-            kind: 'opened',
-            text: `looks into archives: files of up to ${sizeText(memberBytes.upTo)} in them are scanned`,
-            remedy: null,
-          },
-        ]
+      : [`looks into archives: files of up to ${sizeText(memberBytes.upTo)} in them are scanned`]),
+    ...(opensRar === false ? ['does not open RAR archives, which are unpacked here'] : []),
+  ].map((text): Diagnosis => ({ kind: 'opened', text, remedy: null }))
   if (silent.length === 0) return opened
   return [
     ...opened,
@@ -136,4 +132,9 @@ function ifSilent({ upTo, beyond }: ArchiveLimit, text: (scannableBytes: number 
 }
 
 const unknownLimit = { upTo: null, beyond: 'unknown' } as const
-const unknownLimits: ArchiveLimits = { memberBytes: unknownLimit, depth: unknownLimit, files: unknownLimit }
+const unknownLimits: ArchiveLimits = {
+  memberBytes: unknownLimit,
+  depth: unknownLimit,
+  files: unknownLimit,
+  opensRar: null,
+}

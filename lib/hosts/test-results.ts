@@ -45,6 +45,8 @@ export interface ArchiveLimits {
   readonly depth: ArchiveLimit
   /** Number of files in an archive (MaxFiles). */
   readonly files: ArchiveLimit
+  /** It was built with UnRAR, which some distributions leave out; null: not tested, or no verdict. */
+  readonly opensRar: boolean | null
 }
 
 /** Result of sending one test file. */
@@ -61,7 +63,8 @@ export interface EicarCheckResult {
  * Largest values up to which an OK of the address can be relied on; above them it may have skipped content without a
  * report. Infinity: it reports its limits. null: unknown.
  */
-export type SilentLimits = Readonly<Record<keyof ArchiveLimits, number | null>>
+export type SilentLimits = Readonly<Record<'memberBytes' | 'depth' | 'files', number | null>> &
+  Pick<ArchiveLimits, 'opensRar'>
 
 /** null: no limits were tested. */
 export function silentLimits(archives: ArchiveLimits | null): SilentLimits | null {
@@ -71,6 +74,7 @@ export function silentLimits(archives: ArchiveLimits | null): SilentLimits | nul
       memberBytes: silent(archives.memberBytes),
       depth: silent(archives.depth),
       files: silent(archives.files),
+      opensRar: archives.opensRar,
     }
   )
 }

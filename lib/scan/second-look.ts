@@ -98,16 +98,18 @@ export async function secondLook<T extends { readonly reply: Reply }>(
   const insight = (part: string | null) => seen.insight(contents.summary, sendsParts, part)
   try {
     for await (const content of contents.contents()) {
-      const { name, bytes } = content
-      if (mayBeClosed) await seen.lookInto(content)
-      if (!sendsParts || content.isScanned) continue
-      if (bytes.length > maxBytes) {
-        seen.incompleteBecause ??= `${name} has ${bytes.length} bytes`
-        continue
+      const members = mayBeClosed ? await seen.lookInto(content) : []
+      const isUnseen = sendsParts && !content.isScanned
+      for (const file of isUnseen ? [content, ...members] : members) {
+        const { name, bytes } = file
+        if (bytes.length > maxBytes) {
+          seen.incompleteBecause ??= `${name} has ${bytes.length} bytes`
+          continue
+        }
+        if (!seen.maySend(bytes.length)) return { insight: insight(null), end: null }
+        const answer = await send(file)
+        if (!seen.mayGoOn(name, answer.reply)) return { insight: insight(name), end: answer }
       }
-      if (!seen.maySend(bytes.length)) break
-      const answer = await send(content)
-      if (!seen.mayGoOn(name, answer.reply)) return { insight: insight(name), end: answer }
     }
     return { insight: insight(null), end: null }
   } finally {
@@ -127,13 +129,15 @@ class Seen {
     this.#encrypted = look.plain.encrypted
   }
 
-  async lookInto({ name, bytes }: Content): Promise<void> {
+  /** @returns files in it that clamd does not see by itself */
+  async lookInto({ name, bytes }: Content): Promise<Content[]> {
     const { silentLimits, budget } = this.look
     budget.enter()
-    const { encrypted, limits } = await closedIn(bytes, silentLimits, budget)
+    const { encrypted, limits, members } = await closedIn(bytes, silentLimits, budget)
     budget.leave()
     if (encrypted !== null) this.#encrypted ??= `${name}: ${encrypted}`
     if (limits !== null) this.incompleteBecause ??= `${name}: ${limits}`
+    return members.map((member) => ({ name: `${name} > ${member.name}`, bytes: member.bytes }))
   }
 
   /** Counts one more content. @param bytes its length @returns false: it would be too much for one message */

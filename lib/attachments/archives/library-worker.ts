@@ -1,7 +1,7 @@
 /*
  * Runs in a worker thread of its own: opens one archive at a time with 7-Zip (7z-wasm). A fresh instance for each, so that
- * nothing of one archive reaches the next; its memory has an upper bound, and of what it unpacks only the beginnings are
- * kept, and whole files that may be archives themselves. No file of the system is open to it.
+ * nothing of one archive reaches the next; its memory has an upper bound, as has what is kept of what it unpacks. No file of
+ * the system is open to it.
  */
 
 import { readFileSync } from 'node:fs'
@@ -32,7 +32,7 @@ function buffersOf({ members }: LibraryAnswer): ArrayBuffer[] {
   return members.map(({ bytes }) => bytes.buffer as ArrayBuffer)
 }
 
-async function open({ archive, maxEntries, maxBytes }: LibraryRequest): Promise<LibraryAnswer> {
+async function open({ archive, maxEntries, keep, maxBytes }: LibraryRequest): Promise<LibraryAnswer> {
   const lines: string[] = []
   let entries = 0
   const print = (line: string) => {
@@ -46,11 +46,11 @@ async function open({ archive, maxEntries, maxBytes }: LibraryRequest): Promise<
   const names = namesIn(lines)
   const listing = listingOf(lines, entries)
   if (entries > maxEntries) return { ...nothing, listing, names, trouble: `more than ${maxEntries} entries` }
-  if (maxBytes === null) return { ...nothing, listing, names, trouble: null }
+  if (keep === 'names') return { ...nothing, listing, names, trouble: null }
   const listed = lines.splice(0)
   // Unpacking may come to no end.
   parentPort?.postMessage(names)
-  const unpacked = new Unpacked(instance, maxBytes)
+  const unpacked = new Unpacked(instance, keep === 'files', maxBytes)
   const isWhole = run(instance, ['x', '-y', '-aou', '-bsp0', password, `-o${output}`, input])
   return {
     listing,
@@ -183,6 +183,7 @@ class Unpacked {
 
   constructor(
     { FS }: SevenZipModule,
+    private readonly keepsAll: boolean,
     private readonly maxBytes: number,
   ) {
     const write = FS.write.bind(FS)
@@ -211,8 +212,15 @@ class Unpacked {
   #write(path: string, piece: Uint8Array, position: number | undefined): void {
     const file = this.#files.get(path) ?? { pieces: [], bytes: 0, size: 0, mayHold: null }
     this.#files.set(path, file)
-    if (position !== undefined && position !== file.size) return
+    if (position !== undefined && position !== file.size) {
+      this.trouble ??= 'files in pieces'
+      return
+    }
     file.size += piece.length
+    if (this.keepsAll) {
+      this.#keep(file, piece)
+      return
+    }
     const room = headBytes - file.bytes
     if (room > 0) this.#keep(file, piece.subarray(0, room))
     if (file.bytes < headBytes) return

@@ -10,15 +10,20 @@ import { Semaphore } from './semaphore'
 export interface LibraryRequest {
   readonly archive: Uint8Array
   readonly maxEntries: number
-  /** Of everything that is kept of what is unpacked; null: nothing is unpacked. */
-  readonly maxBytes: number | null
+  /**
+   * `files`: all of every file. `archives`: all of those that may hold files, and the beginnings of the others. `names`:
+   * nothing is unpacked.
+   */
+  readonly keep: 'files' | 'archives' | 'names'
+  /** Of everything that is kept of what is unpacked. */
+  readonly maxBytes: number
 }
 
 /** A file in the archive. */
 export interface Member {
   /** As it would lie on a disk; null: it has none of its own. */
   readonly name: string | null
-  /** All of it where it may hold files itself, otherwise its beginning. */
+  /** All of it, or its beginning, as it was asked for. */
   readonly bytes: Uint8Array
   /** Of all of it, in bytes. */
   readonly size: number

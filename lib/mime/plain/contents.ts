@@ -14,15 +14,35 @@ export interface BodyListener {
   content(bytes: Buffer): void
 }
 
-/** Bytes of a file that tell what it is. */
-const headBytes = 64
+/** Bytes of a file that nearly always tell what it is, and of one that may be a disk image or a tar archive. */
+const [headBytes, imageBytes] = [64, 1100]
 
-/** Of files that hold files: zip, RAR, 7z, gz, bz2, xz, zst, cab, arj; old documents, PDF, RTF; programs. */
-const containers =
-  '504b0304 504b0506 504b0708 526172211a07 377abcaf271c 1f8b 425a68 fd377a585a00 28b52ffd 4d534346 60ea d0cf11e0a1b11ae1 25504446 7b5c7274 4d5a'
-    .split(' ')
-    .map((hex) => Buffer.from(hex, 'hex'))
-const lzh = Buffer.from('-lh')
+/**
+ * Of files that hold files: zip, RAR, 7z, gz, bz2, xz, zst, lzma, z, cab, arj, cpio, ar, rpm, wim, xar, chm, lz4, lzip, alz,
+ * egg; disk images (vhd, vhdx, vmdk, qcow, a partition map, an encrypted dmg); old documents, PDF, RTF; programs.
+ */
+const containers = new Map<number, Buffer[]>()
+for (const hex of '504b0304 504b0506 504b0708 526172211a07 377abcaf271c 1f8b 425a68 fd377a585a00 28b52ffd 5d00 1f9d 4d534346 60ea 30373037 213c617263683e0a edabeedb 4d5357494d 78617221 49545346 04224d18 4c5a495001 414c5a01 45474741 636f6e6563746978 7668647866696c65 4b444d56 514649fb 45520200 656e637263647361 d0cf11e0a1b11ae1 25504446 7b5c7274 4d5a'.split(
+  ' ',
+)) {
+  const mark = Buffer.from(hex, 'hex')
+  containers.set(mark[0] ?? 0, [...(containers.get(mark[0] ?? 0) ?? []), mark])
+}
+
+/** The same, whose mark is not at the beginning: lzh, ace, zoo, vdi; tar; boot sectors, HFS+ and APFS. */
+const farContainers: readonly (readonly [at: number, mark: Buffer])[] = [
+  [2, Buffer.from('-lh')],
+  [2, Buffer.from('-lz')],
+  [7, Buffer.from('**ACE**')],
+  [20, Buffer.from('dca7c4fd', 'hex')],
+  [32, Buffer.from('NXSB')],
+  [64, Buffer.from('7f10dabe', 'hex')],
+  [257, Buffer.from('ustar')],
+  [510, Buffer.from('55aa', 'hex')],
+  [512, Buffer.from('EFI PART')],
+  [1024, Buffer.from('H+')],
+  [1024, Buffer.from('HX')],
+]
 
 const tnef = Buffer.from('789f3e22', 'hex')
 /** A message, or what a program would take for one: a field, perhaps behind empty lines, or an mbox. */
@@ -33,6 +53,7 @@ const cms = Buffer.from('2a864886f70d0107', 'hex')
 /** The first bytes of a part. */
 export class FileHead {
   #head: Buffer | null = Buffer.alloc(0)
+  #wanted = headBytes
 
   constructor(
     private readonly content: LeafContent,
@@ -41,28 +62,55 @@ export class FileHead {
 
   /** @param length of what counts of the bytes */
   write(bytes: Buffer, length: number): void {
-    if (this.#head === null) return
-    const bytesOf = bytes.subarray(0, Math.min(length, headBytes))
-    this.#head = this.#head.length === 0 ? Buffer.from(bytesOf) : Buffer.concat([this.#head, bytesOf])
-    if (this.#head.length >= headBytes) this.#look(this.#head)
+    const head = this.#head
+    if (head === null) return
+    const bytesOf = bytes.subarray(0, Math.min(length, this.#wanted - head.length))
+    this.#head = head.length === 0 ? Buffer.from(bytesOf) : Buffer.concat([head, bytesOf])
+    if (this.#head.length < this.#wanted) return
+    if (this.#wanted === imageBytes) this.#lookFurther(this.#head)
+    else {
+      this.#look(this.#head)
+      this.write(bytes.subarray(bytesOf.length), length - bytesOf.length)
+    }
   }
 
   end(): void {
-    if (this.#head !== null) this.#look(this.#head)
+    if (this.#head === null) return
+    if (this.#wanted === headBytes) this.#look(this.#head)
+    if (this.#head !== null) this.#lookFurther(this.#head)
   }
 
   #look(head: Buffer): void {
-    this.#head = null
     if (head.subarray(0, 4).equals(tnef)) throw new NotPlain('TNEF')
     if (head[0] === 0x30 && head.includes(cms)) throw new NotPlain('S/MIME')
     if (this.content === 'file' && startsLikeMessage.test(head.toString('latin1'))) {
       throw new NotPlain('a file like a message')
     }
-    const begins = (mark: Buffer, at = 0) => head.subarray(at, at + mark.length).equals(mark)
-    if (containers.some((mark) => begins(mark)) || begins(lzh, 2)) this.listener.container()
+    const isContainer = containers.get(head[0] ?? 0)?.some((mark) => isAt(head, 0, mark)) === true
+    if (isContainer) this.#found()
+    else if (head.some((byte) => byte < tab)) this.#wanted = imageBytes
+    else this.#head = null
+  }
+
+  /** No text. */
+  #lookFurther(head: Buffer): void {
+    // A disc has nothing in its first sectors, and then one of several marks.
+    const isEmpty = head.every((byte) => byte === 0)
+    if (isEmpty || farContainers.some(([at, mark]) => isAt(head, at, mark))) this.#found()
+    else this.#head = null
+  }
+
+  #found(): void {
+    this.#head = null
+    this.listener.container()
   }
 }
 
+function isAt(head: Buffer, at: number, mark: Buffer): boolean {
+  return head.subarray(at, at + mark.length).equals(mark)
+}
+
+const tab = 9
 const newline = 0x0a
 /** First bytes of lines that may be one of the next. */
 const suspicious = new Uint8Array(256)

@@ -2,27 +2,12 @@
  * Encryption in formats of which only the marks of it are read.
  */
 
-import { startsAsZip } from '../../attachments/archives/zip-headers'
+import { binaryTypesOf, containerOf } from '../../attachments/file-types'
 import type { Budget } from '../../mime/budget'
-import { oleStart } from './closed-ole'
-
-/** Bytes that tell one format from another. */
-const markBytes = 6
 
 /** Whether it is worth while to unpack what begins like this. */
 export function isSearched(start: Buffer): boolean {
-  const begins = (mark: Buffer) => start.subarray(0, markBytes).equals(mark.subarray(0, markBytes))
-  return startsAsZip(start) || [oleStart, sevenZipStart, rarStart].some(begins)
-}
-
-const sevenZipStart = Buffer.from('377abcaf271c', 'hex')
-/** Of the header in front. */
-const sevenZipStartBytes = 32
-
-export function startsAsSevenZip(content: Buffer): boolean {
-  return (
-    content.length >= sevenZipStartBytes && content.subarray(0, sevenZipStart.length).equals(sevenZipStart)
-  )
+  return containerOf(binaryTypesOf(start)) !== null
 }
 
 const rarStart = Buffer.from('Rar!\x1a\x07\x00', 'latin1')

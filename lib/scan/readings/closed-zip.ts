@@ -11,6 +11,13 @@ import { type Budget, OverBudget } from '../../mime/budget'
 import { isSearched } from './closed-formats'
 import { encryptWord, startsAsPdf } from './closed-pdf'
 
+/** A file in an archive. */
+export interface PackedFile {
+  /** For a log: `rar: setup.exe`. Printable. */
+  readonly name: string
+  readonly bytes: Buffer
+}
+
 /** What one search shares: what it has found, and the bounds that hold for all archives in one another. */
 export interface Search {
   encrypted: string | null
@@ -19,7 +26,9 @@ export interface Search {
   files: number
   /** Bytes that were unpacked only to be counted. */
   countedBytes: number
-  readonly upTo: Readonly<Record<keyof SilentLimits, number>>
+  /** Files for clamd to scan by themselves. */
+  readonly members: PackedFile[]
+  readonly upTo: { readonly [limit in keyof SilentLimits]: NonNullable<SilentLimits[limit]> }
   readonly budget: Budget
 }
 

@@ -1,28 +1,31 @@
 /*
  * Whether an antivirus could look into all of a content: what is encrypted, or is packed so that clamd passes over it in
- * silence, is not clean just because nothing was found. Measured with clamd 1.4.
+ * silence, is not clean just because nothing was found. Where we can open what clamd cannot, the files in it are handed over.
+ * Measured with clamd 1.4.
  */
 
 import { startsAsZip } from '../../attachments/archives/zip-headers'
 import type { SilentLimits } from '../../hosts/test-results'
 import { type Budget, OverBudget } from '../../mime/budget'
-import { isEncryptedRar, startsAsSevenZip } from './closed-formats'
+import { archiveOf, findClosedInArchive, findPackages, hasPackage } from './closed-archives'
+import { isEncryptedRar } from './closed-formats'
 import { isEncryptedOle, startsAsOle } from './closed-ole'
 import { isEncryptedPdf } from './closed-pdf'
-import { findClosedInSevenZip } from './closed-seven-zip'
-import { findClosedInZip, mayBeZip, type Search } from './closed-zip'
+import { findClosedInZip, mayBeZip, type PackedFile, type Search } from './closed-zip'
 
-/** In a few words for the log; null: nothing. */
+/** `encrypted`, `limits`: what is closed, in a few words for the log; null: nothing. */
 export interface Closed {
   readonly encrypted: string | null
   readonly limits: string | null
+  /** Files that clamd has not seen: it passes over the archive around them. */
+  readonly members: readonly PackedFile[]
 }
 
 /**
  * clamd's defaults, as far as the test file is found in an archive in a mail: MaxFileSize as Debian sets it, MaxRecursion 17
  * without the mail and the file itself, MaxFiles 10,000 with room for the parts of the mail.
  */
-const defaults = { memberBytes: 25 * 1024 * 1024, depth: 15, files: 9900 }
+const defaults = { memberBytes: 25 * 1024 * 1024, depth: 15, files: 9900, opensRar: false }
 
 /**
  * Never throws for any bytes, only with the budget's signal.
@@ -42,7 +45,9 @@ export async function closedIn(
       memberBytes: limits?.memberBytes ?? defaults.memberBytes,
       depth: limits?.depth ?? defaults.depth,
       files: limits?.files ?? defaults.files,
+      opensRar: limits?.opensRar ?? defaults.opensRar,
     },
+    members: [],
     budget,
   }
   try {
@@ -51,23 +56,33 @@ export async function closedIn(
     if (!(error instanceof OverBudget)) throw error
     search.limits ??= error.message
   }
-  return { encrypted: search.encrypted, limits: search.limits }
+  return { encrypted: search.encrypted, limits: search.limits, members: search.members }
 }
 
 /** @param depth archives around it */
 async function look(content: Buffer, depth: number, search: Search): Promise<void> {
-  await search.budget.breathe()
+  const { budget, upTo } = search
+  await budget.breathe()
+  const within = (member: Buffer) => look(member, depth + 1, search)
   if (startsAsOle(content)) {
-    if (await isEncryptedOle(content, search.budget)) search.encrypted ??= 'encrypted Office document'
-  } else if (isEncryptedPdf(content)) search.encrypted ??= 'encrypted PDF'
-  else if (startsAsSevenZip(content)) await findClosedInSevenZip(content, search)
-  else if (await isEncryptedRar(content, search.budget)) search.encrypted ??= 'encrypted RAR archive'
-  else if (mayBeZip(content)) await lookIntoZip(content, depth + 1, search)
-}
-
-async function lookIntoZip(zip: Buffer, depth: number, search: Search): Promise<void> {
-  const most = Math.min(search.upTo.depth, search.budget.limits.depth)
-  if (depth <= most) await findClosedInZip(zip, search, (member) => look(member, depth, search))
-  // What merely has the mark of one in it need not be one.
-  else if (startsAsZip(zip)) search.limits ??= `archives nested more than ${most} deep`
+    if (await isEncryptedOle(content, budget)) search.encrypted ??= 'encrypted Office document'
+    else if (hasPackage(content)) await findPackages(content, search, within)
+    return
+  }
+  if (isEncryptedPdf(content)) search.encrypted ??= 'encrypted PDF'
+  else if (await isEncryptedRar(content, budget)) search.encrypted ??= 'encrypted RAR archive'
+  else {
+    const archive = archiveOf(content, upTo.opensRar)
+    const isZip = archive === null && mayBeZip(content)
+    if (archive === null && !isZip) return
+    const maxDepth = Math.min(upTo.depth, budget.limits.depth)
+    if (depth >= maxDepth) {
+      // What merely has the mark of one in it need not be one.
+      const isCertain = archive === null ? startsAsZip(content) : !archive.isUncertain
+      if (isCertain) search.limits ??= `archives nested more than ${maxDepth} deep`
+      return
+    }
+    const isSeen = archive !== null && (await findClosedInArchive(archive, search, within))
+    if (!isSeen && mayBeZip(content)) await findClosedInZip(content, search, within)
+  }
 }

@@ -101,10 +101,12 @@ test('what is said of limits of archives', () => {
   const told = (limits: Partial<ArchiveLimits>, reportsLimits: boolean | null = null) =>
     archivesOf(
       { ...well, reportsLimits },
-      { memberBytes: reported, depth: reported, files: reported, ...limits },
+      { memberBytes: reported, depth: reported, files: reported, opensRar: true, ...limits },
       maxBytes,
     ).map(({ kind, text, remedy }) => `${kind} ${text}${remedy === null ? '' : `. ${remedy}`}`)
   assert.deepEqual(told({}), [])
+  assert.deepEqual(told({ opensRar: null }), [])
+  assert.deepEqual(told({ opensRar: false }), ['opened does not open RAR archives, which are unpacked here'])
   assert.deepEqual(told({ memberBytes: { upTo: 100 * 1024 * 1024, beyond: 'unknown' } }), [
     'opened looks into archives: files of up to 100MB in them are scanned',
   ])

@@ -16,8 +16,8 @@ import { damaged, seeded } from '../../support/random'
 import { sevenZipArchive } from '../../support/seven-zip'
 import { type Entry, flag, record, zip } from '../../support/zip-builder'
 
-const nothing: Closed = { encrypted: null, limits: null }
-const none: SilentLimits = { memberBytes: Infinity, depth: Infinity, files: Infinity }
+const nothing: Closed = { encrypted: null, limits: null, members: [] }
+const none: SilentLimits = { memberBytes: Infinity, depth: Infinity, files: Infinity, opensRar: true }
 
 function closed(
   content: Buffer,
@@ -334,7 +334,7 @@ test('encrypted RAR archives show', async () => {
     record([2, 0], [1, 0x74], [2, 0x8000 | flags], [2, 33], [4, 5], Buffer.alloc(22), Buffer.alloc(5))
   const end = record([2, 0], [1, 0x7b], [2, 0], [2, 7])
   const rar = (...blocks: Buffer[]) => Buffer.concat([start, ...blocks, end])
-  assert.deepEqual(await closed(rar(archive(0), file(0), file(0))), nothing)
+  assert.deepEqual(await closed(rar(archive(0), file(0), file(0)), none), nothing)
   await isEncrypted(rar(archive(0x80)), /RAR/)
   await isEncrypted(rar(archive(0), file(0), file(4)), /RAR/)
   await isEncrypted(zip([{ name: 'a.rar', content: rar(archive(0x80)) }]), /RAR/)
@@ -345,7 +345,8 @@ test('encrypted RAR archives show', async () => {
     Buffer.concat([block(2, 3, extra.length, 0x85, 0, 9, 9, 9, ...extra), Buffer.alloc(5)])
   const rar5 = (...blocks: Buffer[]) => Buffer.concat([start5, ...blocks, block(5, 0, 0)])
   // Five bytes of data, the number written in two bytes.
-  assert.deepEqual(await closed(rar5(block(1, 0, 0), file5(2, 3, 0), file5())), nothing)
+  assert.deepEqual(await closed(rar5(block(1, 0, 0), file5(2, 3, 0), file5()), none), nothing)
+  await isLimits(rar5(block(1, 0, 0), file5(2, 3, 0), file5()), /^rar archive \(/)
   await isEncrypted(rar5(block(4, 0, 0)), /RAR/)
   await isEncrypted(rar5(block(1, 0, 0), file5(2, 3, 0), file5(2, 3, 0, 2, 1, 0)), /RAR/)
 })
