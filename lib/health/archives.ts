@@ -3,7 +3,7 @@
  * archive, which not every clamd opens. Small and quick to make; sent to clamd only.
  */
 
-import { constants, crc32, deflateRawSync } from 'node:zlib'
+import { constants, crc32, deflateRawSync, gzipSync } from 'node:zlib'
 import { tarBlockBytes, tarEnd, tarFile } from '../base/tar'
 import { newId, testFile } from './test-mails'
 
@@ -58,12 +58,13 @@ export function manyFiles(files: number): Buffer {
 }
 
 /**
- * RAR 1.5 to 4, with the test file as it is: a mark, the archive's header, the file's, the end.
+ * RAR 1.5 to 4: a mark, the archive's header, the file's, the end. The test file in it is compressed by gzip, because some
+ * signatures match it anywhere.
  * @param mark another one makes it no archive
  */
 export function rar(mark = 'Rar!'): Buffer {
-  const content = testFile()
-  const name = Buffer.from('eicar.com')
+  const content = gzipSync(testFile())
+  const name = Buffer.from('eicar.gz')
   const file = Buffer.alloc(25)
   file.writeUInt32LE(content.length, 0)
   file.writeUInt32LE(content.length, 4)

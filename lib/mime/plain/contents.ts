@@ -62,48 +62,42 @@ export class FileHead {
 
   /** @param length of what counts of the bytes */
   write(bytes: Buffer, length: number): void {
-    const head = this.#head
-    if (head === null) return
-    const bytesOf = bytes.subarray(0, Math.min(length, this.#wanted - head.length))
-    this.#head = head.length === 0 ? Buffer.from(bytesOf) : Buffer.concat([head, bytesOf])
-    if (this.#head.length < this.#wanted) return
-    if (this.#wanted === imageBytes) this.#lookFurther(this.#head)
-    else {
-      this.#look(this.#head)
-      this.write(bytes.subarray(bytesOf.length), length - bytesOf.length)
+    for (let at = 0; at < length && this.#head !== null;) {
+      const piece = bytes.subarray(at, Math.min(length, at + this.#wanted - this.#head.length))
+      this.#head = this.#head.length === 0 ? Buffer.from(piece) : Buffer.concat([this.#head, piece])
+      at += piece.length
+      if (this.#head.length === this.#wanted) this.#look(this.#head)
     }
   }
 
   end(): void {
-    if (this.#head === null) return
-    if (this.#wanted === headBytes) this.#look(this.#head)
-    if (this.#head !== null) this.#lookFurther(this.#head)
+    if (this.#head !== null) this.#look(this.#head)
   }
 
   #look(head: Buffer): void {
+    this.#head = null
+    if (this.#wanted === headBytes) this.#lookForMessage(head)
+    const isText = head.every((byte) => byte >= tab)
+    // A disc has nothing in its first sectors, and then one of several marks.
+    const isDisc = head.length === imageBytes && head.every((byte) => byte === 0)
+    if (isDisc || isContainer(head)) this.listener.container()
+    else if (!isText && this.#wanted === headBytes && head.length === headBytes) {
+      this.#head = head
+      this.#wanted = imageBytes
+    }
+  }
+
+  #lookForMessage(head: Buffer): void {
     if (head.subarray(0, 4).equals(tnef)) throw new NotPlain('TNEF')
     if (head[0] === 0x30 && head.includes(cms)) throw new NotPlain('S/MIME')
-    if (this.content === 'file' && startsLikeMessage.test(head.toString('latin1'))) {
+    if (this.content === 'file' && startsLikeMessage.test(head.toString('latin1')))
       throw new NotPlain('a file like a message')
-    }
-    const isContainer = containers.get(head[0] ?? 0)?.some((mark) => isAt(head, 0, mark)) === true
-    if (isContainer) this.#found()
-    else if (head.some((byte) => byte < tab)) this.#wanted = imageBytes
-    else this.#head = null
   }
+}
 
-  /** No text. */
-  #lookFurther(head: Buffer): void {
-    // A disc has nothing in its first sectors, and then one of several marks.
-    const isEmpty = head.every((byte) => byte === 0)
-    if (isEmpty || farContainers.some(([at, mark]) => isAt(head, at, mark))) this.#found()
-    else this.#head = null
-  }
-
-  #found(): void {
-    this.#head = null
-    this.listener.container()
-  }
+function isContainer(head: Buffer): boolean {
+  const near = containers.get(head[0] ?? 0) ?? []
+  return near.some((mark) => isAt(head, 0, mark)) || farContainers.some(([at, mark]) => isAt(head, at, mark))
 }
 
 function isAt(head: Buffer, at: number, mark: Buffer): boolean {

@@ -3,7 +3,7 @@
  * some kinds without looking into them: the files in those are for it to scan by themselves. Measured with clamd 1.4.
  */
 
-import { type LibraryAnswer, library, type Member } from '../../attachments/archives/library'
+import { library, type LibraryAnswer, type Member } from '../../attachments/archives/library'
 import { isOlePart, packageIn } from '../../attachments/archives/ole'
 import {
   binaryTypesOf,
