@@ -70,38 +70,48 @@ function benchmarksPage(results: Results): string {
 /** What an administrator gets, in one paragraph. */
 function gist(results: Results): string[] {
   const sizes = primaryTable(results)?.sizes ?? []
-  const share = (kind: 'wall' | 'server') => {
-    const shares = sizes.flatMap((size) => shareOf(size, kind) ?? []).map((value) => Math.round(value * 100))
-    return shares.length > 0 && `${Math.min(...shares)} to ${Math.max(...shares)} %`
+  const [smallest, next] = sizes
+  const shares = (of: readonly SizeCosts[], kind: 'wall' | 'server') =>
+    percentages(of.flatMap((size) => shareOf(size, kind) ?? []))
+  const pair = (of: readonly SizeCosts[]) => {
+    const [cpu, time] = [shares(of, 'server'), shares(of, 'wall')]
+    return cpu && time && `${cpu} of the CPU and ${time} of the time`
   }
-  const [cpu, time] = [share('server'), share('wall')]
+  const [small, large] = [pair(sizes.slice(0, 1)), pair(sizes.slice(1))]
   const clamdOf = (name: 'odd' | 'parts') => {
-    const shares = sizes
+    const found = sizes
       .filter(({ bytes }) => bytes >= 1_000_000)
       .flatMap((size) => ratio(costSpread(size, name, 'clamd'), costSpread(size, 'message', 'clamd')) ?? [])
-    return shares.length > 0 && `${Math.round(Math.max(...shares) * 100)} %`
+    return found.length > 0 && `${Math.round(Math.max(...found) * 100)} %`
   }
   const [odd, parts] = [clamdOf('odd'), clamdOf('parts')]
   const wait = results.latency && addedLatency(results.latency, 'instream')
   return [
     [
-      ...(cpu && time
+      ...(wait ? [`Scanning a message of 5 kB takes ${short(wait.p50Ms)} ms (median, one session).`] : []),
+      ...(small && smallest
         ? [
-            `To the same Haraka, this plugin adds ${cpu} of the CPU and ${time} of the time that haraka-plugin-clamd adds.`,
+            `At ${smallest.label}, this plugin adds ${small} that haraka-plugin-clamd adds to the same Haraka.`,
           ]
         : []),
-      ...(wait
-        ? [`With one session, a message of 5 kB takes ${short(wait.p50Ms)} ms longer with it (median).`]
-        : []),
+      ...(large && next ? [`From ${next.label} on, it adds ${large}.`] : []),
       ...(odd && parts
         ? [
-            `From 1 MB on, \`scan=parts\` costs clamd at most ${parts} of the CPU of \`scan=message\`, and mail that is ` +
-              `not plain at most ${odd}.`,
+            `From 1 MB on, mail that is not plain costs clamd up to ${odd} of the CPU of \`scan=message\`, ` +
+              `and \`scan=parts\` up to ${parts}.`,
           ]
         : []),
-      'Compare the ratios, not the milliseconds: those are of one machine. This page is written by `npm run bench`.',
+      'Several clamds share the work. What a core can do: [sizing](../guide/install.md#sizing).',
     ].join(' '),
+    'Compare the ratios: milliseconds are those of one machine. `npm run bench` writes this page.',
   ]
+}
+
+/** From the least to the most, in percent. */
+function percentages(shares: readonly number[]): string | undefined {
+  if (shares.length === 0) return undefined
+  const [min, max] = [Math.min(...shares), Math.max(...shares)].map((share) => Math.round(share * 100))
+  return min === max ? `${max} %` : `${min} to ${max} %`
 }
 
 function shareOf(size: SizeCosts, kind: 'wall' | 'server'): number | undefined {
@@ -124,33 +134,24 @@ function method({ costs }: Results): string {
   return `
 ## How it is measured
 
-- One clamd serves all contenders, and one server of each kind runs from the beginning. Contenders take turns for
-  ${rounds} rounds, in an order that changes, after 3000 messages of 5 kB to warm up. Figures are medians.
-- A round has ${counts ?? ''}; with one session half as many. Every message has its own \`Received:\` line, Message-ID and
-  random attachment, because clamd caches clean content.
-- The client is a process of its own and makes the messages before the clock starts. _Time_ is that of a round divided
-  by its messages.
-- _CPU_ is that of all threads of all processes of the mail server, in nanoseconds from the kernel. Nothing is
-  delivered: Haraka's queue hook says OK, Postfix uses \`discard\`.
+- One clamd serves all. Contenders take turns for ${rounds} rounds in a changing order, after 3000 messages of 5 kB to warm
+  up. Figures are medians.
+- A round has ${counts ?? ''}; with one session half as many. No two messages are alike, because clamd caches clean content.
+- The client is another process, with its messages ready. _Time_ is that of a round divided by its messages.
+- _CPU_ is that of all threads of the mail server's processes. Nothing is delivered: Haraka's queue hook says OK, Postfix
+  uses \`discard\`.
 - _Added_ is the difference to the same server without scanning, round by round.
-- STREAM goes through a front of the tests, because today's clamd has none. Its CPU is not counted, and the time it takes
-  from a bare client is subtracted.
-- Memory is the peak of a fresh Haraka process. While clamd stalls, the Haraka without scanning keeps the messages just
-  as long.
+- Memory is the peak of a fresh Haraka process, against one that keeps every message as long without scanning.
+- clamav-milter sends the message over TCP (INSTREAM), or hands over a file through a socket (FILDES). rspamd scans the
+  parts, but no text and no images.
 
-Every figure of every round and contender is in \`bench/results.json\` in the repository.
-
-## How to repeat it
+\`bench/results.json\` in the repository has every figure. To repeat it, on an idle Linux machine (forty minutes; Postfix,
+clamav-milter and rspamd take part if they are installed and the user is root):
 
 \`\`\`sh
 npm run bench
 npm run bench -- --only cpu --sizes 1M --contenders none,clamd,instream --rounds 30
-npm run bench -- --render     # writes this page again, without measuring
 \`\`\`
-
-It needs Linux and about forty minutes on an idle machine. Postfix, clamav-milter and rspamd take part if they are
-installed and the user is root. clamav-milter over TCP sends the message (INSTREAM); over a unix socket it hands clamd a file
-(FILDES). rspamd has its antivirus module alone, with its defaults: it scans the parts, but no text and no images.
 `.trim()
 }
 

@@ -27,7 +27,7 @@ export function terminalSections(results: Results): Section[] {
 }
 
 export function pageSections(results: Results): Section[] {
-  return [...ratioSection(results), ...addedSections(results), ...extrasSection(results)]
+  return [...ratioSections(results), ...addedSections(results), ...extrasSection(results)]
 }
 
 function measuredSections(results: Results): Section[] {
@@ -42,9 +42,11 @@ function measuredSections(results: Results): Section[] {
   ]
 }
 
+const plainPage = '../guide/what-is-scanned.md#what-is-plain'
+
 const onlySendsText =
-  '_Only sends_ is a plugin of 30 lines that sends the message as one frame over a kept connection and takes any reply ' +
-  'for a yes: no limits, no second address, no header, note or gate.'
+  'A plugin that only sends has 30 lines: one frame over a kept connection, any reply is a yes, and no limits, second ' +
+  'address, header, note or gate.'
 const floorText =
   '_Floor_ does even less. For CPU it is the null sink, which reads the message and sends nothing; for time the bare ' +
   'client, which already has the message and sends it. Memory is compared with a Haraka without scanning that keeps ' +
@@ -78,33 +80,49 @@ function targetRows(all: readonly Target[]): string[][] {
   ])
 }
 
-function ratioSection(results: Results): Section[] {
+/** The ratios of the targets: those of every size in one table, all others in a second one. */
+function ratioSections(results: Results): Section[] {
   const all = targets(results).filter(({ value }) => value !== undefined)
-  if (all.length === 0) return []
-  const others = [
-    { head: 'Only sends', text: onlySendsText, of: ({ onlySends }: Target) => onlySends },
-    { head: 'Floor', text: floorText, of: ({ floor }: Target) => floor },
-  ].filter(({ of }) => all.some((each) => of(each) !== undefined))
+  const table = primaryTable(results)
+  const isOfSize = ({ what }: Target) => table?.sizes.some(({ label }) => label === what) ?? false
+  const [perSize, others] = [all.filter(isOfSize), all.filter((each) => !isOfSize(each))]
   return [
-    {
-      title: 'Ratios',
-      text: [
-        [
-          'This plugin by INSTREAM. Less is better, except for throughput.',
-          ...others.map(({ text }) => text),
-        ].join(' '),
-      ],
-      table: {
-        head: ['Ratio', 'Size or case', 'This plugin', ...others.map(({ head }) => head)],
-        rows: all.map((each, index) => [
-          groupOf(all, index),
-          each.what,
-          figure(each.value),
-          ...others.map(({ of }) => figure(of(each))),
-        ]),
-      },
-    },
+    ...(table && perSize.length > 0
+      ? [
+          {
+            title: 'Ratios',
+            text: [ratioText(perSize)],
+            table: {
+              head: ['This plugin by INSTREAM', ...table.sizes.map(({ label }) => label)],
+              rows: byGroup(perSize, table),
+            },
+          },
+        ]
+      : []),
+    ...(others.length > 0
+      ? [
+          {
+            title: 'Further ratios',
+            text: [],
+            table: {
+              head: ['', 'This plugin by INSTREAM'],
+              rows: others.map(({ group, what, value }) => [`${group}: ${what}`, figure(value)]),
+            },
+          },
+        ]
+      : []),
   ]
+}
+
+function ratioText(all: readonly Target[]): string {
+  const isMeasured = (pattern: RegExp) => all.some(({ group }) => pattern.test(group))
+  return [
+    'Less is better.',
+    ...(isMeasured(/null sink/) ? ['The null sink reads the message and sends nothing.'] : []),
+    ...(isMeasured(/only sends/) ? [onlySendsText] : []),
+    ...(isMeasured(/bare client/) ? ['The bare client is no mail server: it only has to send.'] : []),
+    ...(isMeasured(/^Odd mail/) ? [`_Odd_ is mail that is not [plain](${plainPage}).`] : []),
+  ].join(' ')
 }
 
 /** Named in the first of the rows that belong together. */
@@ -143,16 +161,17 @@ function cpu(size: SizeCosts, name: (typeof contenderNames)[number], kind: keyof
   return found && found.max > 0 ? range(found) : ''
 }
 
-const onPage: readonly ContenderName[] = [
-  'instream',
-  'odd',
-  'all',
-  'parts',
-  'clamd',
-  'least',
-  'milter',
-  'milter-unix',
-  'rspamd',
+/** On the page, with shorter names than the terminal has. */
+const onPage: readonly (readonly [ContenderName, string])[] = [
+  ['instream', 'this plugin'],
+  ['odd', 'this plugin, odd mail'],
+  ['all', 'this plugin, `scan=all`'],
+  ['parts', 'this plugin, `scan=parts`'],
+  ['clamd', 'haraka-plugin-clamd'],
+  ['least', 'a plugin that only sends'],
+  ['milter', 'Postfix, clamav-milter, TCP'],
+  ['milter-unix', 'Postfix, clamav-milter, socket'],
+  ['rspamd', 'Postfix, rspamd'],
 ]
 
 /** What the ratios are made of, for the page. */
@@ -163,19 +182,19 @@ function addedSections(results: Results): Section[] {
     title: string,
     spreadOf: (size: SizeCosts, name: ContenderName) => Spread | undefined,
   ) => ({
-    title,
-    text: [`Medians in milliseconds with ${table.sessions} sessions at a time.`],
+    title: `${title}, ms`,
+    text: [],
     table: {
       head: ['', ...table.sizes.map(({ label }) => label)],
       rows: onPage
-        .filter((name) => table.sizes.some((size) => size.rounds[name]))
-        .map((name) => [titles[name], ...table.sizes.map((size) => figure(spreadOf(size, name)?.median))]),
+        .filter(([name]) => table.sizes.some((size) => size.rounds[name]))
+        .map(([name, title]) => [title, ...table.sizes.map((size) => figure(spreadOf(size, name)?.median))]),
     },
   })
   return [
     section('Time added to a message', (size, name) => added(size, name, 'wall')),
-    section("The mail server's CPU added to a message", (size, name) => added(size, name, 'server')),
-    section("clamd's CPU for a message", (size, name) => costSpread(size, name, 'clamd')),
+    section("The mail server's CPU added", (size, name) => added(size, name, 'server')),
+    section("clamd's CPU", (size, name) => costSpread(size, name, 'clamd')),
   ]
 }
 
@@ -306,8 +325,8 @@ function extrasSection({ extras }: Results): Section[] {
   ]
   return [
     {
-      title: 'What optional features add',
-      text: ['Median milliseconds for a message, with one session at a time.'],
+      title: 'What optional features add, ms',
+      text: ['With one session at a time.'],
       table: {
         head: ['', ...labels],
         rows: extraNames
