@@ -61,6 +61,7 @@ Exit codes:
   0  no warnings
   1  warnings: mail is scanned, but something should be corrected
   2  mail would not be scanned, no copy could be kept, or the settings are wrong
+  3  with --nagios: the check cannot run
 
 Examples:
   clamav-stream check
