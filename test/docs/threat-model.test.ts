@@ -7,11 +7,15 @@ import { test } from 'node:test'
 const root = path.resolve(__dirname, '..', '..')
 const file = path.join(root, 'docs', 'internals', 'threat-model.md')
 const page = readFileSync(file, 'utf8').replace(/\s+/g, ' ')
-const named = [...page.matchAll(/`(test\/[\w/.-]+\.ts)` "([^"]+)"/g)]
+// A file, and one or more of its titles.
+const named = [...page.matchAll(/`(test\/[\w/.-]+\.ts)` ("[^"]+"(?:, "[^"]+")*)/g)].flatMap(
+  ([, file = '', titles = '']) =>
+    [...titles.matchAll(/"([^"]+)"/g)].map(([, title = '']) => [file, title] as const),
+)
 
 test('the page names tests', () => assert.ok(named.length > 30, String(named.length)))
 
-for (const [, file = '', title = ''] of named) {
+for (const [file, title] of named) {
   test(`${file} has "${title}"`, () => {
     const source = readFileSync(path.join(root, file), 'utf8')
     assert.ok(source.includes(title), `no "${title}" in ${file}`)
