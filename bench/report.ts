@@ -80,9 +80,14 @@ function targetRows(all: readonly Target[]): string[][] {
   ])
 }
 
-/** The ratios of the targets: those of every size in one table, all others in a second one. */
+/** Floors are for those who change the code; the terminal has them. */
+const floors = /null sink|bare client/
+
+/** The ratios to what an administrator may install: those of every size in one table, all others in a second one. */
 function ratioSections(results: Results): Section[] {
-  const all = targets(results).filter(({ value }) => value !== undefined)
+  const all = targets(results).filter(
+    ({ group, what, value }) => value !== undefined && !floors.test(`${group} ${what}`),
+  )
   const table = primaryTable(results)
   const isOfSize = ({ what }: Target) => table?.sizes.some(({ label }) => label === what) ?? false
   const [perSize, others] = [all.filter(isOfSize), all.filter((each) => !isOfSize(each))]
@@ -118,9 +123,7 @@ function ratioText(all: readonly Target[]): string {
   const isMeasured = (pattern: RegExp) => all.some(({ group }) => pattern.test(group))
   return [
     'Less is better.',
-    ...(isMeasured(/null sink/) ? ['The null sink reads the message and sends nothing.'] : []),
     ...(isMeasured(/only sends/) ? [onlySendsText] : []),
-    ...(isMeasured(/bare client/) ? ['The bare client is no mail server: it only has to send.'] : []),
     ...(isMeasured(/^Odd mail/) ? [`_Odd_ is mail that is not [plain](${plainPage}).`] : []),
   ].join(' ')
 }

@@ -6,8 +6,6 @@ import path from 'node:path'
 export interface Licensed {
   readonly name: string
   readonly licence: string
-  /** Named in our own package.json; the others come with those. */
-  readonly isDirect: boolean
 }
 
 /** Of packages whose own package.json points to a file. */
@@ -35,7 +33,7 @@ export const page = path.join(repository, 'docs', 'reports', 'licences.md')
 const copied = ['uplot']
 
 interface Lockfile {
-  packages: Record<string, { license?: string; dev?: boolean; dependencies?: Record<string, string> }>
+  packages: Record<string, { license?: string; dev?: boolean }>
 }
 
 /** What an administrator gets with the package, optional dependencies included, by name. */
@@ -43,7 +41,6 @@ export function runtimePackages(): Licensed[] {
   const { packages } = JSON.parse(
     readFileSync(path.join(repository, 'package-lock.json'), 'utf8'),
   ) as Lockfile
-  const direct = [...Object.keys(packages['']?.dependencies ?? {}), ...copied]
   const listed = Object.entries(packages)
     .filter(
       ([where, { dev }]) =>
@@ -51,16 +48,16 @@ export function runtimePackages(): Licensed[] {
     )
     .map(([where, { license }]) => {
       const name = where.slice(where.lastIndexOf('node_modules/') + 'node_modules/'.length)
-      return { name, licence: stated[name] ?? license ?? 'none stated', isDirect: direct.includes(name) }
+      return { name, licence: stated[name] ?? license ?? 'none stated' }
     })
   const byName = new Map(listed.map((one) => [`${one.name} ${one.licence}`, one]))
   return [...byName.values()].sort((one, other) => (one.name < other.name ? -1 : 1))
 }
 
 export function licencesPage(packages: readonly Licensed[]): string {
-  const rows = packages.map(({ name, licence, isDirect }) => [`\`${name}\``, licence, isDirect ? 'yes' : ''])
-  const table = [['Package', 'Licence', 'Used directly'], ...rows]
-  const widths = [0, 1, 2].map((column) => Math.max(...table.map((row) => row[column]?.length ?? 0)))
+  const rows = packages.map(({ name, licence }) => [`\`${name}\``, licence])
+  const table = [['Package', 'Licence'], ...rows]
+  const widths = [0, 1].map((column) => Math.max(...table.map((row) => row[column]?.length ?? 0)))
   const line = (cells: string[]) =>
     `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(' | ')} |`
   const [head = [], ...body] = table
