@@ -13,7 +13,7 @@ npx clamav-stream check
 \`\`\`
 
 \`npx haraka-plugin-clamav-stream check\` also works without an installed package. The rest of this page is what \`--help\`
-says.
+says; an option that was explained above is only named.
 `
 
 const foot = `
@@ -33,17 +33,41 @@ function helpOf(command: Command): string {
   return text.trimEnd()
 }
 
-function sections(command: Command, names: readonly string[]): string[] {
+/** An option on one line: its flag, and what is said of it. */
+const optionLine = /^ {2}(?:-\w, )?(?<flag>--[\w-]+)\b.* {2,}\S.*$/
+
+/**
+ * The help without options that were explained in the same words the last time; these are named at the end of the list.
+ * @param explained by flag, how it was explained last
+ */
+function shortened(help: string, explained: Map<string, string>): string {
+  const named: string[] = []
+  const lines = help.split('\n').filter((line) => {
+    const { flag } = optionLine.exec(line)?.groups ?? {}
+    if (flag === undefined) return true
+    const words = line.replaceAll(/ +/g, ' ')
+    const isKnown = explained.get(flag) === words
+    explained.set(flag, words)
+    if (isKnown) named.push(flag)
+    return !isKnown
+  })
+  if (named.length === 0) return lines.join('\n')
+  const start = lines.indexOf('Options:')
+  const end = lines.indexOf('', start)
+  lines.splice(end < 0 ? lines.length : end, 0, `  as above: ${named.join(', ')}`)
+  return lines.join('\n')
+}
+
+function sections(command: Command, names: readonly string[], explained: Map<string, string>): string[] {
   const inner = command.commands.filter((one) => one.name() !== 'help')
-  const own = `\n## ${names.join(' ')}\n\n\`\`\`text\n${helpOf(command)}\n\`\`\`\n`
-  return [own, ...inner.flatMap((one) => sections(one, [...names, one.name()]))]
+  const help = shortened(helpOf(command), explained)
+  const own = `\n## ${names.join(' ')}\n\n\`\`\`text\n${help}\n\`\`\`\n`
+  return [own, ...inner.flatMap((one) => sections(one, [...names, one.name()], explained))]
 }
 
 export function commandsPage(): string {
-  return `${head}${sections(
-    program(() => undefined),
-    ['clamav-stream'],
-  ).join('')}${foot}`
+  const root = program(() => undefined)
+  return `${head}${sections(root, ['clamav-stream'], new Map()).join('')}${foot}`
 }
 
 if (require.main === module) {

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { PassThrough } from 'node:stream'
 import { test } from 'node:test'
-import { CommanderError } from 'commander'
+import { type Command, CommanderError } from 'commander'
 import { exitCode, summary } from '../../lib/cli/check/results'
 import { program } from '../../lib/cli/program'
 import { parseHop } from '../../lib/cli/quarantine/next-hop'
@@ -17,6 +17,25 @@ const root = path.resolve(__dirname, '..', '..')
 
 test('docs/reference/commands.md is what --help says (npm run docs)', () => {
   assert.equal(readFileSync(path.join(root, 'docs/reference/commands.md'), 'utf8'), commandsPage())
+})
+
+test('the page names every option of every command', () => {
+  const all = (command: Command, name: string): [string, Command][] => [
+    [name, command],
+    ...command.commands
+      .filter((one) => one.name() !== 'help')
+      .flatMap((one) => all(one, `${name} ${one.name()}`)),
+  ]
+  const commands = all(
+    program(() => undefined),
+    'clamav-stream',
+  )
+  assert.ok(commands.length > 8)
+  for (const [name, command] of commands) {
+    const [, section = ''] = commandsPage().split(`\n## ${name}\n`)
+    const [block = ''] = section.split('\n## ')
+    for (const { long } of command.options) assert.ok(long && block.includes(long), `${name} ${long ?? ''}`)
+  }
 })
 
 test('texts of senders: no character moves a cursor, hides or reverses text', () => {
