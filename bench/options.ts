@@ -13,7 +13,7 @@ export interface Size {
 }
 
 const sizes: Record<string, Size> = {
-  '5k': { label: '5 kB', bytes: 5_000, count: 300 },
+  '5k': { label: '5 kB', bytes: 5_000, count: 900 },
   '100k': { label: '100 kB', bytes: 100_000, count: 90 },
   '1M': { label: '1 MB', bytes: 1_000_000, count: 14 },
   '10M': { label: '10 MB', bytes: 10_000_000, count: 4 },
