@@ -33,9 +33,10 @@ async function front(t: TestContext, options: FrontOptions): Promise<StreamFront
   return front
 }
 
+/** Without the search for archive limits, which takes clamd seconds and is not about protocols. */
 async function haraka(t: TestContext, ini: string, options: HarakaOptions = {}): Promise<Haraka> {
   const haraka = await startHaraka({
-    ini,
+    ini: ini.includes('self_test=') ? ini : `self_test=eicar\n${ini}`,
     plugins: [...messagePlugins, 'clamav-stream'],
     sources: messageSources,
     ...options,
