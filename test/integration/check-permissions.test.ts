@@ -116,7 +116,7 @@ test(
   async (t) => {
     const place = new TemporaryDirectory('check-socket')
     t.after(() => place.remove())
-    chmodSync(place.path, 0o755)
+    for (const folder of [place.path, sites.path]) chmodSync(folder, 0o755)
     const socket = path.join(place.path, 'clamd.sock')
     const fake = await startFakeClamd({ path: socket, protocols: ['INSTREAM'] })
     t.after(() => fake.stop())
@@ -154,6 +154,7 @@ test(
   async (t) => {
     const fake = await startFakeClamd({ protocols: ['INSTREAM'] })
     t.after(() => fake.stop())
+    chmodSync(sites.path, 0o755)
     const nobody = 65534
     const told = async (make: (base: string) => void, smtpIni: string) => {
       const place = new TemporaryDirectory('check-copies')
@@ -225,5 +226,80 @@ test(
       assert.match(text, /^ok +quarantine +.*\/infected is writable by nobody$/m)
       assert.equal(code, 0, text)
     }
+  },
+)
+
+test(
+  'settings that Haraka can read at start alone',
+  { skip: isRoot ? false : 'only root can be another' },
+  async (t) => {
+    const fake = await startFakeClamd({ protocols: ['INSTREAM'] })
+    t.after(() => fake.stop())
+    chmodSync(sites.path, 0o755)
+    const told = async (smtpIni: string, mode: number) => {
+      const directory = site({
+        'clamav-stream.ini': `host=${addressText(fake.address)}\nmax_signature_age=0\n`,
+        'smtp.ini': smtpIni,
+      })
+      const ini = path.join(directory, 'config', 'clamav-stream.ini')
+      chmodSync(ini, mode)
+      return { ...(await check(directory, '--quick')), ini }
+    }
+    for (const [smtpIni, remedy] of [
+      ['user=nobody\ngroup=nogroup\n', (ini: string) => `chgrp nogroup ${ini} && chmod g+r ${ini}`],
+      ['user=nobody\n', (ini: string) => `chown nobody ${ini}`],
+    ] as const) {
+      const { text, code, ini } = await told(smtpIni, 0o600)
+      assert.match(
+        text,
+        /^WARN +config +clamav-stream\.ini cannot be read by nobody \(EACCES\): changes of it have no effect until a restart$/m,
+      )
+      assert.ok(text.includes(`-> ${remedy(ini)}\n`), text)
+      assert.equal(code, 1)
+    }
+    for (const [smtpIni, mode] of [
+      ['user=nobody\n', 0o644],
+      ['', 0o600],
+    ] as const)
+      assert.equal((await told(smtpIni, mode)).code, 0)
+  },
+)
+
+test(
+  'the outbound queue, where reports and notices are sent',
+  { skip: isRoot ? false : 'only root can be another' },
+  async (t) => {
+    const fake = await startFakeClamd({ protocols: ['INSTREAM'] })
+    t.after(() => fake.stop())
+    chmodSync(sites.path, 0o755)
+    const ini = `host=${addressText(fake.address)}\nmax_signature_age=0\n`
+    const told = async (more: string, owner: number | null) => {
+      const directory = site({ 'clamav-stream.ini': `${ini}${more}`, 'smtp.ini': 'user=nobody\n' })
+      const queue = path.join(directory, 'queue')
+      if (owner !== null) {
+        mkdirSync(queue)
+        chownSync(queue, owner, owner)
+      }
+      const ran = await check(directory, '--quick')
+      assert.deepEqual(owner === null ? [] : readdirSync(queue), [])
+      return { ...ran, queue }
+    }
+    const bouncing = '[infected]\nauthenticated=bounce\n'
+    const notifying = '[notify]\nto=postmaster@example.com\n'
+    for (const more of [bouncing, notifying]) {
+      const { text, code, queue } = await told(more, 0)
+      assert.match(
+        text,
+        /^WARN +queue +.*\/queue cannot be written by nobody \(EACCES\): no report or notice can be sent$/m,
+      )
+      assert.ok(text.includes(`-> chown -R nobody ${queue}\n`), text)
+      assert.equal(code, 1)
+    }
+    // As Haraka 3.3.4 leaves it after the first start.
+    const none = await told(bouncing, null)
+    assert.match(none.text, /^WARN +queue +.*\/queue does not exist, and Haraka would create it as root/m)
+    assert.ok(none.text.includes(`-> install -d -o nobody -m 700 ${none.queue}\n`), none.text)
+    assert.equal((await told(bouncing, 65534)).code, 0)
+    assert.equal((await told('', 0)).code, 0)
   },
 )

@@ -1,6 +1,6 @@
 /*
  * Checks the site: config/plugins, Haraka's limits against the plugin's, and exceptions from the scan. The quarantine is in
- * quarantine.ts, the other plugins are in environment.ts.
+ * quarantine.ts, files that Haraka's user needs are in files.ts, the other plugins in environment.ts.
  */
 
 import path from 'node:path'
@@ -20,16 +20,19 @@ import type { Scope } from '../../scan/second-look'
 import { defaultSettings, type Site } from '../site'
 import type { AsHaraka } from './as-haraka'
 import { checkOtherPlugins } from './environment'
+import { checkConfigFiles, checkOutboundQueue } from './files'
 import { examineQuarantine } from './quarantine'
 import type { Finding } from './results'
 
 export async function examineSite(site: Site, settings: Settings, haraka: AsHaraka): Promise<Finding[]> {
   return [
     listing(site),
+    ...checkConfigFiles(site, haraka),
     ...limits(site, settings),
     ...exceptions(site, settings),
     ...permissiveActions(settings),
     ...(await examineQuarantine(site, settings, haraka)),
+    ...checkOutboundQueue(site, settings, haraka),
     ...webServer(site, settings, haraka),
     ...program(settings, haraka),
     ...checkOtherPlugins(site),
