@@ -81,7 +81,9 @@ export class SettingsReader {
     const parsed = type.parse(value)
     if (!(parsed instanceof Invalid)) return parsed
     const shown = type.isSecret ? '(not shown)' : value
-    const text = refusal(`[${section}] ${name} = ${shown}`, parsed, type)
+    // A comment is a line of its own; some ini formats allow it behind a value.
+    const hint = /\s[;#]/.test(value) ? '; a comment needs a line of its own' : ''
+    const text = `${refusal(`[${section}] ${name} = ${shown}`, parsed, type)}${hint}`
     this.#inIni.push({ line: setting?.line ?? 0, text })
     return type.parse(initial) as T
   }

@@ -155,7 +155,10 @@ test('list, show, rescan, release, delete', async () => {
   assert.equal(statSync(path.join(folder, 'releases.log')).mode & 0o777, 0o600)
 
   const again = await quarantine(['release', one.id, '--yes'])
-  assert.deepEqual([again.text, again.code], ['nothing to release\n', 0])
+  assert.deepEqual(
+    [again.text, again.code],
+    ['nothing to release: all recipients have it; --again sends it again\n', 0],
+  )
   assert.equal(sink.messages.length, 1)
   assert.match((await quarantine(['list'])).text, new RegExp(`^${one.id} .* released +Test`, 'm'))
   assert.match(

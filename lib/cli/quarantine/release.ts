@@ -58,7 +58,8 @@ export async function release(ids: readonly string[], options: ReleaseOptions): 
   for (const { one, skipped } of plans) for (const text of skipped) say(options, one, text)
   const hasSkipped = plans.some(({ skipped }) => skipped.length > 0)
   if (due.length === 0) {
-    if (!hasSkipped) say(options, null, 'nothing to release')
+    const why = plans.length === 0 ? 'no matching messages' : 'all recipients have it; --again sends it again'
+    if (!hasSkipped) say(options, null, `nothing to release: ${why}`)
     return hasSkipped ? 1 : 0
   }
   const hops = new Map(due.flatMap(({ routes }) => [...routes.keys()]).map((hop) => [hostPort(hop), hop]))

@@ -565,3 +565,15 @@ test('settings are deeply frozen', () => {
   assert.throws(() => Object.assign(settings.rules.unscanned, { error: actionOf('accept') }), TypeError)
   assert.throws(() => Object.assign(settings.scan, { maxBytes: 1 }), TypeError)
 })
+
+test('a comment behind a value is named as such', () => {
+  const hint = '; a comment needs a line of its own'
+  for (const [section, key, value] of [
+    ['main', 'max_size', '25M ; megabytes'],
+    ['main', 'scan_timeout', '60s # seconds'],
+    ['main', 'host', 'clamd.example.com # the first'],
+    ['unscanned', 'error', 'accept\t; for now'],
+  ] as const)
+    assert.ok(problems({ [section]: { [key]: value } }).endsWith(hint), value)
+  assert.ok(!problems({ main: { max_size: 'lots' } }).includes(hint))
+})
