@@ -18,6 +18,9 @@ export function named({ name, address }: NamedAddress, me: string): NamedAddress
   return { name: withMe(name), address: withMe(address) }
 }
 
+/** The outbound queue did not accept the message; the log has the reason in the lines of `outbound` above. */
+export class QueueRefusal extends Error {}
+
 /** Milliseconds to wait for the outbound queue. */
 export const queueMs = 5000
 
@@ -33,12 +36,12 @@ export async function sendFromNull(outbound: Outbound, to: string, contents: str
   let timer: NodeJS.Timeout | undefined
   await new Promise<void>((resolve, reject) => {
     timer = setTimeout(
-      () => reject(new Error(`the outbound queue did not accept it within ${queueMs} ms`)),
+      () => reject(new QueueRefusal(`the outbound queue did not accept it within ${queueMs} ms`)),
       queueMs,
     )
     outbound.send_email('<>', `<${to}>`, contents, (code, text) => {
       if (code === constants.ok) resolve()
-      else reject(new Error(`the outbound queue did not accept it: ${text ?? code}`))
+      else reject(new QueueRefusal(`the outbound queue did not accept it: ${text ?? code}`))
     })
   }).finally(() => clearTimeout(timer))
 }

@@ -3,7 +3,7 @@
  */
 
 import { composeReport, reportScanMs } from '../actions/bounce'
-import { sendFromNull } from '../actions/own-mail'
+import { QueueRefusal, sendFromNull } from '../actions/own-mail'
 import { keepCopy } from '../actions/quarantine'
 import { textMessage } from '../base/made-message'
 import { RateLimiter } from '../base/rate-limiter'
@@ -81,7 +81,10 @@ async function report(message: Message, evaluation: Evaluation, action: Action):
     recordAction(message, 'report', 'sent')
     return true
   } catch (error) {
-    connection.logerror(plugin, `no report: ${stackOf(error)}`)
+    connection.logerror(
+      plugin,
+      `no report: ${error instanceof QueueRefusal ? error.message : stackOf(error)}`,
+    )
     recordAction(message, 'report', 'failed')
     return false
   }
