@@ -173,6 +173,7 @@ test('each fault of a clamd has its advice', async (t) => {
     const [, at = '', remedy = ''] = /^FAIL +(.*)\n +-> (.*)$/m.exec(text) ?? []
     assert.ok(at.includes(line), text)
     assert.match(remedy, advice, text)
+    assert.doesNotMatch(at, /version unknown, signatures/, 'without a version nothing is known of them')
     assert.equal(code, 2)
   }
   const closed = `127.0.0.1:${await freePort()}`

@@ -17,7 +17,7 @@ test('the site: each fault, and the line to add', async (t) => {
   assert.equal(
     await told(
       { plugins: 'queue/smtp_forward\n' },
-      /^FAIL +config\/plugins +clamav-stream is not listed.*\n.*-> config\/plugins: /m,
+      /^FAIL +config\/plugins +clamav-stream is not listed.*\n.*-> config\/plugins: add clamav-stream as the first line$/m,
     ),
     2,
   )

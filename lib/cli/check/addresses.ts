@@ -258,9 +258,13 @@ function factsOf({ role, engine, signatureAgeHours: age, connectMs, protocols, p
   return [
     ...(role === 'backup' ? ['backup'] : []),
     engine?.release ?? 'version unknown',
-    signatures && age !== null
-      ? `signatures ${signatures.number}, ${ageText(age * 3_600_000)} old`
-      : 'signatures without number or date',
+    ...(engine === null
+      ? []
+      : [
+          signatures && age !== null
+            ? `signatures ${signatures.number}, ${ageText(age * 3_600_000)} old`
+            : 'signatures without number or date',
+        ]),
     ...(connectMs === null ? [] : [`connects in ${connectMs} ms`]),
     ...(protocols ? [`has ${protocols.join(' and ') || 'neither STREAM nor INSTREAM'}`] : []),
     ...(protocol ? [`uses ${protocol.toUpperCase()}`] : []),

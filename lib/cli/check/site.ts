@@ -103,7 +103,7 @@ function listing(site: Site): Finding {
     level: 'failure',
     about,
     text: 'clamav-stream is not listed: nothing is scanned',
-    remedy: 'config/plugins: add clamav-stream to the part DATA',
+    remedy: 'config/plugins: add clamav-stream as the first line',
   }
 }
 
