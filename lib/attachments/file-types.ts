@@ -3,8 +3,13 @@
  * OneNote, MSI, macro or script, is an ES module whose present version needs Node 22, and works asynchronously on each part.
  */
 
+import { isTar } from '../base/tar'
+
 /** Bytes of a file by which its type is told. */
 export const headBytes = 48 * 1024
+
+/** RAR archives also lie behind programs that unpack them. */
+export const rarMark = Buffer.from('Rar!\x1a\x07', 'latin1')
 
 interface Signature {
   readonly type: string
@@ -63,6 +68,8 @@ const groups: Readonly<Record<string, readonly Signature[]>> = {
     { type: 'bz2', hex: '425a68' },
     { type: 'xz', hex: 'fd377a585a00' },
     { type: 'zst', hex: '28b52ffd' },
+    // It may begin with frames that are to be skipped.
+    ...Array.from({ length: 16 }, (_, i) => ({ type: 'zst', hex: `5${i.toString(16)}2a4d18` })),
     { type: 'lzma', hex: '5d00' },
     { type: 'z', hex: '1f9d8' },
     { type: 'z', hex: '1f9d90' },
@@ -199,7 +206,8 @@ function isAt(head: Buffer, { hex, at = 0 }: Row): boolean {
 function isLzma(head: Buffer): boolean {
   if (head.length < 14) return false
   const dictionary = head.readUInt32LE(1)
-  const isPower = dictionary >= 4096 && (dictionary & (dictionary - 1)) === 0
+  // A power of two, or one and a half of it.
+  const isPower = dictionary >= 4096 && [1, 3].some((odd) => Number.isInteger(Math.log2(dictionary / odd)))
   const high = head.readUInt32LE(9)
   return isPower && (high === 0xffffffff || high < 256) && head[13] === 0
 }
@@ -210,21 +218,6 @@ function isArj(head: Buffer): boolean {
   const bytes = head.readUInt16LE(2)
   const fixed = head[4] ?? 0
   return bytes >= 30 && bytes <= 2600 && fixed >= 30 && fixed <= bytes
-}
-
-const [tarBlockBytes, checksumAt, checksumBytes] = [512, 148, 8]
-
-/** Its first header has a checksum, in which it counts itself as blanks; older ones have no mark. */
-function isTar(head: Buffer): boolean {
-  if (head.length < tarBlockBytes) return false
-  const checksum = /^[ 0]*([0-7]{2,7})[ \0]/.exec(
-    head.toString('latin1', checksumAt, checksumAt + checksumBytes),
-  )?.[1]
-  if (checksum === undefined) return false
-  let sum = 0
-  for (let at = 0; at < tarBlockBytes; at++)
-    sum += at >= checksumAt && at < checksumAt + checksumBytes ? 0x20 : (head[at] ?? 0)
-  return sum === parseInt(checksum, 8)
 }
 
 const [partitionsAt, partitionBytes, bootMarkAt] = [446, 16, 510]

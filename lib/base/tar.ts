@@ -28,3 +28,18 @@ export function tarFile(name: string, content: Buffer): Buffer {
   )
   return Buffer.concat([header, content, Buffer.alloc(-content.length & (tarBlockBytes - 1))])
 }
+
+const [checksumAt, checksumBytes] = [148, 8]
+
+/** Its first header has a checksum, in which it counts itself as blanks; older ones have no mark. */
+export function isTar(head: Buffer): boolean {
+  if (head.length < tarBlockBytes) return false
+  const checksum = /^[ 0]*([0-7]{2,7})[ \0]/.exec(
+    head.toString('latin1', checksumAt, checksumAt + checksumBytes),
+  )?.[1]
+  if (checksum === undefined) return false
+  let sum = 0
+  for (let at = 0; at < tarBlockBytes; at++)
+    sum += at >= checksumAt && at < checksumAt + checksumBytes ? 0x20 : (head[at] ?? 0)
+  return sum === parseInt(checksum, 8)
+}

@@ -3,6 +3,7 @@
  * within files; and what begins there that others want to look into.
  */
 
+import { isTar } from '../../base/tar'
 import { binHexMark } from '../containers/binhex'
 import { type LeafContent, NotPlain } from './grammar'
 
@@ -29,8 +30,9 @@ for (const hex of '504b0304 504b0506 504b0708 526172211a07 377abcaf271c 1f8b 425
   containers.set(mark[0] ?? 0, [...(containers.get(mark[0] ?? 0) ?? []), mark])
 }
 
-/** The same, whose mark is not at the beginning: lzh, ace, zoo, vdi; tar; boot sectors, HFS+ and APFS. */
+/** The same, whose mark is not at the beginning: zst, lzh, ace, zoo, vdi; tar; boot sectors, HFS+ and APFS. */
 const farContainers: readonly (readonly [at: number, mark: Buffer])[] = [
+  [1, Buffer.from('2a4d18', 'hex')],
   [2, Buffer.from('-lh')],
   [2, Buffer.from('-lz')],
   [7, Buffer.from('**ACE**')],
@@ -44,16 +46,24 @@ const farContainers: readonly (readonly [at: number, mark: Buffer])[] = [
   [1024, Buffer.from('HX')],
 ]
 
+/** RAR archives also lie behind programs that unpack them. */
+const rarMark = Buffer.from('Rar!\x1a\x07', 'latin1')
+/** Of disk images that may begin with anything (vhd, dmg), in their last 512 bytes; a line end may follow. */
+const footers = [Buffer.from('conectix'), Buffer.from('koly')]
+const endBytes = 512 + 2
+
 const tnef = Buffer.from('789f3e22', 'hex')
 /** A message, or what a program would take for one: a field, perhaps behind empty lines, or an mbox. */
 const startsLikeMessage = /^(?:\xef\xbb\xbf)?[\s\0]*(?:>?From |[!-9;-~]{1,60}[ \t]*:(?!\/\/))/
 /** OID 1.2.840.113549.1.7: all of S/MIME. */
 const cms = Buffer.from('2a864886f70d0107', 'hex')
 
-/** The first bytes of a part. */
+/** What a part begins and ends with; and RAR archives in it, which some programs find wherever they are. */
 export class FileHead {
   #head: Buffer | null = Buffer.alloc(0)
   #wanted = headBytes
+  #isContainer = false
+  #tail = Buffer.alloc(0)
 
   constructor(
     private readonly content: LeafContent,
@@ -68,20 +78,32 @@ export class FileHead {
       at += piece.length
       if (this.#head.length === this.#wanted) this.#look(this.#head)
     }
+    if (!this.#isContainer) this.#search(bytes.subarray(0, length))
   }
 
   end(): void {
     if (this.#head !== null) this.#look(this.#head)
+    if (!this.#isContainer && footers.some((mark) => this.#tail.includes(mark))) this.#found()
+  }
+
+  #search(bytes: Buffer): void {
+    const seam = Buffer.concat([this.#tail, bytes.subarray(0, endBytes)])
+    if (seam.includes(rarMark) || bytes.includes(rarMark)) this.#found()
+    this.#tail = Buffer.from((bytes.length < endBytes ? seam : bytes).subarray(-endBytes))
+  }
+
+  #found(): void {
+    this.#isContainer = true
+    this.listener.container()
   }
 
   #look(head: Buffer): void {
     this.#head = null
     if (this.#wanted === headBytes) this.#lookForMessage(head)
-    const isText = head.every((byte) => byte >= tab)
     // A disc has nothing in its first sectors, and then one of several marks.
     const isDisc = head.length === imageBytes && head.every((byte) => byte === 0)
-    if (isDisc || isContainer(head)) this.listener.container()
-    else if (!isText && this.#wanted === headBytes && head.length === headBytes) {
+    if (isDisc || isContainer(head) || isTar(head)) this.#found()
+    else if (this.#wanted === headBytes && head.length === headBytes) {
       this.#head = head
       this.#wanted = imageBytes
     }
@@ -104,7 +126,6 @@ function isAt(head: Buffer, at: number, mark: Buffer): boolean {
   return head.subarray(at, at + mark.length).equals(mark)
 }
 
-const tab = 9
 const newline = 0x0a
 /** First bytes of lines that may be one of the next. */
 const suspicious = new Uint8Array(256)
