@@ -67,6 +67,66 @@ for (const [name, content] of Object.entries(wrapped)) {
   })
 }
 
+const evil = Buffer.from('MZ evil')
+const program = Buffer.concat([Buffer.from('MZ of a program'), Buffer.alloc(70_000, 7)])
+const selfExtracting = Buffer.concat([program, rar])
+/** As before POSIX: without `ustar`. */
+function oldTar(name: string, content: Buffer): Buffer {
+  const archive = tar(name, content)
+  archive.fill(0, 257, 265)
+  archive.write(' '.repeat(8), 148)
+  const sum = archive.subarray(0, 512).reduce((all, byte) => all + byte, 0)
+  archive.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148)
+  return archive
+}
+function arFile(name: string, content: Buffer): Buffer {
+  const fields = [name.padEnd(16), '0'.padEnd(12), '0'.padEnd(12), '100644'.padEnd(8)].join('')
+  return Buffer.concat([
+    Buffer.from(`${fields}${String(content.length).padEnd(10)}\`\n`),
+    content,
+    Buffer.alloc(content.length & 1),
+  ])
+}
+const debianPackage = (control: Buffer, data: Buffer) =>
+  Buffer.concat([
+    Buffer.from('!<arch>\n'),
+    arFile('debian-binary', Buffer.from('2.0\n')),
+    arFile('control.tar.gz', gzipSync(control)),
+    arFile('data.tar.gz', gzipSync(data)),
+  ])
+function inCapitals(name: string, document: Buffer): Buffer {
+  const [from, to] = [name, name.toUpperCase()].map((text) => Buffer.from(text, 'utf16le')) as [
+    Buffer,
+    Buffer,
+  ]
+  const changed = Buffer.from(document)
+  to.copy(changed, changed.indexOf(from))
+  return changed
+}
+const skippedFrame = Buffer.from('502a4d1804000000aabbccdd', 'hex')
+const hidden: Readonly<Record<string, () => Buffer | Promise<Buffer>>> = {
+  'the scripts of a Debian package': () => debianPackage(tar('postinst', evil), tar('a', Buffer.from('a'))),
+  'a tar whose first name is long': () => tar(`${'d'.repeat(40)}/${'n'.repeat(50)}.rar`, rar),
+  'a tar without a mark': () => oldTar('a.rar', rar),
+  'a tar under another name': () => tar('a.dat', rar),
+  'a 7z under another name': () => sevenZipArchive({ 'a.dat': rar }, '-t7z'),
+  'a program in a zip': () => zip([{ name: 'setup.exe', content: selfExtracting }]),
+  'a program in a tar': () => tar('setup.exe', selfExtracting),
+  'a program in a 7z': () => sevenZipArchive({ 'setup.exe': selfExtracting }, '-t7z'),
+  'a picture': () => Buffer.concat([Buffer.from('ffd8ffe000104a464946', 'hex'), Buffer.alloc(500, 9), rar]),
+  'a text': () => Buffer.concat([Buffer.from('text '), rar]),
+  'a large file in a 7z': () =>
+    sevenZipArchive({ 'a.jpg': Buffer.concat([Buffer.alloc(48 * 1024 - 3, 9), rar]) }, '-t7z'),
+  'a package whose name is in capitals': () => inCapitals('Ole10Native', archiveOf('package in a document')),
+  'zst behind a frame that is skipped': () => Buffer.concat([skippedFrame, archiveOf('tar.zst')]),
+}
+for (const [where, content] of Object.entries(hidden)) {
+  test(`a virus in ${where} is found`, { skip }, async () => {
+    const verdict = await scan('a.bin', await content())
+    assert.equal(verdict.outcome, 'infected', JSON.stringify(verdict))
+  })
+}
+
 test('an encrypted archive in one that clamd opens is encrypted', { skip }, async () => {
   const closed = archiveOf('rar 5, names encrypted')
   for (const content of [gzipSync(tar('a.rar', closed)), tar('a.rar', closed)]) {

@@ -7,7 +7,7 @@
 import { readFileSync } from 'node:fs'
 import { parentPort } from 'node:worker_threads'
 import sevenZip, { type FSStream, type SevenZipModule } from '7z-wasm'
-import { containerOf, headBytes, isNamedArchive, typesOf } from '../file-types'
+import { containerOf, headBytes, isNamedArchive, rarMark, typesOf } from '../file-types'
 import type { LibraryAnswer, LibraryRequest, Listing, Member } from './library'
 
 /** Of 64 KiB each: the memory of one instance, 256 MiB. LZMA takes as much for a dictionary of 128 MiB. */
@@ -41,23 +41,32 @@ async function open({ archive, maxEntries, keep, maxBytes }: LibraryRequest): Pr
   }
   const instance = await newInstance(print)
   instance.FS.writeFile(input, archive)
-  if (!run(instance, ['l', '-slt', '-ba', '-bsp0', password, input]) && entries === 0)
+  const options = ['-bsp0', password, ...levelsOf(archive)]
+  if (!run(instance, ['l', '-slt', '-ba', ...options, input]) && entries === 0)
     return { ...nothing, trouble: troubleOf(lines, archive) }
   const names = namesIn(lines)
   const listing = listingOf(lines, entries)
   if (entries > maxEntries) return { ...nothing, listing, names, trouble: `more than ${maxEntries} entries` }
-  if (keep === 'names') return { ...nothing, listing, names, trouble: null }
   const listed = lines.splice(0)
   // Unpacking may come to no end.
-  parentPort?.postMessage(names)
-  const unpacked = new Unpacked(instance, keep === 'files', maxBytes)
-  const isWhole = run(instance, ['x', '-y', '-aou', '-bsp0', password, `-o${output}`, input])
+  parentPort?.postMessage({ listing, names })
+  const unpacked = new Unpacked(instance, keep, maxBytes)
+  const isWhole = run(instance, ['x', '-y', '-aou', ...options, `-o${output}`, input])
   return {
     listing,
     names,
     members: unpacked.members(),
     trouble: unpacked.trouble ?? (isWhole ? null : troubleOf([...listed, ...lines], archive)),
   }
+}
+
+/**
+ * Of a package 7-Zip would open the part with its programs alone, and leave out what else is in it. Of an image of a disk it
+ * has to open the file system as well: the whole disk may be too large.
+ */
+function levelsOf(archive: Uint8Array): string[] {
+  const head = Buffer.from(archive.buffer, archive.byteOffset, Math.min(headBytes, archive.byteLength))
+  return typesOf(head).has('ar') ? ['-t*'] : []
 }
 
 /** @returns false: something is wrong with the archive */
@@ -167,12 +176,14 @@ function troubleOf(lines: readonly string[], archive: Uint8Array): string {
 
 interface UnpackedFile {
   /** What is kept of it. */
-  readonly pieces: Uint8Array[]
+  pieces: Uint8Array[]
   bytes: number
   /** Of all of it. */
   size: number
-  /** Whether it may be an archive itself; null: it is too early to tell. */
+  /** Whether it may be an archive itself, or hold one; null: it is too early to tell. */
   mayHold: boolean | null
+  /** Its last bytes, in which the mark of a RAR archive may begin. */
+  tail: Buffer
 }
 
 /** Takes the place of the files that 7-Zip writes. */
@@ -180,10 +191,12 @@ class Unpacked {
   trouble: string | null = null
   #keptBytes = 0
   readonly #files = new Map<string, UnpackedFile>()
+  /** The one that is being written. */
+  #last: { readonly path: string; readonly file: UnpackedFile } | null = null
 
   constructor(
     { FS }: SevenZipModule,
-    private readonly keepsAll: boolean,
+    private readonly keep: LibraryRequest['keep'],
     private readonly maxBytes: number,
   ) {
     const write = FS.write.bind(FS)
@@ -202,6 +215,7 @@ class Unpacked {
   }
 
   members(): Member[] {
+    this.#begin(null)
     return [...this.#files].map(([name, { pieces, bytes, size }]) => ({
       name: noName.test(name) ? null : name,
       bytes: new Uint8Array(Buffer.concat(pieces, bytes)),
@@ -210,22 +224,59 @@ class Unpacked {
   }
 
   #write(path: string, piece: Uint8Array, position: number | undefined): void {
-    const file = this.#files.get(path) ?? { pieces: [], bytes: 0, size: 0, mayHold: null }
+    const file = this.#files.get(path) ?? {
+      pieces: [],
+      bytes: 0,
+      size: 0,
+      mayHold: null,
+      tail: Buffer.alloc(0),
+    }
     this.#files.set(path, file)
     if (position !== undefined && position !== file.size) {
       this.trouble ??= 'files in pieces'
       return
     }
     file.size += piece.length
-    if (this.keepsAll) {
+    if (this.keep === 'files') {
       this.#keep(file, piece)
       return
     }
-    const room = headBytes - file.bytes
-    if (room > 0) this.#keep(file, piece.subarray(0, room))
-    if (file.bytes < headBytes) return
-    file.mayHold ??= isNamedArchive([path]) || containerOf(typesOf(Buffer.concat(file.pieces))) !== null
-    if (file.mayHold && piece.length > room) this.#keep(file, piece.subarray(Math.max(0, room)))
+    if (this.#last?.file !== file) this.#begin({ path, file })
+    let rest = piece
+    if (file.mayHold === null) {
+      rest = piece.subarray(headBytes - file.bytes)
+      this.#keep(file, piece.subarray(0, headBytes - file.bytes))
+      if (file.bytes < headBytes) return
+      this.#decide(path, file)
+    }
+    if (file.mayHold) this.#keep(file, rest)
+    else if (this.keep === 'archives') this.#search(file, rest)
+  }
+
+  /** The one before has come to its end. */
+  #begin(next: { path: string; file: UnpackedFile } | null): void {
+    if (this.#last?.file.mayHold === null) this.#decide(this.#last.path, this.#last.file)
+    this.#last = next
+  }
+
+  #decide(path: string, file: UnpackedFile): void {
+    const head = Buffer.concat(file.pieces, file.bytes)
+    file.mayHold = isNamedArchive([path]) || containerOf(typesOf(head)) !== null
+    if (file.mayHold || this.keep !== 'archives') return
+    this.#keptBytes -= file.bytes
+    file.pieces.length = file.bytes = 0
+    this.#search(file, head)
+  }
+
+  /** For a RAR archive behind a program. */
+  #search(file: UnpackedFile, piece: Uint8Array): void {
+    const seen = Buffer.concat([file.tail, piece])
+    const at = seen.indexOf(rarMark)
+    file.tail = Buffer.from(seen.subarray(-rarMark.length))
+    if (at < 0) return
+    file.mayHold = true
+    // With a byte in front of it, for it may be no more than the mark.
+    this.#keep(file, seen.subarray(Math.max(0, at - 1)))
   }
 
   #keep(file: UnpackedFile, piece: Uint8Array): void {

@@ -11,10 +11,10 @@ export interface LibraryRequest {
   readonly archive: Uint8Array
   readonly maxEntries: number
   /**
-   * `files`: all of every file. `archives`: all of those that may hold files, and the beginnings of the others. `names`:
-   * nothing is unpacked.
+   * `files`: all of every file. `beginnings`: all of those that may hold files, and the beginnings of the others. `archives`:
+   * of those that may hold files all, or what begins with the mark of a RAR archive; nothing of the others.
    */
-  readonly keep: 'files' | 'archives' | 'names'
+  readonly keep: 'files' | 'beginnings' | 'archives'
   /** Of everything that is kept of what is unpacked. */
   readonly maxBytes: number
 }
@@ -48,6 +48,9 @@ export interface LibraryAnswer {
   /** Why there may be more; null: this is all. */
   readonly trouble: string | null
 }
+
+/** What is known before anything is unpacked. */
+type Known = Pick<LibraryAnswer, 'listing' | 'names'>
 
 /** Milliseconds without work after which the worker ends. */
 const idleMs = 60_000
@@ -86,13 +89,13 @@ export class Library {
     if (this.#idle) clearTimeout(this.#idle)
     const worker = (this.#worker ??= this.#start())
     worker.ref()
-    const names: string[] = []
+    let known: Known = { listing: null, names: [] }
     try {
-      return await answerOf(worker, request, names, limitMs, signal)
+      return await answerOf(worker, request, (listed) => (known = listed), limitMs, signal)
     } catch (error) {
       this.#end(worker)
       if (signal.aborted) throw signal.reason
-      return { listing: null, names, members: [], trouble: (error as Error).message }
+      return { ...known, members: [], trouble: (error as Error).message }
     } finally {
       if (this.#worker === worker) this.#rest(worker)
     }
@@ -119,11 +122,10 @@ export class Library {
   }
 }
 
-/** @param names takes those that are known before the rest of the answer is */
 function answerOf(
   worker: Worker,
   request: LibraryRequest,
-  names: string[],
+  listed: (known: Known) => void,
   limitMs: number,
   signal: CancelSignal,
 ): Promise<LibraryAnswer> {
@@ -133,9 +135,9 @@ function answerOf(
       end()
       reject(new Error(why))
     }
-    const answered = (answer: LibraryAnswer | readonly string[]) => {
+    const answered = (answer: LibraryAnswer | Known) => {
       if (!('members' in answer)) {
-        names.push(...answer)
+        listed(answer)
         return
       }
       end()

@@ -40,7 +40,7 @@ async function* withLibrary(
   }
   const { names, members, trouble } = await budget.inLibrary((signal, started) =>
     library.open(
-      { archive: copyOf(content), maxEntries: budget.limits.entries, keep: 'archives', maxBytes },
+      { archive: copyOf(content), maxEntries: budget.limits.entries, keep: 'beginnings', maxBytes },
       limitMs,
       signal,
       started,

@@ -16,7 +16,15 @@ const maxNameBytes = 2048
 
 /** @param name path of the stream */
 export function isOlePart(name: string): boolean {
-  return attachment.test(name) || name.endsWith('Ole10Native')
+  return attachment.test(name) || nativeData.test(name)
+}
+
+/** Names of streams are alike in capital and small letters; of two alike, 7-Zip numbers the second. */
+const nativeData = /Ole10Native(?:_\d+)?$/i
+
+/** Not one that clamd takes out of the document itself. */
+export function isPackage(name: string): boolean {
+  return nativeData.test(name)
 }
 
 /** Null: nothing that makes sense. */

@@ -4,28 +4,17 @@
  */
 
 import { library, type LibraryAnswer, type Member } from '../../attachments/archives/library'
-import { isOlePart, packageIn } from '../../attachments/archives/ole'
-import {
-  binaryTypesOf,
-  containerOf,
-  headBytes,
-  isNamedArchive,
-  typesOfEnd,
-} from '../../attachments/file-types'
+import { isOlePart, isPackage, packageIn } from '../../attachments/archives/ole'
+import { binaryTypesOf, containerOf, headBytes, rarMark, typesOfEnd } from '../../attachments/file-types'
 import { nameForLog } from '../../attachments/normalize'
 import { tarEnd, tarFile } from '../../base/tar'
+import type { Budget } from '../../mime/budget'
 import type { PackedFile, Search } from './closed-zip'
 
 /** Kinds that clamd passes over, or did in a version that is still in use. RAR: where it was built without UnRAR. */
 const passedOver = new Set('ar dmg img lzh lzma qcow rpm udf vdi vhd vhdx vmdk wim z zst'.split(' '))
 /** Kinds told by so few bytes that other files begin alike. */
 const uncertain = new Set('img lzh lzma vdi z'.split(' '))
-/** Kinds that clamd opens, and that hold one file without a name of its own. */
-const ofOneFile = new Set(['gz', 'bz2', 'xz'])
-/** Milliseconds for what clamd opens itself: there the library only looks for archives that it does not open. */
-const searchMs = 2000
-
-const rarMark = Buffer.from('Rar!\x1a\x07', 'latin1')
 
 export interface Archive {
   readonly kind: string
@@ -67,41 +56,55 @@ export async function findClosedInArchive(archive: Archive, search: Search, look
     return false
   }
   const isOurs = archive.by === 'library'
-  const answer = await opened(archive.bytes, isOurs ? 'files' : 'names', search)
-  const isArchive = answer.listing !== null || !archive.isUncertain
-  if (isArchive && (isOurs || archive.kind === '7z')) blame(archive.kind, answer.trouble, search)
-  const isSound = bounded(archive.kind, answer, search)
-  if (isOurs) await scanned(archive.kind, answer.members, search, look)
-  else if (isSound) await searched(archive, answer, search, look)
-  return isArchive && (isOurs || archive.kind === '7z')
+  // In what clamd opens itself, we look for archives that it does not open.
+  const answer = await opened(archive.bytes, isOurs ? 'files' : 'archives', search)
+  const { listing, members, trouble } = answer
+  const isArchive = listing !== null || !archive.isUncertain
+  const isSeen = isArchive && (isOurs || archive.kind === '7z')
+  // clamd looks into what is damaged as far as we do.
+  if (isSeen || trouble !== 'damaged') blame(archive.kind, isArchive ? trouble : null, search)
+  bounded(archive.kind, answer, search)
+  if (isOurs) await scanned(archive.kind, members, search, look)
+  else for (const { bytes } of members) if (bytes.length > 0) await look(bufferOf(bytes))
+  return isSeen
 }
 
-/** Files that are embedded in an Office document, which clamd does not take out of it. */
+/** Files that are embedded in an Office document, which clamd does not take out of it; and attachments of Outlook. */
 export async function findPackages(document: Buffer, search: Search, look: Look): Promise<void> {
-  const { members } = await opened(document, 'files', search)
-  const packages = members.flatMap(({ name, bytes }): Member[] => {
+  const { members, trouble } = await opened(document, 'files', search)
+  if (trouble !== 'damaged') blame('package in a document', trouble, search)
+  const packages: Member[] = []
+  for (const { name, bytes } of members) {
     const part = name !== null && isOlePart(name) ? packageIn(name, bufferOf(bytes)) : null
-    return part?.content
-      ? [{ name: part.names[0]?.[0] ?? null, bytes: part.content, size: part.content.length }]
-      : []
-  })
+    if (name === null || !part?.content) continue
+    const { content, names } = part
+    if (isPackage(name)) packages.push({ name: names[0]?.[0] ?? null, bytes: content, size: content.length })
+    else await look(content)
+  }
   await scanned('package', packages, search, look)
 }
 
-const packageMark = Buffer.from('Ole10Native', 'utf16le')
+/** Names of streams and folders, in UTF-16. */
+const packageNames = new RegExp(
+  ['Ole10Native', '__attach_']
+    .map((name) => Array.from(name, (letter) => `${letter}\\x00`).join(''))
+    .join('|'),
+  'i',
+)
+const [searchedBytes, nameBytes] = [512 * 1024, 64]
 
-export function hasPackage(document: Buffer): boolean {
-  return document.includes(packageMark)
+export async function hasPackage(document: Buffer, budget: Budget): Promise<boolean> {
+  for (let at = 0; at < document.length; at += searchedBytes) {
+    if (packageNames.test(document.toString('latin1', at, at + searchedBytes + nameBytes))) return true
+    await budget.breathe()
+  }
+  return false
 }
 
-async function opened(
-  bytes: Buffer,
-  keep: 'files' | 'names' | 'archives',
-  search: Search,
-): Promise<LibraryAnswer> {
+async function opened(bytes: Buffer, keep: 'files' | 'archives', search: Search): Promise<LibraryAnswer> {
   const { budget } = search
   const maxBytes = budget.inflatable
-  const limitMs = keep === 'files' ? budget.libraryMs : Math.min(searchMs, budget.libraryMs)
+  const limitMs = budget.libraryMs
   if (limitMs <= 0 || maxBytes <= 0)
     return {
       listing: null,
@@ -123,20 +126,22 @@ function blame(kind: string, trouble: string | null, search: Search): void {
 /** Methods and filters of 7z that clamd undoes, measured with 1.4. Not so BZip2, Deflate, Delta, ARM64 and the others. */
 const openMethods = /^(?:Copy|LZMA2?|PPMD|BCJ2?|ARM)(?::\S*)?$/
 
-/** @returns whether clamd can look into all of it */
-function bounded(kind: string, { listing }: LibraryAnswer, search: Search): boolean {
-  if (listing === null) return false
+/** By what clamd looks into. */
+function bounded(kind: string, { listing, members }: LibraryAnswer, search: Search): void {
+  if (listing === null) return
   const { upTo } = search
   if (listing.isEncrypted) search.encrypted ??= `encrypted ${kind} archive`
   else if (kind === '7z') {
     const method = listing.methods.flatMap((all) => all.split(' ')).find((one) => !openMethods.test(one))
     if (method !== undefined) search.limits ??= `7z archive with method ${method}`
   }
-  const isTooLarge = listing.maxBytes > upTo.memberBytes
-  if (isTooLarge) search.limits ??= `file of more than ${upTo.memberBytes} bytes in a ${kind} archive`
+  // What an archive says of it may be missing, or false.
+  const sizes = members.length > 0 ? members.map(({ size }) => size) : [listing.maxBytes]
+  const maxBytes = sizes.reduce((most, size) => Math.max(most, size), 0)
+  if (maxBytes > upTo.memberBytes)
+    search.limits ??= `file of more than ${upTo.memberBytes} bytes in a ${kind} archive`
   search.files += listing.entries
   if (search.files > upTo.files) search.limits ??= `more than ${upTo.files} files`
-  return !isTooLarge && !listing.isEncrypted
 }
 
 async function scanned(kind: string, members: readonly Member[], search: Search, look: Look): Promise<void> {
@@ -173,18 +178,6 @@ function packedFile(kind: string, group: readonly NamedFile[]): PackedFile {
       bytes: Buffer.concat([...group.map(({ bytes }) => tarFile('file', bytes)), tarEnd]),
     }
   return { name: first.name === null ? kind : `${kind}: ${nameForLog(first.name)}`, bytes: first.bytes }
-}
-
-/** For archives in one that clamd opens: it passes over those of other kinds there as well. */
-async function searched(
-  { kind, bytes }: Archive,
-  { names }: LibraryAnswer,
-  search: Search,
-  look: Look,
-): Promise<void> {
-  if (!ofOneFile.has(kind) && !isNamedArchive(names)) return
-  const { members } = await opened(bytes, 'archives', search)
-  for (const member of members) if (member.bytes.length === member.size) await look(bufferOf(member.bytes))
 }
 
 function bufferOf({ buffer, byteOffset, length }: Uint8Array): Buffer {

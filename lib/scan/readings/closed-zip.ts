@@ -6,6 +6,7 @@
 import { createInflateRaw, type InflateRaw } from 'node:zlib'
 import { beginning, unpacked } from '../../attachments/archives/zip'
 import { startsAsZip, type ZipEnd, type ZipHeader, zipHeaders } from '../../attachments/archives/zip-headers'
+import { rarMark } from '../../attachments/file-types'
 import type { SilentLimits } from '../../hosts/test-results'
 import { type Budget, OverBudget } from '../../mime/budget'
 import { isSearched } from './closed-formats'
@@ -54,6 +55,11 @@ const maxRatio = 1032
 const maxDescriptorBytes = 24
 /** Bytes of members that are unpacked only to be counted. */
 const maxCountedBytes = 256 * 1024 * 1024
+
+/** RAR archives lie behind programs that unpack them. */
+const programMark = Buffer.from('MZ')
+/** Bytes of the longest mark that is looked for in a member, and more. */
+const maxMarkBytes = 16
 
 const endStart = Buffer.from('PK\x05\x06')
 
@@ -228,11 +234,13 @@ async function lookInto(
     return
   }
   const isPdf = startsAsPdf(start)
-  if (!isPdf && packed.length * maxRatio <= memberBytes) return
+  const mayUnpackItself = !search.upTo.opensRar && start.subarray(0, programMark.length).equals(programMark)
+  const marks = [...(isPdf ? [encryptWord] : []), ...(mayUnpackItself ? [rarMark] : [])]
+  if (marks.length === 0 && packed.length * maxRatio <= memberBytes) return
   // What the headers say of the size may be false.
-  const { bytes, mentionsEncryption } = await passed(packed, memberBytes + 1, search)
+  const { bytes, hasMark } = await passed(packed, memberBytes + 1, marks, search)
   if (bytes > memberBytes) tooLarge()
-  else if (isPdf && mentionsEncryption) {
+  else if (hasMark) {
     const member = await unpacked(packed, search.budget)
     if (Buffer.isBuffer(member)) await look(member)
   }
@@ -240,12 +248,18 @@ async function lookInto(
 
 interface Passed {
   readonly bytes: number
-  readonly mentionsEncryption: boolean
+  /** One of those that were looked for. */
+  readonly hasMark: boolean
 }
 
 /** What comes out, as far as it is sound, up to some more bytes than `enough`; none of it is kept. @throws OverBudget */
-async function passed(packed: Buffer, enough: number, search: Search): Promise<Passed> {
-  const result = await search.budget.offTheClock(() => inflatedOf(packed, enough))
+async function passed(
+  packed: Buffer,
+  enough: number,
+  marks: readonly Buffer[],
+  search: Search,
+): Promise<Passed> {
+  const result = await search.budget.offTheClock(() => inflatedOf(packed, enough, marks))
   await search.budget.breathe()
   search.countedBytes += result.bytes
   if (search.countedBytes > maxCountedBytes)
@@ -253,25 +267,24 @@ async function passed(packed: Buffer, enough: number, search: Search): Promise<P
   return result
 }
 
-async function inflatedOf(packed: Buffer, enough: number): Promise<Passed> {
+async function inflatedOf(packed: Buffer, enough: number, marks: readonly Buffer[]): Promise<Passed> {
   const inflate: InflateRaw = createInflateRaw({ chunkSize: 256 * 1024 })
   let bytes = 0
-  let mentionsEncryption = false
+  let hasMark = false
   let tail = Buffer.alloc(0)
   inflate.end(packed)
   try {
     for await (const chunk of inflate as AsyncIterable<Buffer>) {
       bytes += chunk.length
-      mentionsEncryption ||=
-        chunk.includes(encryptWord) ||
-        Buffer.concat([tail, chunk.subarray(0, encryptWord.length)]).includes(encryptWord)
-      tail = Buffer.from(chunk.subarray(-encryptWord.length))
+      const seam = Buffer.concat([tail, chunk.subarray(0, maxMarkBytes)])
+      hasMark ||= marks.some((mark) => chunk.includes(mark) || seam.includes(mark))
+      tail = Buffer.from((chunk.length < maxMarkBytes ? seam : chunk).subarray(-maxMarkBytes))
       if (bytes >= enough) break
     }
   } catch {
     // Damaged: what came out until then counts.
   }
-  return { bytes, mentionsEncryption }
+  return { bytes, hasMark }
 }
 
 /** ODF 1.3, part 2, 3.4: files are encrypted one by one, and the archive does not say so. */

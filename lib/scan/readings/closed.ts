@@ -66,7 +66,7 @@ async function look(content: Buffer, depth: number, search: Search): Promise<voi
   const within = (member: Buffer) => look(member, depth + 1, search)
   if (startsAsOle(content)) {
     if (await isEncryptedOle(content, budget)) search.encrypted ??= 'encrypted Office document'
-    else if (hasPackage(content)) await findPackages(content, search, within)
+    else if (await hasPackage(content, budget)) await findPackages(content, search, within)
     return
   }
   if (isEncryptedPdf(content)) search.encrypted ??= 'encrypted PDF'
