@@ -41,7 +41,7 @@ async function open({ archive, maxEntries, keep, maxBytes }: LibraryRequest): Pr
   }
   const instance = await newInstance(print)
   instance.FS.writeFile(input, archive)
-  const options = ['-bsp0', password, ...levelsOf(archive)]
+  const options = ['-bsp0', password, ...typeOf(archive)]
   if (!run(instance, ['l', '-slt', '-ba', ...options, input]) && entries === 0)
     return { ...nothing, trouble: troubleOf(lines, archive) }
   const names = namesIn(lines)
@@ -62,10 +62,13 @@ async function open({ archive, maxEntries, keep, maxBytes }: LibraryRequest): Pr
 
 /**
  * Of a package 7-Zip would open the part with its programs alone, and leave out what else is in it. Of an image of a disk it
- * has to open the file system as well: the whole disk may be too large.
+ * has to open the file system as well: the whole disk may be too large. In a program with the mark of RAR it would find other
+ * things.
  */
-function levelsOf(archive: Uint8Array): string[] {
+function typeOf(archive: Uint8Array): string[] {
   const head = Buffer.from(archive.buffer, archive.byteOffset, Math.min(headBytes, archive.byteLength))
+  if (head.subarray(0, rarMark.length).equals(rarMark))
+    return [head[rarMark.length] === 0 ? '-tRar' : '-tRar5']
   return typesOf(head).has('ar') ? ['-t*'] : []
 }
 

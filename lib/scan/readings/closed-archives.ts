@@ -3,13 +3,16 @@
  * some kinds without looking into them: the files in those are for it to scan by themselves. Measured with clamd 1.4.
  */
 
+import { promisify } from 'node:util'
+import { gunzip } from 'node:zlib'
 import { library, type LibraryAnswer, type Member } from '../../attachments/archives/library'
 import { isOlePart, isPackage, packageIn } from '../../attachments/archives/ole'
 import { binaryTypesOf, containerOf, headBytes, rarMark, typesOfEnd } from '../../attachments/file-types'
 import { nameForLog } from '../../attachments/normalize'
 import { tarEnd, tarFile } from '../../base/tar'
 import type { Budget } from '../../mime/budget'
-import type { PackedFile, Search } from './closed-zip'
+import { startsAsRar } from './closed-formats'
+import { maxRatio, type PackedFile, type Search } from './closed-zip'
 
 /** Kinds that clamd passes over, or did in a version that is still in use. RAR: where it was built without UnRAR. */
 const passedOver = new Set('ar dmg img lzh lzma qcow rpm udf vdi vhd vhdx vmdk wim z zst'.split(' '))
@@ -39,9 +42,17 @@ export function archiveOf(content: Buffer, opensRar: boolean): Archive | null {
 
 /** Of a program that unpacks itself, or behind anything else. */
 function rarIn(content: Buffer): Archive | null {
-  const at = content.indexOf(rarMark)
-  return at < 0 ? null : { kind: 'rar', bytes: content.subarray(at), by: 'library', isUncertain: true }
+  let at = content.indexOf(rarMark)
+  for (let left = maxMarks; at >= 0 && left > 0; left--) {
+    const bytes = content.subarray(at)
+    if (startsAsRar(bytes)) return { kind: 'rar', bytes, by: 'library', isUncertain: true }
+    at = content.indexOf(rarMark, at + 1)
+  }
+  return null
 }
+
+/** Of RAR in one content: programs that know types of files have it in a table. */
+const maxMarks = 1000
 
 /** Looks into a file in an archive. */
 type Look = (file: Buffer) => Promise<void>
@@ -56,6 +67,11 @@ export async function findClosedInArchive(archive: Archive, search: Search, look
     return false
   }
   const isOurs = archive.by === 'library'
+  const unpacked = archive.kind === 'gz' ? await gunzipped(archive.bytes, search) : null
+  if (unpacked !== null) {
+    await look(unpacked)
+    return false
+  }
   // In what clamd opens itself, we look for archives that it does not open.
   const answer = await opened(archive.bytes, isOurs ? 'files' : 'archives', search)
   const { listing, members, trouble } = answer
@@ -68,6 +84,16 @@ export async function findClosedInArchive(archive: Archive, search: Search, look
   else for (const { bytes } of members) if (bytes.length > 0) await look(bufferOf(bytes))
   return isSeen
 }
+
+/** There may be many of them, and the library takes some 30 ms for each. null: it is too large for here, or damaged. */
+async function gunzipped(bytes: Buffer, { upTo, budget }: Search): Promise<Buffer | null> {
+  if (bytes.length * maxRatio > Math.min(upTo.memberBytes, budget.inflatable)) return null
+  const content = await budget.offTheClock(() => inflated(bytes).catch(() => null))
+  if (content !== null) budget.spendInflated(content.length)
+  return content
+}
+
+const inflated = promisify<Buffer, Buffer>(gunzip)
 
 /** Files that are embedded in an Office document, which clamd does not take out of it; and attachments of Outlook. */
 export async function findPackages(document: Buffer, search: Search, look: Look): Promise<void> {

@@ -5,9 +5,9 @@
 import { binaryTypesOf, containerOf } from '../../attachments/file-types'
 import type { Budget } from '../../mime/budget'
 
-/** Whether it is worth while to unpack what begins like this. */
+/** Whether it is worth while to unpack what begins like this. A disc has nothing in its first sectors. */
 export function isSearched(start: Buffer): boolean {
-  return containerOf(binaryTypesOf(start)) !== null
+  return start.every((byte) => byte === 0) || containerOf(binaryTypesOf(start)) !== null
 }
 
 const rarStart = Buffer.from('Rar!\x1a\x07\x00', 'latin1')
@@ -26,6 +26,17 @@ export async function isEncryptedRar(content: Buffer, budget: Budget): Promise<b
     await budget.breathe()
   }
   return false
+}
+
+/** Whether the first header behind the mark is one that may stand there. */
+export function startsAsRar(content: Buffer): boolean {
+  if (content.subarray(0, rarStart.length).equals(rarStart))
+    return content[rarStart.length + 2] === rar.archive
+  if (!content.subarray(0, rar5Start.length).equals(rar5Start)) return false
+  const numbers = new VariableNumbers(content)
+  numbers.at = rar5Start.length + 4
+  numbers.next()
+  return [rar5.archive, rar5.encryption].includes(numbers.next())
 }
 
 const rar = { archive: 0x73, file: 0x74, service: 0x7a }
@@ -47,7 +58,7 @@ function* rarBlocks(content: Buffer, from: number): Generator<boolean> {
   }
 }
 
-const rar5 = { file: 2, service: 3, encryption: 4 }
+const rar5 = { archive: 1, file: 2, service: 3, encryption: 4 }
 const rar5Flag = { hasExtra: 1, hasData: 2 }
 /** Of a record in the extra area of a file. */
 const rar5FileEncryption = 1

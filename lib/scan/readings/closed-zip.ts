@@ -50,7 +50,7 @@ const method = { stored: 0, deflated: 8, aes: 99 }
 /** Stored, imploded, deflated, the same with 64 KB, bzip2: what clamd opens. Not so LZMA, PPMd, xz and Zstandard. */
 const openMethods = [0, 6, 8, 9, 12]
 /** Bytes that a deflated byte makes at most. */
-const maxRatio = 1032
+export const maxRatio = 1032
 /** Behind a member: signature, checksum, sizes of 8 bytes in zip64. */
 const maxDescriptorBytes = 24
 /** Bytes of members that are unpacked only to be counted. */

@@ -5,7 +5,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { deflateRawSync } from 'node:zlib'
+import { deflateRawSync, gzipSync } from 'node:zlib'
+import { tarEnd, tarFile } from '../../../lib/base/tar'
 import type { SilentLimits } from '../../../lib/hosts/test-results'
 import { Budget, type Limits } from '../../../lib/mime/budget'
 import { type Closed, closedIn } from '../../../lib/scan/readings/closed'
@@ -349,6 +350,33 @@ test('encrypted RAR archives show', async () => {
   await isLimits(rar5(block(1, 0, 0), file5(2, 3, 0), file5()), /^rar archive \(/)
   await isEncrypted(rar5(block(4, 0, 0)), /RAR/)
   await isEncrypted(rar5(block(1, 0, 0), file5(2, 3, 0), file5(2, 3, 0, 2, 1, 0)), /RAR/)
+})
+
+test('what is in a disc in a zip archive shows', async () => {
+  const disc = Buffer.from(archiveOf('iso (Joliet)'))
+  // LZ4, which nothing here opens.
+  disc.write('04224d18', disc.indexOf('MZ evil'), 'hex')
+  for (const method of [0, 8]) await isEncrypted(zip([{ name: 'a.iso', content: disc, method }]), /lz4/)
+})
+
+test('gz archives are looked into, all of their pieces', async () => {
+  const lz4 = Buffer.from('04224d1864', 'hex')
+  assert.deepEqual(await closed(gzipSync('hello')), nothing)
+  await isEncrypted(gzipSync(lz4), /lz4/)
+  await isEncrypted(Buffer.concat([gzipSync(lz4), gzipSync('hello')]), /lz4/)
+  await isEncrypted(Buffer.concat([gzipSync(lz4.subarray(0, 3)), gzipSync(lz4.subarray(3))]), /lz4/)
+  const many = Array.from({ length: 900 }, (_, i) => tarFile(`${i}.gz`, gzipSync(`hello ${i}`)))
+  assert.deepEqual(await closed(Buffer.concat([...many, tarEnd])), nothing)
+})
+
+test('a program that has the mark of RAR in a table is no archive, and one may follow', async () => {
+  const table = Buffer.from('Rar!\x1a\x07\x00 Rar!\x1a\x07\x01\x00 '.padEnd(500), 'latin1')
+  const png = Buffer.from('89504e470d0a1a0a0000000d49484452', 'hex')
+  const program = Buffer.concat([Buffer.from('\x7fELF'), Buffer.alloc(999, 7), table, png, gzipSync('hello')])
+  assert.deepEqual(await closed(program), nothing)
+  assert.deepEqual(await closed(zip([{ name: 'a', content: program, method: 0 }])), nothing)
+  const { members } = await closed(Buffer.concat([program, archiveOf('rar 5')]))
+  assert.equal(members.length, 1)
 })
 
 test('no bytes make it throw', async () => {
