@@ -130,7 +130,7 @@ describe('what a hostile archive costs', () => {
   test('of a large file only the beginning is kept', async () => {
     const archive = new Uint8Array(gzipSync(Buffer.alloc(50_000_000)))
     const { members } = await library.open(
-      { archive, maxEntries: 10, keep: 'archives', maxBytes: 1_000_000 },
+      { archive, maxEntries: 10, keep: 'beginnings', maxBytes: 1_000_000 },
       60_000,
       new AbortController().signal,
     )
@@ -155,7 +155,7 @@ describe('what a hostile archive costs', () => {
     const controller = new AbortController()
     const archive = new Uint8Array(gzipSync(Buffer.alloc(300_000_000)))
     const answer = library.open(
-      { archive, maxEntries: 10, keep: 'archives', maxBytes: 1_000_000 },
+      { archive, maxEntries: 10, keep: 'beginnings', maxBytes: 1_000_000 },
       60_000,
       controller.signal,
       () => controller.abort(new Error('client is gone')),
