@@ -18,6 +18,11 @@ import { maxRatio, type PackedFile, type Search } from './closed-zip'
 const passedOver = new Set('ar dmg img lzh lzma qcow rpm udf vdi vhd vhdx vmdk wim z zst'.split(' '))
 /** Kinds told by so few bytes that other files begin alike. */
 const uncertain = new Set('img lzh lzma vdi z'.split(' '))
+/** Milliseconds for what clamd opens itself, so that others do not wait long for the library. */
+const searchMs = 4000
+/** There, clamd's OK holds where the library comes to no end; what is damaged, clamd opens as far as we do. */
+const isForgiven = (trouble: string | null) =>
+  trouble === 'damaged' || /^(?:it takes|nothing is left)/.test(trouble ?? '')
 
 export interface Archive {
   readonly kind: string
@@ -77,8 +82,7 @@ export async function findClosedInArchive(archive: Archive, search: Search, look
   const { listing, members, trouble } = answer
   const isArchive = listing !== null || !archive.isUncertain
   const isSeen = isArchive && (isOurs || archive.kind === '7z')
-  // clamd looks into what is damaged as far as we do.
-  if (isSeen || trouble !== 'damaged') blame(archive.kind, isArchive ? trouble : null, search)
+  if (isSeen || !isForgiven(trouble)) blame(archive.kind, isArchive ? trouble : null, search)
   bounded(archive.kind, answer, search)
   if (isOurs) await scanned(archive.kind, members, search, look)
   else for (const { bytes } of members) if (bytes.length > 0) await look(bufferOf(bytes))
@@ -130,7 +134,7 @@ export async function hasPackage(document: Buffer, budget: Budget): Promise<bool
 async function opened(bytes: Buffer, keep: 'files' | 'archives', search: Search): Promise<LibraryAnswer> {
   const { budget } = search
   const maxBytes = budget.inflatable
-  const limitMs = budget.libraryMs
+  const limitMs = keep === 'files' ? budget.libraryMs : Math.min(searchMs, budget.libraryMs)
   if (limitMs <= 0 || maxBytes <= 0)
     return {
       listing: null,
