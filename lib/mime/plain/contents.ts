@@ -51,6 +51,8 @@ const rarMark = Buffer.from('Rar!\x1a\x07', 'latin1')
 /** Of disk images that may begin with anything (vhd, dmg), in their last 512 bytes; a line end may follow. */
 const footers = [Buffer.from('conectix'), Buffer.from('koly')]
 const endBytes = 512 + 2
+/** Bytes that are searched at a time, or more. */
+const searchedBytes = 4096
 
 const tnef = Buffer.from('789f3e22', 'hex')
 /** A message, or what a program would take for one: a field, perhaps behind empty lines, or an mbox. */
@@ -63,7 +65,9 @@ export class FileHead {
   #head: Buffer | null = Buffer.alloc(0)
   #wanted = headBytes
   #isContainer = false
-  #tail = Buffer.alloc(0)
+  /** The last bytes, some of which may not have been searched. */
+  #recent: Buffer | null = null
+  #recentBytes = 0
 
   constructor(
     private readonly content: LeafContent,
@@ -83,13 +87,27 @@ export class FileHead {
 
   end(): void {
     if (this.#head !== null) this.#look(this.#head)
-    if (!this.#isContainer && footers.some((mark) => this.#tail.includes(mark))) this.#found()
+    this.#searchEnd()
   }
 
+  /** Small pieces are searched together. */
   #search(bytes: Buffer): void {
-    const seam = Buffer.concat([this.#tail, bytes.subarray(0, endBytes)])
+    this.#recent ??= Buffer.allocUnsafe(searchedBytes)
+    if (this.#recentBytes + bytes.length <= searchedBytes) {
+      this.#recentBytes += bytes.copy(this.#recent, this.#recentBytes)
+      return
+    }
+    const seam = Buffer.concat([this.#recent.subarray(0, this.#recentBytes), bytes.subarray(0, endBytes)])
     if (seam.includes(rarMark) || bytes.includes(rarMark)) this.#found()
-    this.#tail = Buffer.from((bytes.length < endBytes ? seam : bytes).subarray(-endBytes))
+    const last = bytes.length < endBytes ? seam : bytes
+    this.#recentBytes = last.copy(this.#recent, 0, Math.max(0, last.length - endBytes))
+  }
+
+  #searchEnd(): void {
+    const recent = this.#recent?.subarray(0, this.#recentBytes)
+    if (!recent || this.#isContainer) return
+    const end = recent.subarray(-endBytes)
+    if (recent.includes(rarMark) || footers.some((mark) => end.includes(mark))) this.#found()
   }
 
   #found(): void {

@@ -246,7 +246,7 @@ describe('what only an attacker sends costs in proportion to its size', () => {
     'a header of open quotes': withHeaders(`Content-Type: x/y; ${'name="'.repeat(40_000)}`),
     'a header of open encoded words': withHeaders(`Content-Type: x/y; name=${'=?a?q?'.repeat(40_000)}`),
     'headers of charsets that do not exist, in quotes that do not close': mixed(
-      ...Array.from({ length: 50 }, (_, part) => {
+      ...Array.from({ length: 25 }, (_, part) => {
         const names = Array.from({ length: 250 }, (_, i) => `name="=?x${part}-${i}?q?b?=\xe9`)
         return [[`Content-Type: x/y; ${names.join(' ')}`]] as const
       }),
@@ -277,9 +277,9 @@ describe('what only an attacker sends costs in proportion to its size', () => {
       ['Content-Transfer-Encoding: quoted-printable'],
       Buffer.alloc(3_000_000, `=${' '.repeat(99)}`),
     ]),
-    'a text of beginnings': mixed([['Content-Type: text/plain'], Buffer.alloc(2_000_000, 'begin 644 a\n')]),
-    'a text without line ends': mixed([['Content-Type: text/plain'], Buffer.alloc(4_000_000, 'begin ')]),
-    'a body of signatures': mixed([[], Buffer.alloc(4_000_000, 'PK\x03\x04')]),
+    'a text of beginnings': mixed([['Content-Type: text/plain'], Buffer.alloc(1_000_000, 'begin 644 a\n')]),
+    'a text without line ends': mixed([['Content-Type: text/plain'], Buffer.alloc(2_000_000, 'begin ')]),
+    'a body of signatures': mixed([[], Buffer.alloc(2_000_000, 'PK\x03\x04')]),
   }
   for (const [what, message] of Object.entries(hostile)) {
     test(what, { timeout: 10 * maxCpuMs }, async () => {

@@ -225,7 +225,7 @@ test('contenders take turns there and back, then in another order', async () => 
   })
   assert.deepEqual(
     [counts[0], counts[names.length]],
-    [25, 100],
+    [50, 100],
     'the first round does not count, and is a short one',
   )
   const counted = rounds.slice(1)
