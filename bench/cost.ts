@@ -8,7 +8,7 @@ import type { Cost, Rounds } from './results'
 export const costKinds = ['wall', 'server', 'clamd', 'front'] as const satisfies readonly (keyof Cost)[]
 
 /** Until then V8 still compiles: a Haraka's CPU for each of them goes on falling up to here, with any plugin. */
-const warmUpLoad: Load = { bytes: 5_000, count: 3_000, sessions: 4 }
+const warmUpLoad: Load = { bytes: 5_000, count: 8_000, sessions: 4 }
 
 export async function warmUp(
   client: LoadClient,
