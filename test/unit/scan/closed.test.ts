@@ -379,6 +379,13 @@ test('a program that has the mark of RAR in a table is no archive, and one may f
   assert.equal(members.length, 1)
 })
 
+test('archives that nothing opens are as good as encrypted, wherever they are', async () => {
+  const ace = Buffer.concat([Buffer.alloc(7, 1), Buffer.from('**ACE**'), Buffer.alloc(99)])
+  await isEncrypted(ace, /^ace archive \(nothing here opens it\)$/)
+  await isEncrypted(zip([{ name: 'a.ace', content: ace }]), /^ace archive/)
+  await isEncrypted(Buffer.concat([Buffer.from('04224d18', 'hex'), Buffer.alloc(99)]), /^lz4 archive/)
+})
+
 test('no bytes make it throw', async () => {
   const random = seeded(7)
   const rar = Buffer.from('Rar!\x1a\x07\x00' + '\0\0\x73\x80\0\x0d\0'.repeat(9), 'latin1')
