@@ -5,6 +5,7 @@ import { type Cipher, createCipheriv, createHash } from 'node:crypto'
 import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
+import { tarEnd, tarFile } from '../lib/base/tar'
 import { testSignatures } from '../test/support/eicar'
 
 /** Number of signatures by kind. main and daily together have some 8.7 million. */
@@ -111,33 +112,16 @@ export function writeVersion(directory: string, version: number, date = new Date
   const sha256 = createHash('sha256').update(signature).digest('hex')
   const info = Buffer.from(`${header}X${rest}\ndaily.ndb:${signature.length}:${sha256}\n`)
   const tar = Buffer.concat([
-    ...tarFile('COPYING', Buffer.from('Made up.\n')),
-    ...tarFile('daily.info', info),
-    ...tarFile('daily.ndb', signature),
-    Buffer.alloc(1024),
+    tarFile('COPYING', Buffer.from('Made up.\n')),
+    tarFile('daily.info', info),
+    tarFile('daily.ndb', signature),
+    tarEnd,
   ])
   const md5 = createHash('md5').update(tar).digest('hex')
   writeFileSync(
     path.join(directory, 'daily.cud'),
     Buffer.concat([Buffer.from(`${header}${md5}${rest}`.padEnd(512)), tar]),
   )
-}
-
-function tarFile(name: string, content: Buffer): Buffer[] {
-  const head = Buffer.alloc(512)
-  const octal = (value: number, digits: number) => `${value.toString(8).padStart(digits, '0')}\0`
-  head.write(name)
-  head.write(octal(0o644, 7) + octal(0, 7) + octal(0, 7) + octal(content.length, 11) + octal(0, 11), 100)
-  head.write('        0', 148)
-  head.write('ustar\0' + '00', 257)
-  head.write(
-    `${octal(
-      head.reduce((sum, byte) => sum + byte, 0),
-      6,
-    )} `,
-    148,
-  )
-  return [head, content, Buffer.alloc(-content.length & 511)]
 }
 
 if (require.main === module) {

@@ -3,13 +3,11 @@
  * OneNote, MSI, macro or script, is an ES module whose present version needs Node 22, and works asynchronously on each part.
  */
 
+import { endBytes, footerBytes, footers } from '../base/file-marks'
 import { isTar } from '../base/tar'
 
 /** Bytes of a file by which its type is told. */
 export const headBytes = 48 * 1024
-
-/** RAR archives also lie behind programs that unpack them. */
-export const rarMark = Buffer.from('Rar!\x1a\x07', 'latin1')
 
 interface Signature {
   readonly type: string
@@ -262,14 +260,6 @@ export function typesOfWhole(
   if (msiClass.some((id) => content.includes(id))) add(all, { type: 'msi', group: 'executable' })
   return all
 }
-
-const footerBytes = 512
-const footers = [
-  { type: 'vhd', mark: Buffer.from('conectix') },
-  { type: 'dmg', mark: Buffer.from('koly') },
-]
-/** Bytes at the end of a file that may tell its type: of a footer, and of a line end that the message has put there. */
-export const endBytes = footerBytes + 2
 
 /** Of disk images that may begin with anything. @param end the last `endBytes` of a file, or more */
 export function typesOfEnd(end: Buffer): Set<string> {

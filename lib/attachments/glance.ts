@@ -3,10 +3,11 @@
  * seen, and it is not read again. Of every other one the outcome is null, and lib/scan/inspect.ts reads it.
  */
 
+import { endBytes } from '../base/file-marks'
 import { contentHeaders } from '../mime/part-headers'
 import type { PlainListener, PlainResult } from '../mime/plain/plain-check'
 import { findZip, zipLookahead } from './archives/zip-headers'
-import { containerOf, endBytes, headBytes, isText, typesOf, typesOfEnd } from './file-types'
+import { containerOf, headBytes, isText, typesOf, typesOfEnd } from './file-types'
 import { isAttached, type Name } from './filenames'
 import { Findings, type Inspected } from './findings'
 import type { Mask } from './masks'

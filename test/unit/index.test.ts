@@ -13,23 +13,16 @@ import {
   type FakeConnection,
   FakeSite,
   infected,
-  type SiteOptions,
+  registeredSite,
   unscanned,
 } from '../support/haraka/fake-haraka'
 import { TemporaryDirectory } from '../support/process'
-
-function setUp(t: TestContext, options: SiteOptions = {}): FakeSite {
-  const site = new FakeSite(t, options)
-  hooks.register.call(site.plugin)
-  t.after(() => hooks.shutdown.call(site.plugin))
-  return site
-}
 
 const next = [undefined, undefined]
 const answered = async (answer: Promise<{ code: unknown; answer: unknown }>) => Object.values(await answer)
 
 test('every hook, and its priority', (t) => {
-  assert.deepEqual(setUp(t).hooks, [
+  assert.deepEqual(registeredSite(t).hooks, [
     ['init_master', 'clamav_check', -100],
     ['init_child', 'clamav_check', -100],
     ['init_http', 'clamav_serve', -100],
@@ -45,7 +38,7 @@ test('every hook, and its priority', (t) => {
 })
 
 test('no other plugin in data_post sees a forged header, however early it runs', async (t) => {
-  const site = setUp(t)
+  const site = registeredSite(t)
   site.answer(t, clean)
   const connection = site.connection({}, ['Subject: x', 'X-MessageIsInfected: false', '', 'body'])
   let seen: string[] = []
@@ -71,7 +64,7 @@ test('a plugin that would run before the gate keeps Haraka from starting', (t) =
 })
 
 test('the scan says continue, whatever it found', async (t) => {
-  const site = setUp(t)
+  const site = registeredSite(t)
   for (const verdict of [clean, infected, unscanned('error')]) {
     site.answer(t, verdict)
     const connection = site.connection()
@@ -84,7 +77,7 @@ test('the scan says continue, whatever it found', async (t) => {
 
 /** Answers of the rules and of the gate. */
 async function ended(t: TestContext, ini: string, verdict = infected, more: object = {}) {
-  const site = setUp(t, { ini })
+  const site = registeredSite(t, { ini })
   const sources = site.answer(t, verdict)
   const connection = site.connection(more)
   await site.call(hooks.clamav_scan, connection)
@@ -107,7 +100,7 @@ for (const [action, rules, gate, more = {}] of [
   ['bounce defer', next, deferred, authenticated],
 ] as const) {
   test(`infected, ${action}: at the rules, and at the gate`, async (t) => {
-    const site = setUp(t, { ini: `[infected]\naction=${action}` })
+    const site = registeredSite(t, { ini: `[infected]\naction=${action}` })
     const sources = site.answer(t, infected)
     const connection = site.connection(more)
     await site.call(hooks.clamav_scan, connection)
@@ -127,7 +120,7 @@ test('clean mail passes; what was not scanned is deferred', async (t) => {
 })
 
 test('a message that another plugin steered past the scan is scanned at the gate', async (t) => {
-  const site = setUp(t)
+  const site = registeredSite(t)
   const sources = site.answer(t, infected)
   const connection = site.connection()
   assert.deepEqual(await answered(site.call(hooks.clamav_rules, connection)), next)
@@ -149,7 +142,7 @@ test('what other plugins changed since the scan is repaired in what is delivered
     [infected, '[infected]\naction=tag\n', ['X-MessageIsInfected: true\r\n']],
     [infected, '', ['X-MessageIsInfected: false\n']],
   ] as const) {
-    const site = setUp(t, { ini })
+    const site = registeredSite(t, { ini })
     site.answer(t, verdict)
     const connection = site.connection({}, ['Subject: x', '', 'body'])
     await site.call(hooks.clamav_scan, connection)
@@ -169,7 +162,7 @@ test('what other plugins changed since the scan is repaired in what is delivered
 test('a drop ends the scan, answers the hook, and goes on at once; no copy is made', async (t) => {
   let copies = 0
   const registered_plugins = { 'queue/quarantine': { quarantine: () => copies++ } }
-  const site = setUp(t, { ini: '[unscanned]\nerror=quarantine\n', plugins: { registered_plugins } })
+  const site = registeredSite(t, { ini: '[unscanned]\nerror=quarantine\n', plugins: { registered_plugins } })
   const connection = site.connection()
   let ended: unknown = null
   site.answer(t, (signal) => {
@@ -189,7 +182,7 @@ test('a drop ends the scan, answers the hook, and goes on at once; no copy is ma
 })
 
 test('a rejection of ours at the gate is final; in data_post, and of others, it is not', async (t) => {
-  const site = setUp(t)
+  const site = registeredSite(t)
   const connection = site.connection()
   const final = (plugin: string, hook: string) =>
     answered(site.call(hooks.clamav_final, connection, [constants.deny, '', plugin, '', {}, hook]))
@@ -204,7 +197,7 @@ const isChecking = ({ plugin }: FakeSite) => runtimeOf(plugin).healthCheck?.sign
 
 test('the check of clamds begins with Haraka, is waited for by nothing, and ends with the plugin', (t) => {
   for (const server of [{}, { cluster: { isMaster: true } }, { cluster: { isMaster: false } }]) {
-    const site = setUp(t, { maxPings: 1 })
+    const site = registeredSite(t, { maxPings: 1 })
     assert.ok(!isChecking(site))
     const answers: unknown[] = []
     const begin = () => hooks.clamav_check.call(site.plugin, (...args) => answers.push(args), server)
@@ -222,7 +215,7 @@ test('the check of clamds begins with Haraka, is waited for by nothing, and ends
 test('the check begins when Haraka listens, if no hook has begun it', (t) => {
   t.mock.timers.enable({ apis: ['setInterval'] })
   const server = { ready: 0 }
-  const site = setUp(t, { maxPings: 1, plugins: { server } })
+  const site = registeredSite(t, { maxPings: 1, plugins: { server } })
   t.mock.timers.tick(1000)
   assert.ok(!isChecking(site))
   server.ready = 1
@@ -239,7 +232,10 @@ test('a folder that can keep no copy is told where copies are kept', (t) => {
     [{ isMaster: false }, true],
     [{ isMaster: true }, false],
   ] as const) {
-    const site = setUp(t, { ini: '[infected]\naction=quarantine\n', plugins: { registered_plugins } })
+    const site = registeredSite(t, {
+      ini: '[infected]\naction=quarantine\n',
+      plugins: { registered_plugins },
+    })
     hooks.clamav_check.call(site.plugin, () => undefined, cluster ? { cluster } : {})
     assert.equal(/^error no copy can be kept/m.test(site.log.join('\n')), isTold)
   }
@@ -251,7 +247,7 @@ test('the master of a cluster connects its workers, and lets them go at the end'
     [true, 2],
     [false, 0],
   ] as const) {
-    const site = setUp(t)
+    const site = registeredSite(t)
     hooks.clamav_check.call(site.plugin, () => undefined, { cluster: { isMaster }, http })
     const listeners = cluster.listenerCount('message')
     hooks.shutdown.call(site.plugin)
@@ -260,7 +256,7 @@ test('the master of a cluster connects its workers, and lets them go at the end'
 })
 
 test("metrics and page are Haraka's to serve; whatever fails there, Haraka goes on", (t) => {
-  const site = setUp(t)
+  const site = registeredSite(t)
   const places: string[] = []
   const serve = (use: (at: string) => void) => {
     const answers: unknown[] = []

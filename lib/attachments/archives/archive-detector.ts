@@ -3,9 +3,10 @@
  * it held, from where the archive begins and up to a bound.
  */
 
+import { endBytes } from '../../base/file-marks'
 import { type Budget, OverBudget } from '../../mime/budget'
 import type { BodySink } from '../../mime/mime-reader'
-import { endBytes, headBytes, typesOf, typesOfEnd } from '../file-types'
+import { headBytes, typesOf, typesOfEnd } from '../file-types'
 import { findZip } from './zip-headers'
 
 export interface Archive {

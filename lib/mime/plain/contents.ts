@@ -3,6 +3,7 @@
  * within files; and what begins there that others want to look into.
  */
 
+import { endBytes, footers, rarMark } from '../../base/file-marks'
 import { isTar } from '../../base/tar'
 import { binHexMark } from '../containers/binhex'
 import { type LeafContent, NotPlain } from './grammar'
@@ -46,11 +47,6 @@ const farContainers: readonly (readonly [at: number, mark: Buffer])[] = [
   [1024, Buffer.from('HX')],
 ]
 
-/** RAR archives also lie behind programs that unpack them. */
-const rarMark = Buffer.from('Rar!\x1a\x07', 'latin1')
-/** Of disk images that may begin with anything (vhd, dmg), in their last 512 bytes; a line end may follow. */
-const footers = [Buffer.from('conectix'), Buffer.from('koly')]
-const endBytes = 512 + 2
 /** Bytes that are searched at a time, or more. */
 const searchedBytes = 4096
 
@@ -107,7 +103,7 @@ export class FileHead {
     const recent = this.#recent?.subarray(0, this.#recentBytes)
     if (!recent || this.#isContainer) return
     const end = recent.subarray(-endBytes)
-    if (recent.includes(rarMark) || footers.some((mark) => end.includes(mark))) this.#found()
+    if (recent.includes(rarMark) || footers.some(({ mark }) => end.includes(mark))) this.#found()
   }
 
   #found(): void {

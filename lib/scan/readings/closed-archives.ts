@@ -7,8 +7,9 @@ import { promisify } from 'node:util'
 import { gunzip } from 'node:zlib'
 import { library, type LibraryAnswer, type Member } from '../../attachments/archives/library'
 import { isOlePart, isPackage, packageIn } from '../../attachments/archives/ole'
-import { binaryTypesOf, containerOf, headBytes, rarMark, typesOfEnd } from '../../attachments/file-types'
+import { binaryTypesOf, containerOf, headBytes, typesOfEnd } from '../../attachments/file-types'
 import { nameForLog } from '../../attachments/normalize'
+import { rarMark } from '../../base/file-marks'
 import { tarEnd, tarFile } from '../../base/tar'
 import type { Budget } from '../../mime/budget'
 import { startsAsRar } from './closed-formats'
@@ -20,9 +21,6 @@ const passedOver = new Set('ar dmg img lzh lzma qcow rpm udf vdi vhd vhdx vmdk w
 const uncertain = new Set('img lzh lzma vdi z'.split(' '))
 /** Milliseconds for what clamd opens itself, so that others do not wait long for the library. */
 const searchMs = 4000
-/** There, clamd's OK holds where the library comes to no end; what is damaged, clamd opens as far as we do. */
-const isForgiven = (trouble: string | null) =>
-  trouble === 'damaged' || /^(?:it takes|nothing is left)/.test(trouble ?? '')
 
 export interface Archive {
   readonly kind: string
@@ -79,14 +77,27 @@ export async function findClosedInArchive(archive: Archive, search: Search, look
   }
   // In what clamd opens itself, we look for archives that it does not open.
   const answer = await opened(archive.bytes, isOurs ? 'files' : 'archives', search)
-  const { listing, members, trouble } = answer
-  const isArchive = listing !== null || !archive.isUncertain
-  const isSeen = isArchive && (isOurs || archive.kind === '7z')
-  if (isSeen || !isForgiven(trouble)) blame(archive.kind, isArchive ? trouble : null, search)
-  bounded(archive.kind, answer, search)
-  if (isOurs) await scanned(archive.kind, members, search, look)
-  else for (const { bytes } of members) if (bytes.length > 0) await look(bufferOf(bytes))
-  return isSeen
+  const isArchive = answer.listing !== null || !archive.isUncertain
+  if (isArchive && !isForgiven(archive, answer)) addTrouble(archive.kind, answer.trouble, search)
+  checkBounds(archive.kind, answer, search)
+  if (isOurs) await scanned(archive.kind, answer.members, search, look)
+  else for (const { bytes } of answer.members) if (bytes.length > 0) await look(bufferOf(bytes))
+  return isArchive && (isOurs || archive.kind === '7z')
+}
+
+/** What the library ran out of: it depends on the load, and says nothing of the archive. */
+const ranOut = /^(?:it takes more than|nothing is left|it needs too much memory)/
+
+/**
+ * Whether clamd's OK holds although the library has not seen all: clamd opens the archive itself. Only in 7z a method may be
+ * one that clamd does not undo, so that one has to be listed, and sound.
+ */
+export function isForgiven(
+  { kind, by }: Pick<Archive, 'kind' | 'by'>,
+  { listing, trouble }: Pick<LibraryAnswer, 'listing' | 'trouble'>,
+): boolean {
+  if (by !== 'clamd' || trouble === null) return false
+  return ranOut.test(trouble) ? kind !== '7z' || listing !== null : kind !== '7z' && trouble === 'damaged'
 }
 
 /** There may be many of them, and the library takes some 30 ms for each. null: it is too large for here, or damaged. */
@@ -102,7 +113,7 @@ const inflated = promisify<Buffer, Buffer>(gunzip)
 /** Files that are embedded in an Office document, which clamd does not take out of it; and attachments of Outlook. */
 export async function findPackages(document: Buffer, search: Search, look: Look): Promise<void> {
   const { members, trouble } = await opened(document, 'files', search)
-  if (trouble !== 'damaged') blame('package in a document', trouble, search)
+  if (trouble !== 'damaged') addTrouble('package in a document', trouble, search)
   const packages: Member[] = []
   for (const { name, bytes } of members) {
     const part = name !== null && isOlePart(name) ? packageIn(name, bufferOf(bytes)) : null
@@ -148,7 +159,7 @@ async function opened(bytes: Buffer, keep: 'files' | 'archives', search: Search)
   return answer
 }
 
-function blame(kind: string, trouble: string | null, search: Search): void {
+function addTrouble(kind: string, trouble: string | null, search: Search): void {
   if (trouble?.startsWith('encrypted')) search.encrypted ??= `encrypted ${kind} archive`
   else if (trouble !== null) search.limits ??= `${kind} archive (${trouble})`
 }
@@ -156,8 +167,8 @@ function blame(kind: string, trouble: string | null, search: Search): void {
 /** Methods and filters of 7z that clamd undoes, measured with 1.4. Not so BZip2, Deflate, Delta, ARM64 and the others. */
 const openMethods = /^(?:Copy|LZMA2?|PPMD|BCJ2?|ARM)(?::\S*)?$/
 
-/** By what clamd looks into. */
-function bounded(kind: string, { listing, members }: LibraryAnswer, search: Search): void {
+/** What clamd does not look into, by what the archive says of itself. */
+function checkBounds(kind: string, { listing, members }: LibraryAnswer, search: Search): void {
   if (listing === null) return
   const { upTo } = search
   if (listing.isEncrypted) search.encrypted ??= `encrypted ${kind} archive`

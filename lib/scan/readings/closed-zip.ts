@@ -6,7 +6,7 @@
 import { createInflateRaw, type InflateRaw } from 'node:zlib'
 import { beginning, unpacked } from '../../attachments/archives/zip'
 import { startsAsZip, type ZipEnd, type ZipHeader, zipHeaders } from '../../attachments/archives/zip-headers'
-import { rarMark } from '../../attachments/file-types'
+import { rarMark } from '../../base/file-marks'
 import type { SilentLimits } from '../../hosts/test-results'
 import { type Budget, OverBudget } from '../../mime/budget'
 import { isSearched } from './closed-formats'

@@ -4,6 +4,7 @@ import { createRequire } from 'node:module'
 import path from 'node:path'
 import type { TestContext } from 'node:test'
 import constants from 'haraka-constants'
+import * as hooks from '../../../index'
 import type { CancelSignal } from '../../../lib/base/cancellation'
 import type { Connection, MailAddress, Plugin, Transaction } from '../../../lib/haraka/types'
 import { runtimeOf } from '../../../lib/plugin/runtime'
@@ -195,4 +196,12 @@ export type FakeConnection = Connection & {
 export function mailbox(address: string): MailAddress {
   const [user = '', host = ''] = address.split('@')
   return { address, user, host }
+}
+
+/** A site with the plugin as Haraka loads it, which ends with the test. */
+export function registeredSite(t: TestContext, options: SiteOptions = {}): FakeSite {
+  const site = new FakeSite(t, options)
+  hooks.register.call(site.plugin)
+  t.after(() => hooks.shutdown.call(site.plugin))
+  return site
 }

@@ -7,17 +7,15 @@ import { type Recorder, recordWith } from '../../../lib/monitoring/recorder'
 import {
   clean,
   type FakeConnection,
-  FakeSite,
   infected,
+  registeredSite,
   type SiteOptions,
   unscanned,
 } from '../../support/haraka/fake-haraka'
 
 /** A site whose recorder writes down what it is told. */
 function setUp(t: TestContext, options: SiteOptions = {}) {
-  const site = new FakeSite(t, options)
-  hooks.register.call(site.plugin)
-  t.after(() => hooks.shutdown.call(site.plugin))
+  const site = registeredSite(t, options)
   const told: unknown[] = []
   const recorder = {
     judged: ({ verdict, finding, action }, summary) =>

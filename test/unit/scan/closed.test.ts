@@ -10,6 +10,7 @@ import { tarEnd, tarFile } from '../../../lib/base/tar'
 import type { SilentLimits } from '../../../lib/hosts/test-results'
 import { Budget, type Limits } from '../../../lib/mime/budget'
 import { type Closed, closedIn } from '../../../lib/scan/readings/closed'
+import { isForgiven } from '../../../lib/scan/readings/closed-archives'
 import { defaultReadingLimits } from '../../../lib/scan/readings/limits'
 import { encryptedPdfs } from '../../support/encrypted-pdfs'
 import { archiveOf } from '../../support/made-archives'
@@ -384,6 +385,22 @@ test('archives that nothing opens are as good as encrypted, wherever they are', 
   await isEncrypted(ace, /^ace archive \(nothing here opens it\)$/)
   await isEncrypted(zip([{ name: 'a.ace', content: ace }]), /^ace archive/)
   await isEncrypted(Buffer.concat([Buffer.from('04224d18', 'hex'), Buffer.alloc(99)]), /^lz4 archive/)
+})
+
+test("clamd's OK holds where the library ran out of time, but not where an archive is for us to open", () => {
+  const listing = { isEncrypted: false, methods: [], entries: 1, maxBytes: 1 }
+  const [slow, damaged] = ['it takes more than 4000 ms', 'damaged']
+  const forgiven = (kind: string, by: 'clamd' | 'library', trouble: string | null, isListed = true) =>
+    isForgiven({ kind, by }, { trouble, listing: isListed ? listing : null })
+  for (const trouble of [slow, 'nothing is left of the time or the memory for archives', damaged]) {
+    assert.ok(forgiven('bz2', 'clamd', trouble))
+    assert.ok(!forgiven('zst', 'library', trouble))
+  }
+  assert.ok(forgiven('7z', 'clamd', slow))
+  assert.ok(!forgiven('7z', 'clamd', slow, false), 'its methods are not known')
+  assert.ok(!forgiven('7z', 'clamd', damaged))
+  for (const trouble of ['encrypted', 'more than 67108864 bytes when unpacked'])
+    assert.ok(!forgiven('tar', 'clamd', trouble))
 })
 
 test('no bytes make it throw', async () => {
