@@ -205,7 +205,8 @@ describe('the reading', () => {
     // Lines that might be delimiters cost most: many turns' work.
     const message = mixed([[], Buffer.alloc(4_000_000, '--\n')], attached('a.zip', zip(['evil.exe'])))
     const source = new StalledSource()
-    const result = inspect(source, { deny, insideArchives: true, signal: never })
+    const options = { deny, insideArchives: true, limits: { ms: Infinity }, signal: never }
+    const result = inspect(source, options)
     let pauses = 0
     for (let at = 0; at < message.length; at += 65_536) {
       if (source.sink?.write(message.subarray(at, at + 65_536)) === false) pauses++
