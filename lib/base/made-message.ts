@@ -12,10 +12,14 @@ export class MadeMessage implements MessageSource {
   readonly maxBytes: number
   #close: (() => void) | null = null
 
-  /** @param pieces yields one reading: pieces of at most `pieceBytes`, `bytes` in total */
+  /**
+   * @param pieces yields one reading: pieces of at most `pieceBytes`, `bytes` in total
+   * @param whole all of it, if it is in memory
+   */
   constructor(
     bytes: number,
     private readonly pieces: () => Iterator<Buffer, undefined>,
+    readonly whole?: Buffer,
   ) {
     this.minBytes = bytes
     this.maxBytes = bytes
@@ -52,7 +56,7 @@ export class MadeMessage implements MessageSource {
 /** A message whose bytes are in memory, in one stretch or in several in a row. */
 export function bytesMessage(...stretches: readonly Buffer[]): MadeMessage {
   const bytes = stretches.reduce((sum, { length }) => sum + length, 0)
-  return new MadeMessage(bytes, () => piecesOf(stretches))
+  return new MadeMessage(bytes, () => piecesOf(stretches), stretches.length === 1 ? stretches[0] : undefined)
 }
 
 export function textMessage(text: string): MadeMessage {

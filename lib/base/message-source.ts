@@ -31,6 +31,8 @@ export interface MessageSource {
   readonly maxBytes: number
   /** Missing: nothing is remembered of this message. */
   readonly identity?: MessageIdentity
+  /** One reading, not to be changed. Missing: it is not in memory in one piece. */
+  readonly whole?: Buffer | undefined
   /** Starts a reading. Rejects with a ClamdError at step `read message` when the message cannot be read. */
   open(sink: Sink): Promise<void>
   /** Ends the reading, if one is open. */

@@ -3,6 +3,7 @@
  * skipped, padding in the middle is no end.
  */
 
+import { takeRun } from './base64-runs'
 import { withoutComments } from './parameters'
 import type { ContentHeader } from './part-headers'
 import { wordReadings } from './rfc2047'
@@ -61,10 +62,11 @@ class Base64 implements Decoder {
 
   write(bytes: Buffer): Buffer {
     const out = Buffer.allocUnsafe(Math.ceil((bytes.length * 3) / 4) + 3)
-    let length = 0
     let bits = this.#bits
     let count = this.#count
-    for (let at = 0; at < bytes.length; at++) {
+    const run = count === 0 ? takeRun(bytes, 0, out) : null
+    let length = run?.decoded ?? 0
+    for (let at = run?.end ?? 0; at < bytes.length; at++) {
       if (count === 0) {
         // Nearly everything: four digits in a row.
         for (; at + 4 <= bytes.length; at += 4) {

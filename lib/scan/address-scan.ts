@@ -25,6 +25,7 @@ import type { AddressResult, CheckedScan, HostCheck } from './host-check'
 import type { Stumble } from './message-history'
 import { type MessageScan, type ScanSettings, TimedOut } from './message-scan'
 import type { Content } from './readings/readings'
+import { SentBytes } from './readings/sent-bytes'
 import { needsSecondLook, noInsight, secondLook } from './second-look'
 import { SilenceWatch } from './silence'
 
@@ -58,6 +59,8 @@ export class AddressScan implements CheckedScan {
   /** How it failed when it had some of the message; null: it has not. */
   #stumbled: Stumble['how'] | null = null
   #check: PlainCheck | null = null
+  /** The message that is sent; null: only some of it was, or nothing. */
+  #sent: SentBytes | null = null
   /** What the message that was sent is like; null: it was not checked. */
   #plain: PlainResult | null = null
   /** Result of the check between two connections of one exchange, when the address is not fit for the second. */
@@ -112,6 +115,7 @@ export class AddressScan implements CheckedScan {
       if (error instanceof TimedOut && askedMs > settings.scanMs / 2) outcome = 'late'
       throw error
     } finally {
+      this.#dropSent()
       this.lease.done(outcome)
     }
   }
@@ -191,8 +195,10 @@ export class AddressScan implements CheckedScan {
   /** @returns also the bytes sent of a message that was taken apart */
   async #sendParts(plain: PlainResult, protocol: Protocol) {
     const { scope, maxBytes, signatures } = this.tools.settings
-    const { message, apart, log } = this.scan
+    const { apart, log } = this.scan
     const { silentLimits } = this.lease
+    const whole = this.#sent?.whole ?? null
+    const message = whole === null ? this.scan.message : bytesMessage(whole)
     if (plain.oddity !== null)
       log.trace(`not plain (${plain.oddity}): its parts are scanned in every reading`)
     const parts = apart?.parts ?? null
@@ -293,7 +299,7 @@ export class AddressScan implements CheckedScan {
 
   #exchange(protocol: Protocol, isChecked: boolean, isFile: boolean): ClientExchange {
     const { connectMs, bufferBytes, maxBytes } = this.tools.settings
-    const { signal, glance } = this.scan
+    const { signal } = this.scan
     return {
       address: this.lease.address,
       connectMs,
@@ -301,7 +307,7 @@ export class AddressScan implements CheckedScan {
       maxBytes,
       signal: this.#silence ?? signal,
       at: (step, detail) => {
-        if (step === 'connect' && isChecked) this.#check = new PlainCheck(glance?.begin() ?? null)
+        if (step === 'connect' && isChecked) this.#beginCheck()
         this.#enter(step, `${protocol}: ${step}${detail ? `: ${detail}` : ''}`)
       },
       recheck: async () => {
@@ -309,8 +315,25 @@ export class AddressScan implements CheckedScan {
         return this.#unfit === null
       },
       ...(isFile && { preface: noPreface }),
-      ...(isChecked && { onContent: (piece) => this.#check?.write(piece) }),
+      ...(isChecked && { onContent: (piece) => this.#seeSent(piece) }),
     }
+  }
+
+  #beginCheck(): void {
+    this.#dropSent()
+    this.#check = new PlainCheck(this.scan.glance?.begin() ?? null)
+    this.#sent = new SentBytes(this.scan.message.maxBytes)
+  }
+
+  #seeSent(piece: Buffer): void {
+    this.#check?.write(piece)
+    const isNeeded = this.tools.settings.scope === 'all' || this.#check?.needsSecondLook === true
+    this.#sent?.write(piece, isNeeded)
+  }
+
+  #dropSent(): void {
+    this.#sent?.drop()
+    this.#sent = null
   }
 
   #enter(step: Step, text: string): void {
@@ -328,8 +351,10 @@ export class AddressScan implements CheckedScan {
   #noteContent(isChecked: boolean, reply: Reply): void {
     const { apart, glance } = this.scan
     this.#plain = apart?.plain ?? (isChecked ? (this.#check?.end() ?? null) : null)
+    if (!isChecked) return
     // Another reply may come before the end of the message.
-    if (isChecked && reply.kind === 'clean') glance?.end(this.#plain)
+    if (reply.kind === 'clean') glance?.end(this.#plain)
+    else this.#dropSent()
   }
 
   #answered(answer: DialogueResult, { maxBytes }: MessageSource): AddressResult {

@@ -52,6 +52,7 @@ export const noInsight: Insight = {
 }
 
 interface Look {
+  /** In one piece, or to be read. */
   readonly message: MessageSource
   readonly plain: PlainResult
   /** Parts that were left out of what was sent; null: the whole message was. */
@@ -92,7 +93,8 @@ export async function secondLook<T extends { readonly reply: Reply }>(
   const mayBeClosed = !isPlain || plain.hasContainers
 
   const { signal } = budget
-  const release = parts ? () => undefined : await readingMemory.take(message.maxBytes, signal)
+  const isInMemory = parts !== null || message.whole !== undefined
+  const release = isInMemory ? () => undefined : await readingMemory.take(message.maxBytes, signal)
   const contents = parts ?? new Readings(message, { signal, budget, isPlain })
   const seen = new Seen(look)
   const insight = (part: string | null) => seen.insight(contents.summary, sendsParts, part)

@@ -274,21 +274,24 @@ class LargeMessage extends BufferMessage {
 }
 
 describe('memory for messages that are looked into', () => {
+  /** More than what is kept of every message while it is sent. */
+  const bytes = 100_000
+
   test('a message that waits for an address has none that one at the address waits for', async (t) => {
     const { scanning, faulty } = await start(t, {
       scope: 'parts',
       maxConcurrent: 1,
       maxBytes: 25 * 1024 * 1024,
     })
-    // Too small to be taken apart before it has an address.
-    const small = messageWith('clean', 1000, 'small')
+    // Not plain, so that it is not taken apart.
+    const odd = messageWith('clean', bytes, 'odd')
     const large = new LargeMessage(messageWith('clean', usualPart, 'large', 'parts'))
     let second: Promise<Verdict> | null = null
-    afterWhole(faulty, small, async () => {
+    afterWhole(faulty, odd, async () => {
       second = scanning.scan(large)
       await until(() => large.readings > 1 && !large.isOpen)
     })
-    const first = await scanning.scan(new LargeMessage(small))
+    const first = await scanning.scan(new LargeMessage(odd))
     assert.equal(first.outcome, 'clean', JSON.stringify(first))
     assert.equal((await (second as Promise<Verdict> | null))?.outcome, 'clean')
   })
@@ -297,11 +300,11 @@ describe('memory for messages that are looked into', () => {
     const other = await start(t, {})
     await playAtParts(other.faulty, [{ at: 'reply', do: 'stall' }])
     const client = new AbortController()
-    const held = other.scanning.scan(new LargeMessage(messageWith('clean', 1000, 'held')), client.signal)
+    const held = other.scanning.scan(new LargeMessage(messageWith('clean', bytes, 'held')), client.signal)
     await until(() => other.faulty.scans.length === 2)
 
     const { scanning } = await start(t, { scanMs: 1000 })
-    const verdict = await scanning.scan(new LargeMessage(messageWith('clean', 1000, 'waits')))
+    const verdict = await scanning.scan(new LargeMessage(messageWith('clean', bytes, 'waits')))
     assert.ok(verdict.outcome === 'unscanned' && verdict.reason === 'timeout')
     assert.equal(scanning.hosts.states()[0]?.state, 'up')
     client.abort()

@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto'
 import { after, before, test } from 'node:test'
 import type { Scope } from '../../lib/scan/second-look'
 import { type RealClamd, skipWithoutClamd, startClamd } from '../support/clamd/clamd'
-import { Scanning, type ScanningOptions } from '../support/clamd/scanning'
+import { BufferMessage, Scanning, type ScanningOptions } from '../support/clamd/scanning'
 import { eicar } from '../support/eicar'
 import { judge } from '../support/smtp/judges'
 import { clean, eicarAttachment } from '../support/smtp/mails'
@@ -105,6 +105,21 @@ const signed = (part: string) =>
       '',
     ].join('\r\n'),
   )
+
+test(
+  'a message whose beginning shows that it needs readings is read from Haraka once',
+  { skip },
+  async () => {
+    const text = 'a line of text\r\n'.repeat(20_000)
+    const scanning = scanningBy()
+    const odd = new BufferMessage(signed(text))
+    assert.ok((await scanning.scan(odd)).readings > 0)
+    assert.equal(odd.readings, 1)
+    const later = new BufferMessage(Buffer.concat([clean(), Buffer.from(`${text}a bare\rCR\r\n`)]))
+    assert.ok((await scanning.scan(later)).readings > 0)
+    assert.equal(later.readings, 2)
+  },
+)
 
 for (const sessions of [true, false]) {
   test(

@@ -183,10 +183,12 @@ async function unescaped(bytes: Buffer, budget: Budget): Promise<Buffer> {
   return out.subarray(0, length)
 }
 
+/** A name alone is in any file by chance. */
+const calendarMark = /BEGIN:V|VCARD|(?:ATTACH|PHOTO|LOGO|SOUND|KEY)(?:\r?\n[ \t])?[;:]/i
+
 /** Only what may be a calendar is copied for it. */
 async function unfold(text: Buffer, budget: Budget): Promise<Buffer> {
-  if (!/BEGIN:V|VCARD|ATTACH|PHOTO|LOGO|SOUND|KEY/i.test(text.toString('latin1', 0, 64 * 1024)))
-    return Buffer.alloc(0)
+  if (!calendarMark.test(text.toString('latin1', 0, 64 * 1024))) return Buffer.alloc(0)
   const out = Buffer.allocUnsafe(text.length)
   let length = 0
   for (let at = 0; at < text.length;) {

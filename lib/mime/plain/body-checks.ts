@@ -4,6 +4,7 @@
  * lines and leaves the bytes to native code where it can.
  */
 
+import { decodeDigits, endOfRun, runBytes } from '../base64-runs'
 import { type BodyListener, FileHead, TextWatch } from './contents'
 import { type LeafContent, type LeafEncoding, maxLineBytes, NotPlain } from './grammar'
 
@@ -28,7 +29,7 @@ export function bodyCheckOf(encoding: LeafEncoding, content: LeafContent, listen
 const [newline, carriageReturn, dash, parenthesis, equalsSign, space, tab] = [10, 13, 45, 40, 61, 32, 9]
 
 /** Where decoded content lies for a moment: everything here runs to its end without a wait. */
-const scratch = Buffer.alloc(64 * 1024)
+const scratch = Buffer.alloc(runBytes)
 
 /** Where a body ends there may be one, or one in each block. */
 const maxFailedRuns = 4
@@ -62,21 +63,9 @@ class Base64Check implements BodyCheck {
   #takeRun(bytes: Buffer, from: number): number {
     const length = this.#lineLength
     if (length === 0) return from
-    const stride = length + 2
-    const most = from + Math.floor(scratch.length / stride) * stride
-    let end = from
-    while (
-      end + stride <= bytes.length &&
-      end < most &&
-      bytes[end + length] === carriageReturn &&
-      bytes[end + length + 1] === newline
-    ) {
-      end += stride
-    }
-    // The last one may have padding, or be a line of something else.
-    if (bytes[end - 3] === equalsSign) end -= stride
-    if (end <= from) return from
-    if (this.#decode(bytes, from, end, ((end - from) / stride) * length)) return end
+    const end = endOfRun(bytes, from, length)
+    if (end === from) return from
+    if (this.#decode(bytes, from, end, ((end - from) / (length + 2)) * length)) return end
     // By chance there was a line end where the last lines would have theirs.
     if (++this.#failedRuns > maxFailedRuns) throw new NotPlain('no base64')
     return from
@@ -100,14 +89,10 @@ class Base64Check implements BodyCheck {
     return end
   }
 
-  /**
-   * @param digits how many there have to be; what is less is something else, which the decoder skips
-   * @returns false: there is something else
-   */
+  /** @returns false: there is something else than so many digits */
   #decode(bytes: Buffer, from: number, to: number, digits: number): boolean {
-    const decoded = scratch.write(bytes.toString('latin1', from, to), 'base64')
-    // Node takes these for digits as well, or stops there.
-    if (decoded !== Math.floor((digits * 3) / 4) || hasOneOf(bytes, from, to)) return false
+    const decoded = decodeDigits(bytes, from, to, digits, scratch)
+    if (decoded < 0) return false
     this.#head.write(scratch, decoded)
     const content = scratch.subarray(0, decoded)
     this.#watch?.write(content)
@@ -119,12 +104,6 @@ class Base64Check implements BodyCheck {
     this.#head.end()
     this.#watch?.end()
   }
-}
-
-/** `-`, `_` and `=`. */
-function hasOneOf(bytes: Buffer, from: number, to: number): boolean {
-  const stretch = bytes.subarray(from, to)
-  return stretch.includes(dash) || stretch.includes(0x5f) || stretch.includes(equalsSign)
 }
 
 /** Text has hardly ever shorter lines on average; each costs as much as a long one. */

@@ -94,6 +94,11 @@ export class PlainCheck implements BodyListener {
     })
   }
 
+  /** Whether that is known already of what was written: it is not plain, or a part begins like a file that holds others. */
+  get needsSecondLook(): boolean {
+    return this.#oddity !== null || this.#hasContainers
+  }
+
   end(): PlainResult {
     if (this.#oddity === null) this.#guarded(() => this.#end())
     return { oddity: this.#oddity, encrypted: this.#encrypted, hasContainers: this.#hasContainers }

@@ -2,6 +2,7 @@
  * The bodies of a message's parts, as they are written there, by the lenient reader of lib/mime.
  */
 
+import { takeRun } from '../../mime/base64-runs'
 import type { Budget } from '../../mime/budget'
 import { type BodySink, joined, MimeReader, type Part } from '../../mime/mime-reader'
 import type { ReadingObserver } from '../../mime/observer'
@@ -106,12 +107,23 @@ const isBase64 = new Uint8Array(256)
 for (const byte of Buffer.from('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\r\n'))
   isBase64[byte] = 1
 
+/** Bytes of a run below which it costs more than it saves. */
+const minRunBytes = 4 * 1024
+
 /** Whether there is nothing else in it but line ends. */
 export async function isAllBase64(bytes: Buffer, budget: Budget): Promise<boolean> {
-  for (let from = 0; from < bytes.length; from += pieceBytes) {
-    const to = Math.min(bytes.length, from + pieceBytes)
-    for (let at = from; at < to; at++) if (isBase64[bytes[at] ?? 0] === 0) return false
+  for (let at = 0; at < bytes.length;) {
+    const runEnd = takeRun(bytes, at)?.end ?? at
+    const isRun = runEnd - at >= minRunBytes
+    const end = isRun ? runEnd : Math.min(bytes.length, at + pieceBytes)
+    if (!isRun && !isBase64Only(bytes, at, end)) return false
+    at = end
     await budget.breathe()
   }
+  return true
+}
+
+function isBase64Only(bytes: Buffer, from: number, to: number): boolean {
+  for (let at = from; at < to; at++) if (isBase64[bytes[at] ?? 0] === 0) return false
   return true
 }

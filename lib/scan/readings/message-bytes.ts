@@ -9,6 +9,7 @@ import type { MessageSource, Sink } from '../../base/message-source'
 /** Rejects with the signal's reason, or with what kept the message from being read. The reading is closed by then. */
 export async function messageBytes(source: MessageSource, signal: CancelSignal): Promise<Buffer> {
   signal.throwIfAborted()
+  if (source.whole) return source.whole
   const gathered = new Gathered(source.maxBytes)
   const aborted = () => gathered.fail(signal.reason)
   signal.addEventListener('abort', aborted)
