@@ -36,7 +36,7 @@ class Looks extends Budget {
   }
 }
 
-const megabytes = 1024 * 1024
+const filledBytes = 512 * 1024
 /** Bytes of content between two looks, on average: a hundredth of a second at the worst. */
 const maxBytesPerLook = 128 * 1024
 
@@ -46,7 +46,7 @@ async function all(items: AsyncIterable<unknown>): Promise<void> {
 }
 
 const filled = (unit: string, start = '') =>
-  Buffer.concat([Buffer.from(start, 'latin1'), Buffer.alloc(2 * megabytes, unit, 'latin1')])
+  Buffer.concat([Buffer.from(start, 'latin1'), Buffer.alloc(filledBytes, unit, 'latin1')])
 
 type Work = readonly [name: string, bytes: Buffer, work: (bytes: Buffer, budget: Budget) => Promise<unknown>]
 
@@ -62,7 +62,7 @@ const variants = (unit: string): Work => [
 ]
 const texts = (head: string, unit: string): Work => [
   `texts: ${head}`,
-  filled(unit).subarray(0, 1_000_000),
+  filled(unit),
   (bytes, budget) => all(textReadings(bytes, head, budget)),
 ]
 const decodings = (unit: string): Work => [
