@@ -69,7 +69,6 @@ const quotedPrintableChanges: readonly (readonly [
   // A soft break with something behind it is none.
   [
     'strictly',
-
     /=[\0-\t\v-\x20]+\n/,
     // eslint-disable-next-line no-control-regex
     (text) => text.replace(/=(?=[\0-\t\v\f\x0e-\x20]+\r?\n|\r\r+\n)/g, '=3D'),
@@ -119,7 +118,6 @@ async function isIn(body: Buffer, what: RegExp, budget: Budget): Promise<boolean
 }
 
 /** Behind a blank there may be a line end, however far away. */
-
 const escape = /=(?:[0-9a-f]{2}|[\0-\x20])/i
 
 /** Whether it would be anything else after that. */

@@ -19,14 +19,14 @@ import {
   type Reply,
 } from '../clamd/protocol'
 import type { Lease, LeaseOutcome } from '../hosts/lease'
-import { PlainCheck, type PlainResult } from '../mime/plain/plain-check'
+import type { PlainResult } from '../mime/plain/plain-check'
 import { isIgnored } from '../policy/rules'
 import type { AddressResult, CheckedScan, HostCheck } from './host-check'
 import type { Stumble } from './message-history'
 import { type MessageScan, type ScanSettings, TimedOut } from './message-scan'
 import type { Content } from './readings/readings'
-import { SentBytes } from './readings/sent-bytes'
 import { needsSecondLook, noInsight, secondLook } from './second-look'
+import { SentMessage } from './sent-message'
 import { SilenceWatch } from './silence'
 
 /** Messages in a row on which an address fails, none of which has failed before: then it is the address that fails. */
@@ -58,11 +58,7 @@ export class AddressScan implements CheckedScan {
   #ownMs = 0
   /** How it failed when it had some of the message; null: it has not. */
   #stumbled: Stumble['how'] | null = null
-  #check: PlainCheck | null = null
-  /** The message that is sent; null: only some of it was, or nothing. */
-  #sent: SentBytes | null = null
-  /** What the message that was sent is like; null: it was not checked. */
-  #plain: PlainResult | null = null
+  readonly #sent: SentMessage
   /** Result of the check between two connections of one exchange, when the address is not fit for the second. */
   #unfit: AddressResult | null = null
   /** Ends the exchange when the address answers nothing at all; null: no other address is there. */
@@ -76,6 +72,7 @@ export class AddressScan implements CheckedScan {
   ) {
     this.clamd = lease.text
     this.engine = lease.engine
+    this.#sent = new SentMessage(scan, tools.settings.scope)
   }
 
   /** The address, and the protocol if one has been chosen: the test file that goes ahead has its own. Then the part. */
@@ -115,7 +112,7 @@ export class AddressScan implements CheckedScan {
       if (error instanceof TimedOut && askedMs > settings.scanMs / 2) outcome = 'late'
       throw error
     } finally {
-      this.#dropSent()
+      this.#sent.drop()
       this.lease.done(outcome)
     }
   }
@@ -166,8 +163,7 @@ export class AddressScan implements CheckedScan {
     const encrypted = name !== null && isEncryptedName(name) ? name : null
     const ignored = encrypted === null && name !== null && isIgnored(settings.signatures, name) ? name : null
     if (whole.reply.kind !== 'clean' && encrypted === null && ignored === null) return whole
-    if (ignored !== null) this.#sendAll(ignored)
-    const plain = this.#plain
+    const plain = ignored === null ? this.#sent.plain : this.#mistrust(ignored)
     const protocol = this.protocol
     const isApart = this.scan.apart !== null
     if (plain === null || protocol === null || !needsSecondLook(settings.scope, plain, isApart)) {
@@ -186,10 +182,10 @@ export class AddressScan implements CheckedScan {
   }
 
   /** Has all parts sent, and not only those that are left to send beside what was. */
-  #sendAll(ignored: string): void {
+  #mistrust(ignored: string): PlainResult {
     this.scan.sendWhole()
-    const plain = this.#plain ?? { oddity: null, encrypted: null, hasContainers: false }
-    this.#plain = { ...plain, oddity: plain.oddity ?? `${ignored} is ignored` }
+    const plain = this.#sent.plain ?? { oddity: null, encrypted: null, hasContainers: false }
+    return { ...plain, oddity: plain.oddity ?? `${ignored} is ignored` }
   }
 
   /** @returns also the bytes sent of a message that was taken apart */
@@ -197,7 +193,7 @@ export class AddressScan implements CheckedScan {
     const { scope, maxBytes, signatures } = this.tools.settings
     const { apart, log } = this.scan
     const { silentLimits } = this.lease
-    const whole = this.#sent?.whole ?? null
+    const { whole } = this.#sent
     const message = whole === null ? this.scan.message : bytesMessage(whole)
     if (plain.oddity !== null)
       log.trace(`not plain (${plain.oddity}): its parts are scanned in every reading`)
@@ -278,7 +274,8 @@ export class AddressScan implements CheckedScan {
     try {
       const exchange = this.#exchange(protocol, isChecked, file !== null)
       const answer = await this.tools.clamd.scan(protocol, exchange, source)
-      if (file === null) this.#noteContent(isChecked, answer.reply)
+      if (isChecked) this.#sent.end(answer.reply.kind === 'clean')
+      else if (file === null) this.#sent.endUnseen(apart?.plain ?? null)
       return this.#answered(answer, source)
     } catch (error) {
       return this.#failed(error)
@@ -307,7 +304,7 @@ export class AddressScan implements CheckedScan {
       maxBytes,
       signal: this.#silence ?? signal,
       at: (step, detail) => {
-        if (step === 'connect' && isChecked) this.#beginCheck()
+        if (step === 'connect' && isChecked) this.#sent.begin()
         this.#enter(step, `${protocol}: ${step}${detail ? `: ${detail}` : ''}`)
       },
       recheck: async () => {
@@ -315,25 +312,8 @@ export class AddressScan implements CheckedScan {
         return this.#unfit === null
       },
       ...(isFile && { preface: noPreface }),
-      ...(isChecked && { onContent: (piece) => this.#seeSent(piece) }),
+      ...(isChecked && { onContent: (piece) => this.#sent.see(piece) }),
     }
-  }
-
-  #beginCheck(): void {
-    this.#dropSent()
-    this.#check = new PlainCheck(this.scan.glance?.begin() ?? null)
-    this.#sent = new SentBytes(this.scan.message.maxBytes)
-  }
-
-  #seeSent(piece: Buffer): void {
-    this.#check?.write(piece)
-    const isNeeded = this.tools.settings.scope === 'all' || this.#check?.needsSecondLook === true
-    this.#sent?.write(piece, isNeeded)
-  }
-
-  #dropSent(): void {
-    this.#sent?.drop()
-    this.#sent = null
   }
 
   #enter(step: Step, text: string): void {
@@ -346,15 +326,6 @@ export class AddressScan implements CheckedScan {
       this.#replyTimer = history.awaitReply(signal)
     }
     log.trace(`${this.clamd} ${text}`)
-  }
-
-  #noteContent(isChecked: boolean, reply: Reply): void {
-    const { apart, glance } = this.scan
-    this.#plain = apart?.plain ?? (isChecked ? (this.#check?.end() ?? null) : null)
-    if (!isChecked) return
-    // Another reply may come before the end of the message.
-    if (reply.kind === 'clean') glance?.end(this.#plain)
-    else this.#dropSent()
   }
 
   #answered(answer: DialogueResult, { maxBytes }: MessageSource): AddressResult {

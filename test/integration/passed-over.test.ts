@@ -58,6 +58,11 @@ const wrapped: Readonly<Record<string, () => Buffer | Promise<Buffer>>> = {
   'tar.gz': () => gzipSync(tar('a.rar', rar)),
   '7z': () => sevenZipArchive({ 'a.rar': rar }, '-t7z'),
   'a program': () => Buffer.concat([Buffer.from('MZ of a program'), Buffer.alloc(9000, 7), rar]),
+  'a gz, behind it': () => Buffer.concat([gzipSync('harmless'), rar]),
+  'a zip, behind it': () => Buffer.concat([zip(['a.txt']), rar]),
+  'a 7z, behind it': async () =>
+    Buffer.concat([await sevenZipArchive({ 'a.txt': Buffer.from('a') }, '-t7z'), rar]),
+  'an Office document, behind it': () => Buffer.concat([archiveOf('macros in a document'), rar]),
 }
 for (const [name, content] of Object.entries(wrapped)) {
   test(`a virus in RAR in ${name} is found`, { skip }, async () => {

@@ -31,20 +31,20 @@ export interface Archive {
   readonly isUncertain: boolean
 }
 
-/** null: it is none, or one for others in this folder (zip, compound files). */
+/** By its beginning or its end. null: it is none, or one for others in this folder (zip, compound files). */
 export function archiveOf(content: Buffer, opensRar: boolean): Archive | null {
   const types = new Set([...binaryTypesOf(content.subarray(0, headBytes)), ...typesOfEnd(content)])
   const container = containerOf(types)
-  if (container === null) return opensRar ? null : rarIn(content)
+  if (container === null || container.by === 'zip' || container.kind === 'ole') return null
   const { kind } = container
-  if (container.by === 'zip' || kind === 'ole') return null
   if (container.by === 'nobody') return { kind, bytes: content, by: 'nobody', isUncertain: false }
   const isPassedOver = kind === 'rar' ? !opensRar : [...types].some((type) => passedOver.has(type))
   return { kind, bytes: content, by: isPassedOver ? 'library' : 'clamd', isUncertain: uncertain.has(kind) }
 }
 
-/** Of a program that unpacks itself, or behind anything else. */
-function rarIn(content: Buffer): Archive | null {
+/** Of a program that unpacks itself, or behind anything else: programs for RAR look for its mark. */
+export function rarBehind(content: Buffer): Archive | null {
+  if (startsAsRar(content)) return null
   let at = content.indexOf(rarMark)
   for (let left = maxMarks; at >= 0 && left > 0; left--) {
     const bytes = content.subarray(at)

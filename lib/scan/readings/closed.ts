@@ -7,7 +7,7 @@
 import { startsAsZip } from '../../attachments/archives/zip-headers'
 import type { SilentLimits } from '../../hosts/test-results'
 import { type Budget, OverBudget } from '../../mime/budget'
-import { archiveOf, findClosedInArchive, findPackages, hasPackage } from './closed-archives'
+import { archiveOf, findClosedInArchive, findPackages, hasPackage, rarBehind } from './closed-archives'
 import { isEncryptedRar } from './closed-formats'
 import { isEncryptedOle, startsAsOle } from './closed-ole'
 import { isEncryptedPdf } from './closed-pdf'
@@ -59,30 +59,45 @@ export async function closedIn(
   return { encrypted: search.encrypted, limits: search.limits, members: search.members }
 }
 
+type Look = (file: Buffer) => Promise<void>
+
 /** @param depth archives around it */
 async function look(content: Buffer, depth: number, search: Search): Promise<void> {
   const { budget, upTo } = search
   await budget.breathe()
   const within = (member: Buffer) => look(member, depth + 1, search)
-  if (startsAsOle(content)) {
-    if (await isEncryptedOle(content, budget)) search.encrypted ??= 'encrypted Office document'
-    else if (await hasPackage(content, budget)) await findPackages(content, search, within)
+  const maxDepth = Math.min(upTo.depth, budget.limits.depth)
+  if (startsAsOle(content)) await lookIntoDocument(content, search, within)
+  else if (isEncryptedPdf(content)) search.encrypted ??= 'encrypted PDF'
+  else if (await isEncryptedRar(content, budget)) search.encrypted ??= 'encrypted RAR archive'
+  else await lookIntoArchive(content, depth, maxDepth, search, within)
+
+  const rar = upTo.opensRar || depth >= maxDepth ? null : rarBehind(content)
+  if (rar !== null) await findClosedInArchive(rar, search, within)
+}
+
+async function lookIntoDocument(content: Buffer, search: Search, within: Look): Promise<void> {
+  const { budget } = search
+  if (await isEncryptedOle(content, budget)) search.encrypted ??= 'encrypted Office document'
+  else if (await hasPackage(content, budget)) await findPackages(content, search, within)
+}
+
+async function lookIntoArchive(
+  content: Buffer,
+  depth: number,
+  maxDepth: number,
+  search: Search,
+  within: Look,
+): Promise<void> {
+  const archive = archiveOf(content, search.upTo.opensRar)
+  const isZip = mayBeZip(content)
+  if (archive === null && !isZip) return
+  if (depth >= maxDepth) {
+    // What merely has the mark of one in it need not be one.
+    const isCertain = archive === null ? startsAsZip(content) : !archive.isUncertain
+    if (isCertain) search.limits ??= `archives nested more than ${maxDepth} deep`
     return
   }
-  if (isEncryptedPdf(content)) search.encrypted ??= 'encrypted PDF'
-  else if (await isEncryptedRar(content, budget)) search.encrypted ??= 'encrypted RAR archive'
-  else {
-    const archive = archiveOf(content, upTo.opensRar)
-    const isZip = archive === null && mayBeZip(content)
-    if (archive === null && !isZip) return
-    const maxDepth = Math.min(upTo.depth, budget.limits.depth)
-    if (depth >= maxDepth) {
-      // What merely has the mark of one in it need not be one.
-      const isCertain = archive === null ? startsAsZip(content) : !archive.isUncertain
-      if (isCertain) search.limits ??= `archives nested more than ${maxDepth} deep`
-      return
-    }
-    const isSeen = archive !== null && (await findClosedInArchive(archive, search, within))
-    if (!isSeen && mayBeZip(content)) await findClosedInZip(content, search, within)
-  }
+  const isSeen = archive !== null && (await findClosedInArchive(archive, search, within))
+  if (!isSeen && isZip) await findClosedInZip(content, search, within)
 }
