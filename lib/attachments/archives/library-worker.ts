@@ -9,7 +9,7 @@ import { parentPort } from 'node:worker_threads'
 import sevenZip, { type FSStream, type SevenZipModule } from '7z-wasm'
 import { rarMark } from '../../base/file-marks'
 import { containerOf, headBytes, isNamedArchive, typesOf } from '../file-types'
-import type { LibraryAnswer, LibraryRequest, Listing, Member } from './library'
+import type { LibraryAnswer, LibraryRequest, Listing, Member } from './library-messages'
 
 /** Of 64 KiB each: the memory of one instance, 256 MiB. LZMA takes as much for a dictionary of 128 MiB. */
 const maxPages = 4096

@@ -5,7 +5,8 @@
 
 import { promisify } from 'node:util'
 import { gunzip } from 'node:zlib'
-import { library, type LibraryAnswer, type Member } from '../../attachments/archives/library'
+import { library } from '../../attachments/archives/library'
+import type { LibraryAnswer, Member } from '../../attachments/archives/library-messages'
 import { isOlePart, isPackage, packageIn } from '../../attachments/archives/ole'
 import { binaryTypesOf, containerOf, headBytes, typesOfEnd } from '../../attachments/file-types'
 import { nameForLog } from '../../attachments/normalize'

@@ -151,6 +151,34 @@ describe('what a hostile archive costs', () => {
     assert.match(unreadable ?? '', /: 7z \(more than 2 entries\)$/)
   })
 
+  test('one that takes long gives way to others, and is read to its end', async () => {
+    const signal = new AbortController().signal
+    const ended: string[] = []
+    const open = async (name: string, content: Buffer) => {
+      const request = {
+        archive: new Uint8Array(content),
+        maxEntries: 10,
+        keep: 'beginnings',
+        maxBytes: 1_000_000,
+      } as const
+      const answer = await library.open(request, 60_000, signal)
+      ended.push(name)
+      return answer
+    }
+    const large = gzipSync(Buffer.alloc(500_000_000))
+    const [first, second, small] = await Promise.all([
+      open('large', large),
+      open('large', large),
+      open('small', archiveOf('7z')),
+    ])
+    assert.deepEqual(ended, ['small', 'large', 'large'])
+    assert.ok(small.names.length > 0 && small.trouble === null)
+    for (const answer of [first, second]) {
+      assert.equal(answer.trouble, null)
+      assert.equal(answer.members[0]?.size, 500_000_000)
+    }
+  })
+
   test('an abort ends the work', async () => {
     const controller = new AbortController()
     const archive = new Uint8Array(gzipSync(Buffer.alloc(300_000_000)))
