@@ -22,12 +22,19 @@ export async function messageBytes(source: MessageSource, signal: CancelSignal):
   }
 }
 
-/** Copies: the lines of a message stream are objects that cost as much again. */
+/**
+ * Copies: the lines of a message stream are objects that cost as much again. Most lie behind each other in one buffer, and are
+ * copied together.
+ */
 class Gathered extends EventEmitter implements Sink {
   readonly done: Promise<Buffer>
   #settle: { resolve: (bytes: Buffer) => void; reject: (error: Error) => void } | null = null
   #bytes: Buffer
   #length = 0
+  /** Where the bytes lie that are not copied yet. */
+  #span: ArrayBufferLike = noSpan
+  #spanStart = 0
+  #spanEnd = 0
 
   constructor(maxBytes: number) {
     super()
@@ -39,10 +46,20 @@ class Gathered extends EventEmitter implements Sink {
 
   write(chunk: Buffer): boolean {
     if (this.#settle === null) return true
-    if (this.#length + chunk.length > this.#bytes.length) this.#grow(chunk.length)
-    chunk.copy(this.#bytes, this.#length)
-    this.#length += chunk.length
+    if (chunk.buffer !== this.#span || chunk.byteOffset !== this.#spanEnd) {
+      this.#copySpan()
+      this.#span = chunk.buffer
+      this.#spanStart = this.#spanEnd = chunk.byteOffset
+    }
+    this.#spanEnd += chunk.length
     return true
+  }
+
+  #copySpan(): void {
+    const bytes = this.#spanEnd - this.#spanStart
+    if (this.#length + bytes > this.#bytes.length) this.#grow(bytes)
+    Buffer.from(this.#span, this.#spanStart, bytes).copy(this.#bytes, this.#length)
+    this.#length += bytes
   }
 
   #grow(bytes: number): void {
@@ -52,6 +69,7 @@ class Gathered extends EventEmitter implements Sink {
   }
 
   end(): void {
+    this.#copySpan()
     this.#settle?.resolve(this.#bytes.subarray(0, this.#length))
     this.#settle = null
     this.emit('finish')
@@ -62,3 +80,5 @@ class Gathered extends EventEmitter implements Sink {
     this.#settle = null
   }
 }
+
+const noSpan = new ArrayBuffer(0)
