@@ -412,8 +412,8 @@ describe('what an archive may cost', () => {
     assert.deepEqual(why, ['more than 1000000 bytes when unpacked'])
   })
 
-  test('an archive of 100,000 entries is given up at the limit', async () => {
-    const many = zip(Array.from({ length: 100_000 }, (_, i) => ({ name: `${i}`, content: '', method: 0 })))
+  test('an archive of 50,000 entries is given up at the limit', async () => {
+    const many = zip(Array.from({ length: 50_000 }, (_, i) => ({ name: `${i}`, content: '', method: 0 })))
     const { unreadable: why, names } = await findings(many, { ms: 60_000 })
     assert.deepEqual(why, ['more than 20000 entries'])
     assert.equal(names.length, 40_000)
