@@ -123,6 +123,7 @@ export function ensureTestTools() {
     ...(existsSync('/usr/share/clamav-testfiles') ? [] : ['clamav-testfiles']),
     ...(process.env.CI && !isBrowserThere ? ['chromium'] : []),
     ...(process.env.CI && !findProgram('promtool') ? ['prometheus'] : []),
+    ...(process.env.CI ? ['haproxy', 'stunnel4', 'zip'].filter((name) => !findProgram(name)) : []),
   ]
   if (packages.length > 0) installDebian(packages)
 }

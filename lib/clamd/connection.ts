@@ -4,6 +4,7 @@
  */
 
 import type { NetConnectOpts, Socket } from 'node:net'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { CancelSignal } from '../base/cancellation'
 import { printable } from '../base/text'
 import { type Address, isTls } from './address'
@@ -160,9 +161,19 @@ export class CommandConnection {
     })
   }
 
+  /**
+   * As `reply`, to a message. Over TLS, Node tells that the last bytes were written only at the end of the turn, and may read
+   * the reply before that (`TLSWrap::EncOut` in its src/crypto/crypto_tls.cc).
+   */
+  async messageReply(): Promise<string> {
+    const line = await this.reply('reply')
+    if ('encrypted' in this.socket) await nextTurn()
+    return line
+  }
+
   /** The reply that ends the exchange, by `checkedReply`; nothing but the end of the connection may follow it. */
   async lastReply(sent: Sent): Promise<Reply> {
-    const line = await this.reply('reply')
+    const line = await this.messageReply()
     if (sent.complete && isAboutAll(parseReply(line))) await this.#orderlyEnd()
     return checkedReply(line, sent, this.#received)
   }

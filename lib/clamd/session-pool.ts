@@ -49,7 +49,7 @@ export class Session {
    * nothing about the daemon.
    */
   async reply(sent: Sent): Promise<Reply> {
-    const text = await this.connection.reply('reply')
+    const text = await this.connection.messageReply()
     // In a session, clamd's ReadTimeout also runs while it scans and while it waits for a free thread.
     const isOver = sent.complete && performance.now() - this.#startedAt >= minLimitMs
     if (text === 'COMMAND READ TIMED OUT' && isOver)

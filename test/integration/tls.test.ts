@@ -1,9 +1,11 @@
 // TLS to clamd: mail goes there encrypted and to nobody else, each fault of a certificate is named, and what works over
 // TCP works over TLS.
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { after, describe, test, type TestContext } from 'node:test'
 import type { TLSSocket } from 'node:tls'
+import { Worker } from 'node:worker_threads'
 import type { Host } from '../../lib/clamd/address'
 import { queryCapabilities } from '../../lib/clamd/capabilities'
 import { connectWith, type TlsCredentials } from '../../lib/clamd/tls'
@@ -112,6 +114,49 @@ describe('a real clamd behind', () => {
       assert.match(textOf(verdict), /client certificate|connection broke|closed without a reply/)
     })
 })
+
+/** Another thread: it answers OK to everything, in a session or not, while ours stands still. */
+const promptClamd = `
+const { parentPort, workerData } = require('node:worker_threads')
+const { readFileSync } = require('node:fs')
+const identity = { cert: readFileSync(workerData.cert), key: readFileSync(workerData.key) }
+const server = require('node:tls').createServer(identity, (socket) => {
+  let inSession = false
+  let received = Buffer.alloc(0)
+  socket.on('error', () => undefined).on('data', (bytes) => {
+    received = Buffer.concat([received, bytes])
+    inSession ||= received.includes('zIDSESSION')
+    if (!received.subarray(-4).equals(Buffer.alloc(4))) return
+    received = Buffer.alloc(0)
+    if (inSession) socket.write('1: stream: OK\\0')
+    else socket.end('stream: OK\\0')
+  })
+})
+server.listen(0, '127.0.0.1', () => parentPort.postMessage(server.address().port))
+`
+
+for (const sessions of [false, true]) {
+  test(
+    `a reply that is there before Node tells that all was written, sessions: ${sessions}`,
+    bounded,
+    async (t) => {
+      if (!opensslOrSkip(t)) return
+      const ca = new TestCa(t)
+      const worker = new Worker(promptClamd, { eval: true, workerData: ca.issue() })
+      t.after(() => worker.terminate())
+      const [port] = (await once(worker, 'message')) as [number]
+      const scanning = scanningOf(t, [hostOf(port)], credentials(ca.cert), { sessions, protocol: 'instream' })
+      const still = new Int32Array(new SharedArrayBuffer(4))
+      const trace = scanning.log.trace.bind(scanning.log)
+      scanning.log.trace = (text) => {
+        trace(text)
+        if (text.includes(': reply: ')) Atomics.wait(still, 0, 0, 300)
+      }
+      const verdict = await scanning.scan(message('clean', 2000, 'x'))
+      assert.equal(verdict.outcome, 'clean', textOf(verdict))
+    },
+  )
+}
 
 describe('the other end is verified', () => {
   /** What a scan says, and whether any byte of the message got there. */
