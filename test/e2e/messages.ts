@@ -1,7 +1,7 @@
 // Messages with a known fate, for the end-to-end tests: each from a sender address of its own, so that what the client
 // was told, what was delivered and what the plugin noted can be put together, also for messages that were refused.
 // The sender's name also says who it is and which other plugin of the site, if any, changes the message.
-import { readdirSync, watch } from 'node:fs'
+import { existsSync, readdirSync, watch } from 'node:fs'
 import path from 'node:path'
 import type { TestContext } from 'node:test'
 import type { Note } from '../../lib/policy/note'
@@ -20,10 +20,17 @@ export const roles: readonly Role[] = ['inbound', 'relaying', 'authenticated']
 
 /** The files of copies, relative to `directory`. Left out: what the plugin writes for a moment at start, to try a copy. */
 export function filesBelow(directory: string): string[] {
-  return readdirSync(directory, { recursive: true, withFileTypes: true })
-    .filter((entry) => !entry.isDirectory() && !entry.name.startsWith('.trial-'))
-    .map(({ parentPath, name }) => path.relative(directory, path.join(parentPath, name)))
-    .sort()
+  try {
+    return readdirSync(directory, { recursive: true, withFileTypes: true })
+      .filter((entry) => !entry.isDirectory() && !entry.name.startsWith('.trial-'))
+      .map(({ parentPath, name }) => path.relative(directory, path.join(parentPath, name)))
+      .sort()
+  } catch (error) {
+    // The folder of that trial has gone while it was read.
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT' && existsSync(directory))
+      return filesBelow(directory)
+    throw error
+  }
 }
 
 /** For `startHaraka`, so that there are authenticated senders. */
