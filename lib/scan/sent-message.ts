@@ -1,6 +1,6 @@
 /*
  * What is learnt of a message while it is sent to one address: whether it is plain, which attachments it has, and its bytes
- * where they will be needed once more.
+ * if they will be needed again.
  */
 
 import { PlainCheck, type PlainResult } from '../mime/plain/plain-check'

@@ -36,8 +36,8 @@ class GaveWay extends Error {
 export class LibraryThread {
   #worker: Worker | null = null
   #idle: NodeJS.Timeout | null = null
-  /** Works that run or wait. */
-  #works = 0
+  /** Archives that are being opened or wait. */
+  #jobs = 0
   /** Ends the work that runs; null: it need not give way, or not yet. */
   #giveWay: (() => void) | null = null
   readonly #turn = new Semaphore(1)
@@ -50,7 +50,7 @@ export class LibraryThread {
   open(request: LibraryRequest, terms: Terms): Promise<LibraryAnswer>
   open(request: LibraryRequest, terms: Terms & GivesWay): Promise<LibraryAnswer | null>
   async open(request: LibraryRequest, terms: Terms & Partial<GivesWay>): Promise<LibraryAnswer | null> {
-    this.#works++
+    this.#jobs++
     this.#giveWay?.()
     try {
       return await this.#turn.run(() => {
@@ -58,7 +58,7 @@ export class LibraryThread {
         return this.#open(request, terms)
       }, terms.signal)
     } finally {
-      this.#works--
+      this.#jobs--
     }
   }
 
@@ -89,7 +89,7 @@ export class LibraryThread {
 
   #mayGiveWay(work: Work): void {
     this.#giveWay = () => work.end(new GaveWay())
-    if (this.#works > 1) this.#giveWay()
+    if (this.#jobs > 1) this.#giveWay()
   }
 
   #start(): Worker {

@@ -1,6 +1,6 @@
 /*
  * Archives that are opened with a library (7-Zip), outside the main thread. One that takes long gives way to others that wait,
- * and begins again in a second thread: there it holds up only its like.
+ * and begins again in a second thread, where it delays only other slow archives.
  */
 
 import type { CancelSignal } from '../../base/cancellation'
@@ -18,7 +18,7 @@ export class Library {
    * Rejects with the signal's reason alone.
    * @param request its archive may be handed over, and be empty afterwards
    * @param limitMs from the beginning of the work, waiting left out
-   * @param started called when the work begins, and once more when it begins again
+   * @param started called when the work begins, again if it begins again in the second thread
    */
   async open(
     request: LibraryRequest,

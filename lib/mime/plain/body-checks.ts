@@ -89,7 +89,7 @@ class Base64Check implements BodyCheck {
     return end
   }
 
-  /** @returns false: there is something else than so many digits */
+  /** @param digits how many there have to be @returns false: there are fewer, or other characters */
   #decode(bytes: Buffer, from: number, to: number, digits: number): boolean {
     const decoded = decodeDigits(bytes, from, to, digits, scratch)
     if (decoded < 0) return false

@@ -59,7 +59,7 @@ export function rarBehind(content: Buffer): Archive | null {
 const maxMarks = 1000
 
 /** Looks into a file in an archive. */
-type Look = (file: Buffer) => Promise<void>
+export type Look = (file: Buffer) => Promise<void>
 
 /**
  * Rejects with the budget's signal.

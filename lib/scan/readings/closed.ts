@@ -7,7 +7,14 @@
 import { startsAsZip } from '../../attachments/archives/zip-headers'
 import type { SilentLimits } from '../../hosts/test-results'
 import { type Budget, OverBudget } from '../../mime/budget'
-import { archiveOf, findClosedInArchive, findPackages, hasPackage, rarBehind } from './closed-archives'
+import {
+  archiveOf,
+  findClosedInArchive,
+  findPackages,
+  hasPackage,
+  type Look,
+  rarBehind,
+} from './closed-archives'
 import { isEncryptedRar } from './closed-formats'
 import { isEncryptedOle, startsAsOle } from './closed-ole'
 import { isEncryptedPdf } from './closed-pdf'
@@ -58,8 +65,6 @@ export async function closedIn(
   }
   return { encrypted: search.encrypted, limits: search.limits, members: search.members }
 }
-
-type Look = (file: Buffer) => Promise<void>
 
 /** @param depth archives around it */
 async function look(content: Buffer, depth: number, search: Search): Promise<void> {

@@ -1,6 +1,6 @@
 /*
- * A message as it is sent, kept for its readings: to read it from Haraka once more takes a quarter of their CPU. Kept only
- * where its beginning shows that it needs them, and as far as there is memory.
+ * Keeps the bytes of a message while it is sent, for its readings: to read it from Haraka again takes a quarter of their CPU.
+ * Keeps them only if the beginning of the message shows that it needs readings, and if there is memory.
  */
 
 import { receivedLine } from '../../clamd/protocol'
