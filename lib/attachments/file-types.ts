@@ -98,6 +98,12 @@ const others: readonly Signature[] = [
   { type: 'tnef', hex: '789f3e22' },
 ]
 
+/**
+ * In front of the first element. A comment ends at its first `-->` and nowhere else: with two ways to read comments in a row,
+ * the time would double with each of them.
+ */
+const prolog = String.raw`<\?xml[^>]{0,200}>\s*|<!--(?:(?!-->)[^])*-->\s*`
+
 /** By the first words of a text, behind blanks and a byte order mark. */
 const texts: readonly (readonly [type: string, group: string | null, begins: RegExp])[] = [
   ['url', 'shortcut', /^\[(?:InternetShortcut|DEFAULT)\b/i],
@@ -115,16 +121,18 @@ const texts: readonly (readonly [type: string, group: string | null, begins: Reg
   ['bat', 'script', /^@?(?:echo[ \t]+off|setlocal)\b/i],
   ['php', 'script', /^<\?(?:php|=)/i],
   ['reg', 'script', /^(?:Windows Registry Editor Version|REGEDIT4)/],
-  ['svg', null, /^(?:<\?xml[^>]{0,200}>\s*|<!--[^]{0,500}?-->\s*|<!DOCTYPE svg[^>]{0,300}>\s*)*<svg\b/i],
+  ['svg', null, new RegExp(`^(?:${prolog}|<!DOCTYPE svg[^>]{0,300}>\\s*)*<svg\\b`, 'i')],
   [
     'html',
     null,
-    /^(?:<\?xml[^>]{0,200}>\s*|<!--[^]{0,500}?-->\s*)*<(?:!doctype\s+html|html|head|body|script|title|meta|iframe|base)\b/i,
+    new RegExp(`^(?:${prolog})*<(?:!doctype\\s+html|html|head|body|script|title|meta|iframe|base)\\b`, 'i'),
   ],
 ]
 
 const textBytes = 6000
-const textTypes = new Set(texts.map(([type]) => type))
+/** A text that begins with the two letters of a program. No mask has this name. */
+const printable = 'printable'
+const textTypes = new Set([...texts.map(([type]) => type), printable])
 
 /** Whether it is one of those that are told by their words, and may be the text of a mail. */
 export function isText(types: ReadonlySet<string>): boolean {
@@ -176,6 +184,7 @@ export function binaryTypesOf(head: Buffer): Set<string> {
   for (const row of nearRows.get(begin.slice(0, 2)) ?? []) if (begin.startsWith(row.hex)) add(types, row)
   for (const row of farRows) if (isAt(head, row)) add(types, row)
   if (types.has('class')) types.delete('macho')
+  if (types.has('pe') && isPrintable(head)) types.add(printable)
   if (types.has('lzma') && !isLzma(head)) remove(types, 'lzma', 'archive')
   if (types.has('arj') && !isArj(head)) remove(types, 'arj', 'archive')
   if (types.has('bz2') && !/^[1-9]1AY&SY/.test(head.toString('latin1', 3, 10)))
@@ -199,6 +208,13 @@ function isAt(head: Buffer, { hex, at = 0 }: Row): boolean {
   const end = at + hex.length / 2
   return head.length >= end && head.toString('hex', at, end) === hex
 }
+
+/** Small numbers in the header of a program have bytes that no text has. */
+function isPrintable(head: Buffer): boolean {
+  return head.subarray(0, dosHeaderBytes).every((byte) => byte >= 0x08)
+}
+
+const dosHeaderBytes = 64
 
 /** Thirteen bytes without a mark: a size of the dictionary that occurs, and one of the content that is known or unknown. */
 function isLzma(head: Buffer): boolean {
@@ -278,6 +294,8 @@ const opened = new Set(
     ' ',
   ),
 )
+/** What the files in a container are said to lie in. */
+export const containerTypes: ReadonlySet<string> = new Set([...opened, 'zip', 'msi', 'archive', 'disk-image'])
 /** Archives that are not opened here. */
 const closed = new Set('ace alz egg lz4 lzip zoo'.split(' '))
 

@@ -2,7 +2,7 @@
  * The result of reading one message: its names, the first file that a mask denies, and why names may be missing.
  */
 
-import type { ContentHeader } from '../mime/part-headers'
+import { type ContentHeader, mediaTypesOf } from '../mime/part-headers'
 import { type Name, namesOf } from './filenames'
 import { fittingMask, type Mask } from './masks'
 import { displayForms, nameForLog } from './normalize'
@@ -64,10 +64,15 @@ export class Findings {
     if (!this.#denied) this.#unreadable ??= `${where}: ${what}`
   }
 
-  /** Names in the headers of a part. @returns these */
-  headers(headers: readonly ContentHeader[], where: string): readonly Name[] {
+  /** Names and types in the headers of a part. @returns the names */
+  headers(
+    headers: readonly ContentHeader[],
+    where: string,
+    contentTypes: readonly string[] = mediaTypesOf(headers),
+  ): readonly Name[] {
     const { names, complete } = namesOf(headers)
     for (const name of names) this.nameInPart(name, where)
+    this.file({ names, contentTypes })
     if (!complete) this.trouble(where, 'too many names in one header, or too long ones')
     return names
   }

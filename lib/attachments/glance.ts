@@ -85,12 +85,8 @@ class Pass implements PlainListener {
       this.#isPartial = true
       return
     }
-    const names = (this.#names = this.#findings.headers(headers, ''))
-    this.#isAttached = isAttached(names, headers)
-    const contentTypes = headers
-      .filter(({ field }) => field === 'type')
-      .map(({ value }) => value.trim().toLowerCase().split(';', 1)[0] ?? '')
-    this.#findings.file({ names, contentTypes: contentTypes.map((type) => type.trim()) })
+    this.#names = this.#findings.headers(headers, '')
+    this.#isAttached = isAttached(this.#names, headers)
   }
 
   content(bytes: Buffer): void {

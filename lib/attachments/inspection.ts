@@ -5,9 +5,8 @@
  */
 
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { CancelSignal } from '../base/cancellation'
 import { Blocks } from '../mime/blocks'
-import { Budget, defaultLimits, type Limits, OverBudget, turnMs } from '../mime/budget'
+import { type Budget, OverBudget, turnMs } from '../mime/budget'
 import type { MimeReader } from '../mime/mime-reader'
 import type { ReadingObserver } from '../mime/observer'
 import { contentHeaders } from '../mime/part-headers'
@@ -23,13 +22,11 @@ import { Findings } from './findings'
 import type { Mask } from './masks'
 import { type FileChecks, type FoundArchive, Readers } from './part-readers'
 
-export interface InspectOptions {
+export interface Wanted {
   readonly deny: readonly Mask[]
   readonly allow?: readonly Mask[]
   /** Also names in archives. */
   readonly insideArchives: boolean
-  readonly limits?: Partial<Limits>
-  readonly signal: CancelSignal
 }
 
 /** A content of the message, decoded. */
@@ -44,7 +41,6 @@ export interface InspectedContent {
 export class Inspection implements ReadingObserver {
   readonly blocks: Blocks
   readonly findings: Findings
-  readonly #budget: Budget
   readonly #readers: Readers
   readonly #reader: MimeReader
   readonly #checks: FileChecks
@@ -55,17 +51,17 @@ export class Inspection implements ReadingObserver {
 
   /** @param onBlock is shown each block of the message */
   constructor(
-    private readonly options: InspectOptions,
+    private readonly wanted: Wanted,
+    private readonly budget: Budget,
     private readonly onBlock: (block: Buffer) => void = () => undefined,
   ) {
-    const limits = { ...defaultLimits, ...options.limits }
-    const { deny, allow = [], insideArchives } = options
+    const { deny, allow = [], insideArchives } = wanted
+    const { limits } = budget
     this.blocks = new Blocks(limits.blockBytes, (block) => this.#step(block))
     this.findings = new Findings(deny, allow, limits.names, () => this.blocks.stop())
-    this.#budget = new Budget(limits, options.signal)
     this.#checks = { insideArchives, types: deny.some((mask) => mask.of === 'type') }
     const onArchive = (archive: FoundArchive) => this.#found(archive)
-    this.#readers = new Readers(this.findings, this.#budget, onArchive, this.#checks)
+    this.#readers = new Readers(this.findings, this.budget, onArchive, this.#checks)
     this.#reader = this.#readers.outermost()
   }
 
@@ -108,7 +104,7 @@ export class Inspection implements ReadingObserver {
     if (!isArchive && !holdsOthers && zipAt < 0) return
     const content = zipAt < 0 ? bytes : bytes.subarray(zipAt)
     try {
-      this.#budget.spendHeld(content.length)
+      this.budget.spendHeld(content.length)
     } catch (error) {
       if (!(error instanceof OverBudget)) throw error
       this.trouble(name, error.message)
@@ -125,15 +121,15 @@ export class Inspection implements ReadingObserver {
   }
 
   #step(block: Buffer | null): Promise<void> | null {
-    this.#budget.enter()
+    this.budget.enter()
     if (block) {
       this.onBlock(block)
       this.#reader.write(block)
     } else {
       this.#reader.end()
     }
-    this.#turnMs += this.#budget.leave()
-    this.#budget.checkTime()
+    this.#turnMs += this.budget.leave()
+    this.budget.checkTime()
     return this.#archives.length > 0 || this.#turnMs >= turnMs ? this.#pause() : null
   }
 
@@ -148,8 +144,8 @@ export class Inspection implements ReadingObserver {
     }
     // It was held from where a zip archive began in it.
     if (types.size === 0 && typesOfEnd(content).size > 0) this.#readers.hasMissed = true
-    if (this.options.insideArchives) this.#archives.push({ ...archive, where })
-    else this.#budget.releaseHeld(content.length)
+    if (this.wanted.insideArchives) this.#archives.push({ ...archive, where })
+    else this.budget.releaseHeld(content.length)
   }
 
   /** @returns whether the message is denied */
@@ -167,19 +163,19 @@ export class Inspection implements ReadingObserver {
 
   async #readFound(): Promise<void> {
     if (this.#archives.length === 0) return
-    await archiveSemaphore.run(() => this.#readArchives(), this.options.signal)
+    await archiveSemaphore.run(() => this.#readArchives(), this.budget.signal)
   }
 
   async #readArchives(): Promise<void> {
-    this.#budget.enter()
+    this.budget.enter()
     try {
       for (let archive = this.#archives.shift(); archive; archive = this.#archives.shift()) {
         await this.#readArchive(archive)
         if (this.findings.isDenied) return
-        this.#budget.releaseHeld(archive.content.length)
+        this.budget.releaseHeld(archive.content.length)
       }
     } finally {
-      this.#budget.leave()
+      this.budget.leave()
     }
   }
 
@@ -202,8 +198,8 @@ export class Inspection implements ReadingObserver {
   #sightings({ content, types }: FoundArchive): AsyncGenerator<Sighting> {
     const isZip = types.size === 0 || types.has('zip') || types.has('tnef')
     return isZip
-      ? zipNames(content, this.#budget, !types.has('zip'), [], lookInside)
-      : lookInside(content, this.#budget, [])
+      ? zipNames(content, this.budget, !types.has('zip'), [], lookInside)
+      : lookInside(content, this.budget, [])
   }
 
   #see(sighting: Exclude<Sighting, { unreadable: string }>): void {

@@ -7,7 +7,7 @@
 import { Invalid } from '../base/invalid'
 import { linearRegExp } from '../base/linear-regexp'
 import { matcherOf } from '../base/wildcards'
-import { typeNames } from './file-types'
+import { containerTypes, typeNames } from './file-types'
 
 export interface Mask {
   /** As written in the setting. */
@@ -56,7 +56,7 @@ export function parseMasks(setting: string): Mask[] | Invalid {
   return inside === null ? masks : new Invalid(`in:${inside} needs a mask behind it`)
 }
 
-const insideKinds = new Set([...typeNames, 'archive', 'docx', 'xlsx', 'pptx', 'odf', 'jar'])
+const insideKinds = new Set([...containerTypes, 'docx', 'xlsx', 'pptx', 'odf', 'jar'])
 
 function maskOf(word: string, inside: string | null): Mask | Invalid {
   const text = inside === null ? word : `in:${inside} ${word}`

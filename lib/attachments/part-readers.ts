@@ -57,8 +57,7 @@ export class Readers {
           const why = absent.get(type)
           if (why !== undefined) this.findings.trouble(where, why)
         }
-        const names = this.findings.headers(part.headers, where)
-        this.findings.file({ names, contentTypes: part.types })
+        const names = this.findings.headers(part.headers, where, part.types)
         return this.#body(part, names, where, depth)
       },
       stray: (headers: readonly ContentHeader[]) => {

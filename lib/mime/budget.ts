@@ -101,8 +101,8 @@ export class Budget {
   ) {}
 
   /** For the same message from its beginning: what was counted is counted again, but the time is shared. */
-  restarted(): Budget {
-    const budget = new Budget(this.limits, this.signal, this.now, this.cpu)
+  restarted(limits: Limits = this.limits): Budget {
+    const budget = new Budget(limits, this.signal, this.now, this.cpu)
     budget.#spent = this.#spent
     return budget
   }

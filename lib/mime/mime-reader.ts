@@ -6,7 +6,7 @@
 
 import { BareCrDelimiters } from './bare-cr-delimiters'
 import { parameters, withoutComments } from './parameters'
-import { beginsHeader, type ContentHeader, contentHeaders } from './part-headers'
+import { beginsHeader, type ContentHeader, contentHeaders, mediaTypesOf } from './part-headers'
 import { continuedValues, extendedValues } from './rfc2231'
 import { encodingsOf } from './transfer-encodings'
 
@@ -269,7 +269,7 @@ export class MimeReader {
     const headers = contentHeaders(this.#section?.join('') ?? '')
     this.#section = null
     if (!this.#counted()) return
-    const types = headers.filter(({ field }) => field === 'type').map(mediaType)
+    const types = mediaTypesOf(headers)
     if (types.length === 0 && this.#levels.at(-1)?.digest) types.push('message/rfc822')
     const part = { number: this.#parts - 1, headers, types }
     this.#beginBody(this.handler.part(part), false)
@@ -348,11 +348,6 @@ export function isMessage(type: string): boolean {
 
 function startsWithDashes(bytes: Buffer, at: number): boolean {
   return bytes[at] === dash && bytes[at + 1] === dash
-}
-
-function mediaType({ value }: ContentHeader): string {
-  const type = withoutComments(value).split(';', 1)[0] ?? ''
-  return type.replace(/[^\x21-\x7e]|"/g, '').toLowerCase()
 }
 
 /** Every boundary that a program might take from the headers, and whether they say more than one thing. */

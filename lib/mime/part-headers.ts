@@ -3,6 +3,8 @@
  * read in parameters.ts and lib/attachments/filenames.ts.
  */
 
+import { withoutComments } from './parameters'
+
 export interface ContentHeader {
   /** `name`: Content-Name of old mail programs, whose value is a file name. */
   readonly field: 'type' | 'disposition' | 'encoding' | 'name' | 'description' | 'location'
@@ -26,6 +28,16 @@ export function contentHeaders(section: string): ContentHeader[] {
   if (!/\r(?!\n)/.test(section)) return headersOf(section)
   // A bare carriage return ends a line for some programs and is ignored by others.
   return [...headersOf(section.replace(/\r(?!\n)/g, '')), ...headersOf(section.replace(/\r(?!\n)/g, '\r\n'))]
+}
+
+/** All that they say the part is, in small letters: `text/plain`. */
+export function mediaTypesOf(headers: readonly ContentHeader[]): string[] {
+  return headers.filter(({ field }) => field === 'type').map(({ value }) => mediaType(value))
+}
+
+function mediaType(value: string): string {
+  const type = withoutComments(value).split(';', 1)[0] ?? ''
+  return type.replace(/[^\x21-\x7e]|"/g, '').toLowerCase()
 }
 
 function headersOf(section: string): ContentHeader[] {

@@ -53,14 +53,7 @@ export async function inspectAttachments(
   await new Promise((resolve) => setImmediate(resolve))
   const signal = deadline(message, attachmentTimeoutMs)
   try {
-    let unreadable: string | null = null
-    for (let one: MessageSource | null = sourceOf(message); one; one = one.nextReading?.() ?? null) {
-      const found = await inspect(one, { deny, allow, insideArchives, signal })
-      const finding = findingOf(message, found)
-      if (finding && 'denied' in finding) return finding
-      unreadable ??= found.unreadable
-    }
-    return unreadable === null ? null : { unreadable }
+    return findingOf(message, await inspect(sourceOf(message), { deny, allow, insideArchives, signal }))
   } catch (error) {
     if (!context.cancelled.aborted)
       connection.logerror(plugin, `attachments not looked at: ${stackOf(error)}`)

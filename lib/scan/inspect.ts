@@ -4,26 +4,46 @@
  */
 
 import type { Inspected } from '../attachments/findings'
-import { Inspection, type InspectOptions } from '../attachments/inspection'
+import { Inspection, type Wanted } from '../attachments/inspection'
+import type { CancelSignal } from '../base/cancellation'
 import type { MessageSource } from '../base/message-source'
 import { receivedLine } from '../clamd/protocol'
-import { OverBudget, workMs } from '../mime/budget'
+import { Budget, defaultLimits, type Limits, OverBudget, workMs } from '../mime/budget'
 import { PlainCheck } from '../mime/plain/plain-check'
+import { defaultReadingLimits } from './readings/limits'
 import { inspectionMemory } from './readings/memory'
 import { Readings } from './readings/readings'
 
-/** Rejects with the signal's reason, or with what kept the message from being read. */
-export async function inspect(source: MessageSource, wanted: InspectOptions): Promise<Inspected> {
-  const options = { ...wanted, limits: { ms: workMs(source.maxBytes), ...wanted.limits } }
+export interface InspectOptions extends Wanted {
+  readonly limits?: Partial<Limits>
+  readonly signal: CancelSignal
+}
+
+/** In each of its readings, up to the first denied file. Rejects with the signal's reason, or with what kept it from being read. */
+export async function inspect(message: MessageSource, wanted: InspectOptions): Promise<Inspected> {
+  const limits = { ...defaultLimits, ms: workMs(message.maxBytes), ...wanted.limits }
+  const budget = new Budget(limits, wanted.signal)
+  const names: string[] = []
+  let unreadable: string | null = null
+  for (let one: MessageSource | null = message; one; one = one.nextReading?.() ?? null) {
+    const found = await inspectReading(one, wanted, budget.restarted())
+    names.push(...found.names)
+    unreadable ??= found.unreadable
+    if (found.denied) return { denied: found.denied, unreadable, names }
+  }
+  return { denied: null, unreadable, names }
+}
+
+async function inspectReading(source: MessageSource, wanted: Wanted, budget: Budget): Promise<Inspected> {
   const check = new PlainCheck()
   check.write(receivedLine)
-  const inspection = new Inspection(options, (block) => check.write(block))
+  const inspection = new Inspection(wanted, budget, (block) => check.write(block))
   const { findings } = inspection
   try {
-    await streamed(source, inspection, options)
+    await streamed(source, inspection, budget.signal)
     const isPlain = check.end().oddity === null
     const isRead = findings.isDenied || findings.isFull || (isPlain && !inspection.hasMissed)
-    if (!isRead) await reread(source, inspection, isPlain, options)
+    if (!isRead) await reread(source, inspection, isPlain, budget)
   } catch (error) {
     if (!(error instanceof OverBudget)) throw error
     findings.trouble('message', error.message)
@@ -33,11 +53,7 @@ export async function inspect(source: MessageSource, wanted: InspectOptions): Pr
   return findings.outcome
 }
 
-async function streamed(
-  source: MessageSource,
-  { blocks }: Inspection,
-  { signal }: InspectOptions,
-): Promise<void> {
+async function streamed(source: MessageSource, { blocks }: Inspection, signal: CancelSignal): Promise<void> {
   const aborted = () => blocks.fail(signal.reason)
   signal.addEventListener('abort', aborted)
   try {
@@ -55,17 +71,19 @@ async function reread(
   source: MessageSource,
   inspection: Inspection,
   isPlain: boolean,
-  options: InspectOptions,
+  budget: Budget,
 ): Promise<void> {
-  const { signal, limits = {} } = options
-  const { parts, ms } = limits
+  const { signal } = budget
+  const { parts, ms } = budget.limits
+  const limits = { ...defaultReadingLimits, parts, ms }
   const release = await inspectionMemory.take(source.maxBytes, signal)
   try {
     const readings = new Readings(source, {
       signal,
       isPlain,
       ...(!isPlain && { observer: inspection }),
-      limits: { ...(parts !== undefined && { parts }), ...(ms !== undefined && { ms }) },
+      limits,
+      budget: budget.restarted(limits),
     })
     for await (const content of readings.contents()) {
       await inspection.content(content, isPlain)

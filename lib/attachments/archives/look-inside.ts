@@ -19,20 +19,21 @@ export async function* lookInside(
   budget: Budget,
   within: readonly string[],
 ): AsyncGenerator<Sighting> {
-  const container = containerOf(typesOfWhole(content))
+  const types = typesOfWhole(content)
+  const container = containerOf(types)
   if (container === null) return
   if (container.by === 'zip') yield* zipNames(content, budget, false, within, lookInside)
   else if (container.by === 'nobody') yield { unreadable: `${container.kind} (not opened here)`, within }
-  else yield* withLibrary(content, container.kind, budget, within)
+  else yield* withLibrary(content, container.kind, budget, { within, kinds: ['archive', ...types] })
 }
 
 async function* withLibrary(
   content: Buffer,
   kind: string,
   budget: Budget,
-  within: readonly string[],
+  place: Place,
 ): AsyncGenerator<Sighting> {
-  const place: Place = { within, kinds: ['archive', kind] }
+  const { within } = place
   const limitMs = budget.libraryMs
   const maxBytes = budget.inflatable
   if (limitMs <= 0 || maxBytes <= 0) {

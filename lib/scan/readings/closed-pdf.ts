@@ -4,12 +4,15 @@
  */
 
 import { createCipheriv, createHash } from 'node:crypto'
+import type { Budget } from '../../mime/budget'
 
 const start = Buffer.from('%PDF-')
 /** Bytes in front of it that readers pass over. */
 const maxStartAt = 1024
 /** Of one document; each version of it may have one. */
 const maxMentions = 64
+/** Of objects whose longer number ends like the one that is looked for; a document has few. */
+const maxLongerNumbers = 1000
 /** Bytes of a dictionary. */
 const maxDictionaryBytes = 4096
 /** What fills up a password that is shorter. */
@@ -22,10 +25,13 @@ export function startsAsPdf(content: Buffer): boolean {
   return content.subarray(0, maxStartAt + start.length).includes(start)
 }
 
-export function isEncryptedPdf(content: Buffer): boolean {
+/** Rejects with OverBudget, or with the budget's signal. */
+export async function isEncryptedPdf(content: Buffer, budget: Budget): Promise<boolean> {
   if (!startsAsPdf(content)) return false
   let at = content.indexOf(encryptWord)
   for (let count = 0; at >= 0 && count < maxMentions; count++) {
+    // Each searches the whole document.
+    await budget.breathe()
     const dictionary = dictionaryAt(content, at + encryptWord.length)
     if (dictionary !== null && needsPassword(dictionary, idOf(content, at))) return true
     at = content.indexOf(encryptWord, at + 1)
@@ -41,15 +47,12 @@ function dictionaryAt(content: Buffer, at: number): string | null {
   if (!reference?.groups) return null
   const { object = '', version = '' } = reference.groups
   const mark = Buffer.from(`${object} ${version} obj`)
-  for (
-    let found = content.lastIndexOf(mark);
-    found >= 0;
-    found = found === 0 ? -1 : content.lastIndexOf(mark, found - 1)
-  ) {
+  let found = content.lastIndexOf(mark)
+  for (let count = 0; found >= 0 && count < maxLongerNumbers; count++) {
     const before = content[found - 1] ?? 0x0a
-    // Not the end of a longer number.
     if (before < 0x30 || before > 0x39)
       return content.toString('latin1', found + mark.length, found + mark.length + maxDictionaryBytes)
+    found = content.lastIndexOf(mark, found - 1)
   }
   return ''
 }

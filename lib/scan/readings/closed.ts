@@ -73,7 +73,7 @@ async function look(content: Buffer, depth: number, search: Search): Promise<voi
   const within = (member: Buffer) => look(member, depth + 1, search)
   const maxDepth = Math.min(upTo.depth, budget.limits.depth)
   if (startsAsOle(content)) await lookIntoDocument(content, search, within)
-  else if (isEncryptedPdf(content)) search.encrypted ??= 'encrypted PDF'
+  else if (await isEncryptedPdf(content, budget)) search.encrypted ??= 'encrypted PDF'
   else if (await isEncryptedRar(content, budget)) search.encrypted ??= 'encrypted RAR archive'
   else await lookIntoArchive(content, depth, maxDepth, search, within)
 

@@ -1,12 +1,12 @@
 // Messages with attachments, and an inspection of them without a Haraka.
 import type { Inspected } from '../../../lib/attachments/findings'
 import { Glance } from '../../../lib/attachments/glance'
-import type { InspectOptions } from '../../../lib/attachments/inspection'
 import { type Mask, parseMasks } from '../../../lib/attachments/masks'
 import { Invalid } from '../../../lib/base/invalid'
 import type { MessageSource, Sink } from '../../../lib/base/message-source'
 import { receivedLine } from '../../../lib/clamd/protocol'
 import { PlainCheck } from '../../../lib/mime/plain/plain-check'
+import type { InspectOptions } from '../../../lib/scan/inspect'
 import { inspect } from '../../../lib/scan/inspect'
 
 export const boundary = '=_b'

@@ -338,6 +338,11 @@ export const hostileMails: Readonly<Record<string, (bytes: number) => Buffer>> =
       ]),
     ),
   'OLE marks': file(Buffer.from('EncryptedPackage', 'utf16le'), Buffer.from('d0cf11e0a1b11ae1', 'hex')),
+  'empty comments in a page': text('<!---->', 'text/html'),
+  'numbers of PDF objects': file(
+    Buffer.from('21 0 obj '),
+    Buffer.from('%PDF-1.4\n1 0 obj <<>>\n/Encrypt 1 0 R\n'),
+  ),
   'PDF marks': file(Buffer.from('/Encrypt 1 trailer '), Buffer.from('%PDF-1.4\n')),
   'gzip in CMS': file(Buffer.from('3080060b2a864886f70d0109100109', 'hex')),
 }

@@ -1,10 +1,20 @@
 // What a file is by its content, attached by itself or in an archive; and which items of deny and allow go by that.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { typesOf } from '../../../lib/attachments/file-types'
 import { parseMasks } from '../../../lib/attachments/masks'
 import { Invalid } from '../../../lib/base/invalid'
 import { archiveOf } from '../../support/made-archives'
-import { attached, base64, inspected, lines, mixed, type PartSpec } from '../../support/smtp/attachment-mails'
+import { seeded } from '../../support/random'
+import {
+  attached,
+  base64,
+  inspected,
+  lines,
+  mixed,
+  type PartSpec,
+  raw,
+} from '../../support/smtp/attachment-mails'
 import { zip } from '../../support/zip-builder'
 
 const program = Buffer.from(`MZ${'\0'.repeat(100)}`)
@@ -57,6 +67,32 @@ describe('type: goes by content', () => {
       }
     })
   }
+
+  test('what a text begins with may be repeated, in any order, and nothing costs more than its length', () => {
+    const beginnings = [
+      '<!---->',
+      '<!--',
+      '-->',
+      '<?xml >',
+      '<!DOCTYPE svg>',
+      '#\n',
+      ' ',
+      '\n',
+      '<hta:',
+      '<key>',
+      '<plist',
+    ]
+    const random = seeded(1)
+    const mixes = Array.from({ length: 200 }, () => {
+      const units = Array.from({ length: 1 + random(4) }, () => beginnings[random(beginnings.length)] ?? '')
+      return units.join('').repeat(1000)
+    })
+    const before = process.cpuUsage()
+    for (const text of [...beginnings.map((one) => one.repeat(1000)), ...mixes]) typesOf(Buffer.from(text))
+    const { user, system } = process.cpuUsage(before)
+    // One that doubles with each repetition never ends.
+    assert.ok((user + system) / 1000 < 10_000)
+  })
 
   test('in every kind of archive', async () => {
     for (const kind of ['7z', 'tar.xz', 'rar 4', 'xz', 'msg', 'package in a document', 'vhdx'])
@@ -129,6 +165,13 @@ describe('items say more', () => {
     ['a mask for archives alone', mixed(attached('evil.exe', program)), 'in:archive *.exe', '', null],
     ['and in one', mixed(attached('a', evil)), 'in:archive *.exe', '', 'in:archive *.exe'],
     ['a mask for one kind of archive', mixed(attached('a', evil)), 'in:rar *.exe', '', null],
+    [
+      'a mask for disk images, and in one',
+      mixed(attached('a', archiveOf('iso (Joliet)'))),
+      'in:disk-image *.exe',
+      '',
+      'in:disk-image *.exe',
+    ],
     ['and in one of that kind', mixed(attached('a', archiveOf('rar 5'))), 'in:rar *.exe', '', 'in:rar *.exe'],
     [
       'a regular expression',
@@ -155,6 +198,41 @@ describe('items say more', () => {
       'another Content-Type',
       mixed([['Content-Type: text/plain'], 'x']),
       'content-type:application/x-ms*',
+      '',
+      null,
+    ],
+    [
+      'a Content-Type behind a delimiter of a multipart that is closed',
+      raw(
+        lines(
+          'Content-Type: multipart/mixed; boundary=o',
+          '',
+          '--o',
+          'Content-Type: multipart/mixed; boundary=i',
+          '',
+        ),
+        lines(
+          '--i',
+          '',
+          'text',
+          '--o',
+          '',
+          'text',
+          '--i',
+          'Content-Type: application/x-msdownload',
+          '',
+          'x',
+          '--o--',
+        ),
+      ),
+      'content-type:application/x-ms*',
+      '',
+      'content-type:application/x-ms*',
+    ],
+    [
+      'text that begins like a program',
+      mixed([['Content-Type: text/plain'], 'MZ 12 is ready\r\n']),
+      'type:executable',
       '',
       null,
     ],
@@ -188,6 +266,8 @@ describe('an item that is wrong is told with what is wrong', () => {
     'in:docx': /^in:docx needs a mask behind it$/,
     'in:docx in:zip *.exe': /^in:docx needs a mask behind it$/,
     'in:box *.exe': /^in:box is no kind of archive$/,
+    'in:script *.exe': /^in:script is no kind of archive$/,
+    'in:pe *.exe': /^in:pe is no kind of archive$/,
     'content-type:exe': /^content-type:exe: a Content-Type is TYPE\/SUBTYPE$/,
     '/(a/': /^\/\(a\/: error parsing regexp: missing closing \)/,
     '/(?=a)/': /invalid or unsupported Perl syntax/,

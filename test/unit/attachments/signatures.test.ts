@@ -10,8 +10,8 @@ const ascii = (text: string) => Buffer.from(text, 'latin1').toString('hex')
 const names = (head: Buffer) => [...typesOf(head)].sort().join(' ')
 
 const bytes: readonly (readonly [types: string, hex: string, offset?: number])[] = [
-  ['executable pe', ascii('MZ')],
-  ['executable pe', ascii('ZM')],
+  ['executable pe', `${ascii('MZ')}00`],
+  ['executable pe', `${ascii('ZM')}00`],
   ['elf executable', `7f${ascii('ELF')}`],
   ...['feedface', 'feedfacf', 'cefaedfe', 'cffaedfe', 'cafebabe00000002'].map(
     (hex) => ['executable macho', hex] as const,

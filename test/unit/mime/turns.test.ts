@@ -12,10 +12,13 @@ import { decoderOf } from '../../../lib/mime/transfer-encodings'
 import { uudecoded } from '../../../lib/mime/uuencode'
 import { bodiesIn } from '../../../lib/scan/readings/bodies'
 import { isEncryptedOle } from '../../../lib/scan/readings/closed-ole'
+import { isEncryptedPdf } from '../../../lib/scan/readings/closed-pdf'
 import { defaultReadingLimits } from '../../../lib/scan/readings/limits'
 import { lineEndVariants } from '../../../lib/scan/readings/line-ends'
 import { textReadings } from '../../../lib/scan/readings/text-readings'
+import { encryptedPdfs } from '../../support/encrypted-pdfs'
 import { contentsOf } from '../../support/readings'
+import { inspected } from '../../support/smtp/attachment-mails'
 import { hostileMails } from '../../support/smtp/hostile-mails'
 
 const never = new AbortController().signal
@@ -118,6 +121,15 @@ const works: readonly Work[] = [
   cms('empty pieces', '0400'),
   cms('pieces of pieces', '240304014124002400'),
   cms('open lengths', '24800401410000'),
+  [
+    'mentions in a PDF that opens without a password',
+    Buffer.concat([
+      Buffer.from(encryptedPdfs['owner-128'] ?? '', 'base64'),
+      Buffer.from('\n/Encrypt 4 0 R'.repeat(60)),
+      filled(' '),
+    ]),
+    isEncryptedPdf,
+  ],
   ['marks of OLE', filled('EncryptedPackage\0'.split('').join('\0')), isEncryptedOle],
 ]
 
@@ -150,8 +162,11 @@ test('small parts: there are more looks than in long ones', async () => {
 describe('hostile mails', () => {
   for (const [name, make] of Object.entries(hostileMails)) {
     test(`end, with nothing on the stack too long: ${name}`, async () => {
-      const { summary } = await contentsOf(make(60_000))
+      const mail = make(60_000)
+      const { summary } = await contentsOf(mail)
       assert.ok(summary.readings >= 0)
+      const { denied } = await inspected(mail, { masks: 'type:svg content-type:none/* in:rar none.none' })
+      assert.equal(denied, null)
     })
   }
 })
