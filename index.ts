@@ -15,7 +15,6 @@ import { load } from './lib/plugin/load'
 import { currentEvaluation, evaluate, resolveAction } from './lib/plugin/pipeline'
 import { runtimeOf, stop } from './lib/plugin/runtime'
 import { begin } from './lib/plugin/start'
-import { warnOfQuarantine } from './lib/plugin/start-warnings'
 import { type Outcome, outcomeOf } from './lib/policy/smtp-reply'
 
 /** Haraka calls a method by its name; of one hook, the lowest priority comes first. */
@@ -110,9 +109,7 @@ export function clamav_drop(this: Plugin, next: Next, connection: Connection): v
 }
 
 function start(plugin: Plugin, server: Server): void {
-  const role = begin(plugin, server)
-  // The master keeps no copies, and is not yet the user that the workers are.
-  if (role !== null && role !== 'master') warnOfQuarantine(plugin, runtimeOf(plugin).settings)
+  begin(plugin, server)
   if (server.cluster?.isMaster) connectWorkers(plugin, server)
 }
 

@@ -57,13 +57,20 @@ export function readSettingsFiles(places: ConfigPlaces): SettingsFiles {
 /**
  * Refuses settings that Haraka's loader takes from elsewhere (`!clamav-stream.ini` in smtp.json, a .js file): the plugin
  * would silently ignore them.
- * @param loaded the file as Haraka's loader returns it
+ * @param loaded the ini as Haraka's loader returns it
+ * @param smtpJson smtp.json likewise, or smtp.yaml
  * @throws ConfigError
  */
 export function refuseOverrides(
   loaded: Record<string, Record<string, unknown>>,
+  smtpJson: Record<string, unknown>,
   lines: readonly string[],
 ): void {
+  const overridden = Object.values(fileNames).filter((name) => `!${name}` in smtpJson)
+  if (overridden.length > 0)
+    throw new ConfigError(
+      overridden.map((name) => `${name}: smtp.json has !${name}; it is read from the file alone`),
+    )
   const { settings } = parseIni(lines)
   const isHere = (section: string, key: string) =>
     settings.some((one) => one.section === section && one.key === key)

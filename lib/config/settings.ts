@@ -194,8 +194,7 @@ function missingQuarantine(settings: Settings): string[] {
   if (keys.length === 0) return []
   const need = keys.length === 1 ? 'needs' : 'need'
   return [
-    `config/plugins: ${keys.join(', ')} ${need} queue/quarantine: add the line queue/quarantine above the other queue plugins ` +
-      '(queue/smtp_forward or the like), and restart Haraka',
+    `config/plugins: ${keys.join(', ')} ${need} queue/quarantine: add the line queue/quarantine, and restart Haraka`,
   ]
 }
 

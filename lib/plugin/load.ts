@@ -23,7 +23,7 @@ import type { Plugin } from '../haraka/types'
 import { unresolved } from '../hosts/resolver'
 import { system } from '../hosts/system'
 import { attachmentTimeoutMs, replaceRuntime, runtimeOf } from './runtime'
-import { restart } from './start'
+import { restart, tryQuarantine } from './start'
 import { warnOfHttp, warnOfLimits, warnOfWideSettings } from './start-warnings'
 
 /** Milliseconds for what a hook does besides scanning and waiting for another plugin: attachments, a copy, a report. */
@@ -39,6 +39,7 @@ export function load(plugin: Plugin): void {
     warnOfLimits(plugin, settings.scan)
     warnOfWideSettings(plugin, settings)
     warnOfHttp(plugin, settings, ini.path)
+    tryQuarantine(plugin)
     // 0 is an administrator's "no timer".
     const needed = Math.ceil((settings.scan.scanMs + settings.scan.connectMs + hookOverheadMs) / 1000)
     plugin.timeout = hookSeconds === 0 ? 0 : Math.max(hookSeconds, needed)
@@ -67,7 +68,7 @@ export function load(plugin: Plugin): void {
   const hasQuarantine = isListed(plugin, quarantineName)
   const parse = (read: SettingsFiles) => withPrograms(withSecrets(parseSettings(read, hasQuarantine)))
   const settings = parse(files)
-  refuseOverrides(plugin.config.get('clamav-stream.ini'), files.ini.lines)
+  refuseOverrides(plugin.config.get(fileNames.ini), plugin.config.get('smtp.json'), files.ini.lines)
   use(settings, files, false)
   for (const name of Object.values(fileNames)) plugin.config.get(name, () => void reload(name))
 }

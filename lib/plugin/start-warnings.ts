@@ -25,8 +25,8 @@ export function warnOfLimits(plugin: Plugin, scan: ScanSettings): void {
     )
   if (mayBeUnfinished)
     plugin.logwarn(
-      `scan_timeout is ${ms(scan.scanMs)}, and clamd's MaxScanTime is ${ms(usualMaxScanMs)} by default: unless that is longer, or ` +
-        'AlertExceedsMax is set, clamd says OK to what it has not finished',
+      `scan_timeout is ${ms(scan.scanMs)}, and clamd's MaxScanTime is ${ms(usualMaxScanMs)} by default: unless that is longer, ` +
+        'clamd says OK to what it has not finished',
     )
   if (mayBreakOff)
     plugin.logwarn(
@@ -47,7 +47,7 @@ export function warnOfHttp(plugin: Plugin, settings: Settings, ini: string | nul
     plugin.logwarn(`${text}; ${remedy}`)
 }
 
-/** Logged at start: a folder that cannot be written defers every message that is to be kept. */
+/** A folder that cannot be written defers every message that is to be kept. */
 export function warnOfQuarantine(plugin: Plugin, settings: Settings): void {
   if (wantingQuarantine(settings).length === 0) return
   const base = quarantinePlugin(plugin)?.get_base_dir?.()

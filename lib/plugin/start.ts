@@ -14,23 +14,29 @@ import type { AddressNews } from '../hosts/host-pool'
 import type { HealthEvent } from '../hosts/host-state'
 import { followFailures, keepFailures } from '../scan/failure-sync'
 import { type Runtime, runtimeOf, topicOf } from './runtime'
+import { warnOfQuarantine } from './start-warnings'
 
 /** A process of a Haraka: the only one, or one of a cluster. The master takes no mail. */
-export type Role = 'alone' | 'master' | 'worker'
+type Role = 'alone' | 'master' | 'worker'
 
 const roles = new WeakMap<Plugin, Role>()
 
 /**
  * Starts the health check, at the first call. Hooks call it at Haraka's start, but a plugin before ours may stop them, with
  * OK or without an answer.
- * @returns null after the first call
  */
-export function begin(plugin: Plugin, { cluster }: Server): Role | null {
-  if (roles.has(plugin)) return null
+export function begin(plugin: Plugin, { cluster }: Server): void {
+  if (roles.has(plugin)) return
   const role = cluster ? (cluster.isMaster ? 'master' : 'worker') : 'alone'
   startHealthCheck(plugin, role)
   shareFailures(plugin, role)
-  return role
+  tryQuarantine(plugin)
+}
+
+/** Not before the start. The master keeps no copies, and is not yet the user that the workers are. */
+export function tryQuarantine(plugin: Plugin): void {
+  const role = roles.get(plugin)
+  if (role === 'alone' || role === 'worker') warnOfQuarantine(plugin, runtimeOf(plugin).settings)
 }
 
 /**

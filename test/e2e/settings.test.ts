@@ -104,7 +104,7 @@ test('settings that Haraka has from elsewhere stop it: they would not be in forc
   })
   assert.match(
     log,
-    /ConfigError: clamav-stream\.ini: \[main\] host is set elsewhere; it is read from the file alone/,
+    /ConfigError: clamav-stream\.ini: smtp\.json has !clamav-stream\.ini; it is read from the file alone/,
   )
 })
 

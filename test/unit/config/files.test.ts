@@ -55,9 +55,18 @@ test('every unreadable file is named', (t) => {
 
 test('a setting from elsewhere is refused, one from the file is not', () => {
   const lines = ['host=a', '[infected]', 'action = tag', 'x[] = 1']
-  refuseOverrides({ main: { host: 'a' }, infected: { action: 'tag', x: ['1'] }, check: {} }, lines)
+  refuseOverrides({ main: { host: 'a' }, infected: { action: 'tag', x: ['1'] }, check: {} }, {}, lines)
   assert.throws(
-    () => refuseOverrides({ main: { host: 'b' }, check: { relay: 'no' } }, lines),
+    () => refuseOverrides({ main: { host: 'a' }, check: { relay: 'no' } }, {}, lines),
     /^ConfigError: clamav-stream\.ini: \[check\] relay is set elsewhere; it is read from the file alone$/,
+  )
+  const smtpJson = {
+    '!clamav-stream.ini': { main: { host: 'b' } },
+    '!clamav-stream.exempt': [],
+    '!log.ini': {},
+  }
+  assert.throws(
+    () => refuseOverrides({ main: { host: 'b' } }, smtpJson, lines),
+    /ini: smtp\.json has !clamav-stream\.ini; .*\n.*exempt: smtp\.json has !clamav-stream\.exempt; it is read from the file alone$/,
   )
 })
