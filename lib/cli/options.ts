@@ -8,7 +8,7 @@ import { InvalidArgumentError, Option } from 'commander'
 export type Done = (code: number) => void
 
 export const configOption = () =>
-  new Option('-c, --config <dir>', 'Haraka folder, or its config folder (default: .)')
+  new Option('-c, --config <dir>', 'Haraka folder, or its config folder (default: $HARAKA, or .)')
 export const jsonOption = (what: string) => new Option('--json', what).default(false, '')
 
 /** One paragraph, which commander wraps. */

@@ -109,7 +109,7 @@ export class Metrics {
     })
     this.#bytes = new prom.Histogram({
       name: `${prefix}scan_bytes`,
-      help: 'Size of the messages that were sent to a clamd.',
+      help: 'Bytes of each message that were sent to the clamd that was asked last.',
       buckets: [1e3, 1e4, 1e5, 1e6, 5e6, 1e7, 2.5e7, 5e7, 1e8],
       registers,
     })

@@ -27,6 +27,7 @@ import type { Finding } from './results'
 export async function examineSite(site: Site, settings: Settings, haraka: AsHaraka): Promise<Finding[]> {
   return [
     listing(site),
+    ...badPlugins(site),
     ...checkConfigFiles(site, haraka),
     ...limits(site, settings),
     ...exceptions(site, settings),
@@ -107,6 +108,19 @@ function listing(site: Site): Finding {
   }
 }
 
+/** Haraka takes any text as true, also `false`. */
+function badPlugins(site: Site): Finding[] {
+  if (!site.haraka.get('smtp.ini').main?.ignore_bad_plugins) return []
+  return [
+    {
+      level: 'warning',
+      about: 'smtp.ini',
+      text: 'ignore_bad_plugins: if clamav-stream fails to load, Haraka starts without it, and nothing is scanned',
+      remedy: 'smtp.ini: remove ignore_bad_plugins',
+    },
+  ]
+}
+
 /** Haraka's default message size limit in bytes, for a site whose Haraka was not found. */
 const defaultMaxBytes = 26_214_400
 
@@ -142,8 +156,7 @@ function limits(site: Site, { scan, rules }: Settings): Finding[] {
             level: 'warning' as const,
             about: 'time',
             text: `scan_timeout is ${budget}, clamd's MaxScanTime ${ms(usualMaxScanMs)} by default: after that it replies OK to an unfinished scan`,
-            remedy:
-              'set AlertExceedsMax yes or a MaxScanTime above scan_timeout in clamd.conf, or a shorter scan_timeout',
+            remedy: 'set a MaxScanTime above scan_timeout in clamd.conf, or a shorter scan_timeout',
           },
         ]
       : []),

@@ -1,6 +1,6 @@
 /*
  * Scan times in buckets of a third of an octave, so that those of several addresses and processes can be added up and a
- * percentile is still right to within a few percent.
+ * percentile is still right to within a quarter, a bucket's width.
  */
 
 /** How many scans took 2^(i/3) to 2^((i+1)/3) milliseconds, from 1 ms on; no longer than its last scan needs. */
