@@ -86,6 +86,8 @@ class Base64Check implements BodyCheck {
     const padding = bytes[end - 3] === equalsSign ? (bytes[end - 4] === equalsSign ? 2 : 1) : 0
     this.#hasEnded = length < this.#lineLength || padding > 0
     if (!this.#decode(bytes, from, end - 2 - padding, length - padding)) throw new NotPlain('no base64')
+    if (padding > 0 && hasLooseBits(bytes.toString('latin1', end - 6, end - 2)))
+      throw new NotPlain('loose bits behind base64')
     return end
   }
 
@@ -106,6 +108,11 @@ class Base64Check implements BodyCheck {
   }
 }
 
+/** In the last digits, more than the padding leaves room for: clamd makes a byte of them. */
+function hasLooseBits(lastDigits: string): boolean {
+  return Buffer.from(lastDigits, 'base64').toString('base64') !== lastDigits
+}
+
 /** Text has hardly ever shorter lines on average; each costs as much as a long one. */
 const minLineBytes = 8
 const maxShortLines = 8192
@@ -115,17 +122,21 @@ const comment = Buffer.from('\n(')
 class TextCheck implements BodyCheck {
   readonly #head: FileHead
   readonly #watch: TextWatch
+  /** clamd looks at the lines as they stand there before it decodes them. */
+  readonly #rawWatch: TextWatch | null
   #endsInSoftBreak = false
+  #lineEnds = 0
   /** Lines beyond those that the bytes so far should have. */
   #surplus = 0
 
   constructor(
-    private readonly isQuotedPrintable: boolean,
-    content: LeafContent,
+    isQuotedPrintable: boolean,
+    private readonly content: LeafContent,
     private readonly listener: BodyListener,
   ) {
     this.#head = new FileHead(content, listener)
     this.#watch = new TextWatch(content, listener)
+    this.#rawWatch = isQuotedPrintable ? new TextWatch('text', listener) : null
   }
 
   take(bytes: Buffer, from: number): number {
@@ -141,12 +152,15 @@ class TextCheck implements BodyCheck {
   }
 
   #takeLines(bytes: Buffer, from: number, to: number): void {
-    this.#surplus += checkLines(bytes, from, to) - (to - from) / minLineBytes
+    const lines = checkLines(bytes, from, to)
+    this.#surplus += lines - (to - from) / minLineBytes
     if (this.#surplus > maxShortLines) throw new NotPlain('many short lines')
-    if (!this.isQuotedPrintable) {
+    if (this.#rawWatch === null) {
+      this.#lineEnds += lines
       this.#content(bytes.subarray(from, to))
       return
     }
+    this.#rawWatch.write(bytes.subarray(from, to))
     this.#endsInSoftBreak = bytes[to - 3] === equalsSign
     for (let at = from; at < to; at += scratch.length) {
       // An escape is not cut: the decoder takes a few bytes more, and begins behind them.
@@ -163,8 +177,10 @@ class TextCheck implements BodyCheck {
       const byte = bytes[at++] ?? 0
       if (byte !== equalsSign) {
         if (byte >= 0x80) throw new NotPlain('eight-bit quoted-printable')
-        if (byte === carriageReturn && isBlank(bytes[at - 2]))
-          throw new NotPlain('blanks behind quoted-printable')
+        if (byte === carriageReturn) {
+          if (isBlank(bytes[at - 2])) throw new NotPlain('blanks behind quoted-printable')
+          this.#lineEnds++
+        }
         scratch[length++] = byte
         continue
       }
@@ -191,6 +207,10 @@ class TextCheck implements BodyCheck {
     if (this.#endsInSoftBreak) throw new NotPlain('a soft break at the end')
     this.#head.end()
     this.#watch.end()
+    this.#rawWatch?.end()
+    // clamd makes LF of them, and leaves out empty lines: no file that has positions in it is whole then.
+    if (this.#lineEnds > 1 && (this.content === 'file' || this.#head.isContainer))
+      throw new NotPlain('a file in lines of text')
   }
 }
 

@@ -51,6 +51,8 @@ const farContainers: readonly (readonly [at: number, mark: Buffer])[] = [
 const searchedBytes = 4096
 
 const tnef = Buffer.from('789f3e22', 'hex')
+/** A file of a Mac with what its system knows of it, in one. */
+const appleMarks = [Buffer.from('00051600', 'hex'), Buffer.from('00051607', 'hex')]
 /** A message, or what a program would take for one: a field, perhaps behind empty lines, or an mbox. */
 const startsLikeMessage = /^(?:\xef\xbb\xbf)?[\s\0]*(?:>?From |[!-9;-~]{1,60}[ \t]*:(?!\/\/))/
 /** OID 1.2.840.113549.1.7: all of S/MIME. */
@@ -69,6 +71,11 @@ export class FileHead {
     private readonly content: LeafContent,
     private readonly listener: BodyListener,
   ) {}
+
+  /** It begins like a file that holds others, or has one in it; so far. */
+  get isContainer(): boolean {
+    return this.#isContainer
+  }
 
   /** @param length of what counts of the bytes */
   write(bytes: Buffer, length: number): void {
@@ -125,6 +132,7 @@ export class FileHead {
 
   #lookForMessage(head: Buffer): void {
     if (head.subarray(0, 4).equals(tnef)) throw new NotPlain('TNEF')
+    if (appleMarks.some((mark) => isAt(head, 0, mark))) throw new NotPlain('AppleSingle')
     if (head[0] === 0x30 && head.includes(cms)) throw new NotPlain('S/MIME')
     if (this.content === 'file' && startsLikeMessage.test(head.toString('latin1')))
       throw new NotPlain('a file like a message')
@@ -155,11 +163,50 @@ const pgpMessage = '-----BEGIN PGP MESSAGE'
 const overlap = 32
 /** Bytes of a calendar that are looked at in one piece; its lines may be folded anywhere. */
 const maxCalendarBytes = 256 * 1024
-const calendarFile = /ENCODING\s*=\s*"?B|VALUE\s*=\s*"?BINARY|:\s*data:/i
+const calendarFile = /ENCODING\s*=\s*"?B|;\s*BASE64\s*[;:]|VALUE\s*=\s*"?BINARY|:\s*data:/i
+
+const escape = '\x1b'
+const escapes = new RegExp(`${escape}(?:\\((?<one>.)|\\$(?<two>.))`, 'gs')
+const maxEscapeBytes = 3
+
+/**
+ * Of ISO-2022-JP: programs leave them out, so that one within a word splits it for clamd alone. In real text each leads to
+ * letters of the other kind.
+ */
+class Escapes {
+  /** The last bytes, in which one may begin. */
+  #tail = ''
+  #tailAt = 0
+  #isAscii = true
+  /** Behind the last one; bytes of the text. */
+  #endAt = -1
+
+  write(bytes: Buffer): void {
+    if (bytes.includes(escape) || this.#tail.includes(escape))
+      this.#look(this.#tail + bytes.toString('latin1'))
+    const keep = Math.min(bytes.length, maxEscapeBytes - 1)
+    const tail = (this.#tail + bytes.toString('latin1', bytes.length - keep)).slice(1 - maxEscapeBytes)
+    this.#tailAt += this.#tail.length + bytes.length - tail.length
+    this.#tail = tail
+  }
+
+  #look(text: string): void {
+    for (const { index, groups } of text.matchAll(escapes)) {
+      const at = this.#tailAt + index
+      if (at < this.#endAt) continue
+      const isAscii = groups?.one === 'B'
+      const isKnown = isAscii ? !this.#isAscii : groups?.two === 'B' || groups?.two === '@'
+      if (!isKnown || at === this.#endAt) throw new NotPlain('an odd escape in text')
+      this.#isAscii = isAscii
+      this.#endAt = at + maxEscapeBytes
+    }
+  }
+}
 
 /** The text of a part, as it is shown. */
 export class TextWatch {
   #tail: Buffer = Buffer.from('\n')
+  readonly #escapes = new Escapes()
   #lines: string | null
 
   constructor(
@@ -170,6 +217,7 @@ export class TextWatch {
   }
 
   write(bytes: Buffer): void {
+    this.#escapes.write(bytes)
     const { length } = this.#tail
     // The seam, and then the rest without a copy of it.
     this.#look(Buffer.concat([this.#tail, bytes.subarray(0, overlap)]))

@@ -81,9 +81,11 @@ const reports = new Set(['delivery-status', 'disposition-notification', 'feedbac
 const mediaTypes = new Set(['text', 'application', 'image', 'audio', 'video'])
 /** Types that are containers, or that only some programs look into. */
 const oddTypes =
-  /^application\/(?:(?:vnd\.)?ms-tnef|(?:x-)?pkcs7-mime|mac-binhex40|(?:x-)?apple-?(?:file|double)|pgp-encrypted|mbox|(?:x-)?(?:uu|yenc|xx).*|vnd\.ms-outlook)$/
+  /^application\/(?:(?:vnd\.)?ms-tnef|(?:x-)?pkcs7-mime|mac-binhex40|(?:x-)?apple-?(?:file|single|double)|(?:x-)?macbinary|pgp-encrypted|mbox|(?:x-)?(?:uu|yenc|xx).*|vnd\.ms-outlook)$/
 /** Names by which a program takes a file for a message or another container. */
 const oddNames = /\.(?:eml|mht|mhtml|msg|mbo?x|dat|tnef|p7[mscz]|hqx|uue?|xxe|b64|mim)\b/i
+/** Names of calendars and address books. */
+const calendarNames = /\.(?:ics|ical|icalendar|ifb|vcs|vcf|vcard)\b/i
 const charsets =
   /^(?:us-ascii|ascii|utf-?8|iso-?8859-\d{1,2}|(?:windows|cp)-?(?:125\d|874|93[26]|949|950|437|850|866)|koi8-[ru]|gb2312|gbk|gb18030|big5|euc-(?:jp|kr|tw)|iso-2022-jp|shift_jis|sjis|ks_c_5601-1987|tis-620|macintosh)$/i
 
@@ -108,6 +110,7 @@ export function entityOf(section: string, owner: Owner): Entity {
     if (encoding !== 'identity') throw new NotPlain('an encoding without a type')
     return { kind: 'leaf', encoding, content: 'text' }
   }
+  if (isLong(type) || isLong(disposition)) throw new NotPlain('many parameters')
   const [, first, second, rest = ''] = typeValue.exec(type) ?? []
   if (first === undefined || second === undefined) throw new NotPlain('Content-Type')
   const main = first.toLowerCase()
@@ -121,7 +124,14 @@ export function entityOf(section: string, owner: Owner): Entity {
   const whole = `${main}/${subtype}`
   if (oddTypes.test(whole)) throw new NotPlain(whole, encryptedType(whole, type))
   checkLeaf(type, disposition, main === 'text' ? rest : '')
-  return { kind: 'leaf', encoding, content: contentOf(whole) }
+  return { kind: 'leaf', encoding, content: contentOf(whole, `${type}${disposition ?? ''}`) }
+}
+
+/** clamd stops at the 256th parameter. */
+const maxParameters = 50
+
+function isLong(value: string | undefined): boolean {
+  return value !== undefined && value.split(';', maxParameters + 2).length > maxParameters + 1
 }
 
 /** By its first header, or by three that stand not too far from the beginning and from each other. */
@@ -259,8 +269,9 @@ function parametersOf(text: string): (readonly [name: string, value: string])[] 
   return found
 }
 
-function contentOf(type: string): LeafContent {
-  if (/calendar|card|\/ics$|directory/.test(type)) return 'lines'
+/** @param said all that the headers say, names included */
+function contentOf(type: string, said: string): LeafContent {
+  if (/calendar|card|\/ics$|directory/.test(type) || calendarNames.test(said)) return 'lines'
   return type.startsWith('text/') ? 'text' : 'file'
 }
 

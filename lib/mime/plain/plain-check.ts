@@ -46,8 +46,20 @@ const emptyLine = Buffer.from('\r\n\r\n')
 /** In front of a part or behind the last: a field, a comment, or what clamd may take for the beginning of something. */
 const oddAround = /^(?:[!-9;-~]{1,76}[ \t]*:|\(|begin\b|=y|From )|content-|base64|binhex/im
 
-/** clamd goes on with the headers of a part when the first line of its body is one of these. */
+/** clamd goes on with the headers of a part when the first line of its body is one of these; empty lines do not count. */
 const likeHeaders = /^(?:Content|filename=)|base64/
+
+const isBlank = new Uint8Array(256)
+for (const byte of Buffer.from(' \t\r\n')) isBlank[byte] = 1
+
+/** clamd looks into a message within a multipart only if there is such a line in it. */
+const encodingLine = /^content-transfer-encoding:(?!.*7bit)/im
+
+interface InnerMessage {
+  /** As of a multipart. */
+  readonly depth: number
+  isEncoded: boolean
+}
 
 interface Multipart {
   /** The line in front of each part. */
@@ -78,6 +90,8 @@ export class PlainCheck implements BodyListener {
   #aroundBytes = 0
   /** The multiparts that are open, the innermost last. */
   readonly #open: Multipart[] = []
+  /** Messages in parts, the innermost last. */
+  readonly #messages: InnerMessage[] = []
   /** Multiparts and messages around this place. */
   #depth = 0
   #parts = 0
@@ -174,6 +188,8 @@ export class PlainCheck implements BodyListener {
   #endSection(): void {
     const entity = entityOf(this.#section ?? '', this.#owner)
     this.listener?.section(this.#section ?? '')
+    if (this.#messages.length > 0 && encodingLine.test(this.#section ?? ''))
+      for (const message of this.#messages) message.isEncoded = true
     this.#section = null
     if (entity.kind === 'leaf') {
       this.#body = bodyCheckOf(entity.encoding, entity.content, this)
@@ -183,6 +199,7 @@ export class PlainCheck implements BodyListener {
     }
     if (++this.#depth > maxDepth) throw new NotPlain('too deep')
     if (entity.kind === 'message') {
+      if (this.#open.length > 0) this.#messages.push({ depth: this.#depth, isEncoded: false })
       this.#section = ''
       this.#owner = 'message'
       return
@@ -198,15 +215,20 @@ export class PlainCheck implements BodyListener {
   }
 
   #readBody(bytes: Buffer, from: number, body: BodyCheck): number {
-    if (this.#isFirstLine) {
-      this.#isFirstLine = false
-      const line = bytes.toString('latin1', from, bytes.indexOf(newline, from))
-      if (likeHeaders.test(line)) throw new NotPlain('a body like headers')
-    }
+    if (this.#isFirstLine) this.#checkFirstLine(bytes, from)
     const at = body.take(bytes, from)
     if (this.#mayHoldBoundary) this.#checkStretch(bytes.subarray(from, at))
     if (at === bytes.length) return at
     return this.#delimiter(bytes, at) ?? body.takeLine(bytes, at)
+  }
+
+  #checkFirstLine(bytes: Buffer, from: number): void {
+    let at = from
+    while (isBlank[bytes[at] ?? 0] === 1) at++
+    if (at === bytes.length) return
+    this.#isFirstLine = false
+    if (likeHeaders.test(bytes.toString('latin1', at, bytes.indexOf(newline, at))))
+      throw new NotPlain('a body like headers')
   }
 
   #readAround(bytes: Buffer, from: number): number {
@@ -243,7 +265,7 @@ export class PlainCheck implements BodyListener {
   }
 
   #beginPart(multipart: Multipart): void {
-    this.#endBody()
+    this.#endPart(multipart)
     multipart.parts++
     if (++this.#parts > maxParts) throw new NotPlain('many parts')
     this.#depth = multipart.depth
@@ -252,7 +274,7 @@ export class PlainCheck implements BodyListener {
   }
 
   #close(multipart: Multipart): void {
-    this.#endBody()
+    this.#endPart(multipart)
     if (multipart.parts === 0) throw new NotPlain('a multipart without parts')
     this.#open.pop()
     this.#depth = multipart.depth - 1
@@ -263,6 +285,13 @@ export class PlainCheck implements BodyListener {
     const folded = withoutComments(line.toLowerCase())
     if (this.#open.some((one) => folded.includes(one.folded))) throw new NotPlain('a line like a delimiter')
     return null
+  }
+
+  #endPart(multipart: Multipart): void {
+    this.#endBody()
+    while ((this.#messages.at(-1)?.depth ?? 0) > multipart.depth) {
+      if (this.#messages.pop()?.isEncoded === false) throw new NotPlain('a message without an encoding')
+    }
   }
 
   #endBody(): void {

@@ -18,6 +18,7 @@ const base64 = (content: string | Buffer) =>
     .toString('base64')
     .replace(/.{1,76}/g, '$&\r\n')
 const text = crlf('Content-Type: text/plain; charset=utf-8', '', 'Hello')
+const encodedText = text.replace('\r\n\r\n', '\r\nContent-Transfer-Encoding: 8bit\r\n\r\n')
 const file = (body: string, type = 'application/octet-stream; name="a.bin"', encoding = 'base64') =>
   `Content-Type: ${type}\r\nContent-Transfer-Encoding: ${encoding}\r\n\r\n${body}`
 const ordinaryFile = file(base64('x'.repeat(300)))
@@ -32,8 +33,11 @@ const multipart = (
 const mixed = (...parts: string[]) => head + multipart([text, ...parts])
 const attached = (body: string, type?: string, encoding?: string) => mixed(file(body, type, encoding))
 const message = (inner: string) => `Content-Type: message/rfc822\r\n\r\n${head}${inner}`
+const parameters = (count: number) => Array.from({ length: count }, (_, at) => `a${at}=b;\r\n `).join('')
 const nested = (times: number): string =>
   times === 0 ? ordinaryFile : multipart([nested(times - 1)], { boundary: `b${times}x` })
+
+const textWith = (...lines: string[]) => head + crlf('Content-Type: text/plain', '', ...lines)
 
 const plain: Record<string, string> = {
   'a text': head + text,
@@ -65,6 +69,16 @@ const plain: Record<string, string> = {
     }),
     ordinaryFile,
   ),
+  'text in Japanese': textWith('\x1b$B$3$s\x1b(B, Taro \x1b$B$5$s\x1b(B', 'Hello').replace(
+    'text/plain',
+    'text/plain; charset=iso-2022-jp',
+  ),
+  'text in colours': textWith('\x1b[1mHello\x1b[0m'),
+  'a file of one line': attached('xyz\r\n', 'application/pgp-keys', '7bit'),
+  'a message in one, and an encoding in the inner one': mixed(
+    message(multipart([text, message(encodedText)], { boundary: 'in_b' })),
+  ),
+  'a message as the whole mail': head + message(text),
   'a boundary without quotes': head + multipart([text], { parameter: 'boundary=b1_x', boundary: 'b1_x' }),
   'a forwarded message': mixed(message(multipart([text, ordinaryFile], { boundary: 'other_b' }))),
   'eight levels': head + nested(8),
@@ -95,7 +109,7 @@ const plain: Record<string, string> = {
       [
         text,
         crlf('Content-Type: message/delivery-status', '', 'Reporting-MTA: dns; mx.example.com', ''),
-        message(text),
+        message(encodedText),
       ],
       { type: 'multipart/report; report-type=delivery-status' },
     ),
@@ -109,7 +123,6 @@ for (const [name, mail] of Object.entries(plain)) {
 }
 
 const body = base64('x'.repeat(300))
-const textWith = (...lines: string[]) => head + crlf('Content-Type: text/plain', '', ...lines)
 
 const odd: Record<string, readonly (readonly [form: string, mail: string])[]> = {
   'a NUL': [['in text', textWith('a\0b')]],
@@ -165,7 +178,44 @@ const odd: Record<string, readonly (readonly [form: string, mail: string])[]> = 
     ['a tab', mixed(message(text).replace('From: ', 'From:\t'))],
     ['a fold', mixed(message(text).replace('From: ', 'From:\r\n '))],
   ],
-  'a body like headers': [['', mixed(crlf('Content-Type: text/plain', '', 'Contents of this mail'))]],
+  'a message without an encoding': [
+    ['one', mixed(message(text))],
+    [
+      'of parts, with 7bit',
+      mixed(message(multipart([text, file('a\r\n', 'text/html', '7bit')], { boundary: 'in_b' }))),
+    ],
+    ['in one that has one', mixed(message(multipart([ordinaryFile, message(text)], { boundary: 'in_b' })))],
+    ['between files', mixed(ordinaryFile, message(text), ordinaryFile)],
+    ['whose part has one', mixed(`Content-Transfer-Encoding: 8bit\r\n${message(text)}`)],
+  ],
+  'a body like headers': [
+    ['', mixed(crlf('Content-Type: text/plain', '', 'Contents of this mail'))],
+    ['behind empty lines', mixed(crlf('Content-Type: text/plain', '', '', ' ', '', 'Contents of this mail'))],
+  ],
+  'many parameters': [
+    ['of a multipart', head + multipart([text], { parameter: `${parameters(256)}boundary="=_b"` })],
+    ['of a file', attached(body, `application/octet-stream; ${parameters(100)}name=a`)],
+    [
+      'of a disposition',
+      mixed(`Content-Disposition: inline; ${parameters(100)}filename=a\r\n${ordinaryFile}`),
+    ],
+  ],
+  'a file in lines of text': [
+    ['in quoted-printable', attached('PK=03=04=\r\n=0A\r\nx\r\n', 'text/plain', 'quoted-printable')],
+    ['a program', attached('MZ=90=00\r\n\r\n=00\r\n', 'image/png', 'quoted-printable')],
+    ['as it is', attached('%PDF-1.4\r\nx\r\n', 'application/pdf', '7bit')],
+    ['of any type', attached('a\r\nb\r\n', 'application/octet-stream', '8bit')],
+  ],
+  'loose bits behind base64': [
+    ['of two digits', attached('QUJDQR==\r\n')],
+    ['of three', attached('QUJDQUJ=\r\n')],
+  ],
+  'an odd escape in text': [
+    ['to ASCII from ASCII', textWith('X5O\x1b(B!P%')],
+    ['there and back', textWith('X5O\x1b$B\x1b(B!P%')],
+    ['to Roman letters', textWith('X5O\x1b(J!P%')],
+    ['another', textWith('X5O\x1b$(D!P%')],
+  ],
   delsp: [['', attached('a \r\nb\r\n', 'text/plain; format=flowed; delsp=yes', '7bit')]],
   'an encoding without a type': [['', mixed(`Content-Transfer-Encoding: base64\r\n\r\n${body}`)]],
   'an encoded multipart': [['', `${head}Content-Transfer-Encoding: base64\r\n${multipart([text])}`]],
@@ -242,13 +292,27 @@ const odd: Record<string, readonly (readonly [form: string, mail: string])[]> = 
     ['in upper case', textWith('BEGIN 644 a.bin')],
     ['in quoted-printable', attached('be=67in 64=\r\n4 a\r\n', 'text/plain', 'quoted-printable')],
     ['in base64', attached(base64(crlf('Hello', 'begin 644 a.bin')), 'text/plain')],
+    ['behind a soft break', attached('Hello=\r\nbegin 644 a\r\n', 'text/plain', 'quoted-printable')],
     ['behind 60 kB', textWith(...Array<string>(1000).fill('x '.repeat(30)), 'begin 644 a.bin')],
   ],
   'yEnc in text': [['', textWith('=ybegin line=128 size=4 name=a')]],
   'BinHex in text': [['', textWith('(This file must be converted with BinHex 4.0)')]],
   'base64 in text': [['', textWith('QUJD'.repeat(19))]],
-  'headers in text': [['', textWith('Hello', 'Content-Type: text/html')]],
+  'headers in text': [
+    ['', textWith('Hello', 'Content-Type: text/html')],
+    [
+      'behind a soft break',
+      attached('=58=\r\nContent-Transfer-Encoding: base64\r\n', 'text/plain', 'quoted-printable'),
+    ],
+  ],
   'a file in a calendar': [
+    ['by its name', attached(crlf('ATTACH;ENCODING=B:QUJD'), 'text/plain; name="a.ICS"', '7bit')],
+    [
+      'by the name of its file',
+      mixed(
+        `Content-Disposition: attachment; filename=a.vcf\r\n${file(crlf('PHOTO;ENCODING=B:QUJD'), 'application/octet-stream', '7bit')}`,
+      ),
+    ],
     ['', attached(crlf('BEGIN:VCALENDAR', 'ATTACH;ENCO', ' DING=BASE64:QUJD'), 'text/calendar', '7bit')],
   ],
   charset: [
@@ -259,6 +323,8 @@ const odd: Record<string, readonly (readonly [form: string, mail: string])[]> = 
   'an unknown type': [['', attached(body, 'zz/y')]],
   'application/ms-tnef': [['', attached(body, 'application/ms-tnef')]],
   TNEF: [['by its content', attached(base64(Buffer.from('789f3e220100', 'hex')))]],
+  AppleSingle: [['by its content', attached(base64(Buffer.from('0005160000020000', 'hex')))]],
+  'application/macbinary': [['', attached(body, 'application/macbinary')]],
   'S/MIME': [
     ['by its content', attached(base64(Buffer.from('3080 06092a864886f70d010702'.replace(' ', ''), 'hex')))],
   ],
