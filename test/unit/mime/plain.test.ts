@@ -306,6 +306,7 @@ const odd: Record<string, readonly (readonly [form: string, mail: string])[]> = 
     ],
   ],
   'a file in a calendar': [
+    ['of vCard 2.1', attached(crlf('PHOTO;JPEG;BASE64:QUJD'), 'text/x-vcard', '7bit')],
     ['by its name', attached(crlf('ATTACH;ENCODING=B:QUJD'), 'text/plain; name="a.ICS"', '7bit')],
     [
       'by the name of its file',
