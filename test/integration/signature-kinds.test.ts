@@ -14,6 +14,7 @@ import { zip } from '../support/zip-builder'
 const crlf = (...lines: readonly string[]) => lines.map((line) => `${line}\r\n`).join('')
 const head = crlf('From: a@example.com', 'Subject: test', 'MIME-Version: 1.0')
 const [htmlMark, textMark] = ['<b>evil html</b>', 'evil text of a script']
+const small = Buffer.from('a file without a line end')
 const hashed = Buffer.from(crlf('first line', '', 'second line', '', '') + 'last line')
 /** An extra field with a line end in front of the content. */
 const archive = zip([
@@ -36,6 +37,7 @@ const payloads: Readonly<Record<string, Payload>> = {
     isFile: false,
   },
   'a file by its hash': { type: 'application/octet-stream; name="a.bin"', bytes: hashed, isFile: true },
+  'a small file by its hash': { type: 'image/png', bytes: small, isFile: true },
   'an archive': { type: 'application/octet-stream; name="a.zip"', bytes: archive, isFile: true },
 }
 
@@ -109,8 +111,10 @@ suite('what clamd has a signature for', { skip: skipWithoutClamd() }, () => {
     const hex = (bytes: string) => Buffer.from(bytes).toString('hex')
     const rows = [`Test.Html:3:*:${hex(htmlMark)}`, `Test.Text:7:*:${hex(textMark)}`]
     writeFileSync(path.join(directory.path, 'kinds.ndb'), rows.map((row) => `${row}\n`).join(''))
-    const hash = createHash('md5').update(hashed).digest('hex')
-    writeFileSync(path.join(directory.path, 'kinds.hdb'), `${hash}:${hashed.length}:Test.Hash\n`)
+    const hashes = [hashed, small].map(
+      (bytes) => `${createHash('md5').update(bytes).digest('hex')}:${bytes.length}:Test.Hash\n`,
+    )
+    writeFileSync(path.join(directory.path, 'kinds.hdb'), hashes.join(''))
     const clamd = await startClamd({ databaseDirectory: directory.path })
     t.after(() => clamd.stop())
     const address = { host: clamd.host, port: clamd.port }

@@ -125,7 +125,7 @@ class TextCheck implements BodyCheck {
   /** clamd looks at the lines as they stand there before it decodes them. */
   readonly #rawWatch: TextWatch | null
   #endsInSoftBreak = false
-  #lineEnds = 0
+  #hasLines = false
   /** Lines beyond those that the bytes so far should have. */
   #surplus = 0
 
@@ -152,11 +152,10 @@ class TextCheck implements BodyCheck {
   }
 
   #takeLines(bytes: Buffer, from: number, to: number): void {
-    const lines = checkLines(bytes, from, to)
-    this.#surplus += lines - (to - from) / minLineBytes
+    this.#surplus += checkLines(bytes, from, to) - (to - from) / minLineBytes
     if (this.#surplus > maxShortLines) throw new NotPlain('many short lines')
+    this.#hasLines = true
     if (this.#rawWatch === null) {
-      this.#lineEnds += lines
       this.#content(bytes.subarray(from, to))
       return
     }
@@ -177,10 +176,8 @@ class TextCheck implements BodyCheck {
       const byte = bytes[at++] ?? 0
       if (byte !== equalsSign) {
         if (byte >= 0x80) throw new NotPlain('eight-bit quoted-printable')
-        if (byte === carriageReturn) {
-          if (isBlank(bytes[at - 2])) throw new NotPlain('blanks behind quoted-printable')
-          this.#lineEnds++
-        }
+        if (byte === carriageReturn && isBlank(bytes[at - 2]))
+          throw new NotPlain('blanks behind quoted-printable')
         scratch[length++] = byte
         continue
       }
@@ -208,8 +205,8 @@ class TextCheck implements BodyCheck {
     this.#head.end()
     this.#watch.end()
     this.#rawWatch?.end()
-    // clamd makes LF of them, and leaves out empty lines: no file that has positions in it is whole then.
-    if (this.#lineEnds > 1 && (this.content === 'file' || this.#head.isContainer))
+    // clamd makes LF of line ends, leaves out empty lines and adds one at the end: no file is what it was.
+    if (this.#hasLines && (this.content === 'file' || this.#head.isContainer))
       throw new NotPlain('a file in lines of text')
   }
 }

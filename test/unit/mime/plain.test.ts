@@ -74,7 +74,6 @@ const plain: Record<string, string> = {
     'text/plain; charset=iso-2022-jp',
   ),
   'text in colours': textWith('\x1b[1mHello\x1b[0m'),
-  'a file of one line': attached('xyz\r\n', 'application/pgp-keys', '7bit'),
   'a message in one, and an encoding in the inner one': mixed(
     message(multipart([text, message(encodedText)], { boundary: 'in_b' })),
   ),
@@ -204,6 +203,7 @@ const odd: Record<string, readonly (readonly [form: string, mail: string])[]> = 
     ['in quoted-printable', attached('PK=03=04=\r\n=0A\r\nx\r\n', 'text/plain', 'quoted-printable')],
     ['a program', attached('MZ=90=00\r\n\r\n=00\r\n', 'image/png', 'quoted-printable')],
     ['as it is', attached('%PDF-1.4\r\nx\r\n', 'application/pdf', '7bit')],
+    ['of one line', attached('xyz\r\n', 'application/pgp-keys', '7bit')],
     ['of any type', attached('a\r\nb\r\n', 'application/octet-stream', '8bit')],
   ],
   'loose bits behind base64': [
