@@ -53,7 +53,7 @@ test('the site: each fault, and the line to add', async (t) => {
   assert.equal(
     await told(
       { 'clamav-stream.ini': `${ini}scan_timeout=2m\n` },
-      /^WARN +time +scan_timeout is 2m, clamd's MaxScanTime 2m by default.*\n.*-> set AlertExceedsMax yes/m,
+      /^WARN +time +scan_timeout is 2m, clamd's MaxScanTime 2m by default.*\n.*-> set a MaxScanTime above scan_timeout/m,
     ),
     1,
   )

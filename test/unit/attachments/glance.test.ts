@@ -27,10 +27,21 @@ describe('a plain message without archives is seen at a glance', () => {
     ]),
     'one in a message within': mixed([
       ['Content-Type: message/rfc822'],
-      raw('Subject: x\r\n', lines('From: a@example.com', 'Content-Type: image/png; name=evil.exe', '', 'x')),
+      raw(
+        lines(
+          'Subject: x',
+          'Content-Type: image/png; name=evil.exe',
+          'Content-Transfer-Encoding: base64',
+          '',
+        ),
+        lines('AAAA'),
+      ),
     ]),
     'a denied type': mixed(text, attached('a.png', Buffer.from(`MZ${'\0'.repeat(100_000)}`))),
-    'a denied Content-Type': mixed(text, [['Content-Type: application/x-msdownload'], 'x']),
+    'a denied Content-Type': mixed(text, [
+      ['Content-Type: application/x-msdownload', 'Content-Transfer-Encoding: base64'],
+      'AAAA',
+    ]),
     'a page that is attached': mixed([['Content-Type: text/html; name=a.txt'], '<html>']),
     'a page that is shown': mixed([['Content-Type: text/html'], '<html>']),
   }
