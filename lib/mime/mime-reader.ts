@@ -305,7 +305,8 @@ export class MimeReader {
   #strayLine(text: string): void {
     if (this.#stray === null) return
     if (text.trim() === '' || this.#stray.length > 100) this.#endStray()
-    else this.#stray.push(text)
+    // Of a very long line only the beginning comes here.
+    else this.#stray.push(text.endsWith('\n') ? text : `${text}\n`)
   }
 
   #endStray(): void {

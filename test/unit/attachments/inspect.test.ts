@@ -293,6 +293,22 @@ describe('what only an attacker sends costs in proportion to its size', () => {
   }
 })
 
+test('behind a delimiter of a multipart that is closed, and a very long line, the name of a file is found', async () => {
+  const mail = raw(
+    lines(
+      'Content-Type: multipart/mixed; boundary=o',
+      '',
+      '--o',
+      'Content-Type: multipart/mixed; boundary=i',
+      '',
+    ),
+    lines('--i', '', 'text', '--o', '', 'text', '--i', `X-Note: ${'a'.repeat(20_000)}`),
+    lines('Content-Disposition: attachment; filename=evil.exe', '', 'x', '--o--'),
+  )
+  for (const chunkBytes of [mail.length, 1000])
+    assert.equal((await inspected(mail, { chunkBytes })).denied?.name, 'evil.exe')
+})
+
 test('a delimiter of a multipart that is closed is not looked for in all that are open', (t) => {
   const handler: MimeHandler = {
     part: () => ({ write: () => undefined, end: () => undefined }),

@@ -81,6 +81,8 @@ test('what keeps metrics and page from being served, and who else may look', (t)
   assert.match(problems(page, { ...server, hasExpress: false }).join(), /express is not installed/)
   assert.match(problems([], { ...server, hasExpress: false }).join(), /express is not installed/)
   assert.match(problems(['page=true']).join(), /without a token: everybody/)
+  const [isOpen] = httpProblems(settingsOf('page=true'), server, null)
+  assert.equal(isOpen?.remedy, '[http] token=, or token_file=')
   const [open, closed] = [fileWith(t, secret, 0o644), fileWith(t, secret, 0o640)]
   assert.deepEqual(problems(page, server, closed), [])
   assert.match(problems(page, server, open).join(), /may read the token in .* \(mode 644\)/)
