@@ -4,7 +4,7 @@
  */
 
 import type { Budget } from './budget'
-import { pieceBytes } from './pieces'
+import { isIn } from './pieces'
 import type { Encoding } from './transfer-encodings'
 
 export interface Decoding {
@@ -98,23 +98,12 @@ function withoutTextBehindCr(text: string): string {
   }
 }
 
-/** Bytes of the next piece in which an oddity may end. */
-const overlapBytes = 1024
-
 async function* quotedPrintableDecodings(body: Buffer, budget: Budget): AsyncGenerator<Decoding, void> {
   const whole = { encoding: 'quoted-printable', from: 0, to: body.length, change: null } as const
   yield { ...whole, how: 'quoted-printable' }
   for (const [how, applies, change] of quotedPrintableChanges) {
     if (await isIn(body, applies, budget)) yield { ...whole, how: `quoted-printable, ${how}`, change }
   }
-}
-
-async function isIn(body: Buffer, what: RegExp, budget: Budget): Promise<boolean> {
-  for (let at = 0; at < body.length; at += pieceBytes) {
-    if (what.test(body.toString('latin1', at, at + pieceBytes + overlapBytes))) return true
-    await budget.breathe()
-  }
-  return false
 }
 
 /** Behind a blank there may be a line end, however far away. */

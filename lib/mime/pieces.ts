@@ -76,6 +76,35 @@ export async function* placesOf(text: Buffer, mark: Buffer, budget: Budget): Asy
   }
 }
 
+/** Bytes of the next piece in which what is looked for may end. */
+const overlapBytes = 1024
+
+/** Whether it is anywhere in the bytes. @param what ends within 1024 bytes; without flag `g` @throws OverBudget */
+export async function isIn(bytes: Buffer, what: RegExp, budget: Budget): Promise<boolean> {
+  for (let at = 0; at < bytes.length; at += pieceBytes) {
+    if (what.test(bytes.toString('latin1', at, at + pieceBytes + overlapBytes))) return true
+    await budget.breathe()
+  }
+  return false
+}
+
+/**
+ * Places of words in order, with a look at the clock at each. For words in any case: there are too many spellings to look
+ * for each by itself.
+ * @param words with flag `g`; each ends within 1024 bytes
+ */
+export async function* wordsIn(text: Buffer, words: RegExp, budget: Budget): AsyncGenerator<number, void> {
+  for (let from = 0; from < text.length; from += pieceBytes) {
+    for (const { index } of text.toString('latin1', from, from + pieceBytes + overlapBytes).matchAll(words)) {
+      // It comes again at the beginning of the next piece.
+      if (index >= pieceBytes) break
+      yield from + index
+      if (budget.isTurnOver) await budget.breathe()
+    }
+    await budget.breathe()
+  }
+}
+
 /** Where a mark comes next, asked for from rising places on: every stretch is searched once. The end: nowhere. */
 export function nextOf(bytes: Buffer, mark: Buffer | number): (from: number) => number {
   let at = -1

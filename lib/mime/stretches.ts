@@ -5,6 +5,7 @@
  */
 
 import { type Budget, OverBudget } from './budget'
+import { wordsIn } from './pieces'
 
 export interface Stretch {
   readonly from: number
@@ -34,7 +35,7 @@ const minDigits = 16
 const minRunBytes = 64
 /** Lines between two looks at the clock: to look whether there is content in a block takes as long as it is. */
 const linesPerTurn = 64
-const boundaryWord = Buffer.from('oundary')
+const boundaryWord = /boundary/gi
 const boundaryValue = /^boundary[^=\r\n"]{0,20}=\s{0,20}"?([^";\r\n]{1,200})/i
 const maxBoundaryBytes = 250
 const maxBoundaries = 64
@@ -49,10 +50,9 @@ const maxPrefix = 100
 async function boundariesIn(bytes: Buffer, budget: Budget): Promise<Set<string>> {
   const found = new Set<string>()
   let mentions = 0
-  for (const at of placesOf(bytes, boundaryWord)) {
-    if (budget.isTurnOver) await budget.breathe()
+  for await (const at of wordsIn(bytes, boundaryWord, budget)) {
     if (found.size === maxBoundaries) break
-    const text = bytes.toString('latin1', at - 1, at + maxBoundaryBytes)
+    const text = bytes.toString('latin1', at, at + maxBoundaryBytes)
     const trimmed = boundaryValue.exec(text)?.[1]?.trim()
     if (trimmed === undefined) continue
     if (++mentions > maxMentions) throw new OverBudget(`more than ${maxMentions} boundaries`)
@@ -70,7 +70,8 @@ async function delimitersIn(bytes: Buffer, budget: Budget): Promise<Set<number>>
       // Where it is announced it ends nothing.
       const before = bytes.toString('latin1', Math.max(0, at - maxPrefix), at)
       const prefix = before.slice(before.lastIndexOf('\n') + 1)
-      if (prefix.length < maxPrefix && !prefix.includes('oundary')) delimiters.add(at - prefix.length)
+      if (prefix.length < maxPrefix && !prefix.toLowerCase().includes('boundary'))
+        delimiters.add(at - prefix.length)
       if (delimiters.size > maxDelimiters)
         throw new OverBudget(`more than ${maxDelimiters} lines with a boundary`)
     }

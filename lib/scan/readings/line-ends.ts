@@ -13,6 +13,11 @@ export interface Variant {
 
 const [newline, carriageReturn] = [0x0a, 0x0d]
 
+/** Whether some programs see other bytes: not the lines of text with the usual ends. */
+export function mayHaveVariants(bytes: Buffer): boolean {
+  return isText(bytes) && (bytes.includes(0) || bytes.includes(carriageReturn))
+}
+
 /** Made one at a time: each is a copy. @throws OverBudget */
 export async function* lineEndVariants(bytes: Buffer, budget: Budget): AsyncGenerator<Variant, void> {
   yield { how: null, bytes }

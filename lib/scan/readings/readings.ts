@@ -25,13 +25,13 @@ import { startsAsTnef, tnefContents } from '../../mime/containers/tnef'
 import { base64Decodings, type Decoding, decodingsOf } from '../../mime/lenient-decodings'
 import type { ReadingObserver } from '../../mime/observer'
 import { contentHeaders } from '../../mime/part-headers'
-import { decodedPieces } from '../../mime/pieces'
+import { changedText, decodedPieces, isIn } from '../../mime/pieces'
 import { sectionsIn, stretchesOf } from '../../mime/stretches'
 import { decoderOf } from '../../mime/transfer-encodings'
 import { declaredFile } from '../../mime/uuencode'
 import { bodiesIn, type Body, isAllBase64, withoutLineEnd } from './bodies'
 import { defaultReadingLimits, type ReadingLimits } from './limits'
-import { lineEndVariants } from './line-ends'
+import { lineEndVariants, mayHaveVariants } from './line-ends'
 import { messageBytes } from './message-bytes'
 import { textReadings } from './text-readings'
 
@@ -337,13 +337,13 @@ class Done {
 }
 
 const pgpMessage = Buffer.from('-----BEGIN PGP MESSAGE')
-const messageMarks = ['ontent-', 'ONTENT-', 'ncoding', 'oundary='].map((mark) => Buffer.from(mark))
+/** In whatever case, since programs take headers in any. */
+const messageMark = /ontent-|ncoding|oundary\s{0,20}=/i
 
-/** Whether anything in it could be read as headers of a part. */
+/** Whether anything in it could be read as headers of a part, in any of its variants of line ends. */
 async function isLikeMessage(bytes: Buffer, budget: Budget): Promise<boolean> {
-  for (const mark of messageMarks) {
-    if (bytes.includes(mark)) return true
-    if (budget.isTurnOver) await budget.breathe()
-  }
-  return false
+  if (await isIn(bytes, messageMark, budget)) return true
+  if (!mayHaveVariants(bytes)) return false
+  const text = await changedText(bytes, (piece) => piece.replace(/\0|\r(?!\n)/g, ''), budget)
+  return text.length < bytes.length && (await isIn(text, messageMark, budget))
 }

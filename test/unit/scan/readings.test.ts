@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { Budget, OverBudget } from '../../../lib/mime/budget'
 import { uncompressedRtf } from '../../../lib/mime/containers/compressed-rtf'
 import { outlookContents } from '../../../lib/mime/containers/outlook-item'
+import { sectionsIn } from '../../../lib/mime/stretches'
 import { defaultReadingLimits } from '../../../lib/scan/readings/limits'
 import { Readings } from '../../../lib/scan/readings/readings'
 import { skeletonOf } from '../../../lib/scan/readings/skeleton'
@@ -262,6 +263,30 @@ test('a skeleton has everything but the attachments, and these decoded', async (
     Buffer.concat(skeleton.rest).toString(),
     whole.toString().replace(base64(content).trimEnd(), ''),
   )
+})
+
+test('a file like a message, in whatever case its headers are', async () => {
+  for (const headers of [
+    'COntent-Type: text/plain\r\nCOntent-Transfer-ENcoding: base64',
+    'cOnTeNt-tYpE: text/plain\r\ncOnTeNt-tRaNsFeR-eNcOdInG: base64',
+    'Con\0tent-Type: text/plain\r\nCon\0tent-Transfer-Enco\0ding: base64',
+    'Con\rtent-Type: text/plain\r\nCon\rtent-Transfer-Enco\rding: base64',
+  ]) {
+    const inner = `X-Foo: 1\r\n${'X-Bar: 2\r\n'.repeat(8000)}${headers}\r\n\r\n${base64('deep, down below')}`
+    const { contents } = await contentsOf(mail([file(base64(inner))]))
+    assert.ok(
+      contents.some(({ bytes }) => bytes.toString() === 'deep, down below'),
+      JSON.stringify(headers),
+    )
+  }
+})
+
+test('a boundary counts in whatever case it is announced', async () => {
+  const budget = new Budget(defaultReadingLimits, new AbortController().signal)
+  const text = Buffer.from('BOUNDARY=abc\r\n\r\nabc\r\nContent-Type: text/plain\r\n\r\ntext')
+  const sections: string[] = []
+  for await (const section of sectionsIn(text, 10, budget)) sections.push(section)
+  assert.deepEqual(sections, ['Content-Type: text/plain\r'])
 })
 
 test('a text in more charsets, or in a slow one for longer, than mail has is a limit that is told', async () => {
