@@ -146,3 +146,11 @@ export async function* decodingsOf(
   const isBase64 = isLikeBase64 && isNamed('base64') && !isOdd && !isNamed('quotedPrintable')
   if (!isBase64 && (await hasQuotedPrintable(body, budget))) yield* quotedPrintableDecodings(body, budget)
 }
+
+const nextField = /\n[!-9;-~]{1,100}:/
+
+/** Whether an encoding is called uuencode, on its own line or behind a fold. Each character is looked at once. */
+export function namesUuencode(head: string): boolean {
+  const values = head.split(/encoding/i).slice(1)
+  return values.some((value) => /uu/i.test(value.split(nextField, 1)[0] ?? ''))
+}

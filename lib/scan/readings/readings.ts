@@ -22,7 +22,7 @@ import { startsAsCompressedRtf, uncompressedRtf } from '../../mime/containers/co
 import { outlookContents, startsAsOutlookItem } from '../../mime/containers/outlook-item'
 import { textFiles } from '../../mime/containers/text-files'
 import { startsAsTnef, tnefContents } from '../../mime/containers/tnef'
-import { base64Decodings, type Decoding, decodingsOf } from '../../mime/lenient-decodings'
+import { base64Decodings, type Decoding, decodingsOf, namesUuencode } from '../../mime/lenient-decodings'
 import type { ReadingObserver } from '../../mime/observer'
 import { contentHeaders } from '../../mime/part-headers'
 import { changedText, decodedPieces, isIn } from '../../mime/pieces'
@@ -182,7 +182,7 @@ export class Readings {
     // Text of nothing but base64 is of no use to anybody.
     if (!isBase64) yield* this.#content({ name, bytes }, head, depth, false)
     yield* this.#decodings(name, bytes, decodingsOf(head, bytes, this.#budget), depth, head)
-    if (/encoding[^\n]*uu/i.test(head)) {
+    if (namesUuencode(head)) {
       const file = await declaredFile(bytes, this.#budget)
       if (file.name !== null) this.options.observer?.fileName(name, file.name)
       yield* this.#content({ name: `${name} (uuencode)`, bytes: file.bytes }, head, depth + 1)

@@ -256,6 +256,7 @@ export const hostileMails: Readonly<Record<string, (bytes: number) => Buffer>> =
   'encoded words': header(' =?utf-8?q?a?=', 'Content-Type: text/plain; name='),
   'encoded words without end': header('=?utf-8?q?', 'Content-Transfer-Encoding: '),
   'encodings of one header': header('base64;', 'Content-Transfer-Encoding: '),
+  'the word encoding in a header': header('encoding'),
   'content headers': header('\r\nContent-Type: text/plain; name=a; boundary=b'),
   'headers of parts at their bound': parts(
     (i) => `--b\r\nContent-Type: multipart/mixed; ${`boundary*${i}="a;`.repeat(1500)}\r\n\r\n`,

@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { Budget, OverBudget } from '../../../lib/mime/budget'
 import { uncompressedRtf } from '../../../lib/mime/containers/compressed-rtf'
 import { outlookContents } from '../../../lib/mime/containers/outlook-item'
+import { namesUuencode } from '../../../lib/mime/lenient-decodings'
 import { sectionsIn } from '../../../lib/mime/stretches'
 import { defaultReadingLimits } from '../../../lib/scan/readings/limits'
 import { Readings } from '../../../lib/scan/readings/readings'
@@ -279,6 +280,19 @@ test('a file like a message, in whatever case its headers are', async () => {
       JSON.stringify(headers),
     )
   }
+})
+
+test('uuencode is told by its header, also behind a fold, in a time that grows with the header alone', async () => {
+  const coded = crlf(uuencoded[0] ?? '', '`', 'end')
+  for (const value of ['x-uuencode', '\r\n\tx-uuencode', '(a\r\n comment) "UUENCODE"'])
+    assert.ok(namesUuencode(`content-transfer-encoding:${value}\ncontent-type:text/plain\n`), value)
+  const folded = crlf('Subject: test', 'Content-Transfer-Encoding:', ' x-uuencode', '', coded)
+  const { contents } = await contentsOf(Buffer.from(folded))
+  assert.ok(contents.some(({ bytes }) => bytes.toString() === 'abc'))
+  assert.equal(namesUuencode('content-transfer-encoding:7bit\ncontent-type:text/plain; name=uu\n'), false)
+  const began = process.cpuUsage()
+  assert.equal(namesUuencode(`content-type:${'encoding'.repeat(50_000)}`), false)
+  assert.ok(process.cpuUsage(began).user < 500_000)
 })
 
 test('a boundary counts in whatever case it is announced', async () => {
