@@ -131,6 +131,19 @@ export const hostileMails: Readonly<Record<string, (bytes: number) => Buffer>> =
     bytesOf(
       head('Content-Type: text/calendar') + 'BEGIN:VCARD\r\nPHOTO;ENCODING=B:' + filled(bytes, 'QUJD\r\n '),
     ),
+  'entries of a calendar on one line': text('ATTACH;ENCODING=BASE64:QUJD;', 'text/calendar'),
+  'entries of a calendar with one colon': (bytes) =>
+    bytesOf(
+      head('Content-Type: text/calendar') +
+        'BEGIN:VCARD\r\n' +
+        filled(bytes / 2, ';ENCODING=B') +
+        ':' +
+        filled(bytes / 2, 'QUJD'),
+    ),
+  'quotes in a calendar': text('ATTACH;ENCODING=B;X="', 'text/calendar'),
+  'lines of a calendar without a colon': text('ATTACH;ENCODING=B\r\n', 'text/calendar'),
+  'names in a calendar': (bytes) =>
+    bytesOf(head('Content-Type: text/calendar') + 'BEGIN:VCARD\r\nATTACH' + filled(bytes, ';FILENAME=a')),
   'entries without data': (bytes) =>
     bytesOf(head('Content-Type: text/calendar') + 'BEGIN:VCARD\r\n' + filled(bytes, 'ENCODING=B ')),
   'folds of a calendar': (bytes) =>
