@@ -217,6 +217,11 @@ export const hostileMails: Readonly<Record<string, (bytes: number) => Buffer>> =
   'UTF-16': file(Buffer.from('a\0b\0\r\0\n\0'), Buffer.from('fffe', 'hex'), 'text/plain; charset=utf-16'),
   'UTF-7': text('+AGEAYg-', 'text/plain; charset=utf-7'),
   EBCDIC: text('\x81\x82', 'text/plain; charset=cp037'),
+  'charsets in pieces': header((i) => `;charset*${i}=utf-7`),
+  'escape sequences': text('a\x1b(B', 'text/plain; charset=iso-2022-jp'),
+  'escape characters': text('\x1b', 'text/plain; charset=iso-2022-jp'),
+  'escape sequences among other bytes': text('\xff\x1b(B\xff\xff\xff', 'text/plain; charset=x'),
+  tildes: text('~', 'text/plain; charset=hz'),
   'many charsets': text(
     'a',
     `text/plain; ${Array.from({ length: 8 }, (_, i) => `charset=cp${437 + i}`).join('; ')}`,

@@ -303,10 +303,7 @@ test('a boundary counts in whatever case it is announced', async () => {
   assert.deepEqual(sections, ['Content-Type: text/plain\r'])
 })
 
-test('a text in more charsets, or in a slow one for longer, than mail has is a limit that is told', async () => {
-  const many = Array.from({ length: 900 }, (_, index) => `charset=cp${index + 100}`).join('; ')
-  const charsets = await contentsOf(mail([file(base64('x'), `text/plain; ${many}`)]))
-  assert.match(charsets.summary.incompleteBecause ?? '', /^more than 8 charsets of a text$/)
+test('a text in a slow charset for longer than mail has is a limit that is told', async () => {
   const slow = await contentsOf(
     mail([file(base64(Buffer.alloc(1_100_000, 'x')), 'text/plain; charset=utf-7')]),
   )
