@@ -27,8 +27,12 @@ const [dataDepth, elementsBefore] = [3, 2]
 const maxDepth = 64
 /** Elements between two looks at the clock. */
 const elementsPerTurn = 1024
-/** Bytes from the beginning in which the kind is told. */
-const headBytes = 64
+/** Bytes of a length that is said in more than one, at most; most of them are zeros, which OpenSSL passes over. */
+const maxLengthBytes = 126
+/** Of those, that count: more than that is no file. */
+const maxCountedBytes = 6
+/** Bytes from the beginning in which the kind is told: behind the longest lengths of message and identifier. */
+const headBytes = 2 * (2 + maxLengthBytes) + 16
 
 interface Element {
   readonly tag: number
@@ -134,8 +138,11 @@ function elementAt(bytes: Buffer, at: number, limit: number): Element | null {
   if (first === 0x80) return { tag, from: at + 2, to: limit, isIndefinite: true }
   if (first < 0x80) return { tag, from: at + 2, to: Math.min(limit, at + 2 + first), isIndefinite: false }
   const count = first & 0x7f
-  if (count > 6 || at + 2 + count > limit) return null
-  const length = bytes.readUIntBE(at + 2, count)
   const from = at + 2 + count
+  if (count > maxLengthBytes || from > limit) return null
+  let lengthAt = at + 2
+  while (lengthAt < from - 1 && bytes[lengthAt] === 0) lengthAt++
+  if (from - lengthAt > maxCountedBytes) return null
+  const length = bytes.readUIntBE(lengthAt, from - lengthAt)
   return { tag, from, to: Math.min(limit, from + length), isIndefinite: false }
 }
