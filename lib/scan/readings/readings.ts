@@ -17,6 +17,7 @@ import { inflate, inflateRaw } from 'node:zlib'
 import type { CancelSignal } from '../../base/cancellation'
 import type { MessageSource } from '../../base/message-source'
 import { Budget, OverBudget } from '../../mime/budget'
+import { appleFiles } from '../../mime/containers/apple'
 import { cmsContent, cmsKind } from '../../mime/containers/cms'
 import { startsAsCompressedRtf, uncompressedRtf } from '../../mime/containers/compressed-rtf'
 import { outlookContents, startsAsOutlookItem } from '../../mime/containers/outlook-item'
@@ -244,6 +245,11 @@ export class Readings {
     if (startsAsCompressedRtf(bytes)) {
       const text = await uncompressedRtf(bytes, this.#budget)
       yield* this.#content({ name: `${name} > RTF`, bytes: text }, '', depth + 1)
+    }
+    let forks = 0
+    for (const fork of appleFiles(bytes)) {
+      if (fork.name !== '') this.options.observer?.fileName(name, fork.name)
+      yield* this.#content({ name: `${name} > Apple file ${++forks}`, bytes: fork.bytes }, '', depth + 1)
     }
     yield* this.#cms(name, bytes, depth)
     for await (const text of textReadings(bytes, head, this.#budget)) {

@@ -214,6 +214,18 @@ export const hostileMails: Readonly<Record<string, (bytes: number) => Buffer>> =
       content = Buffer.concat([tnefStart, tnefAttribute(0x0006800f, content)])
     return encoded(content, 'application/ms-tnef')
   },
+  'entries of AppleSingle': (bytes) => {
+    const entries = Math.min(0xffff, Math.floor(contentBytes(bytes) / 24))
+    const start = Buffer.alloc(26)
+    start.writeUInt32BE(0x00051600)
+    start.writeUInt16BE(entries, 24)
+    const entry = Buffer.alloc(12)
+    entry.writeUInt32BE(1)
+    entry.writeUInt32BE(0xffffffff, 8)
+    const content = Buffer.concat([start, Buffer.alloc(12 * entries, entry), Buffer.alloc(12 * entries, 'x')])
+    for (let at = 0; at < entries; at++) content.writeUInt32BE(at, 26 + 12 * at + 4)
+    return encoded(content, 'application/applefile')
+  },
   'UTF-16': file(Buffer.from('a\0b\0\r\0\n\0'), Buffer.from('fffe', 'hex'), 'text/plain; charset=utf-16'),
   'UTF-7': text('+AGEAYg-', 'text/plain; charset=utf-7'),
   EBCDIC: text('\x81\x82', 'text/plain; charset=cp037'),
