@@ -185,17 +185,21 @@ function zip64Fields(extra: Buffer, numbers: CentralNumbers): CentralNumbers {
   return [full(unpackedBytes), full(packedBytes), full(localAt)]
 }
 
+/** Null: its comment goes beyond the archive, and there is no directory where it says. Programs pass over the former. */
 function endRecord(zip: Buffer, at: number): ZipEnd | null {
-  if (at + endBytes + zip.readUInt16LE(at + 20) > zip.length) return null
   const entries = zip.readUInt16LE(at + 10)
-  const directoryAt = at - zip.readUInt32LE(at + 12)
-  return {
-    kind: 'end',
-    at,
-    ...(zip64End(zip, at) ?? { directoryAt, saidDirectoryAt: zip.readUInt32LE(at + 16) }),
-    entries: entries === unknownCount ? null : entries,
-    hasDirectory: directoryAt >= 0 && zip.subarray(directoryAt, directoryAt + 4).equals(centralHeaderStart),
+  const place = zip64End(zip, at) ?? {
+    directoryAt: at - zip.readUInt32LE(at + 12),
+    saidDirectoryAt: zip.readUInt32LE(at + 16),
   }
+  const hasDirectory = isDirectory(zip, place.directoryAt)
+  const isCut = at + endBytes + zip.readUInt16LE(at + 20) > zip.length
+  if (isCut && !hasDirectory && !isDirectory(zip, place.saidDirectoryAt)) return null
+  return { kind: 'end', at, ...place, entries: entries === unknownCount ? null : entries, hasDirectory }
+}
+
+function isDirectory(zip: Buffer, at: number): boolean {
+  return at >= 0 && zip.subarray(at, at + 4).equals(centralHeaderStart)
 }
 
 /** The longer record in front, where it is needed; between the two there is one that points to it. */

@@ -472,6 +472,17 @@ describe('what an archive may cost', () => {
     assert.throws(() => budget.checkTime(), /more than 100 ms/)
   })
 
+  test('an end record counts whose comment goes beyond the archive, if there is a directory', async () => {
+    const cut = (archive: Buffer) => {
+      archive.writeUInt16LE(0xffff, archive.lastIndexOf('PK\x05\x06') + 20)
+      return archive
+    }
+    const claimed = cut(zip(['b.txt'], { prefix: zip(['a.txt']), claims: 5 }))
+    assert.deepEqual((await findings(claimed)).unreadable, ['it has 5 entries, of which 2 can be seen'])
+    const chance = cut(Buffer.concat([zip(['a.txt']), zip([], { claims: 5 })]))
+    assert.deepEqual((await findings(chance)).unreadable, [])
+  })
+
   test('signatures without end and without meaning are given up in time', async () => {
     let now = 0
     const budget = new Budget({ ...defaultLimits, ms: 100 }, new AbortController().signal, () => now++)

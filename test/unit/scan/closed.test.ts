@@ -194,6 +194,19 @@ test('an archive that clamd does not find its way through is a limit', async () 
   await isLimits(zip([{ name: 'a', descriptor: true }], { prefix: Buffer.from('MZ') }), /unknown size/)
 })
 
+test('the last end record counts, also where its comment goes beyond the archive', async () => {
+  const end = Buffer.from('PK\x05\x06')
+  const locked = { name: 'a', flags: flag.encrypted }
+  const second = changed(zip([locked], { prefix: plain }), end, 20, 2, 0xffff)
+  const { encrypted, limits } = await closed(second)
+  assert.deepEqual([encrypted, limits], ['encrypted zip entry', 'zip entry outside the directory'])
+  assert.deepEqual(await closed(changed(plain, end, 20, 2, 0xffff)), nothing)
+  // Chance bytes behind an archive in something else, or in front of one.
+  const chance = Buffer.concat([end, Buffer.alloc(30, 0xff)])
+  await isEncrypted(Buffer.concat([zip([locked], { prefix: Buffer.from('MZ') }), chance]), /zip/)
+  await isEncrypted(zip([locked], { prefix: Buffer.concat([Buffer.from('MZ'), chance]) }), /zip/)
+})
+
 test('an entry that the directory does not have is a limit', async () => {
   const end = plain.indexOf('PK\x05\x06')
   const [first, second] = [plain.indexOf(central), plain.lastIndexOf(central)]
