@@ -133,25 +133,18 @@ export class Inspection implements ReadingObserver {
     return this.#archives.length > 0 || this.#turnMs >= turnMs ? this.#pause() : null
   }
 
-  /** Attachments that Outlook wraps in TNEF are like any others; archives lie in it as they are. */
+  /** To be read between the blocks: archives, and TNEF, whose names are as many as its sender likes. */
   #found(archive: FoundArchive): void {
     if (this.findings.isDenied) return
     const { content, types, where, names } = archive
-    if (types.has('tnef') && this.#seeTnef(archive)) return
     if (this.#checks.types) {
       const all = typesOfWhole(content, types)
       if (all.size > types.size && this.findings.file({ names, types: all })) return
     }
     // It was held from where a zip archive began in it.
     if (types.size === 0 && typesOfEnd(content).size > 0) this.#readers.hasMissed = true
-    if (this.wanted.insideArchives) this.#archives.push({ ...archive, where })
+    if (this.wanted.insideArchives || types.has('tnef')) this.#archives.push({ ...archive, where })
     else this.budget.releaseHeld(content.length)
-  }
-
-  /** @returns whether the message is denied */
-  #seeTnef({ content, where }: FoundArchive): boolean {
-    for (const name of tnefNames(content)) if (!this.findings.nameInPart(name, where)) break
-    return this.findings.isDenied
   }
 
   /** Others get their turn, then archives are read. */
@@ -179,8 +172,18 @@ export class Inspection implements ReadingObserver {
     }
   }
 
+  /** Attachments that Outlook wraps in TNEF are like any others. @returns whether one is denied @throws OverBudget */
+  async #readTnef({ content, where }: FoundArchive): Promise<boolean> {
+    for await (const name of tnefNames(content, this.budget))
+      if (!this.findings.nameInPart(name, where)) break
+    return this.findings.isDenied
+  }
+
   async #readArchive(archive: FoundArchive): Promise<void> {
     try {
+      if (archive.types.has('tnef') && (await this.#readTnef(archive))) return
+      // Archives lie in TNEF as they are.
+      if (!this.wanted.insideArchives) return
       for await (const sighting of this.#sightings(archive)) {
         if ('unreadable' in sighting && archive.isDoubtful && sighting.unreadable.includes('damaged'))
           continue

@@ -2,6 +2,7 @@
  * Names of the attachments in a winmail.dat: the title of each, and its long name among the MAPI properties.
  */
 
+import type { Budget } from '../../mime/budget'
 import { rawReadings } from '../../mime/charsets'
 import { propertiesOf, tnefAttributes } from '../../mime/containers/tnef'
 import type { Name } from '../filenames'
@@ -14,13 +15,16 @@ const text8 = 0x001e
 const text16 = 0x001f
 const maxNameBytes = 2048
 
-/** Never throws; ends where the content makes no sense. */
-export function* tnefNames(content: Buffer): Generator<Name> {
+/** Ends where the content makes no sense. @throws OverBudget */
+export async function* tnefNames(content: Buffer, budget: Budget): AsyncGenerator<Name, void> {
   for (const { id, value } of tnefAttributes(content)) {
+    if (budget.isTurnOver) await budget.breathe()
     if (id === title) yield* text(value.subarray(0, maxNameBytes), text8)
     if (id !== properties) continue
-    for (const property of propertiesOf(value, nameProperties, [text8, text16]))
+    for (const property of propertiesOf(value, nameProperties, [text8, text16])) {
+      if (budget.isTurnOver) await budget.breathe()
       if (property !== null) yield* text(property.content.subarray(0, maxNameBytes), property.type)
+    }
   }
 }
 

@@ -208,6 +208,18 @@ export const hostileMails: Readonly<Record<string, (bytes: number) => Buffer>> =
       ]),
       'application/ms-tnef',
     ),
+  'TNEF names in one another': (bytes) =>
+    encoded(
+      Buffer.concat([
+        tnefStart,
+        tnefAttribute(
+          0x00069005,
+          Buffer.alloc(contentBytes(bytes), Buffer.from('1f0004370100000000080000', 'hex')),
+        ),
+      ]),
+      'application/ms-tnef',
+    ),
+  'TNEF names of nothing': file(tnefAttribute(0x00018010, Buffer.alloc(0)), tnefStart, 'application/ms-tnef'),
   'TNEF in TNEF': (bytes) => {
     let content = Buffer.alloc(contentBytes(bytes), 'x')
     for (let level = 0; level < 30; level++)
