@@ -94,6 +94,34 @@ export const containers: Forms<(payload: string) => Held> = {
     type: 'text/vcard; charset=utf-8',
     encoding: '8bit',
   }),
+  'a calendar attachment, in mixed case': (payload) =>
+    calendar(`aTTACH;eNCODING = "bASE64";vALUE=bINARY:${bytesOf(payload).toString('base64')}`),
+  'a calendar attachment behind a colon in quotes': (payload) =>
+    calendar(
+      `ATTACH;ENCODING=BASE64;VALUE=BINARY;ALTREP="cid:x":${bytesOf(payload).toString('base64')}`,
+      2000,
+    ),
+  'a calendar attachment behind many parameters': (payload) =>
+    calendar(`ATTACH;ENCODING=BASE64;X-A=${'x'.repeat(3000)}:${bytesOf(payload).toString('base64')}`),
+  'a calendar attachment, 80 kB of text in front': (payload) => {
+    const held = calendar(`ATTACH;VALUE=BINARY:${bytesOf(payload).toString('base64')}`)
+    return { ...held, content: 'text\r\n'.repeat(14_000) + held.content }
+  },
+  'a photo without a name of its encoding': (payload) => ({
+    ...calendar(''),
+    content: crlf(
+      'BEGIN:VCARD',
+      'VERSION:2.1',
+      `PHOTO;JPEG;BASE64:${bytesOf(payload).toString('base64')}`,
+      '',
+      'END:VCARD',
+    ),
+  }),
+  'a data: address in HTML, in upper case': (payload) => ({
+    content: `<a href="DATA:application/octet-stream;BASE64,${bytesOf(payload).toString('base64')}">x</a>\r\n`,
+    type: 'text/html; charset=utf-8',
+    encoding: '8bit',
+  }),
   'a data: address in HTML': (payload) => ({
     content: crlf(
       '<html><body>',
@@ -113,6 +141,31 @@ export const containers: Forms<(payload: string) => Held> = {
     type: 'text/plain; charset=us-ascii; format=flowed; delsp=yes',
   }),
   'text in UTF-7': (payload) => ({ ...text(crlf(utf7(payload))), type: 'text/plain; charset=utf-7' }),
+  ...Object.fromEntries(
+    [
+      'unicode-1-1-utf-7',
+      'csUnicode11UTF7',
+      'u7',
+      '"ut\\f-7"',
+      "us-ascii; charset*=us-ascii''utf-7",
+      'us-ascii; charset*0=ut; charset*1=f-7',
+    ].map((name) => [
+      `text in UTF-7, called ${name}`,
+      (payload: string) => ({ ...text(crlf(utf7(payload))), type: `text/plain; charset=${name}` }),
+    ]),
+  ),
+  'text in UTF-16, called ISO-10646-UCS-2': (payload) =>
+    converted('text/plain; charset=ISO-10646-UCS-2', utf16(payload, true).slice(2)),
+  'text with escape sequences of ISO-2022-JP': (payload) => ({
+    ...text(crlf(`text ${pieces(payload, 6).join('\x1b(B')} text`)),
+    type: 'text/plain; charset=iso-2022-jp-2',
+  }),
+  'text with escape sequences, of which the charset has none': (payload) =>
+    text(crlf(`text ${pieces(payload, 6).join('\x1b$B\x1b(B')} text`)),
+  'text with escape sequences of HZ': (payload) => ({
+    ...text(crlf(`text ${pieces(payload, 6).join('~{~}')} text`)),
+    type: 'text/plain; charset=HZ-GB-2312',
+  }),
   TNEF: (payload) => ({ content: tnef(payload), type: 'application/ms-tnef; name="winmail.dat"' }),
   'TNEF in TNEF': (payload) => ({
     content: tnef(tnef(payload), 'winmail.dat'),
@@ -127,6 +180,26 @@ export const containers: Forms<(payload: string) => Held> = {
   'S/MIME, opaque, in pieces': (payload) => ({
     content: signedDataInPieces(base64Entity(payload)),
     type: smime,
+  }),
+  'S/MIME, opaque, zeros in front of lengths': (payload) => ({
+    content: signedData(hidden(payload), 60),
+    type: smime,
+  }),
+  AppleSingle: (payload) => ({
+    content: appleSingle(hidden(payload)),
+    type: 'application/applefile; name="test.bin"',
+  }),
+  MacBinary: (payload) => ({
+    content: macBinary(hidden(payload)),
+    type: 'application/macbinary; name="test.bin"',
+  }),
+  'a mail as a file, its headers in mixed case': (payload) => ({
+    content: base64Mail(payload).replaceAll('Content', 'COntent').replaceAll('Encoding', 'ENcoding'),
+    type: 'application/octet-stream; name="test.eml"',
+  }),
+  'a mail as a file, NULs in its headers': (payload) => ({
+    content: base64Mail(payload).replaceAll('Content', 'Con\0tent').replaceAll('Encoding', 'Enco\0ding'),
+    type: 'application/octet-stream; name="test.eml"',
   }),
   'S/MIME, opaque, as octet stream': (payload) => ({
     content: signedData(base64Entity(payload)),
@@ -160,9 +233,17 @@ function base64Mail(payload: string): string {
   return crlf('From: sender@example.com', 'Subject: inner', 'MIME-Version: 1.0') + base64Entity(payload)
 }
 
+function calendar(line: string, length?: number): Held {
+  return {
+    content: crlf('BEGIN:VCALENDAR', `X-A:${'-, '.repeat(90)}`, ...folded(line, length), 'END:VCALENDAR'),
+    type: 'text/calendar; charset=utf-8',
+    encoding: '8bit',
+  }
+}
+
 /** A content line of iCalendar and vCard. */
-function folded(line: string): string[] {
-  return pieces(line, 74).map((piece, i) => (i === 0 ? piece : ` ${piece}`))
+function folded(line: string, length = 74): string[] {
+  return pieces(line, length).map((piece, i) => (i === 0 ? piece : ` ${piece}`))
 }
 
 const binHexDigits = '!"#$%&\'()*+,-012345689@ABCDEFGHIJKLMNPQRSTUVXYZ[`abcdefhijklmpqr'
@@ -218,6 +299,39 @@ function tnef(content: string, name = 'test.bin'): string {
   )
 }
 
+/** Nobody finds it who does not look at the beginning of this: the long name keeps UTF-16 from being guessed. */
+function hidden(payload: string): string {
+  return tnef(utf16(payload, false), 'n'.repeat(3000))
+}
+
+/** An AppleSingle file (RFC 1740): a name and the data fork. */
+function appleSingle(content: string): string {
+  const name = bytesOf('test.eml')
+  const entry = (id: number, at: number, length: number) =>
+    Buffer.concat([id, at, length].map((value) => uint32be(value)))
+  const start = 26 + 2 * 12
+  return textOf(
+    Buffer.concat([
+      uint32be(0x0005_1600),
+      uint32be(0x0002_0000),
+      Buffer.alloc(16),
+      uint16be(2),
+      entry(3, start, name.length),
+      entry(1, start + name.length, content.length),
+      name,
+      bytesOf(content),
+    ]),
+  )
+}
+
+function macBinary(content: string): string {
+  const header = Buffer.alloc(128)
+  header.write('\x08test.eml', 1, 'latin1')
+  header.write('TEXTtest', 65, 'latin1')
+  header.writeUInt32BE(content.length, 83)
+  return textOf(header) + content + '\0'.repeat(127 - ((content.length + 127) % 128))
+}
+
 /** One DER element. */
 function der(tag: number, ...contents: readonly Buffer[]): Buffer {
   const content = Buffer.concat(contents)
@@ -225,6 +339,13 @@ function der(tag: number, ...contents: readonly Buffer[]): Buffer {
     content.length < 0x80
       ? Buffer.from([content.length])
       : Buffer.concat([Buffer.from([0x84]), uint32be(content.length)])
+  return Buffer.concat([Buffer.from([tag]), length, content])
+}
+
+/** The same with zeros in front of its length, which makes it BER. */
+function padded(zeros: number, tag: number, ...contents: readonly Buffer[]): Buffer {
+  const content = Buffer.concat(contents)
+  const length = Buffer.concat([Buffer.from([0x84 + zeros]), Buffer.alloc(zeros), uint32be(content.length)])
   return Buffer.concat([Buffer.from([tag]), length, content])
 }
 
@@ -241,11 +362,19 @@ const signedDataId = Buffer.from('06092a864886f70d010702', 'hex')
 const dataId = Buffer.from('06092a864886f70d010701', 'hex')
 const version = Buffer.from('020101', 'hex')
 
-/** CMS SignedData without signers, as a certificate bag has none either; its content is the MIME entity. */
-function signedData(entity: string): string {
-  const content = der(sequence, dataId, der(explicit, der(octets, bytesOf(entity))))
+/**
+ * CMS SignedData without signers, as a certificate bag has none either; its content is the MIME entity.
+ * @param zeros in front of each length
+ */
+function signedData(entity: string, zeros = 0): string {
+  const element = zeros === 0 ? der : padded.bind(null, zeros)
+  const content = element(sequence, dataId, element(explicit, element(octets, bytesOf(entity))))
   return textOf(
-    der(sequence, signedDataId, der(explicit, der(sequence, version, der(set), content, der(set)))),
+    element(
+      sequence,
+      signedDataId,
+      element(explicit, element(sequence, version, der(set), content, der(set))),
+    ),
   )
 }
 
