@@ -46,12 +46,21 @@ const nulsAt = [0, 74, 82]
 /** Of a file on the first Macintosh. */
 const maxMacNameBytes = 63
 
+/** Whether it may be one of them. @param head its first bytes, at least 64 of a longer one */
+export function beginsAsApple(head: Buffer): boolean {
+  return head.length >= entriesAt && (magics.includes(head.readUInt32BE(0)) || beginsAsMacBinary(head))
+}
+
 /** A name without controls right behind a NUL and its length is what no common file begins with. */
+function beginsAsMacBinary(head: Buffer): boolean {
+  const length = head[macNameAt - 1] ?? 0
+  if (head[0] !== 0 || length === 0 || length > maxMacNameBytes) return false
+  return head.subarray(macNameAt, macNameAt + length).every((byte) => byte >= 0x20 && byte !== 0x7f)
+}
+
 function startsAsMacBinary(content: Buffer): boolean {
   if (content.length <= macBinaryBytes || nulsAt.some((at) => content[at] !== 0)) return false
-  const length = content[macNameAt - 1] ?? 0
-  if (length === 0 || length > maxMacNameBytes || content.readUInt32BE(macDataLengthAt) === 0) return false
-  return content.subarray(macNameAt, macNameAt + length).every((byte) => byte >= 0x20 && byte !== 0x7f)
+  return content.readUInt32BE(macDataLengthAt) > 0 && beginsAsMacBinary(content)
 }
 
 function macBinary(content: Buffer): DataFork {

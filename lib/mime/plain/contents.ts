@@ -5,6 +5,7 @@
 
 import { endBytes, footers, rarMark } from '../../base/file-marks'
 import { isTar } from '../../base/tar'
+import { beginsAsApple } from '../containers/apple'
 import { binHexMark } from '../containers/binhex'
 import { type LeafContent, NotPlain } from './grammar'
 
@@ -51,8 +52,6 @@ const farContainers: readonly (readonly [at: number, mark: Buffer])[] = [
 const searchedBytes = 4096
 
 const tnef = Buffer.from('789f3e22', 'hex')
-/** A file of a Mac with what its system knows of it, in one. */
-const appleMarks = [Buffer.from('00051600', 'hex'), Buffer.from('00051607', 'hex')]
 /** A message, or what a program would take for one: a field, perhaps behind empty lines, or an mbox. */
 const startsLikeMessage = /^(?:\xef\xbb\xbf)?[\s\0]*(?:>?From |[!-9;-~]{1,60}[ \t]*:(?!\/\/))/
 /** OID 1.2.840.113549.1.7: all of S/MIME. */
@@ -132,11 +131,17 @@ export class FileHead {
 
   #lookForMessage(head: Buffer): void {
     if (head.subarray(0, 4).equals(tnef)) throw new NotPlain('TNEF')
-    if (appleMarks.some((mark) => isAt(head, 0, mark))) throw new NotPlain('AppleSingle')
-    if (head[0] === 0x30 && head.includes(cms)) throw new NotPlain('S/MIME')
+    if (beginsAsApple(head)) throw new NotPlain('a file of a Mac')
+    if (head[0] === 0x30 && (head.includes(cms) || hasLongLength(head))) throw new NotPlain('S/MIME')
     if (this.content === 'file' && startsLikeMessage.test(head.toString('latin1')))
       throw new NotPlain('a file like a message')
   }
+}
+
+/** No size of a mail needs more than four bytes; what they say of S/MIME may then lie further behind. */
+function hasLongLength(head: Buffer): boolean {
+  const length = head[1] ?? 0
+  return length > 0x84 && length < 0xff
 }
 
 function isContainer(head: Buffer): boolean {

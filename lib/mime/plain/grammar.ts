@@ -81,7 +81,7 @@ const reports = new Set(['delivery-status', 'disposition-notification', 'feedbac
 const mediaTypes = new Set(['text', 'application', 'image', 'audio', 'video'])
 /** Types that are containers, or that only some programs look into. */
 const oddTypes =
-  /^application\/(?:(?:vnd\.)?ms-tnef|(?:x-)?pkcs7-mime|mac-binhex40|(?:x-)?apple-?(?:file|single|double)|(?:x-)?macbinary|pgp-encrypted|mbox|(?:x-)?(?:uu|yenc|xx).*|vnd\.ms-outlook)$/
+  /^application\/(?:(?:vnd\.)?ms-tnef|(?:x-)?pkcs7-mime|mac-binhex40|(?:x-)?apple-?(?:file|single|double)|(?:x-)?mac-?binary|pgp-encrypted|mbox|(?:x-)?(?:uu|yenc|xx).*|vnd\.ms-outlook)$/
 /** Names by which a program takes a file for a message or another container. */
 const oddNames = /\.(?:eml|mht|mhtml|msg|mbo?x|dat|tnef|p7[mscz]|hqx|uue?|xxe|b64|mim)\b/i
 /** Names of calendars and address books. */

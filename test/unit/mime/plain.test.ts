@@ -324,10 +324,14 @@ const odd: Record<string, readonly (readonly [form: string, mail: string])[]> = 
   'an unknown type': [['', attached(body, 'zz/y')]],
   'application/ms-tnef': [['', attached(body, 'application/ms-tnef')]],
   TNEF: [['by its content', attached(base64(Buffer.from('789f3e220100', 'hex')))]],
-  AppleSingle: [['by its content', attached(base64(Buffer.from('0005160000020000', 'hex')))]],
+  'a file of a Mac': [
+    ['AppleSingle', attached(base64(Buffer.from(`00051600${'00'.repeat(60)}`, 'hex')))],
+    ['MacBinary', attached(base64(`\0\x05a.exe${'\0'.repeat(200)}`))],
+  ],
   'application/macbinary': [['', attached(body, 'application/macbinary')]],
   'S/MIME': [
     ['by its content', attached(base64(Buffer.from('3080 06092a864886f70d010702'.replace(' ', ''), 'hex')))],
+    ['with a length in many bytes', attached(base64(Buffer.from(`3087${'00'.repeat(80)}`, 'hex')))],
   ],
   'the name of a container': [['', attached(body, 'application/octet-stream; name="a.eml"')]],
   'a file like a message': [['', attached(base64(head + text))]],
