@@ -29,6 +29,7 @@ const minSelfTestBytes = 1024 * 1024
 const upTo = (size: number): ArchiveLimit => ({ upTo: size, beyond: 'silent' })
 const cautious: ArchiveLimits = {
   memberBytes: upTo(1024 * 1024),
+  totalBytes: upTo(2 * 1024 * 1024),
   depth: upTo(1),
   files: upTo(50),
   opensRar: false,
@@ -125,7 +126,7 @@ export class ProvingScanner {
     return this.settings.health.selfTest === 'full' && this.settings.startup.maxPings > 0
   }
 
-  /** Takes each clamd 3 to 4 s, so it is done only for a message that needs it. */
+  /** Takes each clamd 3 to 5 s, so it is done only for a message that needs it. */
   #findArchiveLimits(signal: AbortSignal): Promise<unknown> {
     const find = async ([address, protocol]: [Address, Protocol]) => {
       const trace = (text: string) => this.#log.trace(`${addressText(address)} ${text}`)

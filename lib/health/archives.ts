@@ -1,6 +1,6 @@
 /*
- * Zip archives that hold the EICAR test file beyond a limit of clamd: a large member, nested archives, many files; and a RAR
- * archive, which not every clamd opens. Small and quick to make; sent to clamd only.
+ * Zip archives that hold the EICAR test file beyond a limit of clamd: a large member, many bytes, nested archives, many
+ * files; and a RAR archive, which not every clamd opens. Small and quick to make; sent to clamd only.
  */
 
 import { constants, crc32, deflateRawSync, gzipSync } from 'node:zlib'
@@ -44,6 +44,28 @@ export function nested(levels: number): Buffer {
   let content = zip([deflated(newId(), testFile())])
   for (let level = 1; level < levels; level++) content = zip([stored('nested.zip', content)])
   return content
+}
+
+/**
+ * Members of together `bytes`, each of at most `memberBytes`, and the test file behind them. They are identical, because
+ * clamd counts every one of them and scans only the first. The last ones are each half of the one before, down to less
+ * than the test file: clamd may pass over a member that does not fit, and go on with the next one. Inside another
+ * archive, as the next one.
+ */
+export function manyBytes(bytes: number, memberBytes: number): Buffer {
+  const filler = deflated('x', Buffer.alloc(memberBytes))
+  const rest = bytes % memberBytes
+  const halves: Member[] = []
+  for (let size = memberBytes / 2; size >= testFile().length / 2; size = Math.floor(size / 2))
+    halves.push(deflated('z', Buffer.alloc(size)))
+  const archive = zip([
+    deflated('id', Buffer.from(newId())),
+    ...Array<Member>(Math.floor(bytes / memberBytes) - 1).fill(filler),
+    ...(rest > 0 ? [deflated('y', Buffer.alloc(rest))] : []),
+    ...halves,
+    deflated('eicar.com', testFile()),
+  ])
+  return zip([deflated('total.zip', archive)])
 }
 
 /** An archive of `files`, inside another one, which compresses its repetitive headers. */

@@ -82,12 +82,17 @@ export function archivesOf(
   maxBytes: number,
 ): Diagnosis[] {
   if (!findsTestFile) return []
-  const { memberBytes, depth, files, opensRar } = limits ?? unknownLimits
+  const { memberBytes, totalBytes, depth, files, opensRar } = limits ?? unknownLimits
   const silent = [
     ...ifSilent(memberBytes, (scannableBytes) =>
       scannableBytes === null
         ? 'large files in an archive'
         : `files larger than ${sizeText(scannableBytes)} in an archive`,
+    ),
+    ...ifSilent(totalBytes, (scannableBytes) =>
+      scannableBytes === null
+        ? 'many large files in a message'
+        : `more than ${sizeText(scannableBytes)} unpacked from a message`,
     ),
     ...ifSilent(
       depth,
@@ -101,7 +106,8 @@ export function archivesOf(
     ),
     ...(depth.beyond === 'unknown' && reportsLimits === false ? ['archives in archives'] : []),
   ]
-  const isSilent = depth.beyond === 'silent' || files.beyond === 'silent' || reportsLimits === false
+  const isSilent =
+    reportsLimits === false || [totalBytes, depth, files].some(({ beyond }) => beyond === 'silent')
   const member = largestMember(maxBytes)
   const remedies = [
     ...(isSilent ? [alert] : []),
@@ -134,6 +140,7 @@ function ifSilent({ upTo, beyond }: ArchiveLimit, text: (scannableBytes: number 
 const unknownLimit = { upTo: null, beyond: 'unknown' } as const
 const unknownLimits: ArchiveLimits = {
   memberBytes: unknownLimit,
+  totalBytes: unknownLimit,
   depth: unknownLimit,
   files: unknownLimit,
   opensRar: null,

@@ -41,6 +41,8 @@ export interface ArchiveLimit {
 export interface ArchiveLimits {
   /** Size of a member of a zip archive (MaxFileSize, MaxScanSize). */
   readonly memberBytes: ArchiveLimit
+  /** Size of a message and of all that is unpacked from it (MaxScanSize). */
+  readonly totalBytes: ArchiveLimit
   /** Levels of nested archives (MaxRecursion). */
   readonly depth: ArchiveLimit
   /** Number of files in an archive (MaxFiles). */
@@ -63,7 +65,7 @@ export interface EicarCheckResult {
  * Largest values up to which an OK of the address can be relied on; above them it may have skipped content without a
  * report. Infinity: it reports its limits. null: unknown.
  */
-export type SilentLimits = Readonly<Record<'memberBytes' | 'depth' | 'files', number | null>> &
+export type SilentLimits = Readonly<Record<'memberBytes' | 'totalBytes' | 'depth' | 'files', number | null>> &
   Pick<ArchiveLimits, 'opensRar'>
 
 /** null: no limits were tested. */
@@ -72,6 +74,7 @@ export function silentLimits(archives: ArchiveLimits | null): SilentLimits | nul
   return (
     archives && {
       memberBytes: silent(archives.memberBytes),
+      totalBytes: silent(archives.totalBytes),
       depth: silent(archives.depth),
       files: silent(archives.files),
       opensRar: archives.opensRar,

@@ -10,10 +10,11 @@ import type { SilentLimits } from '../hosts/test-results'
 import type { Budget } from '../mime/budget'
 import type { PlainResult } from '../mime/plain/plain-check'
 import { isIgnored, type SignatureRule } from '../policy/rules'
-import { closedIn } from './readings/closed'
+import { closedIn, scanTotal } from './readings/closed'
 import { scanLimits } from './readings/limits'
 import { readingMemory } from './readings/memory'
 import { type Content, Readings, type Summary } from './readings/readings'
+import { ScanTotal } from './readings/scan-total'
 
 /** `[main] scan`: what of a message is sent. */
 export type Scope = 'auto' | 'all' | 'parts' | 'message'
@@ -100,7 +101,7 @@ export async function secondLook<T extends { readonly reply: Reply }>(
   const insight = (part: string | null) => seen.insight(contents.summary, sendsParts, part)
   try {
     for await (const content of contents.contents()) {
-      const members = mayBeClosed ? await seen.lookInto(content) : []
+      const members = mayBeClosed ? await seen.lookInto(content, sendsParts) : []
       const isUnseen = sendsParts && !content.isScanned
       for (const file of isUnseen ? [content, ...members] : members) {
         const { name, bytes } = file
@@ -126,16 +127,27 @@ class Seen {
   #sent = 0
   #sentBytes = 0
   readonly #ignored = new Set<string>()
+  /** Of the message as clamd has scanned it. */
+  readonly #whole: ScanTotal
 
   constructor(private readonly look: Look) {
     this.#encrypted = look.plain.encrypted
+    this.#whole = scanTotal(look.silentLimits)
+    this.#whole.add(look.message.maxBytes)
   }
 
-  /** @returns files in it that clamd does not see by itself */
-  async lookInto({ name, bytes }: Content): Promise<Content[]> {
+  /**
+   * @param isSent the content is scanned by itself, if it was not with the rest of the message
+   * @returns files in it that clamd does not see by itself
+   */
+  async lookInto(content: Content, isSent: boolean): Promise<Content[]> {
+    const { name, bytes, isScanned, isPart } = content
     const { silentLimits, budget } = this.look
+    const isOfWhole = isScanned === true || (!isSent && isPart === true)
+    // Another reading of a part, which clamd has not made, counts nowhere.
+    const whole = isOfWhole ? this.#whole : isSent ? null : new ScanTotal(Infinity)
     budget.enter()
-    const { encrypted, limits, members } = await closedIn(bytes, silentLimits, budget)
+    const { encrypted, limits, members } = await closedIn(bytes, silentLimits, budget, whole)
     budget.leave()
     if (encrypted !== null) this.#encrypted ??= `${name}: ${encrypted}`
     if (limits !== null) this.incompleteBecause ??= `${name}: ${limits}`

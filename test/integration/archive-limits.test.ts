@@ -18,22 +18,46 @@ const configs: [name: string, config: Record<string, string>, limits: ArchiveLim
   [
     'high limits, told of',
     { AlertExceedsMax: 'yes' },
-    { memberBytes: { upTo: 16 * M, beyond: 'unknown' }, depth: reported, files: reported, opensRar: false },
+    {
+      memberBytes: { upTo: 16 * M, beyond: 'unknown' },
+      totalBytes: { upTo: 240 * M, beyond: 'unknown' },
+      depth: reported,
+      files: reported,
+      opensRar: false,
+    },
   ],
   [
     "Debian's defaults, not told of",
     { MaxFileSize: '7M', MaxScanSize: '100M' },
-    { memberBytes: silentAt(4 * M), depth: silentAt(15), files: silentAt(9900), opensRar: false },
+    {
+      memberBytes: silentAt(4 * M),
+      totalBytes: silentAt(90 * M),
+      depth: silentAt(15),
+      files: silentAt(9900),
+      opensRar: false,
+    },
   ],
   [
     'a low MaxFileSize, which clamd never tells of',
     { MaxFileSize: '7M', AlertExceedsMax: 'yes' },
-    { memberBytes: silentAt(4 * M), depth: reported, files: reported, opensRar: false },
+    {
+      memberBytes: silentAt(4 * M),
+      totalBytes: { upTo: 240 * M, beyond: 'unknown' },
+      depth: reported,
+      files: reported,
+      opensRar: false,
+    },
   ],
   [
     'low limits',
     { MaxFileSize: '4M', MaxRecursion: '6', MaxFiles: '300' },
-    { memberBytes: silentAt(4 * M), depth: silentAt(4), files: silentAt(250), opensRar: false },
+    {
+      memberBytes: silentAt(4 * M),
+      totalBytes: { upTo: 240 * M, beyond: 'unknown' },
+      depth: silentAt(4),
+      files: silentAt(250),
+      opensRar: false,
+    },
   ],
 ]
 for (const [name, config, expected] of configs) {
@@ -43,7 +67,7 @@ for (const [name, config, expected] of configs) {
     const said: string[] = []
     const limits = await findArchiveLimits(address, usual, connect, never, (text) => said.push(text))
     assert.deepEqual(limits, expected, said.join('\n'))
-    assert.ok(said.length <= 7 + 18 + 7 + 1, said.join('\n'))
+    assert.ok(said.length <= 7 + 6 + 18 + 7 + 1, said.join('\n'))
   })
 }
 
@@ -63,7 +87,13 @@ test('the log names once what is silent, and messages know of it', bounded, asyn
   assert.equal(silences.length, 1, lines.join('\n'))
   for (const event of told) scanning.hosts.learn(address, event)
   const lease = await scanning.hosts.take(new Set(), never)
-  assert.deepEqual(lease?.silentLimits, { memberBytes: M, depth: 15, files: 9900, opensRar: false })
+  assert.deepEqual(lease?.silentLimits, {
+    memberBytes: M,
+    totalBytes: 240 * M,
+    depth: 15,
+    files: 9900,
+    opensRar: false,
+  })
   const known = watch
     .known()
     .flatMap(([, event]) => (event.type === 'archivesTested' ? [event.archives] : []))
@@ -83,7 +113,13 @@ test('a daemon that does not say is not known, and is not asked again and again'
   const daemon = await fake(t, [{ at: 'reply', do: 'answer', text: 'stream: Broken ERROR' }])
   const limits = await findArchiveLimits(daemon.address, usual, connect, never)
   const unknown = { upTo: null, beyond: 'unknown' }
-  assert.deepEqual(limits, { memberBytes: unknown, depth: unknown, files: unknown, opensRar: null })
+  assert.deepEqual(limits, {
+    memberBytes: unknown,
+    totalBytes: unknown,
+    depth: unknown,
+    files: unknown,
+    opensRar: null,
+  })
   assert.equal(daemon.scans.length, 1)
   const stop = new AbortController()
   await daemon.play([{ at: 'reply', do: 'stall' }])

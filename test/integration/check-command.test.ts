@@ -58,7 +58,7 @@ test('limits that clamd passes over in silence are a warning that names the line
   const ran = await check(directory)
   assert.match(
     ran.text,
-    /^WARN .* says OK where it stops at a limit of its own: files larger than 20MB in an archive, more than 15 archives in one another, more than 9900 files in an archive\n.*-> set AlertExceedsMax yes .*, and MaxFileSize 41943040 or more and MaxScanSize 125829120 or more, in clamd\.conf$/m,
+    /^WARN .* says OK where it stops at a limit of its own: files larger than 20MB in an archive, more than 90MB unpacked from a message, more than 15 archives in one another, more than 9900 files in an archive\n.*-> set AlertExceedsMax yes .*, and MaxFileSize 41943040 or more and MaxScanSize 125829120 or more, in clamd\.conf$/m,
   )
   assert.equal(ran.code, 1)
   const nagios = await check(directory, '--quick', '--nagios')

@@ -32,6 +32,8 @@ export interface Listing {
   readonly entries: number
   /** Of the largest file. */
   readonly maxBytes: number
+  /** Of all files. */
+  readonly totalBytes: number
 }
 
 export interface LibraryAnswer {

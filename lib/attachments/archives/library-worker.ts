@@ -154,11 +154,13 @@ function namesIn(lines: readonly string[]): string[] {
 function listingOf(lines: readonly string[], entries: number): Listing {
   const values = (name: string) =>
     lines.flatMap((line) => (line.startsWith(`${name} = `) ? [line.slice(name.length + 3).trim()] : []))
+  const sizes = values('Size').map((size) => Number(size) || 0)
   return {
     isEncrypted: values('Encrypted').includes('+'),
     methods: [...new Set(values('Method'))].filter((method) => method !== ''),
     entries,
-    maxBytes: values('Size').reduce((most, size) => Math.max(most, Number(size)), 0),
+    maxBytes: sizes.reduce((most, size) => Math.max(most, size), 0),
+    totalBytes: sizes.reduce((sum, size) => sum + size, 0),
   }
 }
 

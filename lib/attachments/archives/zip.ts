@@ -161,7 +161,7 @@ async function* stored(
 }
 
 /** Bytes of deflated content that hold the code tables and then some. */
-const tableBytes = 512
+export const tableBytes = 512
 const magicBytes = 6
 
 /** What zlib returns when asked for `info`, which its types leave out. */

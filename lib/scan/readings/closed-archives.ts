@@ -14,10 +14,13 @@ import { rarMark } from '../../base/file-marks'
 import { tarEnd, tarFile } from '../../base/tar'
 import type { Budget } from '../../mime/budget'
 import { startsAsRar } from './closed-formats'
-import { maxRatio, type PackedFile, type Search } from './closed-zip'
+import type { PackedFile, Search } from './closed-zip'
+import { maxRatio, ScanTotal } from './scan-total'
 
 /** Kinds that clamd passes over, or did in a version that is still in use. RAR: where it was built without UnRAR. */
 const passedOver = new Set('ar dmg img lzh lzma qcow rpm udf vdi vhd vhdx vmdk wim z zst'.split(' '))
+/** Of these the ones that a later version opens: there they count for the message around them as well. */
+const openedLater = new Set('dmg lzh udf'.split(' '))
 /** Kinds told by so few bytes that other files begin alike. */
 const uncertain = new Set('img lzh lzma vdi z'.split(' '))
 /** Milliseconds for what clamd opens itself, so that others do not wait long for the library. */
@@ -73,6 +76,7 @@ export async function findClosedInArchive(archive: Archive, search: Search, look
   const isOurs = archive.by === 'library'
   const unpacked = archive.kind === 'gz' ? await gunzipped(archive.bytes, search) : null
   if (unpacked !== null) {
+    search.total.addUnpacked(unpacked.length)
     await look(unpacked)
     return false
   }
@@ -81,9 +85,16 @@ export async function findClosedInArchive(archive: Archive, search: Search, look
   const isArchive = answer.listing !== null || !archive.isUncertain
   if (isArchive && !isForgiven(archive, answer)) addTrouble(archive.kind, answer.trouble, search)
   checkBounds(archive.kind, answer, search)
+  if (!isOurs || openedLater.has(archive.kind)) search.total.addUnpacked(totalOf(answer))
   if (isOurs) await scanned(archive.kind, answer.members, search, look)
   else for (const { bytes } of answer.members) if (bytes.length > 0) await look(bufferOf(bytes))
   return isArchive && (isOurs || archive.kind === '7z')
+}
+
+/** Of a zip archive with members that are neither stored nor deflated: what the headers say may be false. */
+export async function checkSizes(zip: Buffer, search: Search): Promise<void> {
+  const { trouble } = await opened(zip, 'archives', search)
+  addTrouble('zip', trouble, search)
 }
 
 /** What the library ran out of: it depends on the load, and says nothing of the archive. */
@@ -186,12 +197,32 @@ function checkBounds(kind: string, { listing, members }: LibraryAnswer, search: 
   if (search.files > upTo.files) search.limits ??= `more than ${upTo.files} files`
 }
 
+/** What an archive says of it, or what came out, if that is more. */
+function totalOf({ listing, members }: LibraryAnswer): number {
+  return Math.max(
+    listing?.totalBytes ?? 0,
+    members.reduce((sum, { size }) => sum + size, 0),
+  )
+}
+
+/** Files that clamd scans by themselves: what is unpacked from these counts there, and not where the archive is. */
 async function scanned(kind: string, members: readonly Member[], search: Search, look: Look): Promise<void> {
   const files = members
     .map(({ name, bytes }) => ({ name, bytes: bufferOf(bytes) }))
     .filter(({ bytes }) => bytes.length > 0)
-  for (const { bytes } of files) await look(bytes)
-  search.members.push(...grouped(files).map((group) => packedFile(kind, group)))
+  const around = search.total
+  for (const group of grouped(files)) {
+    search.total = new ScanTotal(around.maxBytes)
+    for (const { bytes } of group) {
+      search.total.add(bytes.length)
+      await look(bytes)
+    }
+    const file = packedFile(kind, group)
+    if (group.length > 1) search.total.add(file.bytes.length)
+    search.limits ??= await search.total.excess(search.budget)
+    search.members.push(file)
+  }
+  search.total = around
 }
 
 type NamedFile = Pick<Member, 'name'> & Pick<PackedFile, 'bytes'>

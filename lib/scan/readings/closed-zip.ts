@@ -3,14 +3,14 @@
  * header in front of a member; so what is fit for clamd has both, alike in all that opening takes.
  */
 
-import { createInflateRaw, type InflateRaw } from 'node:zlib'
-import { beginning, unpacked } from '../../attachments/archives/zip'
+import { beginning, tableBytes, unpacked } from '../../attachments/archives/zip'
 import { startsAsZip, type ZipEnd, type ZipHeader, zipHeaders } from '../../attachments/archives/zip-headers'
 import { rarMark } from '../../base/file-marks'
 import type { SilentLimits } from '../../hosts/test-results'
 import { type Budget, OverBudget } from '../../mime/budget'
 import { isSearched } from './closed-formats'
 import { encryptWord, startsAsPdf } from './closed-pdf'
+import { type Inflated, inflatedBytes, maxRatio, type ScanTotal } from './scan-total'
 
 /** A file in an archive. */
 export interface PackedFile {
@@ -27,6 +27,8 @@ export interface Search {
   files: number
   /** Bytes that were unpacked only to be counted. */
   countedBytes: number
+  /** Of what clamd scans in one go. */
+  total: ScanTotal
   /** Files for clamd to scan by themselves. */
   readonly members: PackedFile[]
   readonly upTo: { readonly [limit in keyof SilentLimits]: NonNullable<SilentLimits[limit]> }
@@ -49,8 +51,8 @@ interface Member {
 const method = { stored: 0, deflated: 8, aes: 99 }
 /** Stored, imploded, deflated, the same with 64 KB, bzip2: what clamd opens. Not so LZMA, PPMd, xz and Zstandard. */
 const openMethods = [0, 6, 8, 9, 12]
-/** Bytes that a deflated byte makes at most. */
-export const maxRatio = 1032
+/** Of these the ones that are not undone here. */
+const otherMethods = [6, 9, 12]
 /** Behind a member: signature, checksum, sizes of 8 bytes in zip64. */
 const maxDescriptorBytes = 24
 /** Bytes of members that are unpacked only to be counted. */
@@ -58,8 +60,6 @@ const maxCountedBytes = 256 * 1024 * 1024
 
 /** RAR archives lie behind programs that unpack them. */
 const programMark = Buffer.from('MZ')
-/** Bytes of the longest mark that is looked for in a member, and more. */
-const maxMarkBytes = 16
 
 const endStart = Buffer.from('PK\x05\x06')
 
@@ -69,26 +69,29 @@ export function mayBeZip(content: Buffer): boolean {
 }
 
 /**
+ * Rejects with an OverBudget, or with the signal's reason.
  * @param look is given each member that may be closed itself
- * @throws OverBudget
+ * @returns the archive, if it has members of which only the headers have told the size; else null
  */
 export async function findClosedInZip(
   zip: Buffer,
   search: Search,
   look: (member: Buffer) => Promise<void>,
-): Promise<void> {
+): Promise<Buffer | null> {
   const isInside = !startsAsZip(zip)
   const headers = await readHeaders(zip, search)
   const directory = headers.end && directoryOf(headers.end, headers.central)
   if (!headers.end || !directory) {
     if (!isInside) search.limits ??= 'zip archive without a directory'
-    return
+    return null
   }
   const { directoryAt, saidDirectoryAt } = headers.end
   const base = directoryAt - saidDirectoryAt
   const members = membersOf(directory, base, headers.local)
   // A program that reads archives has their marks in it.
-  if (isInside && members.length === 0) return
+  if (isInside && members.length === 0) return null
+  // Once more, from its beginning on.
+  if (isInside) search.total.addUnpacked(zip.length)
   if (!isInside && base !== 0) search.limits ??= 'zip archive whose directory points elsewhere'
   if (members.length < directory.length) search.limits ??= 'zip entry without a header'
   search.files += directory.length
@@ -104,6 +107,8 @@ export async function findClosedInZip(
     await lookInto(zip, member, search, look)
     if (await isEncryptedDocument(zip, member, search)) search.encrypted ??= 'encrypted OpenDocument'
   }
+  const isUnknown = members.some(({ local }) => otherMethods.includes(local.method))
+  return isUnknown ? zip.subarray(isInside ? members[0]?.local.at : 0) : null
 }
 
 async function readHeaders(zip: Buffer, { budget }: Search): Promise<Headers> {
@@ -217,18 +222,24 @@ async function lookInto(
     return
   }
   if (isStored) {
+    search.total.addUnpacked(packed.length)
     await look(packed)
     return
   }
   const start = beginning(packed)
   if (start === 'not deflated') {
+    search.total.addUnpacked(central.unpackedBytes)
     if (local.method === method.deflated && packed.length > 0)
       search.limits ??= 'zip entry that cannot be unpacked'
     return
   }
   if (start === 'unclear' || isSearched(start)) {
     const member = await unpacked(packed, search.budget)
-    if (!Buffer.isBuffer(member)) return
+    if (!Buffer.isBuffer(member)) {
+      search.total.addDeflated(packed)
+      return
+    }
+    search.total.addUnpacked(member.length)
     if (member.length > memberBytes) tooLarge()
     else await look(member)
     return
@@ -236,9 +247,14 @@ async function lookInto(
   const isPdf = startsAsPdf(start)
   const mayUnpackItself = !search.upTo.opensRar && start.subarray(0, programMark.length).equals(programMark)
   const marks = [...(isPdf ? [encryptWord] : []), ...(mayUnpackItself ? [rarMark] : [])]
-  if (marks.length === 0 && packed.length * maxRatio <= memberBytes) return
+  if (marks.length === 0 && packed.length * maxRatio <= memberBytes) {
+    if (packed.length <= tableBytes) search.total.addUnpacked(start.length)
+    else search.total.addDeflated(packed)
+    return
+  }
   // What the headers say of the size may be false.
   const { bytes, hasMark } = await passed(packed, memberBytes + 1, marks, search)
+  search.total.addUnpacked(bytes)
   if (bytes > memberBytes) tooLarge()
   else if (hasMark) {
     const member = await unpacked(packed, search.budget)
@@ -246,45 +262,18 @@ async function lookInto(
   }
 }
 
-interface Passed {
-  readonly bytes: number
-  /** One of those that were looked for. */
-  readonly hasMark: boolean
-}
-
-/** What comes out, as far as it is sound, up to some more bytes than `enough`; none of it is kept. @throws OverBudget */
+/** None of what comes out is kept. @throws OverBudget */
 async function passed(
   packed: Buffer,
   enough: number,
   marks: readonly Buffer[],
   search: Search,
-): Promise<Passed> {
-  const result = await search.budget.offTheClock(() => inflatedOf(packed, enough, marks))
-  await search.budget.breathe()
+): Promise<Inflated> {
+  const result = await inflatedBytes(packed, enough, marks, search.budget)
   search.countedBytes += result.bytes
   if (search.countedBytes > maxCountedBytes)
     throw new OverBudget(`more than ${maxCountedBytes} bytes when unpacked`)
   return result
-}
-
-async function inflatedOf(packed: Buffer, enough: number, marks: readonly Buffer[]): Promise<Passed> {
-  const inflate: InflateRaw = createInflateRaw({ chunkSize: 256 * 1024 })
-  let bytes = 0
-  let hasMark = false
-  let tail = Buffer.alloc(0)
-  inflate.end(packed)
-  try {
-    for await (const chunk of inflate as AsyncIterable<Buffer>) {
-      bytes += chunk.length
-      const seam = Buffer.concat([tail, chunk.subarray(0, maxMarkBytes)])
-      hasMark ||= marks.some((mark) => chunk.includes(mark) || seam.includes(mark))
-      tail = Buffer.from((chunk.length < maxMarkBytes ? seam : chunk).subarray(-maxMarkBytes))
-      if (bytes >= enough) break
-    }
-  } catch {
-    // Damaged: what came out until then counts.
-  }
-  return { bytes, hasMark }
 }
 
 /** ODF 1.3, part 2, 3.4: files are encrypted one by one, and the archive does not say so. */

@@ -9,6 +9,7 @@ import type { SilentLimits } from '../../hosts/test-results'
 import { type Budget, OverBudget } from '../../mime/budget'
 import {
   archiveOf,
+  checkSizes,
   findClosedInArchive,
   findPackages,
   hasPackage,
@@ -19,6 +20,7 @@ import { isEncryptedRar } from './closed-formats'
 import { isEncryptedOle, startsAsOle } from './closed-ole'
 import { isEncryptedPdf } from './closed-pdf'
 import { findClosedInZip, mayBeZip, type PackedFile, type Search } from './closed-zip'
+import { ScanTotal } from './scan-total'
 
 /** `encrypted`, `limits`: what is closed, in a few words for the log; null: nothing. */
 export interface Closed {
@@ -29,27 +31,44 @@ export interface Closed {
 }
 
 /**
- * clamd's defaults, as far as the test file is found in an archive in a mail: MaxFileSize as Debian sets it, MaxRecursion 17
- * without the mail and the file itself, MaxFiles 10,000 with room for the parts of the mail.
+ * clamd's defaults, as far as the test file is found in an archive in a mail: MaxFileSize and MaxScanSize (100M) as Debian
+ * sets them, MaxRecursion 17 without the mail and the file itself, MaxFiles 10,000 with room for the parts of the mail.
  */
-const defaults = { memberBytes: 25 * 1024 * 1024, depth: 15, files: 9900, opensRar: false }
+const defaults = {
+  memberBytes: 25 * 1024 * 1024,
+  totalBytes: 90 * 1024 * 1024,
+  depth: 15,
+  files: 9900,
+  opensRar: false,
+}
+
+/** For what clamd scans in one go. @param limits its own; its defaults hold for what is not known */
+export function scanTotal(limits: SilentLimits | null): ScanTotal {
+  return new ScanTotal(limits?.totalBytes ?? defaults.totalBytes)
+}
 
 /**
  * Never throws for any bytes, only with the budget's signal.
  * @param limits of the clamd that found nothing in it; its defaults hold for what is not known
+ * @param whole of the scan that the content is a part of; null: it is scanned by itself
  */
 export async function closedIn(
   content: Buffer,
   limits: SilentLimits | null,
   budget: Budget,
+  whole: ScanTotal | null = null,
 ): Promise<Closed> {
+  const total = scanTotal(limits)
+  total.add(content.length)
   const search: Search = {
     encrypted: null,
     limits: null,
     files: 0,
     countedBytes: 0,
+    total,
     upTo: {
       memberBytes: limits?.memberBytes ?? defaults.memberBytes,
+      totalBytes: total.maxBytes,
       depth: limits?.depth ?? defaults.depth,
       files: limits?.files ?? defaults.files,
       opensRar: limits?.opensRar ?? defaults.opensRar,
@@ -59,11 +78,14 @@ export async function closedIn(
   }
   try {
     await look(content, 0, search)
+    whole?.addAll(total)
+    search.limits ??= await (whole ?? total).excess(budget)
   } catch (error) {
     if (!(error instanceof OverBudget)) throw error
     search.limits ??= error.message
   }
-  return { encrypted: search.encrypted, limits: search.limits, members: search.members }
+  const { encrypted, limits: reason, members } = search
+  return { encrypted, limits: reason, members }
 }
 
 /** @param depth archives around it */
@@ -83,6 +105,8 @@ async function look(content: Buffer, depth: number, search: Search): Promise<voi
 
 async function lookIntoDocument(content: Buffer, search: Search, within: Look): Promise<void> {
   const { budget } = search
+  // Its streams are taken out.
+  search.total.addUnpacked(content.length)
   if (await isEncryptedOle(content, budget)) search.encrypted ??= 'encrypted Office document'
   else if (await hasPackage(content, budget)) await findPackages(content, search, within)
 }
@@ -104,5 +128,6 @@ async function lookIntoArchive(
     return
   }
   const isSeen = archive !== null && (await findClosedInArchive(archive, search, within))
-  if (!isSeen && isZip) await findClosedInZip(content, search, within)
+  const unknown = !isSeen && isZip ? await findClosedInZip(content, search, within) : null
+  if (unknown !== null && search.limits === null) await checkSizes(unknown, search)
 }

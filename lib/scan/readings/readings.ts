@@ -45,6 +45,8 @@ export interface Content {
   readonly head?: string
   /** The address has scanned it with the rest of the message. Left out: it has not. */
   readonly isScanned?: boolean
+  /** Of a plain message: it is a part, and no other reading of one. */
+  readonly isPart?: boolean
 }
 
 export interface Summary {
@@ -144,7 +146,8 @@ export class Readings {
       this.#parts += reading.parts - counted
       counted = reading.parts
       this.#encryptedPart(prefix, body)
-      yield* this.#body(`${prefix}${body.name}`, body, depth, done)
+      const isPart = this.options.isPlain === true && depth === 0
+      yield* this.#body(`${prefix}${body.name}`, body, depth, done, isPart)
     }
     this.#parts += reading.parts - counted
     if (reading.overLimit !== null) this.#overLimit ??= reading.overLimit
@@ -175,14 +178,16 @@ export class Readings {
     body: Pick<Body, 'head' | 'bytes'>,
     depth: number,
     done: Done,
+    isPart = false,
   ): AsyncGenerator<Content, void> {
     const { head, bytes } = body
+    const kind = isPart ? { isPart } : {}
     if (bytes.length === 0) return
     const isBase64 = await isAllBase64(bytes, this.#budget)
     done.add(bytes, isBase64)
     // Text of nothing but base64 is of no use to anybody.
-    if (!isBase64) yield* this.#content({ name, bytes }, head, depth, false)
-    yield* this.#decodings(name, bytes, decodingsOf(head, bytes, this.#budget), depth, head)
+    if (!isBase64) yield* this.#content({ name, bytes, ...kind }, head, depth, false)
+    yield* this.#decodings(name, bytes, decodingsOf(head, bytes, this.#budget), depth, head, kind)
     if (namesUuencode(head)) {
       const file = await declaredFile(bytes, this.#budget)
       if (file.name !== null) this.options.observer?.fileName(name, file.name)
@@ -196,11 +201,12 @@ export class Readings {
     decodings: Iterable<Decoding> | AsyncIterable<Decoding>,
     depth: number,
     head = '',
+    kind: Pick<Content, 'isPart'> = {},
   ): AsyncGenerator<Content, void> {
     for await (const { encoding, how, from, to, change } of decodings) {
       const body = bytes.subarray(from, to)
       const decoded = await decodedPieces(body, decoderOf(encoding), this.#budget, change)
-      yield* this.#content({ name: `${name} (${how})`, bytes: decoded }, head, depth + 1)
+      yield* this.#content({ name: `${name} (${how})`, bytes: decoded, ...kind }, head, depth + 1)
     }
   }
 

@@ -205,6 +205,7 @@ const archives: Record<string, string> = {
   'nested.zip': 'Heuristics.Limits.Exceeded.MaxRecursion',
   'files.zip': 'Heuristics.Limits.Exceeded.MaxFiles',
   'large.zip': 'Eicar-Test-Signature',
+  'total.zip': 'Heuristics.Limits.Exceeded.MaxScanSize',
 }
 
 /** Finds the EICAR string as it is and, in an attachment, in base64. */

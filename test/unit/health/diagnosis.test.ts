@@ -101,7 +101,14 @@ test('what is said of limits of archives', () => {
   const told = (limits: Partial<ArchiveLimits>, reportsLimits: boolean | null = null) =>
     archivesOf(
       { ...well, reportsLimits },
-      { memberBytes: reported, depth: reported, files: reported, opensRar: true, ...limits },
+      {
+        memberBytes: reported,
+        totalBytes: reported,
+        depth: reported,
+        files: reported,
+        opensRar: true,
+        ...limits,
+      },
       maxBytes,
     ).map(({ kind, text, remedy }) => `${kind} ${text}${remedy === null ? '' : `. ${remedy}`}`)
   assert.deepEqual(told({}), [])
@@ -117,6 +124,10 @@ test('what is said of limits of archives', () => {
   assert.match(
     told({ depth: silentAt(15), files: silentAt(9900) }).join(),
     /: more than 15 archives in one another, more than 9900 files in an archive\. set AlertExceedsMax yes \(from 0\.101 on\), in clamd\.conf$/,
+  )
+  assert.match(
+    told({ totalBytes: silentAt(90 * 1024 * 1024) }).join(),
+    /: more than 90MB unpacked from a message\. set AlertExceedsMax yes \(from 0\.101 on\), in clamd\.conf$/,
   )
   assert.equal(told({ depth: { upTo: null, beyond: 'unknown' } }, false).length, 1)
   assert.deepEqual(archivesOf(untrusted, null, maxBytes), [])
