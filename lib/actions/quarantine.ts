@@ -6,6 +6,7 @@
 import { constants } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import path from 'node:path'
+import type { CancelSignal } from '../base/cancellation'
 import { measure } from '../base/measure'
 import { type Folder, inFolder } from '../base/safe-files'
 import { TransactionMessage } from '../haraka/transaction-message'
@@ -21,6 +22,7 @@ const secondCallbackMs = 1000
  * Resolves with the path of the copy. Rejects if the copy is not complete; nothing that looks like a copy is left then.
  * @param folder below the quarantine plugin's own path
  * @param record content of the .json
+ * @param signal limits all steps. A step that hangs is not waited for: when it ends, its pieces are removed
  */
 export async function keepCopy(
   quarantine: QuarantinePlugin | undefined,
@@ -28,8 +30,32 @@ export async function keepCopy(
   transaction: Transaction,
   folder: string,
   record: object,
+  signal: CancelSignal,
 ): Promise<string> {
   if (!quarantine) throw new Error('queue/quarantine is not listed in config/plugins')
+  signal.throwIfAborted()
+  const copy = storeCopy(quarantine, connection, transaction, folder, record, signal)
+  let onAbort: () => void = () => undefined
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(signal.reason)
+    signal.addEventListener('abort', onAbort)
+  })
+  try {
+    return await Promise.race([copy, aborted])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
+}
+
+/** @throws the signal's reason, but not before the step ends during which it aborts */
+async function storeCopy(
+  quarantine: QuarantinePlugin,
+  connection: Connection,
+  transaction: Transaction,
+  folder: string,
+  record: object,
+  signal: CancelSignal,
+): Promise<string> {
   const base = quarantine.get_base_dir?.()
   const { uuid } = transaction
   const day = path.join(folder, today())
@@ -38,22 +64,10 @@ export async function keepCopy(
     await mkdir(base, { recursive: true, mode: 0o700 })
     for (const below of ['tmp', day]) await inFolder(base, below, (one) => requireAbsent(one, uuid), true)
   }
-  const until = AbortSignal.timeout(copyMs)
-  const size = await fileSize(transaction, until)
+  const size = await fileSize(transaction, signal)
   if (connection.transaction !== transaction) throw new Error('the client disconnected')
   let copy: string | null = null
-  try {
-    copy = await callPlugin(quarantine, connection, transaction, folder, until)
-    // The plugin unlinks its file in tmp, a second name of the copy, without waiting for it.
-    if (base !== undefined) await inFolder(base, 'tmp', (tmp) => tmp.remove(uuid))
-    const { root, below, name } = placeOf(copy, base)
-    await inFolder(root, below, async (kept) => {
-      await syncFile(kept, name, size)
-      await writeRecord(kept, `${name}.json`, record)
-    })
-    await syncFolders(root, below)
-    return copy
-  } catch (error) {
+  const removePieces = async () => {
     // A plugin that sets its note late has still stored a copy.
     const noted = transaction.notes.quarantined
     const expected = base === undefined ? null : path.join(base, day, uuid)
@@ -65,6 +79,24 @@ export async function keepCopy(
       ...copies.map((file) => file && `${file}.json`),
     ]
     for (const file of left) if (file) await removeLeft(file, base)
+  }
+  try {
+    const tooLate = () => void removePieces()
+    copy = await callPlugin(quarantine, connection, transaction, folder, signal, tooLate)
+    // The plugin unlinks its file in tmp, a second name of the copy, without waiting for it.
+    if (base !== undefined) await inFolder(base, 'tmp', (tmp) => tmp.remove(uuid))
+    const { root, below, name } = placeOf(copy, base)
+    await inFolder(root, below, async (kept) => {
+      await syncFile(kept, name, size)
+      signal.throwIfAborted()
+      await writeRecord(kept, `${name}.json`, record)
+    })
+    signal.throwIfAborted()
+    await syncFolders(root, below)
+    signal.throwIfAborted()
+    return copy
+  } catch (error) {
+    await removePieces()
     throw error
   }
 }
@@ -90,13 +122,17 @@ async function removeLeft(file: string, base: string | undefined): Promise<void>
   await inFolder(root, below, (folder) => folder.remove(name)).catch(() => undefined)
 }
 
-/** Calls the plugin; resolves with the path in its note, whatever code it answers. */
+/**
+ * Calls the plugin; resolves with the path in its note, whatever code it answers.
+ * @param tooLate called if it answers after the signal
+ */
 async function callPlugin(
   quarantine: QuarantinePlugin,
   connection: Connection,
   transaction: Transaction,
   folder: string,
-  until: AbortSignal,
+  signal: CancelSignal,
+  tooLate: () => void,
 ): Promise<string> {
   const { notes } = transaction
   // Notes of the connection last for all its messages and would override ours, as would a quarantine_action.
@@ -105,14 +141,17 @@ async function callPlugin(
   delete notes.quarantined
   notes.quarantine = folder
   let timer: NodeJS.Timeout | undefined
+  let onAbort: () => void = () => undefined
   try {
     let answers = 0
     let again: () => void = () => undefined
     const second = new Promise<void>((resolve) => (again = resolve))
     await new Promise<void>((resolve, reject) => {
-      until.addEventListener('abort', () => reject(new Error(`no copy within ${copyMs} ms`)))
+      onAbort = () => reject(signal.reason)
+      signal.addEventListener('abort', onAbort)
       quarantine.quarantine(() => {
-        if (++answers === 1) resolve()
+        if (signal.aborted) tooLate()
+        else if (++answers === 1) resolve()
         else again()
       }, connection)
     })
@@ -127,15 +166,16 @@ async function callPlugin(
     return notes.quarantined
   } finally {
     clearTimeout(timer)
+    signal.removeEventListener('abort', onAbort)
     Object.assign(connection.notes, aside)
   }
 }
 
 /** Size of the copy in bytes: queue/quarantine writes lines that end in LF. */
-async function fileSize(transaction: Transaction, until: AbortSignal): Promise<number> {
+async function fileSize(transaction: Transaction, signal: CancelSignal): Promise<number> {
   const message = new TransactionMessage(transaction, secondCallbackMs, 'raw')
   try {
-    return await measure({ open: (sink) => message.open(sink, '\n') }, until)
+    return await measure({ open: (sink) => message.open(sink, '\n') }, signal)
   } finally {
     message.close()
   }

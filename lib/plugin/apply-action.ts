@@ -4,7 +4,7 @@
 
 import { composeReport, reportScanMs } from '../actions/bounce'
 import { QueueRefusal, sendFromNull } from '../actions/own-mail'
-import { keepCopy } from '../actions/quarantine'
+import { copyMs, keepCopy } from '../actions/quarantine'
 import { textMessage } from '../base/made-message'
 import { RateLimiter } from '../base/rate-limiter'
 import { quarantinePlugin, serverName } from '../haraka/environment'
@@ -40,16 +40,22 @@ export async function applyAction(
 async function quarantine(message: Message, evaluation: Evaluation, action: Action): Promise<boolean> {
   const { plugin, connection, transaction, context, facts } = message
   const { quarantineFolder } = context.runtime.settings
+  const queue = quarantinePlugin(plugin)
+  const signal = deadline(message, copyMs)
   try {
     const entry = quarantineRecord(facts, noteOf(evaluation.verdict, action.text), evaluation.finding)
-    const copy = await keepCopy(quarantinePlugin(plugin), connection, transaction, quarantineFolder, entry)
+    const copy = await keepCopy(queue, connection, transaction, quarantineFolder, entry, signal)
     connection.lognotice(plugin, `copy kept: ${copy}`)
     recordAction(message, 'copy', 'kept')
     return true
   } catch (error) {
+    // A client that has hung up sends the message again, and that one is kept.
+    if (context.cancelled.aborted) return false
     connection.logerror(plugin, `message deferred, no copy could be kept: ${String(error)}`)
     recordFailedCopy(message, evaluation, String(error))
     return false
+  } finally {
+    signal.end()
   }
 }
 

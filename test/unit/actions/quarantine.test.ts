@@ -19,6 +19,7 @@ import { createRequire } from 'node:module'
 import path from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { keepCopy, today } from '../../../lib/actions/quarantine'
+import { Cancellation } from '../../../lib/base/cancellation'
 import type { Connection, Transaction } from '../../../lib/haraka/types'
 import { TemporaryDirectory } from '../../support/process'
 
@@ -48,8 +49,8 @@ function kept(base: string, spoil: () => void = () => undefined) {
     },
   }
   const connection = { transaction, notes: {} } as unknown as Connection
-  const keep = (record: object = { verdict: 'infected' }) =>
-    keepCopy(plugin, connection, transaction, 'infected', record)
+  const keep = (record: object = { verdict: 'infected' }, signal = new Cancellation()) =>
+    keepCopy(plugin, connection, transaction, 'infected', record, signal)
   return { copy, keep, plugin, connection, transaction }
 }
 
@@ -193,6 +194,53 @@ test('what cannot be put on disk: no copy, and nothing is left', async (t) => {
   }
 })
 
+/** Resolves when nothing lies in the folders. */
+async function emptied(...folders: string[]): Promise<void> {
+  while (folders.some((folder) => readdirSync(folder).length > 0))
+    await new Promise((resolve) => setTimeout(resolve, 5))
+}
+
+test('a disk that hangs at any step: the answer at the limit, and nothing is left once it goes on', async (t) => {
+  for (const at of [0, 1, 2, 3, 4]) {
+    const { base } = directory(t)
+    const { copy, keep } = kept(base)
+    const handle = await open(base)
+    const handles = Object.getPrototypeOf(handle) as FileHandle
+    await handle.close()
+    const signal = new Cancellation()
+    let goOn: () => void = () => undefined
+    let steps = 0
+    t.mock.method(handles, 'sync', async () => {
+      if (steps++ !== at) return
+      setImmediate(() => signal.abort(new Error('too late')))
+      await new Promise<void>((resolve) => (goOn = resolve))
+    })
+    await assert.rejects(keep(undefined, signal), /too late/)
+    assert.notDeepEqual(readdirSync(path.dirname(copy)), [])
+    goOn()
+    await emptied(path.dirname(copy))
+    if (at < 2) assert.equal(steps, at + 1, 'no further file is written')
+    t.mock.restoreAll()
+  }
+})
+
+test('a plugin that answers after the limit: nothing is left of its copy', { timeout: 10_000 }, async (t) => {
+  const { base } = directory(t)
+  const { copy, keep, plugin, transaction } = kept(base)
+  const signal = new Cancellation()
+  const store = plugin.quarantine.bind(plugin)
+  let answer: () => void = () => undefined
+  plugin.quarantine = (next) => {
+    answer = () => store(next)
+    signal.abort(new Error('too late'))
+  }
+  await assert.rejects(keep(undefined, signal), /too late/)
+  answer()
+  assert.equal(transaction.notes.quarantined, copy)
+  await emptied(path.dirname(copy), path.join(base, 'tmp'))
+  await assert.rejects(keep(undefined, signal), /too late/)
+})
+
 test('a copy that is cut off: no copy, and nothing is left', async (t) => {
   const { base } = directory(t)
   const { copy, keep } = kept(base, () => writeFileSync(copy, 'Subject: one\n'))
@@ -252,7 +300,10 @@ test('what is there already under that name: no copy, and it stays', async (t) =
 test('without the plugin, or without the client: no copy', async (t) => {
   const { base } = directory(t)
   const { keep, connection, transaction, copy } = kept(base)
-  await assert.rejects(keepCopy(undefined, connection, transaction, 'infected', {}), /not listed/)
+  await assert.rejects(
+    keepCopy(undefined, connection, transaction, 'infected', {}, new Cancellation()),
+    /not listed/,
+  )
   connection.transaction = null
   await assert.rejects(keep(), /the client disconnected/)
   assert.ok(!existsSync(copy))
@@ -274,9 +325,11 @@ test("a site's own plugin keeps its copies where it likes: the record lies besid
         next()
       },
     }
-    assert.equal(await keepCopy(own, connection, transaction, 'infected', { one: 1 }), copy)
+    const keep = (record: object) =>
+      keepCopy(own, connection, transaction, 'infected', record, new Cancellation())
+    assert.equal(await keep({ one: 1 }), copy)
     assert.deepEqual(readdirSync(elsewhere).sort(), [transaction.uuid, `${transaction.uuid}.json`])
-    await assert.rejects(keepCopy(own, connection, transaction, 'infected', { bytes: 1n }), TypeError)
+    await assert.rejects(keep({ bytes: 1n }), TypeError)
     assert.deepEqual(readdirSync(elsewhere), [])
     assert.ok(!existsSync(path.join(plugin.get_base_dir(), transaction.uuid)))
   }

@@ -12,12 +12,21 @@ import { TemporaryDirectory } from '../../support/process'
 
 const body = 'From: a@example.com\nSubject: Hello\nX-MessageIsInfected: true\n\nbody\n'
 
-/** A site with a queue/quarantine that writes `text`. */
-function setUp(t: TestContext, ini: string, text = body) {
+/**
+ * A site with a queue/quarantine that writes `text`.
+ * @param onStored called before it answers
+ */
+function setUp(
+  t: TestContext,
+  ini: string,
+  text = body,
+  onStored: (site: FakeSite, connection: Connection) => void = () => undefined,
+) {
   const folder = new TemporaryDirectory('kept')
   t.after(() => folder.remove())
   const keeping = {
-    quarantine(next: Next, { transaction }: Connection) {
+    quarantine(next: Next, connection: Connection) {
+      const { transaction } = connection
       const copy = path.join(
         folder.path,
         String(transaction?.notes.quarantine),
@@ -27,6 +36,7 @@ function setUp(t: TestContext, ini: string, text = body) {
       mkdirSync(path.dirname(copy), { recursive: true })
       writeFileSync(copy, text)
       if (transaction) transaction.notes.quarantined = copy
+      onStored(site, connection)
       next()
     },
     get_base_dir: () => folder.path,
@@ -78,6 +88,17 @@ test('without a whole copy the message is deferred, and no report is sent', asyn
   ])
   assert.ok(!existsSync(copyOf(connection)))
   assert.deepEqual(site.sent, [])
+})
+
+test('a client that hangs up meanwhile sends the message again: nothing is left, and nothing has failed', async (t) => {
+  const { site, copyOf, gate } = setUp(t, kept, body, ({ plugin }, connection) =>
+    hooks.clamav_drop.call(plugin, () => undefined, connection),
+  )
+  site.answer(t, infected)
+  const connection = site.connection()
+  assert.deepEqual(await gate(connection), [constants.denysoft, undefined])
+  while (existsSync(copyOf(connection))) await new Promise((resolve) => setTimeout(resolve, 5))
+  assert.doesNotMatch(site.log.join('\n'), /copy/)
 })
 
 /** The gate's answer where a report is wanted, and what is sent. */
