@@ -55,7 +55,9 @@ export class NotifyCommand {
     // A group of its own, so that its children are killed with it. Haraka's environment may hold secrets.
     const env = { PATH: process.env.PATH }
     const child = spawn(command, [], { cwd: '/', env, detached: true, stdio: ['pipe', 'ignore', 'ignore'] })
+    let isKilled = false
     const timer = setTimeout(() => {
+      isKilled = true
       this.failed(`${command}: killed after ${this.maxMs} ms`)
       if (child.pid !== undefined) kill(child.pid)
     }, this.maxMs)
@@ -69,7 +71,7 @@ export class NotifyCommand {
     }
     child.once('error', (error) => end(error.message))
     child.once('exit', (code, signal) => {
-      end(code === 0 || signal === 'SIGKILL' ? null : `ended with ${signal ?? `code ${String(code)}`}`)
+      end(code === 0 || isKilled ? null : `ended with ${signal ?? `code ${String(code)}`}`)
     })
     // Without a file descriptor there is no standard input, and 'error' follows.
     const input = child.stdin as Writable | undefined | null

@@ -208,7 +208,7 @@ test(
 )
 
 test(
-  'a program that ends at once, with a code, or is gone is a failure, and the next one runs',
+  'a program that ends at once, with a code, is killed or gone is a failure, and the next one runs',
   { timeout: 30_000 },
   async () => {
     const failures: string[] = []
@@ -216,9 +216,12 @@ test(
     const queue = new NotifyCommand((text) => failures.push(text))
     queue.run(script('wrong', 'exit 3'), 'x'.repeat(1_000_000))
     queue.run(path.join(folder.path, 'gone'), '{}')
+    queue.run(script('killed', 'kill -KILL $$'), '{}')
     queue.run(script('right', `cat > /dev/null; : > '${done}'`), '{}')
     await appeared(done)
-    assert.equal(failures.length, 2)
+    while (failures.length < 3) await new Promise((resolve) => setTimeout(resolve, 10))
+    assert.equal(failures.length, 3)
+    assert.match(failures.join('\n'), /killed: ended with SIGKILL/)
     assert.match(failures.join('\n'), /wrong: ended with code 3/)
     assert.match(failures.join('\n'), /gone: .*ENOENT/)
   },
