@@ -17,6 +17,8 @@ export interface SettingsFile {
   /** Null: the file does not exist. */
   readonly path: string | null
   readonly lines: readonly string[]
+  /** Paths of files without a word, not even a comment. For a list, the next file counts then. */
+  readonly empty: readonly string[]
 }
 
 export interface SettingsFiles {
@@ -29,12 +31,15 @@ export interface SettingsFiles {
 export function readSettingsFiles(places: ConfigPlaces): SettingsFiles {
   const problems: string[] = []
   const read = (name: string, isEnough: (lines: readonly string[]) => boolean = () => true): SettingsFile => {
-    let found: SettingsFile = { path: null, lines: [] }
+    const empty: string[] = []
+    let found: SettingsFile = { path: null, lines: [], empty }
     for (const directory of [places.overrides_path, places.root_path]) {
       if (!directory) continue
       const path = join(directory, name)
       try {
-        found = { path, lines: textOf(readFileSync(path)).split(/\r\n|\r|\n/) }
+        const text = textOf(readFileSync(path))
+        if (text.trim() === '') empty.push(path)
+        found = { path, lines: text.split(/\r\n|\r|\n/), empty }
         if (isEnough(found.lines)) return found
       } catch (error) {
         const { code, message } = error as NodeJS.ErrnoException

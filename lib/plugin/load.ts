@@ -6,13 +6,7 @@
 import { existsSync } from 'node:fs'
 import { reportMs } from '../actions/bounce'
 import { copyMs } from '../actions/quarantine'
-import {
-  hasEntries,
-  readSettingsFiles,
-  refuseOverrides,
-  type SettingsFile,
-  type SettingsFiles,
-} from '../config/files'
+import { hasEntries, readSettingsFiles, refuseOverrides, type SettingsFiles } from '../config/files'
 import { withPrograms } from '../config/programs'
 import { fileNames } from '../config/schema'
 import { withSecrets } from '../config/secrets'
@@ -51,7 +45,7 @@ export function load(plugin: Plugin): void {
     const number = ++reloads
     try {
       const found = readSettingsFiles(plugin.config)
-      mustNotVanish(files.ini, found.ini)
+      mustNotVanish(files, found)
       const settings = parse(found)
       const { hosts } = runtimeOf(plugin).settings
       const missing = await unresolved(settings.hosts, hosts, system(() => undefined).lookup)
@@ -73,10 +67,16 @@ export function load(plugin: Plugin): void {
   for (const name of Object.values(fileNames)) plugin.config.get(name, () => void reload(name))
 }
 
-/** A file that vanishes would bring unwanted defaults into force. @throws Error */
-function mustNotVanish(before: SettingsFile, now: SettingsFile): void {
-  if (before.path === null) return
-  if (!existsSync(before.path)) throw new Error(`${before.path} is gone`)
-  if (hasEntries(before.lines) && !hasEntries(now.lines))
-    throw new Error(`${before.path} says nothing any more`)
+/** A file that vanishes, perhaps while it is written anew, would bring unwanted defaults into force. @throws Error */
+function mustNotVanish(before: SettingsFiles, now: SettingsFiles): void {
+  for (const kind of ['ini', 'signatures', 'exempt'] as const) {
+    const { path, lines } = before[kind]
+    if (path === null) continue
+    if (!existsSync(path)) throw new Error(`${path} is gone`)
+    if (kind !== 'ini' && hasEntries(lines) && now[kind].empty.includes(path))
+      throw new Error(`${path} is empty`)
+  }
+  // In a list, comments alone are a wish for the package's rules, or for no exemption.
+  if (hasEntries(before.ini.lines) && !hasEntries(now.ini.lines))
+    throw new Error(`${String(before.ini.path)} says nothing any more`)
 }

@@ -171,5 +171,6 @@ test('the list changes while Haraka runs: set up, emptied, wrong', async (t) => 
   assert.equal((await post(changing, mails.eicarBody(), from('10.0.0.1'))).reply.code, 550)
   assert.equal(await change('network 10.0.0.0/8\n', /settings reloaded/), 250)
   assert.equal(await change('network 10.0.0.0/8\nnetwork ten\n', /exempt: line 2: network ten: /), 250)
-  assert.equal(await change('', /settings reloaded/), 550)
+  assert.equal(await change('', /exempt is empty/), 250)
+  assert.equal(await change('# none\n', /settings reloaded/), 550)
 })

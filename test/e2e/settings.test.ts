@@ -270,7 +270,9 @@ test('settings change while Haraka runs', { concurrency: true }, async (t) => {
       delivered: [['X-MessageIsInfected: false']],
     })
     assert.doesNotMatch(ignored, / answers: /, 'no clamd is asked again')
-    await site.remove('signatures', taken)
+    assert.match(await site.remove('signatures', kept), /clamav-stream\.signatures is gone/)
+    assert.equal((await site.infected()).code, 250)
+    await site.change('signatures', '# none\n', taken)
     assert.deepEqual(
       await site.infected(),
       { code: 550, clamd: firstHost, delivered: [] },

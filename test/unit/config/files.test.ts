@@ -27,9 +27,10 @@ function places(t: TestContext, site: Record<string, string | Buffer>, shipped: 
 test("the site's file is read, with any line ends and byte order mark, otherwise the package's", (t) => {
   const given = places(t, { [ini]: '\ufeff[main]\r\nhost=a\r' }, { [ini]: 'port=1', [signatures]: 'X tag\n' })
   const files = readSettingsFiles(given)
-  assert.deepEqual(files.ini, { path: path.join(given.overrides_path, ini), lines: ['[main]', 'host=a', ''] })
+  const lines = ['[main]', 'host=a', '']
+  assert.deepEqual(files.ini, { path: path.join(given.overrides_path, ini), lines, empty: [] })
   assert.deepEqual(files.signatures.lines, ['X tag', ''])
-  assert.deepEqual(files.exempt, { path: null, lines: [] })
+  assert.deepEqual(files.exempt, { path: null, lines: [], empty: [] })
 })
 
 test("a list with comments only leaves the package's in force, an ini does not", (t) => {
@@ -38,6 +39,9 @@ test("a list with comments only leaves the package's in force, an ini does not",
   const files = readSettingsFiles(places(t, { [ini]: comments, [signatures]: comments }, shipped))
   assert.deepEqual(files.signatures.lines, ['X tag', ''])
   assert.deepEqual(files.ini.lines, comments.split('\n'))
+  assert.deepEqual(files.signatures.empty, [])
+  const given = places(t, { [signatures]: ' \n' }, shipped)
+  assert.deepEqual(readSettingsFiles(given).signatures.empty, [path.join(given.overrides_path, signatures)])
 })
 
 test('every unreadable file is named', (t) => {

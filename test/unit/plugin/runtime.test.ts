@@ -66,6 +66,27 @@ test('a file that is gone, or says nothing any more, is no change', async (t) =>
   assert.equal(runtime().settings, settings)
 })
 
+test('a list that is empty or gone is no change; comments alone are', async (t) => {
+  const { site, runtime } = setUp(t, { signatures: 'PUA.* ignore\n', exempt: 'network 192.0.2.0/24\n' })
+  const { settings } = runtime()
+  for (const kind of ['signatures', 'exempt'] as const) {
+    const file = `clamav-stream\\.${kind}`
+    const refused = (why: string) => new RegExp(`^error settings not reloaded.*${file} is ${why}$`)
+    assert.match(await site.change(kind, ' \n'), refused('empty'))
+    assert.match(await site.change(kind, null), refused('gone'))
+    assert.equal(runtime().settings, settings)
+    // The next change of another file does not bring it into force either.
+    assert.match(await site.change('ini', '[main]\nmax_pings=0\n'), refused('gone'))
+    site.write(kind, kind === 'exempt' ? 'network 192.0.2.0/24\n' : 'PUA.* ignore\n')
+  }
+  for (const kind of ['signatures', 'exempt'] as const)
+    assert.equal(await site.change(kind, '# none\n'), reloaded)
+  const { rules } = runtime().settings
+  assert.notDeepEqual(rules, settings.rules)
+  // Nothing was said before, and nothing is said now.
+  assert.equal(await site.change('exempt', ''), reloaded)
+})
+
 test('a host that nobody knows is refused', async (t) => {
   const { site, host, runtime } = setUp(t)
   const said = await site.change('ini', `${host.trimEnd()} nobody.invalid\n`)
@@ -119,4 +140,22 @@ test('the check of clamds begins anew with the ini and with other clamds, and no
   assert.equal(runtime().healthCheck?.signal.aborted, false)
   const off = await site.change('ini', `${host}max_pings=0\n`)
   assert.deepEqual([off, runtime().healthCheck], [reloaded, null])
+})
+
+test('the quarantine is tried at the start and at a reload, but not by a master, which keeps no copies', async (t) => {
+  const nowhere = { get_base_dir: () => '/dev/null/nowhere' }
+  const options = {
+    ini: '[infected]\naction=quarantine\n',
+    plugins: { registered_plugins: { 'queue/quarantine': nowhere } },
+  }
+  for (const [server, times] of [
+    [{}, 2],
+    [{ cluster: { isMaster: false } }, 2],
+    [{ cluster: { isMaster: true } }, 0],
+  ] as const) {
+    const { site } = setUp(t, options)
+    begin(site.plugin, server)
+    assert.equal(await site.change('exempt', 'network 192.0.2.0/24\n'), reloaded)
+    assert.equal(site.log.filter((line) => line.includes('no copy can be kept')).length, times)
+  }
 })
