@@ -2,7 +2,7 @@
 // terminal, and the oldest messages that go.
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { appendFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { addressText } from '../../lib/clamd/address'
@@ -17,11 +17,20 @@ import { startSink } from '../support/smtp/sink'
 
 const dayMs = 86_400_000
 
-/** A site with messages for ann and bob that were kept some days ago. */
-async function siteWith(t: TestContext, kept: Record<string, { data: Buffer; daysAgo: number }>) {
+const uuidOf = (name: string) => `${name}-0000-0000-0000-000000000000.1`
+
+/**
+ * A site with messages for ann and bob that were kept some days ago.
+ * @param onSent called when the next hop has a message, and before it says so
+ */
+async function siteWith(
+  t: TestContext,
+  kept: Record<string, { data: Buffer; daysAgo: number }>,
+  onSent?: (folder: string) => void,
+) {
   const place = new TemporaryDirectory('quarantine')
   const clamd = await startFakeClamd({ protocols: ['INSTREAM'] })
-  const sink = await startSink()
+  const sink = await startSink(onSent ? { keep: () => onSent(path.join(place.path, 'kept/infected')) } : {})
   t.after(async () => {
     await Promise.all([clamd.stop(), sink.stop()])
     place.remove()
@@ -39,7 +48,7 @@ async function siteWith(t: TestContext, kept: Record<string, { data: Buffer; day
   mkdirSync(day, { recursive: true, mode: 0o700 })
   for (const [name, { data, daysAgo }] of Object.entries(kept)) {
     const record = {
-      uuid: `${name}-0000-0000-0000-000000000000.1`,
+      uuid: uuidOf(name),
       time: new Date(Date.now() - daysAgo * dayMs).toISOString(),
       envelope: { mail_from: 'eve@example.net', rcpt_to: ['ann@example.com', 'bob@example.com'] },
       client: { ip: '192.0.2.1', host: null, helo: null },
@@ -52,7 +61,7 @@ async function siteWith(t: TestContext, kept: Record<string, { data: Buffer; day
     writeFileSync(path.join(day, `${record.uuid}.json`), JSON.stringify(record))
   }
   const run = (...args: string[]) => clamavStream(['quarantine', ...args], { cwd: place.path })
-  const has = (name: string) => existsSync(path.join(day, `${name}-0000-0000-0000-000000000000.1`))
+  const has = (name: string) => existsSync(path.join(day, uuidOf(name)))
   return { run, sink, has }
 }
 
@@ -89,6 +98,36 @@ test('a release to one recipient, to another address, and what is still found', 
   assert.doesNotMatch(other.error, /still found/)
   assert.deepEqual(sink.messages.at(-1)?.to, ['carol@example.com'])
   assert.match((await run('list')).text, /BBBBBBBB\.1 .* kept .* +\S.*$/m)
+})
+
+test('a message that another command locks meanwhile holds up no other', async (t) => {
+  const messages = Object.fromEntries(
+    ['AAAAAAAA', 'BBBBBBBB', 'CCCCCCCC'].map((name, age) => [
+      name,
+      { data: mails.clean(), daysAgo: 9 - age },
+    ]),
+  )
+  let sent = 0
+  const { run } = await siteWith(t, messages, (folder) => {
+    if (sent++ > 0) return
+    const begin = {
+      time: new Date().toISOString(),
+      uuid: uuidOf('BBBBBBBB'),
+      attempt: 'another',
+      by: { user: 'eve', uid: 1, sudo_user: null },
+      event: 'begin',
+      action: 'delete',
+      process: { host: 'another.example.com', pid: 1, start: null },
+    }
+    appendFileSync(path.join(folder, 'releases.log'), `${JSON.stringify(begin)}\n`)
+  })
+  const ran = await run('release', '--all', '--yes')
+  assert.match(ran.error, /^BBBBBBBB\.1 not released: .*locked by a delete that eve started/m)
+  assert.equal(ran.code, 1)
+  assert.equal(sent, 2)
+  const alone = await run('release', 'BBBBBBBB.1', '--yes')
+  assert.match(alone.error, /locked by a delete/)
+  assert.equal(alone.code, 2)
 })
 
 test('expire: too old, then too much; it asks nothing, and the log has it', async (t) => {

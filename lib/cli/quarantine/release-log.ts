@@ -227,7 +227,7 @@ function startOf(pid: number): string | null {
 export function deliveriesOf(entries: readonly ReleaseLogLine[], uuid: string): Map<string, DeliveryStatus> {
   const deliveries = new Map<string, DeliveryStatus>()
   const own = entries.filter((entry) => entry.uuid === uuid)
-  /** `delivered` is final, also if a later attempt fails. */
+  /** `delivered` is final, also while a later attempt is under way, and if it fails. */
   const set = (recipient: string, delivery: DeliveryStatus) => {
     if (deliveries.get(recipient)?.state !== 'delivered') deliveries.set(recipient, delivery)
   }
@@ -239,8 +239,7 @@ export function deliveriesOf(entries: readonly ReleaseLogLine[], uuid: string): 
       response,
     })
     if (entry.event === 'sending') {
-      for (const one of entry.recipients)
-        deliveries.set(one, delivery('in_doubt', 'the result was not recorded'))
+      for (const one of entry.recipients) set(one, delivery('in_doubt', 'the result was not recorded'))
     } else if (entry.event === 'sent') {
       for (const one of entry.delivered) set(one, delivery('delivered', entry.response))
       for (const { recipient, response } of entry.refused) set(recipient, delivery('refused', response))

@@ -79,17 +79,26 @@ export async function release(ids: readonly string[], options: ReleaseOptions): 
 
   return withInterrupt(async (signal) => {
     let isComplete = !hasSkipped
+    const outcomes: Delivery[] = []
+    let hasFailed = false
     for (const { one } of due) {
       // After Ctrl-C the current message is finished and no other is begun.
       if (signal.aborted) {
         isComplete = false
         break
       }
-      const outcome = await releaseOne(context, one, route, me, options)
-      if (outcome.some(({ refused, in_doubt }) => refused.length > 0 || in_doubt.length > 0))
-        isComplete = false
+      try {
+        await releaseOne(context, one, route, me, options, outcomes)
+      } catch (error) {
+        // Locked by another command meanwhile, for example. The other messages do not suffer from it.
+        hasFailed = true
+        const text = error instanceof UserError ? error.message : String(error)
+        process.stderr.write(`${one.id} not released: ${escaped(text)}\n`)
+      }
     }
-    return isComplete ? 0 : 1
+    if (hasFailed && outcomes.length === 0) return 2
+    const isWhole = outcomes.every(({ refused, in_doubt }) => refused.length + in_doubt.length === 0)
+    return isComplete && isWhole && !hasFailed ? 0 : 1
   })
 }
 
@@ -140,15 +149,16 @@ function recipientsOf(
   return all.filter(isWanted)
 }
 
+/** @param outcomes gets the result of each delivery, also if a later one throws */
 async function releaseOne(
   { releaseLog }: Context,
   one: KeptMessage,
   route: Route,
   me: string,
   options: ReleaseOptions,
-): Promise<Delivery[]> {
+  outcomes: Delivery[],
+): Promise<void> {
   const attempt = await releaseLog.begin(one.record.uuid, 'release')
-  const outcomes: Delivery[] = []
   try {
     // Another process may have released it before this one locked it.
     const { routes } = planFor(await releaseLog.entries(), one, route, options)
@@ -156,14 +166,13 @@ async function releaseOne(
       const to = hostPort(hop)
       const mail = { open: () => openCopy(one), from: one.record.envelope.mail_from, to: recipients }
       const outcome = await deliver(hop, mail, me, () => attempt.write({ event: 'sending', to, recipients }))
+      outcomes.push(outcome)
       await attempt.write({ event: 'sent', to, ...outcome })
       printDelivery(one, to, outcome, options)
-      outcomes.push(outcome)
     }
   } finally {
     await attempt.end()
   }
-  return outcomes
 }
 
 function printDelivery(one: KeptMessage, to: string, outcome: Delivery, { json }: CommonOptions): void {
