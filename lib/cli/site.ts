@@ -3,13 +3,14 @@
  * callers interpret the files.
  */
 
-import { existsSync } from 'node:fs'
+import { closeSync, existsSync, openSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import harakaConfig from 'haraka-config'
 import reader from 'haraka-config/lib/reader'
 import type { Connect } from '../clamd/connection'
 import { readSettingsFiles } from '../config/files'
+import { fileNames } from '../config/schema'
 import { parseSettings, type Settings } from '../config/settings'
 import { tlsConnect } from '../config/tls-files'
 import { quarantineName } from '../haraka/environment'
@@ -40,7 +41,7 @@ const marks = ['plugins', 'smtp.ini', 'clamav-stream.ini', 'connection.ini']
 
 /**
  * @param given a Haraka folder or its config directory; without it the current directory has to be one
- * @throws UserError when there is none
+ * @throws UserError when there is none, or when this user may not read its files
  */
 export function openSite(given?: string): Site {
   const start = path.resolve(given ?? process.env.HARAKA ?? '.')
@@ -53,6 +54,8 @@ export function openSite(given?: string): Site {
         : `${given} has no Haraka configuration`,
     )
   }
+  for (const name of new Set([...marks, ...Object.values(fileNames)]))
+    mustBeReadable(path.join(configDirectory, name))
   const directory = path.dirname(configDirectory)
   const harakaPackage = findHaraka(directory)
   const haraka = configOf(harakaPackage ?? configDirectory, configDirectory)
@@ -63,6 +66,16 @@ export function openSite(given?: string): Site {
     own: configOf(ownPackage(), configDirectory),
     haraka,
     harakaPackage,
+  }
+}
+
+/** Says nothing about Haraka, which may read it. @throws UserError */
+function mustBeReadable(file: string): void {
+  try {
+    closeSync(openSync(file, 'r'))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EACCES')
+      throw new UserError(`${file} cannot be read: run it as Haraka's user`)
   }
 }
 
