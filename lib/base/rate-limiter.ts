@@ -13,7 +13,7 @@ const maxKeys = 10_000
 export class RateLimiter {
   readonly #times = new BoundedMap<number[]>(maxKeys)
 
-  /** True, and counted, if the limit allows another one. @param now milliseconds since the epoch */
+  /** True, and counted, if the limit allows another one. @param now milliseconds, from any beginning */
   allow(key: string, limit: RateLimit, now: number): boolean {
     for (const [name] of this.#times) this.#forget(name, limit, now)
     if (this.isReached(key, limit, now)) return false

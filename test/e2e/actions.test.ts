@@ -7,6 +7,7 @@ import { clamdOrSkip, startClamd } from '../support/clamd/clamd'
 import { type FakeClamd, startFakeClamd } from '../support/clamd/fake-clamd'
 import { type Haraka, startHaraka } from '../support/haraka/haraka'
 import * as mails from '../support/smtp/mails'
+import { flag, zip } from '../support/zip-builder'
 import {
   bounded,
   type Fate,
@@ -207,6 +208,21 @@ test('too_large and limits, as the real clamd tells them', bounded, async (t) =>
   assert.deepEqual(farBeyond.delivered, [])
   const small = await post(haraka, mails.clean())
   assert.equal(small.reply.code, 250, small.reply.text)
+})
+
+test('encrypted mail is delivered without a header, whatever clamd says of it', bounded, async (t) => {
+  const clamd = await startFakeClamd()
+  t.after(() => clamd.stop())
+  const haraka = await startLetters(`host=${addressText(clamd.address)}\nself_test=off\n`)
+  t.after(() => haraka.stop())
+  const content = zip([{ name: 'secret.txt', flags: flag.encrypted }])
+  for (const reply of ['stream: OK', 'stream: Heuristics.Encrypted.Zip FOUND']) {
+    clamd.queue([{ at: 'reply', do: 'answer', text: reply }])
+    const fate = await post(haraka, mails.withAttachments({ name: 'secret.zip', content }))
+    assert.equal(fate.reply.code, 250, fate.reply.text)
+    assert.deepEqual([fate.told.note?.reason, fate.told.note?.action], ['encrypted', 'accept'])
+    assert.deepEqual(ourHeaders(fate.delivered[0]?.message), [])
+  }
 })
 
 test(

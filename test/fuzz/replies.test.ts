@@ -1,5 +1,5 @@
 // clamd's words, cut, damaged and put together wrongly: only the one exact line, whole, alone and in good order, is
-// clean, and nothing but a Failure is ever thrown.
+// clean, and nothing but a ClamdError is ever thrown.
 import assert from 'node:assert/strict'
 import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'

@@ -44,6 +44,13 @@ test('the site: each fault, and the line to add', async (t) => {
   )
   assert.equal(
     await told(
+      { 'smtp.ini': 'ignore_bad_plugins=true\n' },
+      /^WARN +smtp\.ini +ignore_bad_plugins: .* nothing is scanned\n +-> smtp\.ini: remove ignore_bad_plugins$/m,
+    ),
+    1,
+  )
+  assert.equal(
+    await told(
       { 'smtp.ini': 'inactivity_timeout=0\n', 'connection.ini': '[max]\nbytes=\n' },
       /^ok +time +inactivity_timeout is 300 s, above scan_timeout$/m,
       /^WARN +size +Haraka accepts messages of any size, /m,
@@ -53,7 +60,7 @@ test('the site: each fault, and the line to add', async (t) => {
   assert.equal(
     await told(
       { 'clamav-stream.ini': `${ini}scan_timeout=2m\n` },
-      /^WARN +time +scan_timeout is 2m, clamd's MaxScanTime 2m by default.*\n.*-> set a MaxScanTime above scan_timeout/m,
+      /^WARN +time +scan_timeout is 2m, clamd's MaxScanTime 2m by default.*\n.*-> set a MaxScanTime above scan_timeout in clamd\.conf, or a shorter scan_timeout$/m,
     ),
     1,
   )

@@ -1,5 +1,5 @@
 // What the last full run of the fault tests saw, as data: test/faults/results.json. The page is made of it
-// (fault-page.ts), and test/unit/fault-results.test.ts compares it with the table of faults.
+// (fault-page.ts), and test/docs/fault-results.test.ts compares it with the table of faults.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { cpus, totalmem } from 'node:os'
 import path from 'node:path'
