@@ -10,7 +10,7 @@ import type { Reply } from './protocol'
 
 export interface Exchange extends DialOptions {
   readonly address: Address
-  /** Bytes per write to the data connection, and per INSTREAM chunk. */
+  /** Bytes per INSTREAM chunk. */
   readonly bufferBytes: number
   /** Maximum message size in bytes, our own Received line included. */
   readonly maxBytes: number

@@ -103,7 +103,7 @@ const rows: Readonly<Record<string, Row>> = {
   },
   token: {
     type: types.token,
-    allowed: 'nothing, or 16 to 256 of the characters A-Z a-z 0-9 - . _ ~ + /, not digits alone',
+    allowed: 'nothing, or 16 to 256 of the characters A-Z a-z 0-9 - . _ ~ + /, with a letter, _, ~ or /',
     takes: { '': '', 'abcdefghijklmno.': 'abcdefghijklmno.', ['x'.repeat(256)]: 'x'.repeat(256) },
     refuses: ['abcdefghijklmno', '1234567890.123456', 'abcdefgh ijklmnop', 'x'.repeat(257)],
   },
