@@ -134,9 +134,9 @@ function method({ costs }: Results): string {
   return `
 ## How it is measured
 
-- One clamd serves all. Contenders take turns for ${rounds} rounds in a changing order, after 3000 messages of 5 kB to warm
+- One clamd serves all. Contenders take turns for ${rounds} rounds in a changing order, after 8000 messages of 5 kB to warm
   up. Figures are medians.
-- A round has ${counts ?? ''}; with one session half as many. No two messages are alike, because clamd caches clean content.
+- A round has ${counts ?? ''}, with four sessions at a time; with one, half as many (optional features: 200, 60, 10, 3). No two messages are alike, because clamd caches clean content.
 - The client is another process, with its messages ready. _Time_ is that of a round divided by its messages.
 - _CPU_ is that of all threads of the mail server's processes. Nothing is delivered: Haraka's queue hook says OK, Postfix
   uses \`discard\`.
@@ -145,11 +145,11 @@ function method({ costs }: Results): string {
 - clamav-milter sends the message over TCP (INSTREAM), or hands over a file through a socket (FILDES). rspamd scans the
   parts, but no text and no images.
 
-\`bench/results.json\` in the repository has every figure. To repeat it, on an idle Linux machine (forty minutes; Postfix,
-clamav-milter and rspamd take part if they are installed and the user is root):
+\`bench/results.json\` has every figure. To repeat it, on an idle Linux machine (45 minutes; Postfix,
+clamav-milter and rspamd take part if installed, for root):
 
 \`\`\`sh
-npm run bench
+npm run bench -- --rounds 5
 npm run bench -- --only cpu --sizes 1M --contenders none,clamd,instream --rounds 30
 \`\`\`
 `.trim()

@@ -45,7 +45,7 @@ function measuredSections(results: Results): Section[] {
 const plainPage = '../guide/what-is-scanned.md#what-is-plain'
 
 const onlySendsText =
-  'A plugin that only sends has 30 lines: any reply is a yes; no limits, second address, header, note or gate.'
+  'A plugin that only sends has 35 lines: any reply is a yes; no limits, second address, header, note or gate.'
 const floorText =
   '_Floor_ does even less. For CPU it is the null sink, which reads the message and sends nothing; for time the bare ' +
   'client, which already has the message and sends it. Memory is compared with a Haraka without scanning that keeps ' +

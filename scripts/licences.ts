@@ -54,22 +54,21 @@ export function runtimePackages(): Licensed[] {
   return [...byName.values()].sort((one, other) => (one.name < other.name ? -1 : 1))
 }
 
+/** The licence of most packages comes first. */
 export function licencesPage(packages: readonly Licensed[]): string {
-  const rows = packages.map(({ name, licence }) => [`\`${name}\``, licence])
-  const table = [['Package', 'Licence'], ...rows]
-  const widths = [0, 1].map((column) => Math.max(...table.map((row) => row[column]?.length ?? 0)))
-  const line = (cells: string[]) =>
-    `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(' | ')} |`
-  const [head = [], ...body] = table
+  const byLicence = new Map<string, string[]>()
+  for (const { name, licence } of packages)
+    byLicence.set(licence, [...(byLicence.get(licence) ?? []), `\`${name}\``])
+  const lines = [...byLicence]
+    .sort(([, some], [, others]) => others.length - some.length)
+    .map(([licence, names]) => `- **${licence}**: ${names.join(', ')}`)
   return [
     '# Licences of what comes along',
     '',
-    'haraka-plugin-clamav-stream is under the [MIT licence](../../LICENSE). These packages are installed with it, unless',
-    'your Haraka has them already. The page is made by `npm run licences`.',
+    'haraka-plugin-clamav-stream is under the [MIT licence](../../LICENSE). These packages are installed with it',
+    'or, as `uplot`, copied into it, unless your Haraka has them already. The page is made by `npm run licences`.',
     '',
-    line(head),
-    `| ${widths.map((width) => '-'.repeat(width)).join(' | ')} |`,
-    ...body.map(line),
+    ...lines,
     '',
   ].join('\n')
 }
