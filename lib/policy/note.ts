@@ -33,7 +33,7 @@ interface Scan {
   protocol: Protocol | null
   bytes: number
   ms: number
-  /** Contents that were scanned besides the whole message, in every reading; 0 for a plain message. */
+  /** Contents that were scanned besides the whole message, in every reading. */
   readings: number
   /** Header sections of the message that were read for that. */
   parts: number

@@ -59,7 +59,8 @@ test('docs/reference/rules.md lists every answer', () => {
     both('`encrypted`', answers(unscanned('encrypted'))),
     `- all others: ${unscannedNow.code} \`${unscannedNow.text}\`; ${later.code}, the same and \`, try again later\``,
     both('`clean`, overruled', answers(clean)),
-    `- copy cannot be kept: ${copy.code} \`${copy.text}\``,
+    // At the gate alone, where Haraka writes 450.
+    `- copy cannot be kept: ${copy.code.replace(/^451/, '450')} \`${copy.text}\``,
   ])
   assert.equal(later.text, `${unscannedNow.text}, try again later`)
   assert.equal(tooLargeLater.text, later.text)
