@@ -75,7 +75,7 @@ Examples:
     .description(
       paragraph(`Sends kept messages from the original sender to the original recipients that do not have them yet. Without --to, they
 go to the next hop of queue/smtp_forward or queue/smtp_proxy. The server must not be this Haraka, which would keep the
-message again. First the messages are scanned again, and what is still found is told. Released messages stay in the
+message again. First the messages are scanned again, and a virus that is still found is told. Released messages stay in the
 quarantine until they are deleted.`),
     )
     .argument('[id...]')
