@@ -414,7 +414,7 @@ for (const [key, ini] of Object.entries(wanting)) {
     assert.equal(told.length, 1, error.log)
     assert.match(
       told[0] ?? '',
-      /config\/plugins: .* needs? queue\/quarantine: add the line queue\/quarantine above/,
+      /config\/plugins: .* needs? queue\/quarantine: add the line queue\/quarantine, and restart Haraka/,
     )
     assert.ok(told[0]?.includes(key), told[0])
   })

@@ -70,7 +70,7 @@ const named: RegExp[] = [
   /\[check\] local is no key; did you mean local_ip\?/,
   /\[infection\] is no section; did you mean \[infected\]\?/,
   /\[quarantine\] folder = \.\.\/elsewhere: allowed is a relative path/,
-  /config\/plugins: Eicar\.\* \(clamav-stream\.signatures\) needs queue\/quarantine: add the line queue\/quarantine above/,
+  /config\/plugins: Eicar\.\* \(clamav-stream\.signatures\) needs queue\/quarantine: add the line queue\/quarantine, and restart Haraka/,
   /clamav-stream\.signatures: line 4: \/\(\/ reject: .*/,
   /clamav-stream\.signatures: line 5: Alone: a rule is PATTERN ACTION/,
 ]
