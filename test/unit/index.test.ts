@@ -241,21 +241,6 @@ test('a folder that can keep no copy is told where copies are kept', (t) => {
   }
 })
 
-test('after a reload as well, by those that keep copies', async (t) => {
-  const { path: folder } = new TemporaryDirectory('nowhere')
-  const registered_plugins = { 'queue/quarantine': { get_base_dir: () => path.join(folder, 'file') } }
-  writeFileSync(path.join(folder, 'file'), '')
-  for (const [server, isTold] of [
-    [{}, true],
-    [{ cluster: { isMaster: true } }, false],
-  ] as const) {
-    const site = registeredSite(t, { ini: '[infected]\naction=reject\n', plugins: { registered_plugins } })
-    hooks.clamav_check.call(site.plugin, () => undefined, server)
-    await site.change('ini', '[infected]\naction=quarantine\n')
-    assert.equal(/^error no copy can be kept/m.test(site.log.join('\n')), isTold)
-  }
-})
-
 test('the master of a cluster connects its workers, and lets them go at the end', (t) => {
   const http = { cfg: { listen: '127.0.0.1:0' } }
   for (const [isMaster, connected] of [
