@@ -19,7 +19,7 @@ interface Member {
 const paddingBytes = 1024 * 1024
 
 /**
- * A zip with one member of `bytes`, rounded down to tar blocks: a tar archive with the test file after padding. Tar, because
+ * A zip with one member of `bytes`, a megabyte or more, rounded down to tar blocks: a tar archive with the test file after padding. Tar, because
  * clamd cuts a member at its limit and scans the rest, and some signatures match the test file only as a whole file. The
  * padding files are identical, because clamd then scans only the first.
  */
@@ -27,7 +27,7 @@ export function largeMember(bytes: number): Buffer {
   const first = tarFile('id', Buffer.from(newId()))
   const last = Buffer.concat([tarFile('eicar.com', testFile()), tarEnd])
   const whole = bytes - (bytes % tarBlockBytes)
-  const padding = Math.max(0, whole - first.length - last.length)
+  const padding = whole - first.length - last.length
   const rest = padding % paddingBytes
   const pieces = [
     inPieces(first),

@@ -30,6 +30,8 @@ export interface TestSite {
   readonly recorder: Recorder
   /** Log lines; stop() fails if there is one. */
   readonly warnings: string[]
+  /** The handler's own end; the server goes on. */
+  end(): void
   stop(): Promise<void>
 }
 
@@ -75,6 +77,7 @@ export async function startSite(settings: Partial<HttpSettings> = {}): Promise<T
     origin: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     recorder,
     warnings,
+    end: () => site.end(),
     async stop() {
       site.end()
       server.close()

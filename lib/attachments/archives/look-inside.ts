@@ -70,14 +70,20 @@ async function* memberIn(
   place: Place,
 ): AsyncGenerator<Sighting> {
   const bytes = Buffer.from(member.bytes.buffer, member.bytes.byteOffset, member.bytes.length)
-  if (kind === 'ole') {
-    const part = member.name !== null && isOlePart(member.name) ? packageIn(member.name, bytes) : null
-    if (part === null) return
-    for (const name of part.names) yield { name, place }
-    if (part.content !== null) yield* fileIn(part.content, part.names[0] ?? null, budget, place)
-    return
-  }
-  yield* fileIn(bytes, member.name === null ? null : memberName(member.name), budget, place)
+  if (kind === 'ole') yield* packaged(member.name, bytes, budget, place)
+  else yield* fileIn(bytes, member.name === null ? null : memberName(member.name), budget, place)
+}
+
+/** Of a stream in a document. */
+async function* packaged(
+  stream: string | null,
+  bytes: Buffer,
+  budget: Budget,
+  place: Place,
+): AsyncGenerator<Sighting> {
+  const part = stream !== null && isOlePart(stream) ? packageIn(stream, bytes) : null
+  for (const name of part?.names ?? []) yield { name, place }
+  if (part?.content) yield* fileIn(part.content, part.names[0] ?? null, budget, place)
 }
 
 async function* fileIn(

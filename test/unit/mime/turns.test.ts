@@ -157,6 +157,11 @@ describe('looks at the clock', () => {
   }
 })
 
+test('runs of base64 count as places where something may begin', async () => {
+  const runs = filled(`${'QUJD'.repeat(16)}\na text\n`)
+  await assert.rejects(stretchesOf(runs, 100, new Looks()), /bodies may begin at more than 100 places/)
+})
+
 test('small parts: there are more looks than in long ones', async () => {
   const parts = filled('--b\r\n\r\n', 'Content-Type: multipart/mixed; boundary=b\r\n\r\n').subarray(
     0,

@@ -196,6 +196,7 @@ test('requests that are none of ours go on; the others are answered as they shou
     assert.equal(response.status, code, `${init.method ?? 'GET'} ${where}`)
     await response.arrayBuffer()
     if (code === 404) continue
+    if (code === 405) assert.match(response.headers.get('allow') ?? '', /^(?:GET, HEAD|POST)$/)
     assert.match(
       response.headers.get('content-security-policy') ?? '',
       /^default-src 'none'; script-src 'self';/,
@@ -208,8 +209,24 @@ test('requests that are none of ours go on; the others are answered as they shou
   for (const name of ['', ...[...staticFiles.keys()].map((file) => `/${file}`)])
     bytes += (await (await ask(`/clamav-stream${name}`)).arrayBuffer()).byteLength
   assert.ok(bytes < 200_000, `the page has ${bytes} bytes`)
+  for (const [metrics, page] of [
+    [true, false],
+    [false, true],
+  ] as const) {
+    site.settings = { ...site.settings, metrics, page }
+    assert.equal((await ask('/clamav-stream/metrics')).status, metrics ? 200 : 404)
+    assert.equal((await ask('/clamav-stream')).status, page ? 200 : 404)
+  }
   site.settings = { ...site.settings, metrics: false, page: false }
   for (const [where, init] of expected) assert.equal((await ask(where, init)).status, 404, where)
+})
+
+test('at its end it lets go of those that watch', { timeout: 30_000 }, async (t) => {
+  const site = await startSite({ page: true })
+  t.after(() => site.stop())
+  const watching = await fetch(`${site.origin}/clamav-stream/events`)
+  site.end()
+  assert.match(await watching.text(), /^(?:.*\n)*$/)
 })
 
 test('without the token there are the files of the page, and no data', async (t) => {

@@ -37,3 +37,15 @@ test('a digest that is still read ends with the scan, and is waited for', async 
   await history.stopReading(scan)
   assert.equal(isOpen, false)
 })
+
+test('a reply that takes a second is late: then the message is read for its digest', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  let digests = 0
+  const identity = { bodyBytes: 100, digest: () => Promise.resolve(String(++digests)) }
+  const history = new MessageHistory(new FailureMemory(3), identity, 1000)
+  history.awaitReply(new Cancellation())
+  t.mock.timers.tick(999)
+  assert.equal(digests, 0)
+  t.mock.timers.tick(1)
+  assert.equal(digests, 1)
+})

@@ -157,6 +157,12 @@ const found: readonly (readonly [name: string, mail: string, content: string])[]
     'first',
   ]),
   [
+    'a delimiter behind a tab',
+    crlf('Subject: test', 'Content-Type: multipart/mixed; boundary=b', '', '\t--b', 'Content-Type: x/y') +
+      crlf('Content-Transfer-Encoding: quoted-printable', '', '=66irst', '\t--b--'),
+    'first',
+  ],
+  [
     'quoted-printable with doubled signs',
     crlf('Subject: test', 'Content-Transfer-Encoding: quoted-printable', '') + 'a==41=42',
     'a=41B',
@@ -308,4 +314,14 @@ test('a text in a slow charset for longer than mail has is a limit that is told'
     mail([file(base64(Buffer.alloc(1_100_000, 'x')), 'text/plain; charset=utf-7')]),
   )
   assert.match(slow.summary.incompleteBecause ?? '', /^a text of \d+ bytes in utf-7$/)
+})
+
+test('readings of quoted-printable are named by what is done to the text', async () => {
+  const body = crlf('a = \r\nb', 'x==41', 'y=ZZ') + '=\rtext\r\nmore\r\n'
+  const { contents } = await contentsOf(
+    Buffer.from(crlf('Subject: test', 'Content-Transfer-Encoding: quoted-printable', '') + body, 'latin1'),
+  )
+  const names = contents.map(({ name }) => name)
+  for (const how of ['strictly', 'with text behind CR', 'with doubled signs', 'without broken escapes'])
+    assert.ok(names.includes(`message (quoted-printable, ${how})`), names.join('; '))
 })
