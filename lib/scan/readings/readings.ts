@@ -221,7 +221,9 @@ export class Readings {
     isDecoded = true,
   ): AsyncGenerator<Content, void> {
     if (this.#budget.isTurnOver) await this.#budget.breathe()
-    if (content.bytes.length === 0 || !(await this.#isNew(content.bytes))) return
+    if (content.bytes.length === 0) return
+    // clamd may unpack a part as often as it is in a plain message, and counts it each time.
+    if (!(await this.#isNew(content.bytes)) && !content.isPart) return
     this.#spend(content.bytes.length)
     this.#budget.leave()
     yield head === '' ? content : { ...content, head }
