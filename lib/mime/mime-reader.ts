@@ -247,7 +247,7 @@ export class MimeReader {
       return
     }
     // A line of white space goes on with the header for some and ends the section for others.
-    const blank = text.trim() === '' && text !== ''
+    const blank = text.trim() === ''
     if (this.#blankSeen && !blank && !/^[ \t]/.test(text) && !headerLine.test(text)) {
       this.#endSection()
       // It may be a delimiter of what the section has just begun.

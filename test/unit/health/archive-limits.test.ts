@@ -2,11 +2,14 @@
 import assert from 'node:assert/strict'
 import { connect } from 'node:net'
 import { test } from 'node:test'
-import { inflateRawSync } from 'node:zlib'
+import { gunzipSync, inflateRawSync } from 'node:zlib'
+import { library } from '../../../lib/attachments/archives/library'
 import { zipHeaders } from '../../../lib/attachments/archives/zip-headers'
 import { findArchiveLimits } from '../../../lib/health/archive-limits'
+import { rar } from '../../../lib/health/archives'
 import { silentLimits } from '../../../lib/hosts/test-results'
 import { bounded, fake, M, never, usual } from '../../support/clamd/self-testing'
+import { eicar } from '../../support/eicar'
 
 /** The archive in a test mail, and the one in that. */
 function unpacked(mail: Buffer): Buffer {
@@ -83,4 +86,20 @@ test('after a mail without a verdict, nothing is known of the total', bounded, a
   const { limits, asked } = await limitOf(t, 1, 'OK', 'broken ERROR')
   assert.deepEqual(asked, [])
   assert.deepEqual(limits.totalBytes, { upTo: null, beyond: 'unknown' })
+})
+
+test('the RAR archive is sound', async () => {
+  const archive = new Uint8Array(rar())
+  const request = { archive, maxEntries: 10, keep: 'files' as const, maxBytes: 1000 }
+  const { members, trouble } = await library.open(
+    request,
+    60_000,
+    new AbortController().signal,
+    () => undefined,
+  )
+  assert.equal(trouble, null)
+  assert.deepEqual(
+    members.map(({ bytes }) => gunzipSync(bytes).toString()),
+    [eicar()],
+  )
 })

@@ -87,6 +87,7 @@ const plain: Record<string, string> = {
   'a header of the mail that ends in a semicolon': `X-Note: a;\r\n${mixed(ordinaryFile)}`,
   'the word begin': head + crlf('', 'begin: with this', 'beginning with that', 'begin', 'Begin at nine.'),
   'a signed text, inline': head + crlf('', '-----BEGIN PGP SIGNED MESSAGE-----', 'Hello'),
+  'a header line of 998 bytes': `X-A: ${'x'.repeat(993)}\r\n${head}${text}`,
   'a long folded header':
     crlf(`References: <a@example.com>`, ...Array<string>(40).fill(`\t<${'a'.repeat(60)}@example.com>`)) +
     head +
@@ -137,7 +138,7 @@ const odd: Record<string, readonly (readonly [form: string, mail: string])[]> = 
   'a line end within a header line': [['CR', head.replace('test', 'a\rb') + text]],
   'a long line': [
     ['in text', textWith('x '.repeat(500))],
-    ['in headers', `X-A: ${'x'.repeat(999)}\r\n${head}${text}`],
+    ['in headers', `X-A: ${'x'.repeat(994)}\r\n${head}${text}`],
   ],
   'no line end at the end': [['', `${head}\r\nHello`]],
   'headers without end': [['', head]],

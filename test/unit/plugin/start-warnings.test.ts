@@ -86,7 +86,9 @@ test('a folder that can keep no copy, and the command that makes one', (t) => {
   const { username } = userInfo()
   assert.match(
     line ?? '',
-    new RegExp(`^error no copy can be kept, .*/file.* by ${username}; as root: install .*/file`),
+    new RegExp(
+      `^error no copy can be kept, .*/file.* is not a folder \\(E\\w+\\) by ${username}; as root: install .*/file`,
+    ),
   )
   assert.deepEqual(warned(keeps, folder('base')), [])
   assert.deepEqual(warned('', file), [])

@@ -18,9 +18,7 @@ import { damaged, seeded } from '../../support/random'
 import { sevenZipArchive } from '../../support/seven-zip'
 import { type Entry, flag, record, zip } from '../../support/zip-builder'
 
-type Found = Omit<Closed, 'total'>
-
-const nothing: Found = { encrypted: null, limits: null, members: [] }
+const nothing: Closed = { encrypted: null, limits: null, members: [] }
 const none: SilentLimits = {
   memberBytes: Infinity,
   totalBytes: Infinity,
@@ -33,11 +31,10 @@ async function closed(
   content: Buffer,
   limits: SilentLimits | null = null,
   bounds: Partial<Limits> = {},
-): Promise<Found> {
+): Promise<Closed> {
   const budget = new Budget({ ...defaultReadingLimits, ...bounds }, new AbortController().signal)
   budget.enter()
-  const { encrypted, limits: reached, members } = await closedIn(content, limits, budget)
-  return { encrypted, limits: reached, members }
+  return closedIn(content, limits, budget)
 }
 
 async function isLimits(content: Buffer, limits: RegExp, silent: SilentLimits | null = null): Promise<void> {
@@ -451,4 +448,19 @@ test('no bytes make it throw', async () => {
     }
   }
   await closed(deflateRawSync(plain))
+})
+
+test('a RAR archive behind a program is unpacked where clamd does not open RAR, and not too deep', async () => {
+  const program = Buffer.concat([Buffer.from('MZ of a program'), Buffer.alloc(9000, 7), archiveOf('rar 5')])
+  const names = async (limits: SilentLimits) =>
+    (await closed(program, limits)).members.map(({ name }) => name)
+  assert.deepEqual(await names(none), [])
+  assert.ok((await names({ ...none, opensRar: false })).length > 0)
+  assert.deepEqual(await names({ ...none, opensRar: false, depth: 0 }), [])
+})
+
+test('as many files as a clamd looks into are not too many', async () => {
+  const three = zip(['a', 'b', 'c'])
+  assert.deepEqual(await closed(three, { ...none, files: 3 }), nothing)
+  await isLimits(three, /more than 2 files/, { ...none, files: 2 })
 })

@@ -325,3 +325,14 @@ test('readings of quoted-printable are named by what is done to the text', async
   for (const how of ['strictly', 'with text behind CR', 'with doubled signs', 'without broken escapes'])
     assert.ok(names.includes(`message (quoted-printable, ${how})`), names.join('; '))
 })
+
+test('a message with more bytes than it said is read to its end', async () => {
+  const bytes = mail([text, file(base64('a file; of text'))])
+  const readings = new Readings(
+    { ...sourceOf(bytes, 100), maxBytes: 10 },
+    { signal: new AbortController().signal },
+  )
+  const contents: string[] = []
+  for await (const content of readings.contents()) contents.push(content.bytes.toString())
+  assert.ok(contents.includes('a file; of text'))
+})
