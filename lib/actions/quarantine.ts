@@ -6,9 +6,10 @@
 import { constants } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import path from 'node:path'
-import type { CancelSignal } from '../base/cancellation'
+import { type CancelSignal, untilAborted } from '../base/cancellation'
 import { measure } from '../base/measure'
 import { type Folder, inFolder } from '../base/safe-files'
+import { within } from '../base/wait-queue'
 import { TransactionMessage } from '../haraka/transaction-message'
 import type { QuarantinePlugin } from '../haraka/types'
 import type { Connection, Transaction } from '../haraka/types'
@@ -18,42 +19,34 @@ export const copyMs = 20_000
 /** Milliseconds to wait for a second callback of the plugin, and for another plugin's reading. */
 const secondCallbackMs = 1000
 
+/** What is to be kept. */
+export interface CopyRequest {
+  readonly connection: Connection
+  readonly transaction: Transaction
+  /** Below the quarantine plugin's own path. */
+  readonly folder: string
+  /** Content of the .json. */
+  readonly record: object
+}
+
 /**
  * Resolves with the path of the copy. Rejects if the copy is not complete; nothing that looks like a copy is left then.
- * @param folder below the quarantine plugin's own path
- * @param record content of the .json
  * @param signal limits all steps. A step that hangs is not waited for: when it ends, its pieces are removed
  */
 export async function keepCopy(
   quarantine: QuarantinePlugin | undefined,
-  connection: Connection,
-  transaction: Transaction,
-  folder: string,
-  record: object,
+  request: CopyRequest,
   signal: CancelSignal,
 ): Promise<string> {
   if (!quarantine) throw new Error('queue/quarantine is not listed in config/plugins')
   signal.throwIfAborted()
-  const copy = storeCopy(quarantine, connection, transaction, folder, record, signal)
-  let onAbort: () => void = () => undefined
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => reject(signal.reason)
-    signal.addEventListener('abort', onAbort)
-  })
-  try {
-    return await Promise.race([copy, aborted])
-  } finally {
-    signal.removeEventListener('abort', onAbort)
-  }
+  return untilAborted(storeCopy(quarantine, request, signal), signal)
 }
 
-/** @throws the signal's reason, but not before the step ends during which it aborts */
+/** Rejects with the signal's reason when the step ends in which it aborts. */
 async function storeCopy(
   quarantine: QuarantinePlugin,
-  connection: Connection,
-  transaction: Transaction,
-  folder: string,
-  record: object,
+  { connection, transaction, folder, record }: CopyRequest,
   signal: CancelSignal,
 ): Promise<string> {
   const base = quarantine.get_base_dir?.()
@@ -140,33 +133,25 @@ async function callPlugin(
   delete notes.quarantine_action
   delete notes.quarantined
   notes.quarantine = folder
-  let timer: NodeJS.Timeout | undefined
-  let onAbort: () => void = () => undefined
   try {
     let answers = 0
     let again: () => void = () => undefined
     const second = new Promise<void>((resolve) => (again = resolve))
-    await new Promise<void>((resolve, reject) => {
-      onAbort = () => reject(signal.reason)
-      signal.addEventListener('abort', onAbort)
+    const first = new Promise<void>((resolve) => {
       quarantine.quarantine(() => {
         if (signal.aborted) tooLate()
         else if (++answers === 1) resolve()
         else again()
       }, connection)
     })
+    await untilAborted(first, signal)
     if (typeof notes.quarantined !== 'string') {
       // After a write error the plugin still links the incomplete copy, and then calls back again.
-      await Promise.race([
-        second,
-        new Promise<void>((resolve) => (timer = setTimeout(resolve, secondCallbackMs))),
-      ])
+      await within(second, secondCallbackMs, signal)
       throw new Error('queue/quarantine stored no copy; its log line has the cause')
     }
     return notes.quarantined
   } finally {
-    clearTimeout(timer)
-    signal.removeEventListener('abort', onAbort)
     Object.assign(connection.notes, aside)
   }
 }

@@ -99,8 +99,8 @@ const others: readonly Signature[] = [
 ]
 
 /**
- * In front of the first element. A comment ends at its first `-->` and nowhere else: with two ways to read comments in a row,
- * the time would double with each of them.
+ * What may stand in front of the first element. A comment ends at its first `-->` and nowhere else: with two ways to read
+ * comments in a row, the time would double with each of them.
  */
 const prolog = String.raw`<\?xml[^>]{0,200}>\s*|<!--(?:(?!-->)[^])*-->\s*`
 
@@ -294,7 +294,7 @@ const opened = new Set(
     ' ',
   ),
 )
-/** What the files in a container are said to lie in. */
+/** Types of containers that are opened, and their groups: what `in:` may name. */
 export const containerTypes: ReadonlySet<string> = new Set([...opened, 'zip', 'msi', 'archive', 'disk-image'])
 /** Archives that are not opened here. */
 const closed = new Set('ace alz egg lz4 lzip zoo'.split(' '))

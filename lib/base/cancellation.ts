@@ -73,3 +73,18 @@ export class Deadline extends Cancellation {
     this.outer.removeEventListener('abort', this.#onAbort)
   }
 }
+
+/** Settles as `work` does, or rejects with the signal's reason, whichever comes first. Does not end `work`. */
+export async function untilAborted<T>(work: Promise<T>, signal: CancelSignal): Promise<T> {
+  let onAbort: () => void = () => undefined
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(signal.reason)
+    signal.addEventListener('abort', onAbort)
+    if (signal.aborted) onAbort()
+  })
+  try {
+    return await Promise.race([work, aborted])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
+}

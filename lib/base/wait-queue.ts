@@ -2,7 +2,7 @@
  * Waits for a change of state, in the order of arrival, or for work with a time limit. Every wait obeys a signal.
  */
 
-import type { CancelSignal } from './cancellation'
+import { type CancelSignal, untilAborted } from './cancellation'
 
 export class WaitQueue {
   readonly #wakes = new Set<() => void>()
@@ -43,16 +43,10 @@ export class WaitQueue {
 export async function within(work: Promise<void>, ms: number, signal: CancelSignal): Promise<void> {
   signal.throwIfAborted()
   let timer: NodeJS.Timeout | undefined
-  let onAbort: (() => void) | undefined
-  const limit = new Promise<void>((resolve, reject) => {
-    timer = setTimeout(resolve, ms)
-    onAbort = () => reject(signal.reason)
-    signal.addEventListener('abort', onAbort)
-  })
+  const limit = new Promise<void>((resolve) => (timer = setTimeout(resolve, ms)))
   try {
-    await Promise.race([work, limit])
+    await untilAborted(Promise.race([work, limit]), signal)
   } finally {
     clearTimeout(timer)
-    if (onAbort) signal.removeEventListener('abort', onAbort)
   }
 }

@@ -173,7 +173,7 @@ export function text(maxLength: number, placeholders: readonly string[]): ValueT
 }
 
 /**
- * Empty, or a `Bearer` token of RFC 6750. Nothing like a number: Haraka's loader would turn them into a number and round it.
+ * Empty, or a `Bearer` token of RFC 6750. Nothing like a number: Haraka's loader would turn it into one and round it.
  */
 export const token: ValueType<string> = {
   allowed: 'nothing, or 16 to 256 of the characters A-Z a-z 0-9 - . _ ~ + /, with a letter, _, ~ or /',

@@ -1,6 +1,6 @@
 /*
- * Tests how far a clamd looks into archives, and into which, and whether it reports where it stops. Without AlertExceedsMax clamd skips
- * what is above a limit without a report; it skips a zip member above MaxFileSize even with it.
+ * Tests how far a clamd looks into archives, and into which, and whether it reports where it stops. Without AlertExceedsMax
+ * clamd skips what is above a limit without a report; it skips a zip member above MaxFileSize even with it.
  */
 
 import type { CancelSignal } from '../base/cancellation'

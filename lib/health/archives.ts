@@ -19,9 +19,9 @@ interface Member {
 const paddingBytes = 1024 * 1024
 
 /**
- * A zip with one member of `bytes`, a megabyte or more, rounded down to tar blocks: a tar archive with the test file after padding. Tar, because
- * clamd cuts a member at its limit and scans the rest, and some signatures match the test file only as a whole file. The
- * padding files are identical, because clamd then scans only the first.
+ * A zip with one member of `bytes` (1 MiB or more), rounded down to tar blocks: a tar archive with the test file after
+ * padding. Tar, because clamd cuts a member at its limit and scans the rest, and some signatures match the test file only as
+ * a whole file. The padding files are identical, because clamd then scans only the first.
  */
 export function largeMember(bytes: number): Buffer {
   const first = tarFile('id', Buffer.from(newId()))
@@ -47,10 +47,9 @@ export function nested(levels: number): Buffer {
 }
 
 /**
- * Members of together `bytes`, each of at most `memberBytes`, and the test file behind them. They are identical, because
- * clamd counts every one of them and scans only the first. The last ones are each half of the one before, down to less
- * than the test file: clamd may pass over a member that does not fit, and go on with the next one. Inside another
- * archive, as the next one.
+ * A zip in a zip, with the test file behind members of `bytes` in all, each of at most `memberBytes`. The members are
+ * identical: clamd counts each one, but scans only the first. The last ones get smaller by half each, down to less than the
+ * test file, because clamd may pass over a member that does not fit and go on with the next one.
  */
 export function manyBytes(bytes: number, memberBytes: number): Buffer {
   const filler = deflated('x', Buffer.alloc(memberBytes))

@@ -305,7 +305,7 @@ export class MimeReader {
   #strayLine(text: string): void {
     if (this.#stray === null) return
     if (text.trim() === '' || this.#stray.length > 100) this.#endStray()
-    // Of a very long line only the beginning comes here.
+    // A very long line comes without its end.
     else this.#stray.push(text.endsWith('\n') ? text : `${text}\n`)
   }
 

@@ -43,8 +43,9 @@ async function quarantine(message: Message, evaluation: Evaluation, action: Acti
   const queue = quarantinePlugin(plugin)
   const signal = deadline(message, copyMs)
   try {
-    const entry = quarantineRecord(facts, noteOf(evaluation.verdict, action.text), evaluation.finding)
-    const copy = await keepCopy(queue, connection, transaction, quarantineFolder, entry, signal)
+    const record = quarantineRecord(facts, noteOf(evaluation.verdict, action.text), evaluation.finding)
+    const request = { connection, transaction, folder: quarantineFolder, record }
+    const copy = await keepCopy(queue, request, signal)
     connection.lognotice(plugin, `copy kept: ${copy}`)
     recordAction(message, 'copy', 'kept')
     return true

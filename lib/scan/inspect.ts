@@ -19,7 +19,10 @@ export interface InspectOptions extends Wanted {
   readonly signal: CancelSignal
 }
 
-/** In each of its readings, up to the first denied file. Rejects with the signal's reason, or with what kept it from being read. */
+/**
+ * Reads a message in each way, up to the first denied file. Rejects with the signal's reason, or with what kept the message
+ * from being read.
+ */
 export async function inspect(message: MessageSource, wanted: InspectOptions): Promise<Inspected> {
   const limits = { ...defaultLimits, ms: workMs(message.maxBytes), ...wanted.limits }
   const budget = new Budget(limits, wanted.signal)
@@ -66,7 +69,10 @@ async function streamed(source: MessageSource, { blocks }: Inspection, signal: C
   }
 }
 
-/** As every program might: parts that only some would see, and files within texts and containers; of a plain one what was missed. */
+/**
+ * Reads the message as every program might: parts that only some would see, and files within texts and containers. Of a plain
+ * one it reads what was missed.
+ */
 async function reread(
   source: MessageSource,
   inspection: Inspection,

@@ -9,7 +9,7 @@ import type { Name } from '../filenames'
 export interface Place {
   /** Names of the archives around it, the outermost first, without the attachment itself. */
   readonly within: readonly string[]
-  /** What the innermost of them is: `archive`, and its types: `zip`, `docx`, `iso`, `disk-image` and so on. Empty: it lies in none. */
+  /** What the innermost of them is: `archive`, and its types, such as `zip`, `docx`, `disk-image`. Empty: it lies in none. */
   readonly kinds: readonly string[]
 }
 

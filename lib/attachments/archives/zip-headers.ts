@@ -185,7 +185,7 @@ function zip64Fields(extra: Buffer, numbers: CentralNumbers): CentralNumbers {
   return [full(unpackedBytes), full(packedBytes), full(localAt)]
 }
 
-/** Null: its comment goes beyond the archive, and there is no directory where it says. Programs pass over the former. */
+/** Null: its comment is cut, and there is no directory where it says. Programs forgive a cut comment alone. */
 function endRecord(zip: Buffer, at: number): ZipEnd | null {
   const entries = zip.readUInt16LE(at + 10)
   const place = zip64End(zip, at) ?? {

@@ -108,7 +108,7 @@ class Base64Check implements BodyCheck {
   }
 }
 
-/** In the last digits, more than the padding leaves room for: clamd makes a byte of them. */
+/** The last digit has bits that decoders drop. clamd makes a byte of them. */
 function hasLooseBits(lastDigits: string): boolean {
   return Buffer.from(lastDigits, 'base64').toString('base64') !== lastDigits
 }
@@ -122,7 +122,7 @@ const comment = Buffer.from('\n(')
 class TextCheck implements BodyCheck {
   readonly #head: FileHead
   readonly #watch: TextWatch
-  /** clamd looks at the lines as they stand there before it decodes them. */
+  /** Looks at the lines before they are decoded, as clamd does. */
   readonly #rawWatch: TextWatch | null
   #endsInSoftBreak = false
   #hasLines = false

@@ -71,7 +71,7 @@ export class FileHead {
     private readonly listener: BodyListener,
   ) {}
 
-  /** It begins like a file that holds others, or has one in it; so far. */
+  /** Whether it begins like a file that holds others, or holds RAR, as far as it was written. */
   get isContainer(): boolean {
     return this.#isContainer
   }
@@ -138,7 +138,7 @@ export class FileHead {
   }
 }
 
-/** No size of a mail needs more than four bytes; what they say of S/MIME may then lie further behind. */
+/** The length takes more than four bytes, which no mail needs. Then the mark of S/MIME may lie behind the head. */
 function hasLongLength(head: Buffer): boolean {
   const length = head[1] ?? 0
   return length > 0x84 && length < 0xff
@@ -175,15 +175,15 @@ const escapes = new RegExp(`${escape}(?:\\((?<one>.)|\\$(?<two>.))`, 'gs')
 const maxEscapeBytes = 3
 
 /**
- * Of ISO-2022-JP: programs leave them out, so that one within a word splits it for clamd alone. In real text each leads to
- * letters of the other kind.
+ * Escape sequences of ISO-2022-JP. Programs leave them out, so one within a word splits it for clamd only. In real text each
+ * one switches between ASCII and Japanese.
  */
 class Escapes {
   /** The last bytes, in which one may begin. */
   #tail = ''
   #tailAt = 0
   #isAscii = true
-  /** Behind the last one; bytes of the text. */
+  /** Where the last one ended, in bytes of the text. */
   #endAt = -1
 
   write(bytes: Buffer): void {

@@ -269,7 +269,7 @@ function parametersOf(text: string): (readonly [name: string, value: string])[] 
   return found
 }
 
-/** @param said all that the headers say, names included */
+/** @param said Content-Type and Content-Disposition, with the names in them */
 function contentOf(type: string, said: string): LeafContent {
   if (/calendar|card|\/ics$|directory/.test(type) || calendarNames.test(said)) return 'lines'
   return type.startsWith('text/') ? 'text' : 'file'

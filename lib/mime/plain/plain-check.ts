@@ -56,7 +56,7 @@ for (const byte of Buffer.from(' \t\r\n')) isBlank[byte] = 1
 const encodingLine = /^content-transfer-encoding:(?!.*7bit)/im
 
 interface InnerMessage {
-  /** As of a multipart. */
+  /** Multiparts and messages around its body, itself counted. */
   readonly depth: number
   isEncoded: boolean
 }

@@ -79,16 +79,16 @@ export function figuresOf(stats: StatsSnapshot, span: Span, nowMs: number): Figu
 
 function scanFigures({ scans, bytes, slowestMs, times }: Work): ScanFigures {
   // A bucket may reach beyond the slowest scan.
-  const within = (share: number) => {
+  const percentileOf = (share: number) => {
     const ms = percentile(times, share)
     return ms === null ? null : Math.min(ms, slowestMs)
   }
   return {
     scans,
     bytes,
-    p50: within(0.5),
-    p95: within(0.95),
-    p99: within(0.99),
+    p50: percentileOf(0.5),
+    p95: percentileOf(0.95),
+    p99: percentileOf(0.99),
     slowest: scans === 0 ? null : slowestMs,
   }
 }

@@ -19,7 +19,7 @@ import { maxRatio, ScanTotal } from './scan-total'
 
 /** Kinds that clamd passes over, or did in a version that is still in use. RAR: where it was built without UnRAR. */
 const passedOver = new Set('ar dmg img lzh lzma qcow rpm udf vdi vhd vhdx vmdk wim z zst'.split(' '))
-/** Of these the ones that a later version opens: there they count for the message around them as well. */
+/** Those of them that a later version of clamd opens. There they also count for the message around them. */
 const openedLater = new Set('dmg lzh udf'.split(' '))
 /** Kinds told by so few bytes that other files begin alike. */
 const uncertain = new Set('img lzh lzma vdi z'.split(' '))
@@ -91,7 +91,7 @@ export async function findClosedInArchive(archive: Archive, search: Search, look
   return isArchive && (isOurs || archive.kind === '7z')
 }
 
-/** Of a zip archive with members that are neither stored nor deflated: what the headers say may be false. */
+/** Unpacks a zip archive whose members are neither stored nor deflated, because its headers may give false sizes. */
 export async function checkSizes(zip: Buffer, search: Search): Promise<void> {
   const { trouble } = await opened(zip, 'archives', search)
   addTrouble('zip', trouble, search)
@@ -197,7 +197,7 @@ function checkBounds(kind: string, { listing, members }: LibraryAnswer, search: 
   if (search.files > upTo.files) search.limits ??= `more than ${upTo.files} files`
 }
 
-/** What an archive says of it, or what came out, if that is more. */
+/** Bytes of all files: as the archive says, or as they came out, if that is more. */
 function totalOf({ listing, members }: LibraryAnswer): number {
   return Math.max(
     listing?.totalBytes ?? 0,
@@ -205,7 +205,7 @@ function totalOf({ listing, members }: LibraryAnswer): number {
   )
 }
 
-/** Files that clamd scans by themselves: what is unpacked from these counts there, and not where the archive is. */
+/** Hands over files that clamd scans by themselves. What clamd unpacks from them counts for their own scan. */
 async function scanned(kind: string, members: readonly Member[], search: Search, look: Look): Promise<void> {
   const files = members
     .map(({ name, bytes }) => ({ name, bytes: bufferOf(bytes) }))

@@ -11,7 +11,7 @@ const start = Buffer.from('%PDF-')
 const maxStartAt = 1024
 /** Of one document; each version of it may have one. */
 const maxMentions = 64
-/** Of objects whose longer number ends like the one that is looked for; a document has few. */
+/** Objects that are passed over because their number is longer: `21 0 obj` for `1 0 obj`. A document has few. */
 const maxLongerNumbers = 1000
 /** Bytes of a dictionary. */
 const maxDictionaryBytes = 4096

@@ -51,7 +51,7 @@ interface Member {
 const method = { stored: 0, deflated: 8, aes: 99 }
 /** Stored, imploded, deflated, the same with 64 KB, bzip2: what clamd opens. Not so LZMA, PPMd, xz and Zstandard. */
 const openMethods = [0, 6, 8, 9, 12]
-/** Of these the ones that are not undone here. */
+/** Those of them that are not unpacked here. */
 const otherMethods = [6, 9, 12]
 /** Behind a member: signature, checksum, sizes of 8 bytes in zip64. */
 const maxDescriptorBytes = 24
@@ -90,7 +90,7 @@ export async function findClosedInZip(
   const members = membersOf(directory, base, headers.local)
   // A program that reads archives has their marks in it.
   if (isInside && members.length === 0) return null
-  // Once more, from its beginning on.
+  // clamd scans the archive as a file of its own, from its first header on.
   if (isInside) search.total.addUnpacked(zip.length)
   if (!isInside && base !== 0) search.limits ??= 'zip archive whose directory points elsewhere'
   if (members.length < directory.length) search.limits ??= 'zip entry without a header'

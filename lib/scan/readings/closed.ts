@@ -105,7 +105,7 @@ async function look(content: Buffer, depth: number, search: Search): Promise<voi
 
 async function lookIntoDocument(content: Buffer, search: Search, within: Look): Promise<void> {
   const { budget } = search
-  // Its streams are taken out.
+  // clamd takes its streams out as files.
   search.total.addUnpacked(content.length)
   if (await isEncryptedOle(content, budget)) search.encrypted ??= 'encrypted Office document'
   else if (await hasPackage(content, budget)) await findPackages(content, search, within)

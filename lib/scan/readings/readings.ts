@@ -45,7 +45,7 @@ export interface Content {
   readonly head?: string
   /** The address has scanned it with the rest of the message. Left out: it has not. */
   readonly isScanned?: boolean
-  /** Of a plain message: it is a part, and no other reading of one. */
+  /** It is a part of a plain message, as clamd reads it. Left out: it is another reading. */
   readonly isPart?: boolean
 }
 

@@ -19,14 +19,14 @@ interface Deflated {
 export class ScanTotal {
   #bytes = 0
   #hasUnpacked = false
-  /** Those that are not in `#bytes`, and the most that they can make. */
+  /** Deflated files that `#bytes` lacks, and the most bytes that they can make. */
   #deflated: Deflated[] = []
   #maxMore = 0
 
   /** @param maxBytes up to which clamd scans all; Infinity: it says where it stops */
   constructor(readonly maxBytes: number) {}
 
-  /** What clamd is sent, or what lies in that as it is. */
+  /** Bytes that clamd is sent, or that it finds in them without unpacking. */
   add(bytes: number): void {
     this.#bytes += bytes
   }
@@ -40,7 +40,7 @@ export class ScanTotal {
     if (packed.length > 0 && this.maxBytes < Infinity) this.#add({ packed, bytes: null })
   }
 
-  /** What is scanned in the same go; may be added several times. */
+  /** Adds the total of a part of the same scan. The same one may be added again. */
   addAll(other: ScanTotal): void {
     this.#hasUnpacked ||= other.#hasUnpacked
     this.#bytes += other.#bytes
@@ -53,9 +53,9 @@ export class ScanTotal {
    */
   async excess(budget: Budget): Promise<string | null> {
     const { maxBytes } = this
-    // What is not packed has been tested with whole messages.
+    // The self test has sent messages as large as one without packed files can be.
     if (!this.#hasUnpacked) return null
-    // The largest last: fewest are inflated.
+    // Begins with the largest, so that few are inflated.
     const isUnclear = () => this.#bytes <= maxBytes && this.#bytes + this.#maxMore > maxBytes
     if (isUnclear()) this.#deflated.sort((one, other) => one.packed.length - other.packed.length)
     while (isUnclear()) {

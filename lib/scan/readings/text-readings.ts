@@ -88,7 +88,7 @@ const [escapeByte, escapeCharacter] = [0x1b, '\x1b']
 /** Characters of the longest escape sequence, without the last one. */
 const maxOpenCharacters = 4
 
-/** What characters of two bytes are left as, is of no interest: no virus is made of them. */
+/** Leaves characters of two bytes as they are: no virus is made of them. */
 class WithoutEscapes implements TextDecoder {
   /** An escape sequence may go on in the next piece. */
   #held = ''
@@ -126,7 +126,7 @@ function openAt(text: string): number {
 
 /** Bytes on either side of an escape sequence by which text is told. */
 const nearBytes = 128
-/** Share of them that text may have of what is neither a printable character nor a usual control. */
+/** Share of these bytes that may be neither printable nor a usual control in text. */
 const maxOddShare = 0.2
 const isOdd = new Uint8Array(256).fill(1).fill(0, 0x20, 0x7f)
 for (const byte of Buffer.from('\t\r\n\0\x0e\x0f\x1b')) isOdd[byte] = 0

@@ -34,6 +34,17 @@ export function mixed(...parts: readonly PartSpec[]): Buffer {
 }
 
 /** One part with the given headers. */
+/** A part with these headers behind a delimiter of a multipart that is closed: only some programs see it. */
+export function behindClosedMultipart(...headers: readonly string[]): Buffer {
+  const multipart = (boundary: string) =>
+    lines(`Content-Type: multipart/mixed; boundary=${boundary}`, '', `--${boundary}`)
+  return raw(
+    multipart('outer'),
+    multipart('inner'),
+    lines('', 'text', '--outer', '', 'text', '--inner', ...headers, '', 'x', '--outer--'),
+  )
+}
+
 export function withHeaders(...headers: readonly string[]): Buffer {
   return mixed([['Content-Type: text/plain'], 'hello'], [headers])
 }

@@ -50,7 +50,7 @@ function kept(base: string, spoil: () => void = () => undefined) {
   }
   const connection = { transaction, notes: {} } as unknown as Connection
   const keep = (record: object = { verdict: 'infected' }, signal = new Cancellation()) =>
-    keepCopy(plugin, connection, transaction, 'infected', record, signal)
+    keepCopy(plugin, { connection, transaction, folder: 'infected', record }, signal)
   return { copy, keep, plugin, connection, transaction }
 }
 
@@ -301,7 +301,7 @@ test('without the plugin, or without the client: no copy', async (t) => {
   const { base } = directory(t)
   const { keep, connection, transaction, copy } = kept(base)
   await assert.rejects(
-    keepCopy(undefined, connection, transaction, 'infected', {}, new Cancellation()),
+    keepCopy(undefined, { connection, transaction, folder: 'infected', record: {} }, new Cancellation()),
     /not listed/,
   )
   connection.transaction = null
@@ -326,7 +326,7 @@ test("a site's own plugin keeps its copies where it likes: the record lies besid
       },
     }
     const keep = (record: object) =>
-      keepCopy(own, connection, transaction, 'infected', record, new Cancellation())
+      keepCopy(own, { connection, transaction, folder: 'infected', record }, new Cancellation())
     assert.equal(await keep({ one: 1 }), copy)
     assert.deepEqual(readdirSync(elsewhere).sort(), [transaction.uuid, `${transaction.uuid}.json`])
     await assert.rejects(keep({ bytes: 1n }), TypeError)

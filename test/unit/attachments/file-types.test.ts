@@ -9,11 +9,11 @@ import { seeded } from '../../support/random'
 import {
   attached,
   base64,
+  behindClosedMultipart,
   inspected,
   lines,
   mixed,
   type PartSpec,
-  raw,
 } from '../../support/smtp/attachment-mails'
 import { zip } from '../../support/zip-builder'
 
@@ -203,28 +203,7 @@ describe('items say more', () => {
     ],
     [
       'a Content-Type behind a delimiter of a multipart that is closed',
-      raw(
-        lines(
-          'Content-Type: multipart/mixed; boundary=o',
-          '',
-          '--o',
-          'Content-Type: multipart/mixed; boundary=i',
-          '',
-        ),
-        lines(
-          '--i',
-          '',
-          'text',
-          '--o',
-          '',
-          'text',
-          '--i',
-          'Content-Type: application/x-msdownload',
-          '',
-          'x',
-          '--o--',
-        ),
-      ),
+      behindClosedMultipart('Content-Type: application/x-msdownload'),
       'content-type:application/x-ms*',
       '',
       'content-type:application/x-ms*',

@@ -9,6 +9,7 @@ import { readingMemory } from '../../../lib/scan/readings/memory'
 import {
   attached,
   base64,
+  behindClosedMultipart,
   BufferSource,
   inspected,
   lines,
@@ -294,16 +295,9 @@ describe('what only an attacker sends costs in proportion to its size', () => {
 })
 
 test('behind a delimiter of a multipart that is closed, and a very long line, the name of a file is found', async () => {
-  const mail = raw(
-    lines(
-      'Content-Type: multipart/mixed; boundary=o',
-      '',
-      '--o',
-      'Content-Type: multipart/mixed; boundary=i',
-      '',
-    ),
-    lines('--i', '', 'text', '--o', '', 'text', '--i', `X-Note: ${'a'.repeat(20_000)}`),
-    lines('Content-Disposition: attachment; filename=evil.exe', '', 'x', '--o--'),
+  const mail = behindClosedMultipart(
+    `X-Note: ${'a'.repeat(20_000)}`,
+    'Content-Disposition: attachment; filename=evil.exe',
   )
   for (const chunkBytes of [mail.length, 1000])
     assert.equal((await inspected(mail, { chunkBytes })).denied?.name, 'evil.exe')

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Cancellation, type CancelSignal, Deadline } from '../../../lib/base/cancellation'
+import { Cancellation, type CancelSignal, Deadline, untilAborted } from '../../../lib/base/cancellation'
 
 const reason = new Error('enough')
 
@@ -100,4 +100,31 @@ test('a deadline that has ended does nothing any more', (t) => {
   t.mock.timers.tick(1000)
   outer.abort(reason)
   assert.equal(deadline.aborted, false)
+})
+
+test('work is waited for until the signal aborts, and no listener stays', async () => {
+  for (const [, make] of kinds) {
+    const never = new Promise<string>(() => undefined)
+    const { signal, abort } = make()
+    assert.equal(await untilAborted(Promise.resolve('done'), signal), 'done')
+    await assert.rejects(untilAborted(Promise.reject(new Error('failed')), signal), /failed/)
+    const waiting = untilAborted(never, signal)
+    abort(reason)
+    await assert.rejects(waiting, reason)
+    await assert.rejects(untilAborted(never, signal), reason)
+  }
+  const counted = new Cancellation()
+  let listeners = 0
+  const add = counted.addEventListener.bind(counted)
+  const remove = counted.removeEventListener.bind(counted)
+  counted.addEventListener = (type, listener) => {
+    listeners++
+    add(type, listener)
+  }
+  counted.removeEventListener = (type, listener) => {
+    listeners--
+    remove(type, listener)
+  }
+  await untilAborted(Promise.resolve(), counted)
+  assert.equal(listeners, 0)
 })
